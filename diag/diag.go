@@ -1,0 +1,181 @@
+// Package diag is the one shape in which flytestar reports that something is
+// wrong: a position, a message, a code, a hint, and notes that point elsewhere.
+//
+//   - [Error] is one finding; [List] is several, sorted by position.
+//   - [Class] says who is at fault, and so which exit code follows.
+//   - [Render] prints findings for people, with the source line and a caret.
+//   - [Suggest] picks the "did you mean" candidate for a misspelt name.
+//
+// The package is a leaf: it imports nothing of flytestar.
+package diag
+
+import (
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+)
+
+// Position is a place in a module: a slash-separated path relative to the
+// workspace, and a line and column that count from 1. A zero Line means the
+// whole file, an empty File means no place at all (a machine error, say).
+type Position struct {
+	File string `json:"file,omitempty"`
+	Line int    `json:"line,omitempty"`
+	Col  int    `json:"col,omitempty"`
+}
+
+// IsValid reports whether p names a file.
+func (p Position) IsValid() bool { return p.File != "" }
+
+// String returns "file:line:col", leaving out what is unknown.
+func (p Position) String() string {
+	switch {
+	case p.Line == 0:
+		return p.File
+	case p.Col == 0:
+		return fmt.Sprintf("%s:%d", p.File, p.Line)
+	}
+	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Col)
+}
+
+// before orders positions by file, line and column.
+func (p Position) before(q Position) bool {
+	if p.File != q.File {
+		return p.File < q.File
+	}
+	if p.Line != q.Line {
+		return p.Line < q.Line
+	}
+	return p.Col < q.Col
+}
+
+// Class says what kind of thing went wrong. The command line maps it to its
+// exit code (spec.md, "Exit codes").
+type Class string
+
+// The classes, with the exit code that each leads to.
+const (
+	Source Class = "source" // 3: the workflow file is at fault; also the zero value's meaning
+	Limit  Class = "limit"  // 3 while loading, 1 in a body: a limit was exceeded
+	Usage  Class = "usage"  // 2: the command line, an unknown task, a bad input
+	Task   Class = "task"   // 1: a task failed
+	Build  Class = "build"  // 4: an image could not be built
+	System Class = "system" // 5: the machine or the network failed
+)
+
+// Severity tells errors, which stop a run, from warnings, which don't.
+type Severity string
+
+// The severities; the empty one counts as an error.
+const (
+	SeverityError   Severity = "error"
+	SeverityWarning Severity = "warning"
+)
+
+// Note points at a second place that belongs to a finding.
+type Note struct {
+	Pos Position `json:"pos"`
+	Msg string   `json:"message"`
+}
+
+// Error is one positioned error or warning. Msg is lower case, without a final
+// full stop; Hint says what to do, and is printed on a line of its own.
+type Error struct {
+	Pos      Position `json:"pos"`
+	Severity Severity `json:"severity,omitempty"`
+	Class    Class    `json:"class,omitempty"`
+	Code     string   `json:"code,omitempty"` // "FS101", or empty
+	Msg      string   `json:"message"`
+	Hint     string   `json:"hint,omitempty"`
+	Notes    []Note   `json:"notes,omitempty"`
+	// Err is the cause, kept for errors.Is; it isn't printed or sent on.
+	Err error `json:"-"`
+}
+
+// Errorf returns an error at pos. A %w verb sets the cause.
+func Errorf(pos Position, class Class, format string, args ...any) *Error {
+	err := fmt.Errorf(format, args...)
+	return &Error{Pos: pos, Class: class, Msg: err.Error(), Err: errors.Unwrap(err)}
+}
+
+// WithHint returns e with its hint set, for use in a return statement.
+func (e *Error) WithHint(format string, args ...any) *Error {
+	e.Hint = fmt.Sprintf(format, args...)
+	return e
+}
+
+// Error returns "file:line:col: message [code]".
+func (e *Error) Error() string {
+	var b strings.Builder
+	if e.Pos.IsValid() {
+		b.WriteString(e.Pos.String() + ": ")
+	}
+	b.WriteString(e.Msg)
+	if e.Code != "" {
+		b.WriteString(" [" + e.Code + "]")
+	}
+	return b.String()
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// IsWarning reports whether e lets a run go on.
+func (e *Error) IsWarning() bool { return e.Severity == SeverityWarning }
+
+// List is several findings. As an error it reads as its first, and how many follow.
+type List []*Error
+
+// Error implements error.
+func (l List) Error() string {
+	switch len(l) {
+	case 0:
+		return "no findings"
+	case 1:
+		return l[0].Error()
+	}
+	return fmt.Sprintf("%s (and %d more)", l[0].Error(), len(l)-1)
+}
+
+// Unwrap lets errors.Is and errors.As see every finding.
+func (l List) Unwrap() []error {
+	errs := make([]error, len(l))
+	for i, e := range l {
+		errs[i] = e
+	}
+	return errs
+}
+
+// Sort orders the findings by position, then code, then message.
+func (l List) Sort() {
+	sort.SliceStable(l, func(i, j int) bool {
+		a, b := l[i], l[j]
+		if a.Pos != b.Pos {
+			return a.Pos.before(b.Pos)
+		}
+		if a.Code != b.Code {
+			return a.Code < b.Code
+		}
+		return a.Msg < b.Msg
+	})
+}
+
+// Errors returns the findings that aren't warnings.
+func (l List) Errors() List {
+	var out List
+	for _, e := range l {
+		if !e.IsWarning() {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// Err returns l as an error if it holds one that isn't a warning, else nil.
+func (l List) Err() error {
+	if len(l.Errors()) == 0 {
+		return nil
+	}
+	return l
+}

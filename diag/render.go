@@ -1,0 +1,89 @@
+package diag
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Lines returns a module's source lines for [Render], or nil where they can't
+// be had; then the caret is left out.
+type Lines func(file string) []string
+
+// Render writes each finding as
+//
+//	file:line:col: message [code]
+//	    the source line
+//	      ^
+//	  note: file:line:col: message
+//	  hint: what to do
+//
+// A warning says so before its message. Errors writing to w are returned.
+func Render(w io.Writer, l List, lines Lines) error {
+	for _, e := range l {
+		if err := render(w, e, lines); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func render(w io.Writer, e *Error, lines Lines) error {
+	var b strings.Builder
+	if e.Pos.IsValid() {
+		b.WriteString(e.Pos.String() + ": ")
+	}
+	if e.IsWarning() {
+		b.WriteString("warning: ")
+	}
+	b.WriteString(e.Msg)
+	if e.Code != "" {
+		b.WriteString(" [" + e.Code + "]")
+	}
+	b.WriteByte('\n')
+	b.WriteString(excerpt(e.Pos, lines))
+	for _, n := range e.Notes {
+		if n.Pos.IsValid() {
+			fmt.Fprintf(&b, "  note: %s: %s\n", n.Pos, n.Msg)
+		} else {
+			fmt.Fprintf(&b, "  note: %s\n", n.Msg)
+		}
+	}
+	if e.Hint != "" {
+		fmt.Fprintf(&b, "  hint: %s\n", strings.ReplaceAll(e.Hint, "\n", "\n        "))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// maxExcerpt bounds how much of a source line is shown, in bytes.
+const maxExcerpt = 200
+
+// excerpt returns the source line at p and a caret under its column.
+func excerpt(p Position, lines Lines) string {
+	if lines == nil || p.Line == 0 {
+		return ""
+	}
+	all := lines(p.File)
+	if p.Line > len(all) {
+		return ""
+	}
+	line := strings.TrimRight(all[p.Line-1], "\r\n")
+	if len(line) > maxExcerpt {
+		return ""
+	}
+	if p.Col < 1 {
+		return "    " + line + "\n"
+	}
+	// Tabs are kept, so that the caret stands where the terminal puts the column.
+	pad := []rune(line)
+	if p.Col-1 < len(pad) {
+		pad = pad[:p.Col-1]
+	}
+	for i, r := range pad {
+		if r != '\t' {
+			pad[i] = ' '
+		}
+	}
+	return "    " + line + "\n    " + string(pad) + "^\n"
+}

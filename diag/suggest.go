@@ -1,0 +1,42 @@
+package diag
+
+// Suggest returns the candidate nearest to name by edit distance, or "" if none
+// is near enough to be a misspelling (a third of the longer name, at least one edit).
+func Suggest(name string, candidates []string) string {
+	best, bestDist := "", 1<<30
+	for _, c := range candidates {
+		if c == name {
+			continue
+		}
+		limit := max(len(name), len(c))/3 + 1
+		if d := distance(name, c); d <= limit && d < bestDist && d < len(name) {
+			best, bestDist = c, d
+		}
+	}
+	return best
+}
+
+// distance is the Levenshtein distance in bytes, a swap of neighbours counting as one edit.
+func distance(a, b string) int {
+	before := make([]int, len(b)+1) // the row before prev, for swaps
+	prev := make([]int, len(b)+1)
+	cur := make([]int, len(b)+1)
+	for j := range prev {
+		prev[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		cur[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			cur[j] = min(prev[j]+1, cur[j-1]+1, prev[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				cur[j] = min(cur[j], before[j-2]+1)
+			}
+		}
+		before, prev, cur = prev, cur, before
+	}
+	return prev[len(b)]
+}

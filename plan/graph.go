@@ -1,0 +1,344 @@
+// Package plan is the contract between flytestar's halves, and between its two
+// processes: plain data that can be written as JSON, and nothing that acts.
+//
+//   - [Graph] is what evaluating a workflow file yields: [Environment], [Image],
+//     [Task] and the [Call]s between tasks. The evaluator makes it, everything else reads it.
+//   - [Plan] is what running one task of a graph would do: which images it needs.
+//   - [Type] and [Value] are what passes between tasks, [File] and [Dir] among them.
+//   - [Host] is what an orchestrator's body may ask for; [Failure] is how an action fails.
+//
+// The package is a leaf: it imports only diag. Nothing in it knows Starlark,
+// containers or registries. Paths are slash-separated and relative to the workspace.
+package plan
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/flytestar/flytestar/diag"
+)
+
+// Version is the version of the graph's JSON form.
+const Version = 1
+
+// Graph is a frozen workflow: everything that its files declare. References
+// between its parts are indices into its slices.
+type Graph struct {
+	Version      int           `json:"version"`
+	Entry        string        `json:"entry"`   // the module that was asked for
+	Modules      []Module      `json:"modules"` // in the order in which they finished loading; Entry is last
+	Images       []Image       `json:"images"`
+	Environments []Environment `json:"environments"`
+	Tasks        []Task        `json:"tasks"`
+	Calls        []Call        `json:"calls"`
+}
+
+// Module is one loaded file.
+type Module struct {
+	Path   string `json:"path"`
+	Digest string `json:"digest"` // "sha256:…" of its source
+	Loads  []Load `json:"loads,omitempty"`
+}
+
+// Load is a load statement of a module.
+type Load struct {
+	Path string        `json:"path"` // of the module that is loaded
+	Pos  diag.Position `json:"pos"`
+}
+
+// Image is an image as declared: a base, and the steps that extend it in order.
+type Image struct {
+	Name  string        `json:"name,omitempty"` // as given by clone(name=)
+	Base  Base          `json:"base"`
+	Steps []Step        `json:"steps,omitempty"`
+	Pos   diag.Position `json:"pos"` // where the last step was added
+}
+
+// Base is what an image starts from.
+type Base struct {
+	Kind   BaseKind      `json:"kind"`
+	Suite  string        `json:"suite,omitempty"`  // debian: the release's code name
+	Python bool          `json:"python,omitempty"` // debian: with python3
+	Ref    string        `json:"ref,omitempty"`    // ref: a registry reference, or "oci:DIR" with DIR in the workspace
+	Pos    diag.Position `json:"pos"`
+}
+
+// BaseKind tells the bases apart.
+type BaseKind string
+
+// The kinds of base.
+const (
+	BaseDebian  BaseKind = "debian"
+	BaseRef     BaseKind = "ref"
+	BaseScratch BaseKind = "scratch"
+)
+
+// Step is one extension of an image. Only the fields of its kind are set.
+type Step struct {
+	Kind StepKind      `json:"kind"`
+	Pos  diag.Position `json:"pos"`
+
+	Packages       []string          `json:"packages,omitempty"`         // pip: PEP 508 requirements; apt: package names, "name=version" to pin
+	IndexURL       string            `json:"index_url,omitempty"`        // pip, requirements
+	ExtraIndexURLs []string          `json:"extra_index_urls,omitempty"` // pip, requirements
+	Pre            bool              `json:"pre,omitempty"`              // pip, requirements: pre-releases count
+	Commands       []string          `json:"commands,omitempty"`         // commands: each run by /bin/sh -c
+	Network        bool              `json:"network,omitempty"`          // commands
+	EnvVars        map[string]string `json:"env_vars,omitempty"`         // env
+	Src            string            `json:"src,omitempty"`              // requirements, file, folder: a path in the workspace
+	Dst            string            `json:"dst,omitempty"`              // file, folder: a path in the image
+	Ignore         []string          `json:"ignore,omitempty"`           // folder: patterns left out
+	Name           string            `json:"name,omitempty"`             // workdir: the directory; user: the user
+}
+
+// StepKind tells the steps apart.
+type StepKind string
+
+// The kinds of step.
+const (
+	StepPip          StepKind = "pip"
+	StepRequirements StepKind = "requirements"
+	StepApt          StepKind = "apt"
+	StepCommands     StepKind = "commands"
+	StepEnv          StepKind = "env"
+	StepFile         StepKind = "file"
+	StepFolder       StepKind = "folder"
+	StepWorkdir      StepKind = "workdir"
+	StepUser         StepKind = "user"
+)
+
+// NoImage is the Image of an environment without one.
+const NoImage = -1
+
+// Environment is a task_environment.
+type Environment struct {
+	Name        string            `json:"name"`
+	Image       int               `json:"image"` // into Graph.Images, or NoImage
+	DependsOn   []int             `json:"depends_on,omitempty"`
+	Resources   Resources         `json:"resources,omitzero"`
+	EnvVars     map[string]string `json:"env_vars,omitempty"`
+	Network     bool              `json:"network,omitempty"`
+	Description string            `json:"description,omitempty"`
+	Pos         diag.Position     `json:"pos"`
+	// DependsOnPos is where the depends_on list stands; Pos where there is none.
+	DependsOnPos diag.Position `json:"depends_on_pos"`
+	// Global is the global that the environment is first bound to in its module, for hints; it may be empty.
+	Global string `json:"global,omitempty"`
+}
+
+// Task is a task. Its full name is Environment.Name + "." + Name.
+type Task struct {
+	Name    string        `json:"name"`
+	Env     int           `json:"env"` // into Graph.Environments
+	Body    Body          `json:"body"`
+	Inputs  []Param       `json:"inputs,omitempty"` // in positional order
+	Outputs []Param       `json:"outputs,omitempty"`
+	Single  bool          `json:"single,omitempty"`  // declared with output=: Outputs has one, named "output", and the result is its value
+	Include []string      `json:"include,omitempty"` // patterns relative to Dir, or to the workspace after "//"
+	Dir     string        `json:"dir"`               // the declaring module's directory in the workspace, "." for its root
+	Retries int           `json:"retries,omitempty"` // further attempts after the first
+	Timeout time.Duration `json:"timeout,omitempty"` // longest run of an attempt, in nanoseconds; 0: none
+
+	Resources *Resources        `json:"resources,omitempty"` // instead of the environment's
+	EnvVars   map[string]string `json:"env_vars,omitempty"`  // on top of the environment's
+	Doc       string            `json:"doc,omitempty"`
+	Pos       diag.Position     `json:"pos"`
+	Listed    bool              `json:"listed,omitempty"` // among the entry module's globals
+}
+
+// Body is what a task does. Exactly one of its forms is set.
+type Body struct {
+	Kind     BodyKind      `json:"kind"`
+	Pos      diag.Position `json:"pos,omitzero"`       // starlark: the function's
+	File     string        `json:"file,omitempty"`     // python: a file in the workspace
+	Function string        `json:"function,omitempty"` // python; starlark: the function's name
+	Command  []string      `json:"command,omitempty"`
+	Script   string        `json:"script,omitempty"`
+}
+
+// BodyKind tells the bodies apart.
+type BodyKind string
+
+// The kinds of body. All but the first run in a container.
+const (
+	BodyStarlark BodyKind = "starlark" // an orchestrator
+	BodyPython   BodyKind = "python"
+	BodyCommand  BodyKind = "command"
+	BodyScript   BodyKind = "script"
+)
+
+// InContainer reports whether the task runs in a container of its environment.
+func (t *Task) InContainer() bool { return t.Body.Kind != BodyStarlark }
+
+// Param is an input or an output.
+type Param struct {
+	Name    string          `json:"name"`
+	Type    Type            `json:"type"`
+	Default json.RawMessage `json:"default,omitempty"` // a value in [MarshalValue]'s form; empty: required
+	Doc     string          `json:"doc,omitempty"`
+}
+
+// Resources are what an attempt may use. Zero fields aren't limited.
+type Resources struct {
+	MilliCPU int64 `json:"milli_cpu,omitempty"` // thousandths of a core
+	Memory   int64 `json:"memory,omitempty"`    // bytes
+	GPU      int   `json:"gpu,omitempty"`
+	Disk     int64 `json:"disk,omitempty"` // bytes of scratch space
+	Shm      int64 `json:"shm,omitempty"`  // bytes of /dev/shm
+}
+
+// Call is an edge of the call graph: a task whose body can call another. Found statically.
+type Call struct {
+	Caller   int           `json:"caller"` // into Graph.Tasks
+	Callee   int           `json:"callee"`
+	Pos      diag.Position `json:"pos"`                // where the callee is mentioned in code that the caller reaches
+	Possible bool          `json:"possible,omitempty"` // found only through a container look-up or getattr
+}
+
+// FullName returns "environment.task".
+func (g *Graph) FullName(task int) string {
+	t := &g.Tasks[task]
+	return g.Environments[t.Env].Name + "." + t.Name
+}
+
+// Closure returns the environments that env reaches through depends_on, itself
+// included, each after the environments that it depends on. It is iterative and linear.
+func (g *Graph) Closure(env int) []int {
+	type frame struct{ env, next int }
+	var order []int
+	seen := map[int]bool{env: true}
+	stack := []frame{{env: env}}
+	for len(stack) > 0 {
+		f := &stack[len(stack)-1]
+		deps := g.Environments[f.env].DependsOn
+		if f.next == len(deps) {
+			order = append(order, f.env)
+			stack = stack[:len(stack)-1]
+			continue
+		}
+		dep := deps[f.next]
+		f.next++
+		if !seen[dep] {
+			seen[dep] = true
+			stack = append(stack, frame{env: dep})
+		}
+	}
+	return order
+}
+
+// Validate reports the first way in which g isn't a graph: an index out of
+// range, an unknown kind, a cycle of depends_on. The parent calls it on what
+// the evaluator sends, before anything reads it.
+func (g *Graph) Validate() error {
+	if g.Version != Version {
+		return fmt.Errorf("graph has version %d, want %d", g.Version, Version)
+	}
+	for i := range g.Environments {
+		if err := g.validateEnvironment(&g.Environments[i]); err != nil {
+			return fmt.Errorf("environment %d: %w", i, err)
+		}
+	}
+	for i := range g.Tasks {
+		if err := g.validateTask(&g.Tasks[i]); err != nil {
+			return fmt.Errorf("task %d: %w", i, err)
+		}
+	}
+	for i, c := range g.Calls {
+		if !in(c.Caller, len(g.Tasks)) || !in(c.Callee, len(g.Tasks)) {
+			return fmt.Errorf("call %d: no such task", i)
+		}
+	}
+	for i := range g.Images {
+		if err := g.Images[i].validate(); err != nil {
+			return fmt.Errorf("image %d: %w", i, err)
+		}
+	}
+	return g.acyclic()
+}
+
+func in(i, n int) bool { return i >= 0 && i < n }
+
+func (g *Graph) validateEnvironment(e *Environment) error {
+	if e.Image != NoImage && !in(e.Image, len(g.Images)) {
+		return fmt.Errorf("no image %d", e.Image)
+	}
+	if !ValidName(e.Name) {
+		return fmt.Errorf("name %q", e.Name)
+	}
+	for _, d := range e.DependsOn {
+		if !in(d, len(g.Environments)) {
+			return fmt.Errorf("no environment %d", d)
+		}
+	}
+	return nil
+}
+
+func (g *Graph) validateTask(t *Task) error {
+	if !in(t.Env, len(g.Environments)) {
+		return fmt.Errorf("no environment %d", t.Env)
+	}
+	switch t.Body.Kind {
+	case BodyStarlark, BodyPython, BodyCommand, BodyScript:
+	default:
+		return fmt.Errorf("body of kind %q", t.Body.Kind)
+	}
+	if t.Single && len(t.Outputs) != 1 {
+		return fmt.Errorf("%d outputs, want 1", len(t.Outputs))
+	}
+	for _, params := range [][]Param{t.Inputs, t.Outputs} {
+		for _, p := range params {
+			if err := p.Type.validate(0); err != nil {
+				return fmt.Errorf("%s: %w", p.Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (i *Image) validate() error {
+	switch i.Base.Kind {
+	case BaseDebian, BaseRef, BaseScratch:
+	default:
+		return fmt.Errorf("base of kind %q", i.Base.Kind)
+	}
+	for n, s := range i.Steps {
+		switch s.Kind {
+		case StepPip, StepRequirements, StepApt, StepCommands, StepEnv, StepFile, StepFolder, StepWorkdir, StepUser:
+		default:
+			return fmt.Errorf("step %d of kind %q", n, s.Kind)
+		}
+	}
+	return nil
+}
+
+// acyclic removes environments without remaining dependencies until none is
+// left; what stays is on a cycle or leads to one.
+func (g *Graph) acyclic() error {
+	missing := make([]int, len(g.Environments))
+	dependents := make([][]int, len(g.Environments))
+	var ready []int
+	for i, e := range g.Environments {
+		missing[i] = len(e.DependsOn)
+		if missing[i] == 0 {
+			ready = append(ready, i)
+		}
+		for _, d := range e.DependsOn {
+			dependents[d] = append(dependents[d], i)
+		}
+	}
+	done := 0
+	for ; len(ready) > 0; done++ {
+		i := ready[len(ready)-1]
+		ready = ready[:len(ready)-1]
+		for _, d := range dependents[i] {
+			if missing[d]--; missing[d] == 0 {
+				ready = append(ready, d)
+			}
+		}
+	}
+	if done < len(g.Environments) {
+		return fmt.Errorf("depends_on has a cycle")
+	}
+	return nil
+}

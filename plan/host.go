@@ -1,0 +1,60 @@
+package plan
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/flytestar/flytestar/diag"
+)
+
+// Host answers what an orchestrator's body asks for while it runs. In the
+// parent the engine implements it, once per action; in the evaluator it is a
+// pipe to that. All methods may be called from several goroutines.
+type Host interface {
+	// Call runs an action and returns its result, which is of the callee's
+	// output type. An action that failed is a *[Failure]; any other error
+	// ends the body.
+	Call(ctx context.Context, c Invocation) (Value, error)
+	// Read returns a file's content. It is an error for the file to be larger than max bytes.
+	Read(ctx context.Context, f File, max int64) ([]byte, error)
+	// Text makes an artifact of text.
+	Text(ctx context.Context, name, text string) (File, error)
+}
+
+// Invocation is a task call in a body.
+type Invocation struct {
+	// Ordinal numbers the calls of one body from 0, in the order in which the
+	// body makes them: map numbers its items before any starts. With the
+	// caller's identity it identifies the action.
+	Ordinal int
+	Task    string           // full name of the callee
+	Inputs  map[string]Value // by name, defaults filled in
+	Pos     diag.Position    // of the call
+}
+
+// FailureKind says why an action failed, as error.kind in attempt's result.
+type FailureKind string
+
+// The kinds of failure.
+const (
+	FailUser      FailureKind = "user"   // the task's own code: exit code, exception, a missing or badly typed output
+	FailSystem    FailureKind = "system" // the machine
+	FailOOM       FailureKind = "oom"
+	FailTimeout   FailureKind = "timeout"
+	FailCancelled FailureKind = "cancelled"
+	FailRetries   FailureKind = "retries_exhausted" // all of several attempts failed; Message has the last
+)
+
+// Failure is how an action failed. It is an error, and a value for attempt.
+type Failure struct {
+	Kind    FailureKind   `json:"kind"`
+	Message string        `json:"message"`
+	Task    string        `json:"task"`   // full name
+	Action  string        `json:"action"` // the action's id
+	Pos     diag.Position `json:"pos,omitzero"`
+	Log     string        `json:"log,omitempty"`      // the tail of the last attempt's log
+	LogFile string        `json:"log_file,omitempty"` // where the whole log is kept
+}
+
+// Error implements error.
+func (f *Failure) Error() string { return fmt.Sprintf("%s: %s", f.Task, f.Message) }
