@@ -278,6 +278,9 @@ func (g *Graph) validateTask(t *Task) error {
 	if !in(t.Env, len(g.Environments)) {
 		return fmt.Errorf("no environment %d", t.Env)
 	}
+	if !ValidTaskName(t.Name) {
+		return fmt.Errorf("name %q", t.Name)
+	}
 	switch t.Body.Kind {
 	case BodyStarlark, BodyPython, BodyCommand, BodyScript:
 	default:
