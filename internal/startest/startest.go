@@ -48,10 +48,11 @@ func Read(t testing.TB, file string) []Chunk {
 	}
 	var chunks []Chunk
 	for i, line := range strings.Split(string(data), "\n") {
-		if i == 0 || line == "---" {
-			chunks = append(chunks, newChunk(file, i+1))
+		if i == 0 {
+			chunks = append(chunks, newChunk(file, 1))
 		}
 		if line == "---" {
+			chunks = append(chunks, newChunk(file, i+2))
 			continue
 		}
 		if err := chunks[len(chunks)-1].add(line, i+1); err != nil {
@@ -64,6 +65,7 @@ func Read(t testing.TB, file string) []Chunk {
 	return chunks
 }
 
+// newChunk begins a chunk at a line, counted from 1.
 func newChunk(file string, line int) Chunk {
 	return Chunk{
 		Name:  fmt.Sprintf("%s:%d", file, line),

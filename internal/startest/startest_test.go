@@ -25,6 +25,9 @@ func TestChunks(t *testing.T) {
 	if _, err := chunks[1].ReadModule("lib/none.star"); err == nil {
 		t.Error("a module that isn't there was read")
 	}
+	if got := string(chunks[1].Files[Entry]); got != "\n\nb\n" {
+		t.Errorf("the second chunk is %q", got)
+	}
 	at := func(line int, msg string) *diag.Error {
 		return &diag.Error{Pos: diag.Position{File: Entry, Line: line}, Msg: msg}
 	}

@@ -1,0 +1,121 @@
+package interp
+
+import (
+	"errors"
+	"strings"
+	"unicode/utf8"
+
+	"go.starlark.net/starlark"
+	"go.starlark.net/syntax"
+
+	"github.com/flytestar/flytestar/diag"
+)
+
+// maxMessage bounds the text of one finding, in bytes: a value that a message quotes can be huge.
+const maxMessage = 4000
+
+// maxFrames is how many callers an error's notes list.
+const maxFrames = 10
+
+// clip shortens s to maxMessage bytes.
+func clip(s string) string {
+	if len(s) <= maxMessage {
+		return s
+	}
+	cut := maxMessage
+	for cut > 0 && !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut] + "…"
+}
+
+// position converts a position of the parser's.
+func position(p syntax.Position) diag.Position {
+	if !p.IsValid() {
+		return diag.Position{}
+	}
+	return diag.Position{File: p.Filename(), Line: int(p.Line), Col: int(p.Col)}
+}
+
+// evalError makes findings of what ended a thread. If the thread exceeded a
+// limit, that is what is said. A builtin's own *diag.Error or diag.List keeps
+// all that it has set; what it hasn't set is filled in: the position with the
+// innermost call's in the user's code, the notes with the calls around it, the class with class.
+func evalError(err error, b *budget, class diag.Class) diag.List {
+	frames := userFrames(err)
+	if b.err != nil {
+		e := *b.err
+		return diag.List{placed(&e, frames, class)}
+	}
+	var list diag.List
+	if errors.As(err, &list) {
+		out := make(diag.List, len(list))
+		for i, e := range list {
+			out[i] = placed(e, frames, class)
+		}
+		return out
+	}
+	var e *diag.Error
+	if !errors.As(err, &e) {
+		e = &diag.Error{Msg: err.Error(), Err: err}
+	}
+	return diag.List{placed(e, frames, class)}
+}
+
+// placed returns a copy of e with position, class and notes filled in.
+func placed(e *diag.Error, frames []starlark.CallFrame, class diag.Class) *diag.Error {
+	d := *e
+	d.Msg = clip(d.Msg)
+	if d.Class == "" {
+		d.Class = class
+	}
+	if len(frames) == 0 {
+		return &d
+	}
+	if !d.Pos.IsValid() {
+		d.Pos = position(frames[0].Pos)
+	}
+	d.Notes = append(d.Notes[:len(d.Notes):len(d.Notes)], callers(frames)...)
+	return &d
+}
+
+// callers lists the calls that led to the innermost frame, nearest first.
+func callers(frames []starlark.CallFrame) []diag.Note {
+	var notes []diag.Note
+	for i, fr := range frames[1:] {
+		if i == maxFrames {
+			return append(notes, diag.Note{Pos: position(frames[len(frames)-1].Pos), Msg: "…, called from here first"})
+		}
+		notes = append(notes, diag.Note{Pos: position(fr.Pos), Msg: "called from " + where(fr.Name)})
+	}
+	return notes
+}
+
+// where names a function as notes do.
+func where(function string) string {
+	if function == "<toplevel>" {
+		return "here"
+	}
+	return "here, in " + function
+}
+
+// userFrames returns the frames of an evaluation error that are in modules,
+// innermost first. Where one evaluation ran inside a builtin of another, the inner one counts.
+func userFrames(err error) []starlark.CallFrame {
+	var stack starlark.CallStack
+	for err != nil {
+		var e *starlark.EvalError
+		if !errors.As(err, &e) {
+			break
+		}
+		stack = e.CallStack
+		err = e.Unwrap()
+	}
+	var frames []starlark.CallFrame
+	for i := range stack {
+		if fr := stack.At(i); strings.HasSuffix(fr.Pos.Filename(), suffix) {
+			frames = append(frames, fr)
+		}
+	}
+	return frames
+}

@@ -1,0 +1,254 @@
+package interp
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+
+	"go.starlark.net/starlark"
+	"go.starlark.net/syntax"
+
+	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/plan"
+)
+
+// Load reads the module at entry and all that it loads from source, executes
+// each once, and freezes them. all is in the order in which the modules
+// finished: each after those that it loads, entry last. What modules print goes to stderr.
+//
+// Load statements stand only at a module's top level and their paths are
+// literals. So the whole graph of modules is read and checked before any of it
+// runs, and one Load reports the findings of all modules: err is a diag.List.
+func Load(source Source, entry string, lang Language, limits Limits) (m *Module, all []*Module, err error) {
+	print := func(pos diag.Position, text string) { fmt.Fprintf(os.Stderr, "%s: %s\n", pos, text) }
+	return load(source, entry, lang, limits.Defaults(), print)
+}
+
+func load(source Source, entry string, lang Language, limits Limits, print printer) (*Module, []*Module, error) {
+	l := &loader{
+		source: source, lang: lang, limits: limits, print: print,
+		budget:  newBudget(limits, "loading"),
+		modules: map[string]*Module{},
+	}
+	if err := l.read(entry); err != nil {
+		return nil, nil, err
+	}
+	if err := l.execute(); err != nil {
+		return nil, nil, err
+	}
+	return l.order[len(l.order)-1], l.order, nil
+}
+
+// printer takes what a module prints.
+type printer func(pos diag.Position, text string)
+
+// loader loads a graph of modules.
+type loader struct {
+	source  Source
+	lang    Language
+	limits  Limits
+	print   printer
+	budget  *budget
+	modules map[string]*Module // by path; nil for one with findings of its own
+	order   []*Module          // each after those that it loads
+	found   diag.List
+}
+
+// read reads, checks and compiles entry and everything that it loads.
+func (l *loader) read(entry string) error {
+	if err := checkPath(entry); err != nil {
+		return diag.List{diag.Errorf(diag.Position{}, diag.Usage, "%w", err)}
+	}
+	if err := l.walk(entry); err != nil {
+		return diag.List{err}
+	}
+	for _, m := range l.order {
+		l.found = append(l.found, m.checkLoadedNames(l.modules)...)
+	}
+	l.found.Sort()
+	return l.found.Err()
+}
+
+// visit is a module on the walk's way down from the entry.
+type visit struct {
+	module *Module
+	next   int // the load statement to follow
+}
+
+// walk reads modules in depth-first order, with a stack of its own: a chain of
+// loads may be long. It returns only what ends the walk; other findings it keeps.
+func (l *loader) walk(entry string) *diag.Error {
+	var way []visit
+	open := map[string]bool{} // the paths on the way
+	enter := func(path string, pos diag.Position) *diag.Error {
+		m, err := l.module(path, pos)
+		if err == nil && m != nil {
+			way = append(way, visit{module: m})
+			open[path] = true
+		}
+		return err
+	}
+	if err := enter(entry, diag.Position{}); err != nil {
+		return err
+	}
+	for len(way) > 0 {
+		v := &way[len(way)-1]
+		if v.next == len(v.module.Loads) {
+			l.order = append(l.order, v.module)
+			delete(open, v.module.Path)
+			way = way[:len(way)-1]
+			continue
+		}
+		to := v.module.Loads[v.next]
+		v.next++
+		if open[to.Path] {
+			l.found = append(l.found, cycle(way, to.Path))
+		} else if _, seen := l.modules[to.Path]; !seen {
+			if err := enter(to.Path, to.Pos); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// cycle is the finding that the module at the end of the way loads one that is on it.
+func cycle(way []visit, to string) *diag.Error {
+	for way[0].module.Path != to {
+		way = way[1:]
+	}
+	e := &diag.Error{Class: diag.Source, Code: "FS105"}
+	for _, v := range way {
+		edge := v.module.Loads[v.next-1]
+		e.Msg += v.module.Path + " → "
+		e.Notes = append(e.Notes, diag.Note{Pos: edge.Pos, Msg: v.module.Path + " loads " + edge.Path})
+	}
+	e.Msg = "modules load each other: " + e.Msg + to
+	e.Pos = e.Notes[len(e.Notes)-1].Pos
+	return e.WithHint("move what they share into a module that loads neither")
+}
+
+// module reads and compiles the module at path, loaded at pos. It returns nil
+// for one whose text or syntax has a finding, and an error for what ends the walk.
+func (l *loader) module(path string, pos diag.Position) (*Module, *diag.Error) {
+	if len(l.modules) == l.limits.Modules {
+		return nil, limitError(pos, ErrSize, "--max-modules", "more than %d modules are loaded", l.limits.Modules)
+	}
+	l.modules[path] = nil
+	source, err := l.source.ReadModule(path)
+	if err != nil {
+		l.found = append(l.found, readError(err, path, pos))
+		return nil, nil
+	}
+	f, e := parse(path, source, l.limits)
+	if e != nil {
+		l.found = append(l.found, e)
+		return nil, nil
+	}
+	m := &Module{Path: path, File: f, Digest: digest(source), Size: len(source), loads: map[string]string{}}
+	l.found = append(l.found, m.findLoads()...)
+	l.found = append(l.found, m.compile(l.lang.Predeclared)...)
+	l.modules[path] = m
+	return m, nil
+}
+
+// readError makes a finding at pos of why path couldn't be read.
+func readError(err error, path string, pos diag.Position) *diag.Error {
+	var e *diag.Error
+	if !errors.As(err, &e) {
+		return diag.Errorf(pos, diag.System, "can't read %s: %w", path, err)
+	}
+	d := *e
+	if !d.Pos.IsValid() {
+		d.Pos = pos
+	}
+	switch {
+	case d.Class != "":
+	case pos.IsValid():
+		d.Class = diag.Source
+	default: // the entry, which the user has named
+		d.Class = diag.Usage
+	}
+	return &d
+}
+
+func digest(source []byte) string {
+	sum := sha256.Sum256(source)
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// findLoads sets m.Loads from the load statements at m's top level. Others the resolver reports.
+func (m *Module) findLoads() diag.List {
+	var found diag.List
+	for _, stmt := range m.File.Stmts {
+		s, ok := stmt.(*syntax.LoadStmt)
+		if !ok {
+			continue
+		}
+		pos := position(s.Module.TokenPos)
+		path, err := ModulePath(m.Path, s.ModuleName())
+		if err != nil {
+			found = append(found, diag.Errorf(pos, diag.Source, "can't load: %w", err))
+			continue
+		}
+		m.loads[s.ModuleName()] = path
+		m.Loads = append(m.Loads, plan.Load{Path: path, Pos: pos})
+	}
+	return found
+}
+
+// execute runs the modules in order, with one budget. It ends at the first
+// error of a module's code; what Finished finds, it collects.
+func (l *loader) execute() error {
+	for _, m := range l.order {
+		th := l.thread(m)
+		if err := l.run(th, m); err != nil {
+			l.found = append(l.found, evalError(err, l.budget, diag.Source)...)
+			break
+		}
+		l.budget.settle(th)
+	}
+	l.found.Sort()
+	return l.found.Err()
+}
+
+// thread makes the thread that runs m's top level.
+func (l *loader) thread(m *Module) *starlark.Thread {
+	th := &starlark.Thread{Name: m.Path}
+	th.Print = func(th *starlark.Thread, text string) { l.print(callPosition(th), text) }
+	th.Load = func(_ *starlark.Thread, name string) (starlark.StringDict, error) {
+		return l.modules[m.loads[name]].Globals, nil // it has finished, by the order
+	}
+	if l.lang.ModuleLocal != "" {
+		th.SetLocal(l.lang.ModuleLocal, m.Path)
+	}
+	l.budget.watch(th)
+	return th
+}
+
+func (l *loader) run(th *starlark.Thread, m *Module) error {
+	globals, err := m.program.Init(th, l.lang.Predeclared)
+	if err != nil {
+		return err
+	}
+	m.Globals = globals
+	if l.lang.Finished != nil {
+		if err := l.lang.Finished(th, m); err != nil {
+			l.found = append(l.found, evalError(err, l.budget, diag.Source)...)
+		}
+	}
+	globals.Freeze()
+	return nil
+}
+
+// callPosition returns the position in a module of th's innermost call.
+func callPosition(th *starlark.Thread) diag.Position {
+	for i := range th.CallStackDepth() {
+		if pos := th.CallFrame(i).Pos; pos.Line > 0 {
+			return position(pos)
+		}
+	}
+	return diag.Position{}
+}

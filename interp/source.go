@@ -1,0 +1,294 @@
+package interp
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"path"
+	"path/filepath"
+	"strings"
+	"unicode/utf8"
+
+	"go.starlark.net/syntax"
+
+	"github.com/flytestar/flytestar/diag"
+)
+
+// This file holds the checks of a module that come before names are resolved:
+// its path, its text, how deep its syntax nests.
+
+// dialect is Starlark with sets, recursion, and if and for at the top level.
+// Recursion takes a bound on the depth of calls instead of a ban, see budget.
+var dialect = &syntax.FileOptions{Set: true, TopLevelControl: true, Recursion: true}
+
+// suffix is what the name of every module ends in.
+const suffix = ".star"
+
+// maxPath bounds the length of a module's path, in bytes.
+const maxPath = 512
+
+// ModulePath returns the path of the module that name means in a load
+// statement of the module from: relative to from's directory, or to the workspace after "//".
+func ModulePath(from, name string) (string, error) {
+	p, rooted := strings.CutPrefix(name, "//")
+	switch {
+	case name == "":
+		return "", errors.New("the path is empty")
+	case strings.HasPrefix(p, "/"):
+		return "", fmt.Errorf("%q is absolute; paths start at the loading file, or with // at the workspace", name)
+	case strings.Contains(p, ":"), strings.HasPrefix(p, "@"):
+		return "", fmt.Errorf("%q is no path; write it as in \"//dir/file.star\"", name)
+	}
+	if !rooted {
+		p = path.Join(path.Dir(from), p)
+	}
+	p = path.Clean(p)
+	if p == ".." || strings.HasPrefix(p, "../") {
+		return "", fmt.Errorf("%q leaves the workspace", name)
+	}
+	if err := checkPath(p); err != nil {
+		return "", err
+	}
+	return p, nil
+}
+
+// checkPath reports why p can't be a module's path: it isn't clean, local and
+// printable, or doesn't end in .star.
+func checkPath(p string) error {
+	switch {
+	case len(p) > maxPath:
+		return fmt.Errorf("the path is longer than %d bytes", maxPath)
+	case !utf8.ValidString(p) || strings.ContainsFunc(p, isControl) || strings.Contains(p, `\`):
+		return fmt.Errorf("%q has a character that paths of modules may not have", p)
+	case !strings.HasSuffix(p, suffix) || path.Base(p) == suffix:
+		return fmt.Errorf("%q isn't a %s file", p, suffix)
+	case path.Clean(p) != p || !filepath.IsLocal(filepath.FromSlash(p)):
+		return fmt.Errorf("%q isn't a path within the workspace", p)
+	}
+	return nil
+}
+
+// isControl reports whether r moves the cursor or reorders text, so that what
+// is shown isn't what is there.
+func isControl(r rune) bool {
+	return r < ' ' || r >= 0x7f && r < 0xa0 || isBidi(r)
+}
+
+// isBidi reports whether r is one of Unicode's nine bidirectional controls.
+func isBidi(r rune) bool {
+	return r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069
+}
+
+// checkText reports the first thing in a module's source that isn't text or
+// would hide what it says. The scanner takes a NUL for the file's end.
+func checkText(file string, source []byte, limits Limits) *diag.Error {
+	if len(source) > limits.Source {
+		return sourceSizeError(file, limits.Source)
+	}
+	for rest := source; len(rest) > 0; {
+		r, size := utf8.DecodeRune(rest)
+		pos := func() diag.Position { return offset(file, source, len(source)-len(rest)) }
+		switch {
+		case r == utf8.RuneError && size <= 1:
+			return diag.Errorf(pos(), diag.Source, "source isn't valid UTF-8 (byte %#02x)", rest[0])
+		case r == 0:
+			return diag.Errorf(pos(), diag.Source, "source has a NUL byte")
+		case isBidi(r):
+			return diag.Errorf(pos(), diag.Source, "source has the bidirectional control U+%04X, which makes text read otherwise than it runs", r).
+				WithHint("in a string, write it as \\u%04x", r)
+		}
+		rest = rest[size:]
+	}
+	return nil
+}
+
+func sourceSizeError(file string, limit int) *diag.Error {
+	return limitError(diag.Position{File: file}, ErrSize, "--max-source", "source is larger than %d bytes", limit)
+}
+
+// offset returns the position of the byte at n.
+func offset(file string, source []byte, n int) diag.Position {
+	before := source[:n]
+	line := bytes.Count(before, []byte("\n"))
+	col := utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:])
+	return diag.Position{File: file, Line: line + 1, Col: col + 1}
+}
+
+// parse returns the syntax tree of a module, once it is known to be shallow
+// enough for the passes that recurse over it.
+func parse(file string, source []byte, limits Limits) (*syntax.File, *diag.Error) {
+	if err := checkText(file, source, limits); err != nil {
+		return nil, err
+	}
+	f, err := dialect.Parse(file, source, 0)
+	if err != nil {
+		return nil, syntaxError(file, err)
+	}
+	if err := checkNesting(f, limits.Nesting); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+func syntaxError(file string, err error) *diag.Error {
+	var se syntax.Error
+	if errors.As(err, &se) {
+		return diag.Errorf(position(se.Pos), diag.Source, "%s", clip(se.Msg))
+	}
+	return diag.Errorf(diag.Position{File: file}, diag.Source, "%s", clip(err.Error()))
+}
+
+// checkNesting reports a node that lies deeper than limit. The parser bounds
+// only its own recursion: a chain such as a.b.b… or 1-1-1… it reads in a loop,
+// and the tree it makes overflows the stack of every pass that recurses. So
+// this walk doesn't.
+func checkNesting(f *syntax.File, limit int) *diag.Error {
+	type item struct {
+		node  syntax.Node
+		depth int
+		pos   syntax.Position // of the nearest node around it whose position is at hand
+	}
+	stack := []item{{node: f, pos: syntax.MakePosition(&f.Path, 1, 1)}}
+	var children []syntax.Node
+	for len(stack) > 0 {
+		it := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		if p := token(it.node); p.IsValid() {
+			it.pos = p
+		}
+		if it.depth > limit {
+			return limitError(position(it.pos), ErrSize, "--max-nesting", "syntax nests deeper than %d", limit).
+				WithHint("break it up with variables or a list; or raise the limit with --max-nesting")
+		}
+		children = appendChildren(children[:0], it.node)
+		for _, c := range children {
+			stack = append(stack, item{c, it.depth + 1, it.pos})
+		}
+	}
+	return nil
+}
+
+// token returns a position within n that takes no recursion to find, or none.
+func token(n syntax.Node) syntax.Position {
+	switch n := n.(type) {
+	case *syntax.AssignStmt:
+		return n.OpPos
+	case *syntax.DefStmt:
+		return n.Def
+	case *syntax.ForStmt:
+		return n.For
+	case *syntax.IfStmt:
+		return n.If
+	case *syntax.ReturnStmt:
+		return n.Return
+	case *syntax.BinaryExpr:
+		return n.OpPos
+	case *syntax.CallExpr:
+		return n.Lparen
+	case *syntax.CondExpr:
+		return n.If
+	case *syntax.DotExpr:
+		return n.Dot
+	case *syntax.Ident:
+		return n.NamePos
+	case *syntax.IndexExpr:
+		return n.Lbrack
+	case *syntax.LambdaExpr:
+		return n.Lambda
+	case *syntax.ListExpr:
+		return n.Lbrack
+	case *syntax.Literal:
+		return n.TokenPos
+	case *syntax.ParenExpr:
+		return n.Lparen
+	case *syntax.SliceExpr:
+		return n.Lbrack
+	case *syntax.UnaryExpr:
+		return n.OpPos
+	}
+	return syntax.Position{}
+}
+
+// appendChildren appends n's direct children. Every kind of node that the
+// parser makes is here; load statements have none that nest.
+func appendChildren(out []syntax.Node, n syntax.Node) []syntax.Node {
+	add := func(nodes ...syntax.Node) { out = append(out, nodes...) }
+	exprs := func(list []syntax.Expr) {
+		for _, x := range list {
+			out = append(out, x)
+		}
+	}
+	stmts := func(list []syntax.Stmt) {
+		for _, x := range list {
+			out = append(out, x)
+		}
+	}
+	switch n := n.(type) {
+	case *syntax.File:
+		stmts(n.Stmts)
+	case *syntax.ExprStmt:
+		add(n.X)
+	case *syntax.IfStmt:
+		add(n.Cond)
+		stmts(n.True)
+		stmts(n.False)
+	case *syntax.AssignStmt:
+		add(n.LHS, n.RHS)
+	case *syntax.DefStmt:
+		exprs(n.Params)
+		stmts(n.Body)
+	case *syntax.ForStmt:
+		add(n.Vars, n.X)
+		stmts(n.Body)
+	case *syntax.WhileStmt:
+		add(n.Cond)
+		stmts(n.Body)
+	case *syntax.ReturnStmt:
+		if n.Result != nil {
+			add(n.Result)
+		}
+	case *syntax.ListExpr:
+		exprs(n.List)
+	case *syntax.ParenExpr:
+		add(n.X)
+	case *syntax.CondExpr:
+		add(n.Cond, n.True, n.False)
+	case *syntax.IndexExpr:
+		add(n.X, n.Y)
+	case *syntax.DictEntry:
+		add(n.Key, n.Value)
+	case *syntax.SliceExpr:
+		add(n.X)
+		for _, x := range []syntax.Expr{n.Lo, n.Hi, n.Step} {
+			if x != nil {
+				add(x)
+			}
+		}
+	case *syntax.Comprehension:
+		add(n.Body)
+		add(n.Clauses...)
+	case *syntax.IfClause:
+		add(n.Cond)
+	case *syntax.ForClause:
+		add(n.Vars, n.X)
+	case *syntax.TupleExpr:
+		exprs(n.List)
+	case *syntax.DictExpr:
+		exprs(n.List)
+	case *syntax.UnaryExpr:
+		if n.X != nil {
+			add(n.X)
+		}
+	case *syntax.BinaryExpr:
+		add(n.X, n.Y)
+	case *syntax.DotExpr:
+		add(n.X)
+	case *syntax.CallExpr:
+		add(n.Fn)
+		exprs(n.Args)
+	case *syntax.LambdaExpr:
+		exprs(n.Params)
+		add(n.Body)
+	}
+	return out
+}
