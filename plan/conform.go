@@ -1,6 +1,10 @@
 package plan
 
-import "fmt"
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
 
 // Conform returns v as a value of type t: an int where float is declared
 // becomes a float, a dict or struct where a record is declared becomes that record's Struct. The error names
@@ -78,8 +82,8 @@ func conformList(l []Value, elem Type) (Value, error) {
 
 func conformDict(m map[string]Value, elem Type) (Value, error) {
 	out := make(map[string]Value, len(m))
-	for k, x := range m {
-		y, err := Conform(x, elem)
+	for _, k := range slices.Sorted(maps.Keys(m)) { // sorted, so that the same value gives the same error
+		y, err := Conform(m[k], elem)
 		if err != nil {
 			return nil, inside(fmt.Sprintf("[%q]", k), err)
 		}
@@ -101,7 +105,7 @@ func conformRecord(m map[string]Value, fields []Field) (Value, error) {
 		}
 		out[f.Name] = y
 	}
-	for k := range m {
+	for _, k := range slices.Sorted(maps.Keys(m)) {
 		if _, ok := out[k]; !ok {
 			return nil, fmt.Errorf("there is no field %q", k)
 		}

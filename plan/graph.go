@@ -13,7 +13,6 @@ package plan
 
 import (
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/flytestar/flytestar/diag"
@@ -123,8 +122,10 @@ type Environment struct {
 	Pos         diag.Position     `json:"pos"`
 	// DependsOnPos is where the depends_on list stands; Pos where there is none.
 	DependsOnPos diag.Position `json:"depends_on_pos"`
-	// Global is the global that the environment is first bound to in its module, for hints; it may be empty.
+	// Global is the global that the environment is first bound to, for hints; it may be empty.
 	Global string `json:"global,omitempty"`
+	// Module is the module which Global belongs to; empty: that of Pos. A macro makes them differ.
+	Module string `json:"module,omitempty"`
 }
 
 // Task is a task. Its full name is Environment.Name + "." + Name.
@@ -207,7 +208,8 @@ func (g *Graph) FullName(task int) string {
 func (g *Graph) Closure(env int) []int {
 	type frame struct{ env, next int }
 	var order []int
-	seen := map[int]bool{env: true}
+	seen := make([]bool, len(g.Environments))
+	seen[env] = true
 	stack := []frame{{env: env}}
 	for len(stack) > 0 {
 		f := &stack[len(stack)-1]
@@ -225,123 +227,4 @@ func (g *Graph) Closure(env int) []int {
 		}
 	}
 	return order
-}
-
-// Validate reports the first way in which g isn't a graph: an index out of
-// range, an unknown kind, a cycle of depends_on. The parent calls it on what
-// the evaluator sends, before anything reads it.
-func (g *Graph) Validate() error {
-	if g.Version != Version {
-		return fmt.Errorf("graph has version %d, want %d", g.Version, Version)
-	}
-	for i := range g.Environments {
-		if err := g.validateEnvironment(&g.Environments[i]); err != nil {
-			return fmt.Errorf("environment %d: %w", i, err)
-		}
-	}
-	for i := range g.Tasks {
-		if err := g.validateTask(&g.Tasks[i]); err != nil {
-			return fmt.Errorf("task %d: %w", i, err)
-		}
-	}
-	for i, c := range g.Calls {
-		if !in(c.Caller, len(g.Tasks)) || !in(c.Callee, len(g.Tasks)) {
-			return fmt.Errorf("call %d: no such task", i)
-		}
-	}
-	for i := range g.Images {
-		if err := g.Images[i].validate(); err != nil {
-			return fmt.Errorf("image %d: %w", i, err)
-		}
-	}
-	return g.acyclic()
-}
-
-func in(i, n int) bool { return i >= 0 && i < n }
-
-func (g *Graph) validateEnvironment(e *Environment) error {
-	if e.Image != NoImage && !in(e.Image, len(g.Images)) {
-		return fmt.Errorf("no image %d", e.Image)
-	}
-	if !ValidName(e.Name) {
-		return fmt.Errorf("name %q", e.Name)
-	}
-	for _, d := range e.DependsOn {
-		if !in(d, len(g.Environments)) {
-			return fmt.Errorf("no environment %d", d)
-		}
-	}
-	return nil
-}
-
-func (g *Graph) validateTask(t *Task) error {
-	if !in(t.Env, len(g.Environments)) {
-		return fmt.Errorf("no environment %d", t.Env)
-	}
-	if !ValidTaskName(t.Name) {
-		return fmt.Errorf("name %q", t.Name)
-	}
-	switch t.Body.Kind {
-	case BodyStarlark, BodyPython, BodyCommand, BodyScript:
-	default:
-		return fmt.Errorf("body of kind %q", t.Body.Kind)
-	}
-	if t.Single && len(t.Outputs) != 1 {
-		return fmt.Errorf("%d outputs, want 1", len(t.Outputs))
-	}
-	for _, params := range [][]Param{t.Inputs, t.Outputs} {
-		for _, p := range params {
-			if err := p.Type.validate(0); err != nil {
-				return fmt.Errorf("%s: %w", p.Name, err)
-			}
-		}
-	}
-	return nil
-}
-
-func (i *Image) validate() error {
-	switch i.Base.Kind {
-	case BaseDebian, BaseRef, BaseScratch:
-	default:
-		return fmt.Errorf("base of kind %q", i.Base.Kind)
-	}
-	for n, s := range i.Steps {
-		switch s.Kind {
-		case StepPip, StepRequirements, StepApt, StepCommands, StepEnv, StepFile, StepFolder, StepWorkdir, StepUser:
-		default:
-			return fmt.Errorf("step %d of kind %q", n, s.Kind)
-		}
-	}
-	return nil
-}
-
-// acyclic removes environments without remaining dependencies until none is
-// left; what stays is on a cycle or leads to one.
-func (g *Graph) acyclic() error {
-	missing := make([]int, len(g.Environments))
-	dependents := make([][]int, len(g.Environments))
-	var ready []int
-	for i, e := range g.Environments {
-		missing[i] = len(e.DependsOn)
-		if missing[i] == 0 {
-			ready = append(ready, i)
-		}
-		for _, d := range e.DependsOn {
-			dependents[d] = append(dependents[d], i)
-		}
-	}
-	done := 0
-	for ; len(ready) > 0; done++ {
-		i := ready[len(ready)-1]
-		ready = ready[:len(ready)-1]
-		for _, d := range dependents[i] {
-			if missing[d]--; missing[d] == 0 {
-				ready = append(ready, d)
-			}
-		}
-	}
-	if done < len(g.Environments) {
-		return fmt.Errorf("depends_on has a cycle")
-	}
-	return nil
 }

@@ -1,6 +1,11 @@
 package plan
 
-import "regexp"
+import (
+	"regexp"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
 
 // What names match: those of environments, and those of tasks.
 const (
@@ -21,3 +26,32 @@ func ValidName(s string) bool { return len(s) <= maxName && nameRE.MatchString(s
 
 // ValidTaskName reports whether s can name a task.
 func ValidTaskName(s string) bool { return len(s) <= maxName && taskNameRE.MatchString(s) }
+
+// ValidParam reports whether s can name an input, an output or a record's
+// field: an identifier, of letters of any script, digits and "_".
+func ValidParam(s string) bool {
+	if s == "" || len(s) > maxName || !utf8.ValidString(s) {
+		return false
+	}
+	for i, r := range s {
+		if r != '_' && !unicode.IsLetter(r) && (i == 0 || !unicode.IsDigit(r)) {
+			return false
+		}
+	}
+	return true
+}
+
+// maxFileName is the longest name that Linux file systems take, in bytes.
+const maxFileName = 255
+
+// ValidFileName reports whether s can be the base name of a [File] or [Dir].
+func ValidFileName(s string) bool {
+	return s != "" && s != "." && s != ".." && len(s) <= maxFileName &&
+		utf8.ValidString(s) && !strings.ContainsAny(s, "/\x00")
+}
+
+// ValidDigest reports whether s is "sha256:" and 64 hexadecimal digits in lower case.
+func ValidDigest(s string) bool {
+	hex, ok := strings.CutPrefix(s, "sha256:")
+	return ok && len(hex) == 64 && strings.Trim(hex, "0123456789abcdef") == ""
+}

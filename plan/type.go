@@ -88,12 +88,21 @@ func (t Type) validate(depth int) error {
 		}
 		return t.Elem.validate(depth + 1)
 	case KindRecord:
-		for _, f := range t.Fields {
-			if err := f.Type.validate(depth + 1); err != nil {
-				return err
-			}
-		}
-		return nil
+		return validateFields(t.Fields, depth+1)
 	}
 	return fmt.Errorf("unknown type %q", t.Kind)
+}
+
+func validateFields(fields []Field, depth int) error {
+	seen := make(map[string]bool, len(fields))
+	for _, f := range fields {
+		if !ValidParam(f.Name) || seen[f.Name] {
+			return fmt.Errorf("record with a field %q", f.Name)
+		}
+		seen[f.Name] = true
+		if err := f.Type.validate(depth); err != nil {
+			return err
+		}
+	}
+	return nil
 }

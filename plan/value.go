@@ -40,7 +40,7 @@ type Dir struct {
 // What a value at a boundary may be at most.
 const (
 	MaxValue = 10 << 20 // bytes of its encoded form
-	MaxDepth = 64       // nesting
+	MaxDepth = 64       // nesting: each list, dict and struct around a value is a level
 )
 
 // MarshalValue returns the canonical form of v, the same for equal values: JSON
@@ -83,11 +83,11 @@ func (e *encoder) encode(v Value, depth int) error {
 	case map[string]Value:
 		return e.dict(v, depth)
 	case Struct:
-		return e.tagged("$struct", func() error { return e.object(v, depth+1) })
+		return e.tagged("$struct", func() error { return e.object(v, depth) })
 	case File:
-		return e.tagged("$file", func() error { return e.json(v) })
+		return e.artifact("$file", v)
 	case Dir:
-		return e.tagged("$dir", func() error { return e.json(v) })
+		return e.artifact("$dir", File(v))
 	default:
 		return fmt.Errorf("a Go %T is no value", v)
 	}
@@ -131,11 +131,19 @@ func (e *encoder) list(l []Value, depth int) error {
 			e.WriteByte(',')
 		}
 		if err := e.encode(x, depth+1); err != nil {
-			return fmt.Errorf("[%d]: %w", i, err)
+			return inside(fmt.Sprintf("[%d]", i), err)
 		}
 	}
 	e.WriteByte(']')
 	return nil
+}
+
+// artifact writes a File, or a Dir, which has the same fields.
+func (e *encoder) artifact(tag string, f File) error {
+	if err := f.validate(); err != nil {
+		return err
+	}
+	return e.tagged(tag, func() error { return e.json(f) })
 }
 
 func (e *encoder) dict(m map[string]Value, depth int) error {
@@ -172,7 +180,7 @@ func (e *encoder) object(m map[string]Value, depth int) error {
 		}
 		e.WriteByte(':')
 		if err := e.encode(m[k], depth+1); err != nil {
-			return fmt.Errorf(".%s: %w", k, err)
+			return inside("."+k, err)
 		}
 	}
 	e.WriteByte('}')
@@ -180,10 +188,14 @@ func (e *encoder) object(m map[string]Value, depth int) error {
 }
 
 // UnmarshalValue reads [MarshalValue]'s form. It accepts nothing that
-// MarshalValue can't have written, but for white space and the order of keys.
+// MarshalValue can't have written, but for white space, the order of keys and
+// the spelling of numbers and strings.
 func UnmarshalValue(data []byte) (Value, error) {
 	if len(data) > MaxValue {
 		return nil, fmt.Errorf("value takes %d bytes, more than %d", len(data), MaxValue)
+	}
+	if !utf8.Valid(data) {
+		return nil, fmt.Errorf("value isn't valid UTF-8")
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
@@ -198,7 +210,7 @@ func UnmarshalValue(data []byte) (Value, error) {
 }
 
 func decode(d *json.Decoder, depth int) (Value, error) {
-	if depth > 2*MaxDepth { // tags count as levels here
+	if depth > MaxDepth {
 		return nil, fmt.Errorf("value nests deeper than %d", MaxDepth)
 	}
 	tok, err := d.Token()
@@ -214,11 +226,7 @@ func decode(d *json.Decoder, depth int) (Value, error) {
 		if t == '[' {
 			return decodeList(d, depth)
 		}
-		m, err := decodeObject(d, depth)
-		if err != nil {
-			return nil, err
-		}
-		return untag(m)
+		return decodeObject(d, depth)
 	}
 	return nil, fmt.Errorf("unexpected %v", tok)
 }
@@ -251,24 +259,79 @@ func decodeList(d *json.Decoder, depth int) (Value, error) {
 	return l, err
 }
 
-func decodeObject(d *json.Decoder, depth int) (map[string]Value, error) {
+// decodeObject reads what follows a "{": a dict, or one tag and what it holds.
+func decodeObject(d *json.Decoder, depth int) (Value, error) {
+	var tag string
+	var held Value
+	m, err := members(d, func(k string) (Value, error) {
+		if tag != "" {
+			return nil, fmt.Errorf("tag %q among other keys", tag)
+		}
+		if !strings.HasPrefix(k, "$") {
+			return decode(d, depth+1)
+		}
+		var err error
+		tag = k
+		held, err = decodeTagged(d, tag, depth)
+		return held, err
+	})
+	if err != nil || tag == "" {
+		return m, err
+	}
+	if len(m) != 1 {
+		return nil, fmt.Errorf("tag %q among other keys", tag)
+	}
+	return held, nil
+}
+
+// decodeTagged reads what a tag holds. Its keys aren't tags again.
+func decodeTagged(d *json.Decoder, tag string, depth int) (Value, error) {
+	switch tag {
+	case "$file", "$dir", "$struct", "$dict":
+	default:
+		return nil, fmt.Errorf("unknown tag %q", tag)
+	}
+	if tok, err := d.Token(); err != nil || tok != json.Delim('{') {
+		return nil, fmt.Errorf("%s wants an object", tag)
+	}
+	m, err := members(d, func(string) (Value, error) { return decode(d, depth+1) })
+	if err != nil {
+		return nil, err
+	}
+	switch tag {
+	case "$struct":
+		return Struct(m), nil
+	case "$dict":
+		for k := range m {
+			if strings.HasPrefix(k, "$") {
+				return m, nil
+			}
+		}
+		return nil, fmt.Errorf("$dict without a key that begins with $")
+	}
+	f, err := artifact(m)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", tag, err)
+	}
+	if tag == "$dir" {
+		return Dir(f), nil
+	}
+	return f, nil
+}
+
+// members reads an object's keys and closing brace, and each member's value with value.
+func members(d *json.Decoder, value func(key string) (Value, error)) (map[string]Value, error) {
 	m := map[string]Value{}
 	for d.More() {
-		key, err := d.Token()
+		tok, err := d.Token()
 		if err != nil {
 			return nil, err
 		}
-		k := key.(string) // the decoder allows nothing else here
+		k := tok.(string) // the decoder allows nothing else here
 		if _, dup := m[k]; dup {
 			return nil, fmt.Errorf("key %q stands twice", k)
 		}
-		// What a tag holds is read as it is, so that its keys aren't tags again.
-		if strings.HasPrefix(k, "$") && len(m) == 0 {
-			m[k], err = decodeTagged(d, k, depth)
-		} else {
-			m[k], err = decode(d, depth+1)
-		}
-		if err != nil {
+		if m[k], err = value(k); err != nil {
 			return nil, err
 		}
 	}
@@ -276,51 +339,27 @@ func decodeObject(d *json.Decoder, depth int) (map[string]Value, error) {
 	return m, err
 }
 
-func decodeTagged(d *json.Decoder, tag string, depth int) (Value, error) {
-	switch tag {
-	case "$file":
-		var f File
-		err := d.Decode(&f)
-		return f, err
-	case "$dir":
-		var f Dir
-		err := d.Decode(&f)
-		return f, err
-	case "$struct", "$dict":
-		if tok, err := d.Token(); err != nil || tok != json.Delim('{') {
-			return nil, fmt.Errorf("%s wants an object", tag)
-		}
-		m := map[string]Value{}
-		for d.More() {
-			key, err := d.Token()
-			if err != nil {
-				return nil, err
-			}
-			if m[key.(string)], err = decode(d, depth+1); err != nil {
-				return nil, err
-			}
-		}
-		if _, err := d.Token(); err != nil {
-			return nil, err
-		}
-		if tag == "$struct" {
-			return Struct(m), nil
-		}
-		return m, nil
+// artifact makes a File of its members.
+func artifact(m map[string]Value) (File, error) {
+	name, ok1 := m["name"].(string)
+	digest, ok2 := m["digest"].(string)
+	size, ok3 := m["size"].(int64)
+	if !ok1 || !ok2 || !ok3 || len(m) != 3 {
+		return File{}, fmt.Errorf("want a name, a digest and a size")
 	}
-	return nil, fmt.Errorf("unknown tag %q", tag)
+	f := File{Name: name, Digest: digest, Size: size}
+	return f, f.validate()
 }
 
-// untag replaces an object with one tag by what the tag holds.
-func untag(m map[string]Value) (Value, error) {
-	for k, v := range m {
-		if !strings.HasPrefix(k, "$") {
-			continue
-		}
-		if len(m) != 1 {
-			return nil, fmt.Errorf("tag %q among other keys", k)
-		}
-		return v, nil
+// validate reports in which way f can't be a reference to an artifact.
+func (f File) validate() error {
+	switch {
+	case !ValidFileName(f.Name):
+		return fmt.Errorf("%q is no file name", f.Name)
+	case !ValidDigest(f.Digest):
+		return fmt.Errorf("%q is no digest", f.Digest)
+	case f.Size < 0:
+		return fmt.Errorf("size %d is negative", f.Size)
 	}
-	return m, nil
+	return nil
 }
