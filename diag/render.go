@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Lines returns a module's source lines for [Render], or nil where they can't
@@ -41,7 +43,7 @@ func render(w io.Writer, e *Error, lines Lines) error {
 		b.WriteString(" [" + e.Code + "]")
 	}
 	b.WriteByte('\n')
-	b.WriteString(excerpt(e.Pos, lines))
+	b.WriteString(excerpt(e.Pos, lines)) // of printable lines only, or the caret would be off
 	for _, n := range e.Notes {
 		if n.Pos.IsValid() {
 			fmt.Fprintf(&b, "  note: %s: %s\n", n.Pos, n.Msg)
@@ -52,8 +54,29 @@ func render(w io.Writer, e *Error, lines Lines) error {
 	if e.Hint != "" {
 		fmt.Fprintf(&b, "  hint: %s\n", strings.ReplaceAll(e.Hint, "\n", "\n        "))
 	}
-	_, err := io.WriteString(w, b.String())
+	_, err := io.WriteString(w, printable(b.String()))
 	return err
+}
+
+// printable makes the control characters in s visible: sources and messages
+// are untrusted, and a terminal would obey them.
+func printable(s string) string {
+	safe := func(r rune) bool { return r == '\n' || r == '\t' || unicode.IsPrint(r) }
+	if strings.IndexFunc(s, func(r rune) bool { return !safe(r) }) < 0 && utf8.ValidString(s) {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s { // an invalid byte comes as U+FFFD
+		switch {
+		case safe(r) || r == utf8.RuneError:
+			b.WriteRune(r)
+		case unicode.IsSpace(r):
+			b.WriteByte(' ')
+		default:
+			fmt.Fprintf(&b, "\\u%04x", r)
+		}
+	}
+	return b.String()
 }
 
 // maxExcerpt bounds how much of a source line is shown, in bytes.
@@ -61,7 +84,7 @@ const maxExcerpt = 200
 
 // excerpt returns the source line at p and a caret under its column.
 func excerpt(p Position, lines Lines) string {
-	if lines == nil || p.Line == 0 {
+	if lines == nil || p.Line < 1 {
 		return ""
 	}
 	all := lines(p.File)
@@ -69,7 +92,7 @@ func excerpt(p Position, lines Lines) string {
 		return ""
 	}
 	line := strings.TrimRight(all[p.Line-1], "\r\n")
-	if len(line) > maxExcerpt {
+	if len(line) > maxExcerpt || printable(line) != line {
 		return ""
 	}
 	if p.Col < 1 {

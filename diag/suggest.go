@@ -1,15 +1,26 @@
 package diag
 
-// Suggest returns the candidate nearest to name by edit distance, or "" if none
-// is near enough to be a misspelling (a third of the longer name, at least one edit).
+import "strings"
+
+// maxSuggest bounds the names that are compared, in bytes: distance is quadratic.
+const maxSuggest = 200
+
+// Suggest returns the candidate nearest to name by edit distance, the first of
+// several, or "" if none is near enough to be a misspelling (a third of the
+// longer name, at least one edit). Names that differ in case alone are near.
 func Suggest(name string, candidates []string) string {
-	best, bestDist := "", 1<<30
+	best, bestDist := "", maxSuggest
 	for _, c := range candidates {
-		if c == name {
+		longer := max(len(name), len(c))
+		limit := min(max(1, longer/3), bestDist-1)
+		if c == name || longer > maxSuggest || longer-min(len(name), len(c)) > limit {
 			continue
 		}
-		limit := max(len(name), len(c))/3 + 1
-		if d := distance(name, c); d <= limit && d < bestDist && d < len(name) {
+		d := 0
+		if !strings.EqualFold(name, c) {
+			d = distance(name, c)
+		}
+		if d <= limit && (d == 0 || d < len(name)) {
 			best, bestDist = c, d
 		}
 	}
