@@ -1,0 +1,192 @@
+package source
+
+import (
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+)
+
+// Requirement is one PEP 508 requirement.
+type Requirement struct {
+	Text   string   // as written, without options and comments
+	Name   string   // normalised (PEP 503): "zope-interface"
+	Extras []string // normalised
+}
+
+// Requirements is what a requirements file asks for, with those that it includes.
+type Requirements struct {
+	Packages []Requirement // those that have a name: a bare path or URL has none
+	// Files are all files that were read, in the order in which they were:
+	// those of -r and of -c, whose packages are constraints and not in Packages.
+	Files []string
+}
+
+// What reading requirements takes at most.
+const (
+	maxRequirements      = 1 << 20 // bytes of one file
+	maxRequirementsFiles = 1000
+)
+
+// ReadRequirements reads a requirements file of the workspace as pip does:
+// comments, continued lines and -r; other options are skipped. An included file outside the
+// workspace is an error.
+func ReadRequirements(files fs.FS, name string) (*Requirements, error) {
+	r := &requirementsReader{files: files, seen: map[string]bool{}}
+	r.include(include{path: path.Clean(name)})
+	for len(r.queue) > 0 {
+		next := r.queue[0]
+		r.queue = r.queue[1:]
+		if err := r.read(next); err != nil {
+			return nil, fmt.Errorf("%s: %w", next.path, err)
+		}
+	}
+	return &r.out, nil
+}
+
+// include is a file that is still to be read.
+type include struct {
+	path       string
+	constraint bool // reached through -c
+}
+
+type requirementsReader struct {
+	files fs.FS
+	out   Requirements
+	seen  map[string]bool
+	queue []include
+}
+
+// include queues a file. One that was a constraint first is read again as requirements.
+func (r *requirementsReader) include(i include) {
+	key := fmt.Sprint(i)
+	if !r.seen[key] {
+		r.seen[key] = true
+		r.queue = append(r.queue, i)
+	}
+}
+
+func (r *requirementsReader) read(i include) error {
+	if len(r.out.Files) == maxRequirementsFiles {
+		return fmt.Errorf("more than %d files are included", maxRequirementsFiles)
+	}
+	data, err := readBounded(r.files, i.path, maxRequirements)
+	if err != nil {
+		return err
+	}
+	if !utf8.Valid(data) {
+		return fmt.Errorf("not valid UTF-8")
+	}
+	r.out.Files = append(r.out.Files, i.path)
+	for _, line := range logicalLines(string(data)) {
+		if err := r.line(i, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *requirementsReader) line(in include, line string) error {
+	if opt, arg, ok := includeOption(line); ok {
+		if strings.Contains(arg, "://") {
+			return fmt.Errorf("%q: only files of the workspace can be included", arg)
+		}
+		p := path.Join(path.Dir(in.path), arg)
+		if path.IsAbs(arg) || !fs.ValidPath(p) {
+			return fmt.Errorf("%q leads out of the workspace", arg)
+		}
+		r.include(include{p, in.constraint || opt == 'c'})
+		return nil
+	}
+	if line == "" || line[0] == '-' || in.constraint {
+		return nil
+	}
+	line, _, _ = strings.Cut(line, " --") // options of one requirement, such as --hash
+	if req, ok := ParseRequirement(line); ok {
+		r.out.Packages = append(r.out.Packages, req)
+	}
+	return nil
+}
+
+// includeOption splits "-r file", "-rfile", "--requirement file", "--requirement=file", and the same with -c.
+func includeOption(line string) (opt byte, arg string, ok bool) {
+	for _, long := range []string{"--requirement", "--constraint"} {
+		if rest, ok := strings.CutPrefix(line, long); ok && rest != "" && strings.ContainsAny(rest[:1], " \t=") {
+			return long[2], strings.TrimSpace(rest[1:]), true
+		}
+	}
+	if strings.HasPrefix(line, "-r") || strings.HasPrefix(line, "-c") {
+		arg = strings.TrimSpace(strings.TrimPrefix(line[2:], "="))
+		return line[1], arg, arg != ""
+	}
+	return 0, "", false
+}
+
+// logicalLines joins continued lines and drops comments and the white space around.
+func logicalLines(text string) []string {
+	text = strings.TrimPrefix(text, "\ufeff")
+	text = strings.ReplaceAll(text, "\r\n", "\n")
+	text = strings.ReplaceAll(text, "\\\n", "")
+	lines := strings.Split(text, "\n")
+	for i, l := range lines {
+		if at := comment.FindStringIndex(l); at != nil {
+			l = l[:at[0]]
+		}
+		lines[i] = strings.TrimSpace(l)
+	}
+	return lines
+}
+
+var (
+	comment     = regexp.MustCompile(`(^|\s)#`)
+	requirement = regexp.MustCompile(`^([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(?:\[([^\[\]]*)\])?\s*(?:$|[<>=!~@;(])`)
+	archive     = regexp.MustCompile(`(?i)\.(whl|zip|tar|tar\.[a-z0-9]+|tgz|tbz)$`)
+	separators  = regexp.MustCompile(`[-_.]+`)
+)
+
+// ParseRequirement reads a PEP 508 requirement. It is false for what has no
+// name before it is fetched: a path, a URL, an archive.
+func ParseRequirement(text string) (Requirement, bool) {
+	text = strings.TrimSpace(text)
+	m := requirement.FindStringSubmatch(text)
+	if m == nil || archive.MatchString(m[1]) {
+		return Requirement{}, false
+	}
+	r := Requirement{Text: text, Name: normalise(m[1])}
+	for _, x := range strings.Split(m[2], ",") {
+		if x = normalise(strings.TrimSpace(x)); x != "" {
+			r.Extras = append(r.Extras, x)
+		}
+	}
+	return r, true
+}
+
+// normalise returns the one spelling of a package's name (PEP 503).
+func normalise(name string) string {
+	return strings.ToLower(separators.ReplaceAllString(name, "-"))
+}
+
+// readBounded reads a regular file of at most max bytes.
+func readBounded(files fs.FS, name string, max int64) ([]byte, error) {
+	// Looked at before it is opened: opening a pipe would wait for its writer.
+	info, err := fs.Stat(files, name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("not a regular file")
+	}
+	f, err := files.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, max+1))
+	if err == nil && int64(len(data)) > max {
+		return nil, fmt.Errorf("larger than %d bytes", max)
+	}
+	return data, err
+}

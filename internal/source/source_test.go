@@ -1,0 +1,218 @@
+package source_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/flytestar/flytestar/internal/source"
+)
+
+func tree(names ...string) fstest.MapFS {
+	files := fstest.MapFS{}
+	for _, n := range names {
+		if name, target, ok := strings.Cut(n, " -> "); ok {
+			files[name] = &fstest.MapFile{Data: []byte(target), Mode: fs.ModeSymlink | 0o777}
+			continue
+		}
+		files[n] = &fstest.MapFile{Data: []byte(n), Mode: 0o640}
+	}
+	return files
+}
+
+func paths(list []source.Entry) string {
+	var names []string
+	for _, e := range list {
+		switch {
+		case e.Dir:
+			names = append(names, e.Path+"/")
+		case e.Link != "":
+			names = append(names, e.Path+"@")
+		default:
+			names = append(names, e.Path)
+		}
+	}
+	return strings.Join(names, " ")
+}
+
+func TestFolder(t *testing.T) {
+	files := tree("f/a.py", "f/b/c.py", "f/b/c.pyc", "f/b/link.py -> ../a.py", "f/build/x", "f/keep/build/y", "g/z")
+	tests := []struct {
+		folder string
+		ignore []string
+		docker string
+		want   string
+	}{
+		{"f", nil, "", "a.py b/ b/c.py b/c.pyc b/link.py@ build/ build/x keep/ keep/build/ keep/build/y"},
+		{"f", []string{"build", "*.pyc"}, "", "a.py b/ b/c.py b/link.py@ keep/"},
+		{"f", []string{"/build/"}, "", "a.py b/ b/c.py b/c.pyc b/link.py@ keep/ keep/build/ keep/build/y"},
+		{"f", []string{"a.py/"}, "", "a.py b/ b/c.py b/c.pyc b/link.py@ build/ build/x keep/ keep/build/ keep/build/y"},
+		{"f", nil, "# comment\nbuild\n*.pyc\n", ".dockerignore a.py b/ b/c.py b/c.pyc b/link.py@ keep/ keep/build/ keep/build/y"},
+		{"f", []string{"*", "!b/**", "!b", "b/c.py[co]"}, "", "b/ b/c.py b/link.py@"},
+		{"f", []string{"!a.py", `\a.py`, "k??p", "[!ak]*"}, "*", ""},
+		{".", []string{"f"}, "", "g/ g/z"},
+	}
+	for _, tt := range tests {
+		m := fstest.MapFS{}
+		for k, v := range files {
+			m[k] = v
+		}
+		if tt.docker != "" {
+			m["f/.dockerignore"] = &fstest.MapFile{Data: []byte(tt.docker)}
+		}
+		got, err := source.Folder(m, tt.folder, tt.ignore)
+		if err != nil || paths(got) != tt.want {
+			t.Errorf("Folder(%s, %q, %q) = %s, %v; want %s", tt.folder, tt.ignore, tt.docker, paths(got), err, tt.want)
+		}
+	}
+}
+
+func TestFolderRefuses(t *testing.T) {
+	tests := []struct {
+		files  fstest.MapFS
+		ignore []string
+		want   string
+	}{
+		{tree("f/x -> ../secret"), nil, "out of f"},
+		{tree("f/x -> /etc/passwd"), nil, "out of f"},
+		{tree("f/d/x -> a/../../../g"), nil, "out of f"},
+		{fstest.MapFS{"f/pipe": {Mode: fs.ModeNamedPipe}}, nil, "f/pipe is neither"},
+		{tree("g/x"), nil, "not exist"},
+		{tree("f/x"), []string{"[a"}, `pattern "[a": a [ without its ]`},
+		{tree("f/x"), []string{"[z-a]"}, "invalid character class range"},
+	}
+	for _, tt := range tests {
+		if got, err := source.Folder(tt.files, "f", tt.ignore); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("got %v, %v; want error %q", got, err, tt.want)
+		}
+	}
+	if got, err := source.Folder(tree("f/x -> /etc/passwd", "f/y"), "f", []string{"x"}); err != nil || paths(got) != "y" {
+		t.Errorf("an ignored link: %v, %v", got, err)
+	}
+}
+
+// TestFolderOnDisk is the same through os.Root, whose links are the system's.
+func TestFolderOnDisk(t *testing.T) {
+	dir := t.TempDir()
+	for _, err := range []error{
+		os.Mkdir(filepath.Join(dir, "f"), 0o777),
+		os.WriteFile(filepath.Join(dir, "f", "run.sh"), nil, 0o755),
+		os.WriteFile(filepath.Join(dir, "f", "data"), nil, 0o644),
+		os.Symlink("run.sh", filepath.Join(dir, "f", "link")),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	got, err := source.Folder(root.FS(), "f", nil)
+	want := []source.Entry{{Path: "data"}, {Path: "link", Link: "run.sh"}, {Path: "run.sh", Executable: true}}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func TestReadRequirements(t *testing.T) {
+	files := fstest.MapFS{
+		"req/main.txt": {Data: []byte("\ufeff# top\r\nNumPy>=2 # why\r\nrequests[Socks, security]==2.1 \\\r\n  --hash=sha256:00\r\n" +
+			"-r more.txt\n--constraint=../pins.txt\n--index-url https://example.org/simple\n-e ./local\n./x.whl\nfoo-1.0-py3-none-any.whl\n" +
+			"pkg @ https://example.org/p#egg ; python_version > '3'\n")},
+		"req/more.txt": {Data: []byte("zope.Interface\n-r main.txt\n-cpins.txt\n")},
+		"pins.txt":     {Data: []byte("only-a-constraint==1\n")},
+		"req/pins.txt": {Data: []byte("neither==1\n-r late.txt")},
+		"req/late.txt": {Data: []byte("nor==1\n")},
+	}
+	got, err := source.ReadRequirements(files, "req/main.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, p := range got.Packages {
+		names = append(names, p.Name+strings.Join(p.Extras, "+"))
+	}
+	if want := []string{"numpy", "requestssocks+security", "pkg", "zope-interface"}; !slices.Equal(names, want) {
+		t.Errorf("packages %q, want %q", names, want)
+	}
+	if want := []string{"req/main.txt", "req/more.txt", "pins.txt", "req/pins.txt", "req/late.txt"}; !slices.Equal(got.Files, want) {
+		t.Errorf("files %q, want %q", got.Files, want)
+	}
+}
+
+func TestReadRequirementsRefuses(t *testing.T) {
+	tests := []struct{ text, want string }{
+		{"-r ../../etc/passwd", "out of the workspace"},
+		{"-r /etc/passwd", "out of the workspace"},
+		{"--requirement https://example.org/r.txt", "only files of the workspace"},
+		{"-r none.txt", "none.txt"},
+		{"-r pipe", "not a regular file"},
+		{"\xff", "not valid UTF-8"},
+		{strings.Repeat("x", 1<<20+1), "larger than"},
+	}
+	for _, tt := range tests {
+		files := fstest.MapFS{"d/r.txt": {Data: []byte(tt.text)}, "d/pipe": {Mode: fs.ModeNamedPipe}}
+		if got, err := source.ReadRequirements(files, "d/r.txt"); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%.40q: got %v, %v; want error %q", tt.text, got, err, tt.want)
+		}
+	}
+}
+
+func TestParseRequirement(t *testing.T) {
+	tests := map[string]string{ // the text to the name, "" for none
+		"pytest":                    "pytest",
+		" Foo_.-Bar >= 1, <2 ; x":   "foo-bar",
+		"a[b]":                      "a",
+		"a [ b , c ] ~= 1":          "a",
+		"a@ file:///x":              "a",
+		"a(>=1)":                    "a",
+		"":                          "",
+		"./a":                       "",
+		"dir/a":                     "",
+		"https://example.org/a.whl": "",
+		"git+https://example.org/a": "",
+		"a-1-py3-none-any.whl":      "",
+		"a-1.tar.gz":                "",
+		"a b":                       "",
+		"-a":                        "",
+		"a[b":                       "",
+		"$(touch x)":                "",
+	}
+	for text, want := range tests {
+		if got, ok := source.ParseRequirement(text); got.Name != want || ok != (want != "") {
+			t.Errorf("ParseRequirement(%q) = %+v, %v; want %q", text, got, ok, want)
+		}
+	}
+}
+
+// FuzzReadRequirements: no file makes it panic, and every name is normalised.
+func FuzzReadRequirements(f *testing.F) {
+	f.Add([]byte("a[b]>=1 --hash=x\n-r r.txt\n-c other\\\n.txt"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		got, err := source.ReadRequirements(fstest.MapFS{"r.txt": {Data: data}}, "r.txt")
+		if err != nil {
+			return
+		}
+		for _, p := range got.Packages {
+			if p.Name == "" || p.Name != strings.ToLower(p.Name) || strings.ContainsAny(p.Name, "_. \n") {
+				t.Errorf("name %q of %q", p.Name, p.Text)
+			}
+		}
+	})
+}
+
+// FuzzIgnore: no pattern makes it panic.
+func FuzzIgnore(f *testing.F) {
+	f.Add("!a/**/[!b]?*\\*", "a/b", true)
+	f.Fuzz(func(t *testing.T, pattern, name string, docker bool) {
+		if ig, err := source.ParseIgnore([]string{pattern}, docker); err == nil {
+			ig.Match(name, false)
+		}
+	})
+}
