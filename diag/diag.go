@@ -10,9 +10,10 @@
 package diag
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"sort"
+	"slices"
 	"strings"
 )
 
@@ -39,15 +40,9 @@ func (p Position) String() string {
 	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Col)
 }
 
-// before orders positions by file, line and column.
-func (p Position) before(q Position) bool {
-	if p.File != q.File {
-		return p.File < q.File
-	}
-	if p.Line != q.Line {
-		return p.Line < q.Line
-	}
-	return p.Col < q.Col
+// Compare orders positions by file, line and column.
+func (p Position) Compare(q Position) int {
+	return cmp.Or(cmp.Compare(p.File, q.File), cmp.Compare(p.Line, q.Line), cmp.Compare(p.Col, q.Col))
 }
 
 // Class says what kind of thing went wrong. The command line maps it to its
@@ -149,15 +144,8 @@ func (l List) Unwrap() []error {
 
 // Sort orders the findings by position, then code, then message.
 func (l List) Sort() {
-	sort.SliceStable(l, func(i, j int) bool {
-		a, b := l[i], l[j]
-		if a.Pos != b.Pos {
-			return a.Pos.before(b.Pos)
-		}
-		if a.Code != b.Code {
-			return a.Code < b.Code
-		}
-		return a.Msg < b.Msg
+	slices.SortStableFunc(l, func(a, b *Error) int {
+		return cmp.Or(a.Pos.Compare(b.Pos), cmp.Compare(a.Code, b.Code), cmp.Compare(a.Msg, b.Msg))
 	})
 }
 
