@@ -1,0 +1,168 @@
+package debian
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/md5"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"path"
+	"sort"
+	"strings"
+)
+
+// database is dpkg's database of packages that are unpacked and not yet
+// configured, as dpkg itself would have left it (dpkg's doc/spec, deb-triggers(5)).
+type database struct {
+	status   bytes.Buffer
+	info     []controlFile // below var/lib/dpkg/info
+	triggers map[string][]string
+}
+
+const dpkgDir = "var/lib/dpkg/"
+
+// record is what the database needs to know of one package while it is unpacked.
+type record struct {
+	paragraph paragraph
+	files     []controlFile
+	list      bytes.Buffer      // lines of info/NAME.list
+	conffiles map[string]string // path to MD5, hex
+}
+
+// newRecord reads a package's control archive.
+func newRecord(deb string, want Package) (*record, error) {
+	p, files, err := readControl(deb)
+	if err != nil {
+		return nil, err
+	}
+	if p.get("Package") != want.Name || p.get("Version") != want.Version {
+		return nil, fmt.Errorf("%s is %s %s, not %s %s", path.Base(deb), p.get("Package"), p.get("Version"), want.Name, want.Version)
+	}
+	r := &record{paragraph: p, files: files, conffiles: map[string]string{}}
+	for _, f := range files {
+		if f.name == "conffiles" {
+			for _, line := range strings.Fields(string(f.data)) {
+				if strings.HasPrefix(line, "/") { // else a flag, such as remove-on-upgrade
+					r.conffiles[line] = ""
+				}
+			}
+		}
+	}
+	return r, nil
+}
+
+// note records an entry of the data archive. It returns what to read the
+// entry's content through: a configuration file's hash is taken on the way.
+func (r *record) note(hdr *tar.Header, content io.Reader) (io.Reader, func()) {
+	name := path.Clean("/" + hdr.Name)
+	if name == "/" {
+		r.list.WriteString("/.\n")
+	} else {
+		r.list.WriteString(name + "\n")
+	}
+	if _, ok := r.conffiles[name]; !ok {
+		return content, func() {}
+	}
+	hash := md5.New() //nolint:gosec // dpkg's format
+	return io.TeeReader(content, hash), func() { r.conffiles[name] = hex.EncodeToString(hash.Sum(nil)) }
+}
+
+// add adds a package whose data archive has been noted whole.
+func (db *database) add(r *record) error {
+	p := r.paragraph
+	status := paragraph{{"Package", p.get("Package")}, {"Status", "install ok unpacked"}}
+	for _, f := range p {
+		if f.name != "Package" && f.name != "Status" && f.name != "Conffiles" {
+			status = append(status, f)
+		}
+	}
+	if value := r.conffileField(); value != "" {
+		status = append(status, field{"Conffiles", value})
+	}
+	status.write(&db.status)
+	db.status.WriteByte('\n')
+
+	base := p.get("Package")
+	if p.get("Multi-Arch") == "same" {
+		base += ":" + p.get("Architecture")
+	}
+	db.info = append(db.info, controlFile{base + ".list", 0o644, r.list.Bytes()})
+	for _, f := range r.files {
+		db.info = append(db.info, controlFile{base + "." + f.name, f.mode, f.data})
+		if f.name == "triggers" {
+			if err := db.interests(base, string(f.data)); err != nil {
+				return fmt.Errorf("%s: triggers: %w", base, err)
+			}
+		}
+	}
+	return nil
+}
+
+// conffileField is the value of the status field Conffiles. The hash is
+// already the file's: so dpkg takes it for unmodified at the next upgrade.
+func (r *record) conffileField() string {
+	var names []string
+	for name, sum := range r.conffiles {
+		if sum != "" {
+			names = append(names, name)
+		}
+	}
+	sort.Strings(names)
+	var b strings.Builder
+	for _, name := range names {
+		b.WriteString("\n " + name + " " + r.conffiles[name])
+	}
+	return b.String()
+}
+
+// interests notes the triggers that a package waits for.
+func (db *database) interests(pkg, text string) error {
+	for _, line := range strings.Split(text, "\n") {
+		line, _, _ = strings.Cut(line, "#")
+		words := strings.Fields(line)
+		if len(words) != 2 || !strings.HasPrefix(words[0], "interest") {
+			continue
+		}
+		trigger, option := words[1], ""
+		if words[0] == "interest-noawait" {
+			option = "/noawait"
+		}
+		if strings.HasPrefix(trigger, "/") {
+			db.triggers["File"] = append(db.triggers["File"], trigger+" "+pkg+option)
+			continue
+		}
+		if strings.ContainsAny(trigger, "/\x00") || trigger == "File" || trigger == "Unincorp" || trigger == "Lock" || trigger[0] == '.' {
+			return fmt.Errorf("%.60q is no trigger", trigger)
+		}
+		db.triggers[trigger] = append(db.triggers[trigger], pkg+option)
+	}
+	return nil
+}
+
+// write adds the database to the tree.
+func (db *database) write(t *tree, arch string) error {
+	files := []controlFile{
+		{dpkgDir + "arch", 0o644, []byte(arch + "\n")},
+		{dpkgDir + "status", 0o644, db.status.Bytes()},
+		{dpkgDir + "info/format", 0o644, []byte("1\n")},
+	}
+	for _, f := range db.info {
+		files = append(files, controlFile{dpkgDir + "info/" + f.name, f.mode, f.data})
+	}
+	for name, lines := range db.triggers {
+		files = append(files, controlFile{dpkgDir + "triggers/" + name, 0o644, []byte(strings.Join(lines, "\n") + "\n")})
+	}
+	sort.Slice(files, func(i, j int) bool { return files[i].name < files[j].name })
+	for _, dir := range []string{"parts", "updates", "alternatives"} {
+		if _, err := t.place("the base", dpkgDir+dir+"/x"); err != nil {
+			return err
+		}
+	}
+	for _, f := range files {
+		if err := t.file(f.name, f.mode, f.data); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,269 @@
+package debian
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/flytestar/flytestar/diag"
+)
+
+const (
+	attempts = 4                // of one request
+	stall    = 30 * time.Second // without a byte, before a request is given up
+	inFlight = 8                // downloads at once
+)
+
+// httpClient is d.Client, or one for the environment's proxies and this
+// machine's certificate authorities. A request's stall is watched in body.
+func (d *Debian) httpClient() *http.Client {
+	if d.Client != nil {
+		return d.Client
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.client == nil {
+		t := http.DefaultTransport.(*http.Transport).Clone()
+		t.MaxIdleConnsPerHost = inFlight
+		t.ResponseHeaderTimeout = stall
+		t.DisableCompression = true
+		d.client = &http.Client{Transport: t}
+	}
+	return d.client
+}
+
+// open requests a path below src's URI.
+func (d *Debian) open(ctx context.Context, src Source, path string) (*body, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, src.URI+"/"+escape(path), nil)
+	if err != nil {
+		cancel(nil)
+		return nil, err
+	}
+	req.Header.Set("User-Agent", "flytestar")
+	if password, _ := src.user.Password(); src.user != nil {
+		req.SetBasicAuth(src.user.Username(), password)
+	}
+	resp, err := d.httpClient().Do(req)
+	if err != nil {
+		cancel(nil)
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		resp.Body.Close()
+		cancel(nil)
+		return nil, &statusError{resp.StatusCode, resp.Status}
+	}
+	b := &body{ReadCloser: resp.Body, ctx: ctx, cancel: cancel}
+	b.timer = time.AfterFunc(stall, func() { cancel(errStalled) })
+	return b, nil
+}
+
+// escape keeps a path's slashes and escapes what a URL can't have ("+" and "~" stay).
+func escape(path string) string {
+	parts := strings.Split(path, "/")
+	for i, p := range parts {
+		parts[i] = url.PathEscape(p)
+	}
+	return strings.Join(parts, "/")
+}
+
+var errStalled = fmt.Errorf("nothing came for %v", stall)
+
+// body is a response's body that errs once no byte has come for a while.
+type body struct {
+	io.ReadCloser
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	timer  *time.Timer
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.timer.Reset(stall)
+	if err != nil && err != io.EOF && context.Cause(b.ctx) == errStalled {
+		err = errStalled
+	}
+	return n, err
+}
+
+func (b *body) Close() error {
+	b.timer.Stop()
+	err := b.ReadCloser.Close()
+	b.cancel(nil)
+	return err
+}
+
+// statusError is an answer other than 200.
+type statusError struct {
+	code int
+	text string
+}
+
+func (e *statusError) Error() string { return "the server answers " + e.text }
+
+// retry calls do until it succeeds, fails for good, or has failed too often.
+func retry(ctx context.Context, do func() error) error {
+	pause := 250 * time.Millisecond
+	for n := 1; ; n++ {
+		err := do()
+		if err == nil || n == attempts || !transient(err) || ctx.Err() != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+		pause *= 3
+	}
+}
+
+// transient reports whether a request may succeed when made again: network
+// failures and a server's, a cut body too; not a refusal, nor this machine's disk.
+func transient(err error) bool {
+	if status := (*statusError)(nil); errors.As(err, &status) {
+		return status.code >= 500 || status.code == http.StatusTooManyRequests || status.code == http.StatusRequestTimeout
+	}
+	var file *fs.PathError
+	return !errors.As(err, &file) && !errors.Is(err, errHash)
+}
+
+// explain turns a failed request into an error for the user.
+func explain(ctx context.Context, src Source, path string, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	var known *diag.Error
+	if errors.As(err, &known) {
+		return err
+	}
+	e := errorf(diag.System, "fetch %s/%s: %w", src.URI, path, err)
+	status := (*statusError)(nil)
+	switch {
+	case errors.Is(err, errHash):
+		return e.WithHint("the mirror, or what stands before it, serves something else than the signed index names: try again later or another mirror")
+	case errors.As(err, &status) && status.code == http.StatusNotFound:
+		return e.WithHint("the mirror has no such file (any more): resolve again (flytestar lock --upgrade), or use a snapshot mirror")
+	case errors.As(err, &status) && (status.code == http.StatusUnauthorized || status.code == http.StatusForbidden):
+		return e.WithHint("the mirror wants credentials: put them into the URI of apt's source")
+	}
+	return e.WithHint("check the network, the proxy variables and the mirror in apt's sources")
+}
+
+// fetchSmall returns the content at path, which may have at most limit bytes.
+func (d *Debian) fetchSmall(ctx context.Context, src Source, path string, limit int64) ([]byte, error) {
+	var data []byte
+	err := retry(ctx, func() error {
+		body, err := d.open(ctx, src, path)
+		if err != nil {
+			return err
+		}
+		defer body.Close()
+		data, err = io.ReadAll(io.LimitReader(body, limit+1))
+		return err
+	})
+	if err != nil {
+		return nil, explain(ctx, src, path, err)
+	}
+	if int64(len(data)) > limit {
+		return nil, errorf(diag.System, "%s/%s is bigger than %d bytes", src.URI, path, limit)
+	}
+	return data, nil
+}
+
+var errHash = errors.New("size or hash differs from the index")
+
+// fetchFile returns the cache's file for what lies at path, downloading it if
+// need be. A cached file is hashed again on each use, so that what a crash or
+// anyone else left there can't be taken for it. got hears of bytes as they come.
+func (d *Debian) fetchFile(ctx context.Context, src Source, path, sum string, size int64, got func(n int64)) (string, error) {
+	if !isSHA256(sum) || size < 0 {
+		return "", errorf(diag.System, "%s has no valid SHA256 and size", path)
+	}
+	name := filepath.Join(d.Cache, "sha256-"+sum)
+	if hashFile(name, size) == sum {
+		got(size)
+		return name, nil
+	}
+	if err := os.MkdirAll(d.Cache, 0o755); err != nil {
+		return "", errorf(diag.System, "make the package cache: %w", err)
+	}
+	var counted int64
+	err := retry(ctx, func() error {
+		got(-counted)
+		counted = 0
+		return d.download(ctx, src, path, name, sum, size, func(n int64) { counted += n; got(n) })
+	})
+	if err != nil {
+		return "", explain(ctx, src, path, err)
+	}
+	return name, nil
+}
+
+// download writes what lies at path to name, which appears whole and verified, or not at all.
+func (d *Debian) download(ctx context.Context, src Source, path, name, sum string, size int64, got func(n int64)) error {
+	body, err := d.open(ctx, src, path)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	tmp, err := os.CreateTemp(d.Cache, "download-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	defer tmp.Close()
+	hash := sha256.New()
+	n, err := io.Copy(io.MultiWriter(tmp, hash, counter(got)), io.LimitReader(body, size+1))
+	switch {
+	case err != nil:
+		return err
+	case n < size:
+		return io.ErrUnexpectedEOF
+	case n > size || hex.EncodeToString(hash.Sum(nil)) != sum:
+		return errHash
+	}
+	if err := tmp.Close(); err != nil {
+		return err
+	}
+	if err := os.Chmod(tmp.Name(), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), name)
+}
+
+// counter is a writer that only says how much is written.
+type counter func(n int64)
+
+func (c counter) Write(p []byte) (int, error) {
+	c(int64(len(p)))
+	return len(p), nil
+}
+
+// hashFile returns the hex SHA256 of a file, or "" if it can't be read or has another size.
+func hashFile(name string, size int64) string {
+	f, err := os.Open(name)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || info.Size() != size {
+		return ""
+	}
+	hash := sha256.New()
+	if _, err := io.Copy(hash, f); err != nil {
+		return ""
+	}
+	return hex.EncodeToString(hash.Sum(nil))
+}
