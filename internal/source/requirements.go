@@ -1,6 +1,7 @@
 package source
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -41,7 +42,7 @@ func ReadRequirements(files fs.FS, name string) (*Requirements, error) {
 		next := r.queue[0]
 		r.queue = r.queue[1:]
 		if err := r.read(next); err != nil {
-			return nil, fmt.Errorf("%s: %w", next.path, err)
+			return nil, fmt.Errorf("%s%s: %w", next.path, next.from, err)
 		}
 	}
 	return &r.out, nil
@@ -50,7 +51,8 @@ func ReadRequirements(files fs.FS, name string) (*Requirements, error) {
 // include is a file that is still to be read.
 type include struct {
 	path       string
-	constraint bool // reached through -c
+	constraint bool   // reached through -c
+	from       string // for messages: ", included by main.txt"
 }
 
 type requirementsReader struct {
@@ -62,7 +64,7 @@ type requirementsReader struct {
 
 // include queues a file. One that was a constraint first is read again as requirements.
 func (r *requirementsReader) include(i include) {
-	key := fmt.Sprint(i)
+	key := fmt.Sprint(i.constraint, i.path)
 	if !r.seen[key] {
 		r.seen[key] = true
 		r.queue = append(r.queue, i)
@@ -98,7 +100,7 @@ func (r *requirementsReader) line(in include, line string) error {
 		if path.IsAbs(arg) || !fs.ValidPath(p) {
 			return fmt.Errorf("%q leads out of the workspace", arg)
 		}
-		r.include(include{p, in.constraint || opt == 'c'})
+		r.include(include{p, in.constraint || opt == 'c', ", included by " + in.path})
 		return nil
 	}
 	if line == "" || line[0] == '-' || in.constraint {
@@ -173,6 +175,9 @@ func normalise(name string) string {
 func readBounded(files fs.FS, name string, max int64) ([]byte, error) {
 	// Looked at before it is opened: opening a pipe would wait for its writer.
 	info, err := fs.Stat(files, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fs.ErrNotExist // the caller names it
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,62 @@
+package resolve
+
+import (
+	"fmt"
+
+	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/plan"
+)
+
+// duplicateNames is FS106. The evaluator reports it first; its graph is
+// untrusted, and everything after this takes names for identities.
+func (c *checker) duplicateNames() {
+	environments := map[string]int{}
+	for i := range c.graph.Environments {
+		e := &c.graph.Environments[i]
+		if !c.scope.environments[i] {
+			continue
+		}
+		if first, dup := environments[e.Name]; dup {
+			c.duplicate(fmt.Sprintf("two environments have the name %q", e.Name), e.Pos, c.graph.Environments[first].Pos)
+			continue
+		}
+		environments[e.Name] = i
+	}
+	tasks := map[string]int{}
+	for i := range c.graph.Tasks {
+		if !c.scope.tasks[i] {
+			continue
+		}
+		name := c.graph.FullName(i)
+		if first, dup := tasks[name]; dup {
+			c.duplicate(fmt.Sprintf("two tasks have the name %q", name), c.graph.Tasks[i].Pos, c.graph.Tasks[first].Pos)
+			continue
+		}
+		tasks[name] = i
+	}
+}
+
+func (c *checker) duplicate(msg string, pos, first diag.Position) {
+	c.report(&diag.Error{
+		Pos: pos, Class: diag.Source, Severity: diag.SeverityError, Code: "FS106",
+		Msg: msg, Hint: "give one of them another name",
+		Notes: []diag.Note{{Pos: first, Msg: "the first"}},
+	})
+}
+
+// missingImages is FS108: a container task has nothing to run in.
+func (c *checker) missingImages() {
+	for i := range c.graph.Tasks {
+		t := &c.graph.Tasks[i]
+		env := &c.graph.Environments[t.Env]
+		if !c.scope.tasks[i] || !t.InContainer() || env.Image != plan.NoImage {
+			continue
+		}
+		c.report(&diag.Error{
+			Pos: t.Pos, Class: diag.Source, Severity: diag.SeverityError, Code: "FS108",
+			Msg:   fmt.Sprintf("task %s runs in a container, but its environment has no image", c.graph.FullName(i)),
+			Hint:  fmt.Sprintf("give the environment one: task_environment(name = %q, image = image.from_debian_base(), …)", env.Name),
+			Notes: []diag.Note{{Pos: env.Pos, Msg: fmt.Sprintf("environment %q", env.Name)}},
+		})
+	}
+}
