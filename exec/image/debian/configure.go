@@ -29,9 +29,11 @@ func (d *Debian) configure(ctx context.Context, c *Closure, packages *Layer, t *
 	libraries := t.pythonLibraries()
 	runs := []*exec.Container{dpkgConfigure(c, libraries)}
 	names := []string{"configuration.tar"}
+	keeps := []keep{keepConfiguration}
 	if len(libraries) > 0 {
 		runs = append(runs, pythonCompile(libraries))
 		names = append(names, "bytecode.tar")
+		keeps = append(keeps, keepBytecode)
 	}
 	step(watch, "debian "+c.Suite+": configure", 0, 0)
 	layers := make([]*Layer, len(runs))
@@ -39,7 +41,7 @@ func (d *Debian) configure(ctx context.Context, c *Closure, packages *Layer, t *
 	for i, run := range runs {
 		g.Go(func() (err error) {
 			run.Layers = []exec.Layer{packages}
-			layers[i], err = d.difference(gctx, run, filepath.Join(dir, names[i]), c)
+			layers[i], err = d.difference(gctx, run, filepath.Join(dir, names[i]), c, keeps[i])
 			return err
 		})
 	}
@@ -106,12 +108,12 @@ func environment(c *Closure) []string {
 }
 
 // difference runs a container and writes what it changed as a layer.
-func (d *Debian) difference(ctx context.Context, run *exec.Container, name string, c *Closure) (*Layer, error) {
+func (d *Debian) difference(ctx context.Context, run *exec.Container, name string, c *Closure, keep keep) (*Layer, error) {
 	w, err := createLayer(name, c.Date)
 	if err != nil {
 		return nil, err
 	}
-	layer, err := d.runInto(ctx, run, w)
+	layer, err := d.runInto(ctx, run, w, keep)
 	if err != nil {
 		w.discard()
 		return nil, err
@@ -119,14 +121,14 @@ func (d *Debian) difference(ctx context.Context, run *exec.Container, name strin
 	return layer, nil
 }
 
-func (d *Debian) runInto(ctx context.Context, run *exec.Container, w *layerWriter) (*Layer, error) {
+func (d *Debian) runInto(ctx context.Context, run *exec.Container, w *layerWriter, keep keep) (*Layer, error) {
 	log := &tail{}
 	run.Stdout, run.Stderr = log, log
 	pr, pw := io.Pipe()
 	run.Diff = pw
 	filtered := make(chan error, 1)
 	go func() {
-		err := filter(w, pr)
+		err := filter(w, pr, keep)
 		pr.CloseWithError(err) // nil too: then what follows the tar's end has nobody to read it
 		filtered <- err
 	}()
@@ -145,8 +147,11 @@ func (d *Debian) runInto(ctx context.Context, run *exec.Container, w *layerWrite
 	return w.finish()
 }
 
+// keep says what of a container's difference belongs to a base. name is clean, without a leading slash.
+type keep func(name string, hdr *tar.Header) bool
+
 // filter copies a difference, leaving out what differs from one run to the next.
-func filter(w *layerWriter, diff io.Reader) error {
+func filter(w *layerWriter, diff io.Reader, keep keep) error {
 	tr := tar.NewReader(diff)
 	for {
 		hdr, err := tr.Next()
@@ -157,8 +162,11 @@ func filter(w *layerWriter, diff io.Reader) error {
 		if err != nil {
 			return fmt.Errorf("read a container's difference: %w", err)
 		}
-		if isTransient(path.Clean("/" + hdr.Name)[1:], hdr) {
+		if !keep(path.Clean("/" + hdr.Name)[1:], hdr) {
 			continue
+		}
+		if hdr.Typeflag == tar.TypeDir {
+			hdr.ModTime = w.epoch // whether overlayfs keeps a copied directory's time is a race
 		}
 		if err := w.add(hdr, tr); err != nil {
 			return err
@@ -166,25 +174,32 @@ func filter(w *layerWriter, diff io.Reader) error {
 	}
 }
 
-// isTransient tells logs, caches, locks and backups from what a base is made of.
-func isTransient(name string, hdr *tar.Header) bool {
+// keepBytecode keeps bytecode, and the directories that lead to it.
+func keepBytecode(name string, hdr *tar.Header) bool {
+	return hdr.Typeflag == tar.TypeDir || strings.HasSuffix(name, ".pyc")
+}
+
+// keepConfiguration leaves out logs, caches, locks and backups, and the
+// bytecode that a script's Python wrote on the way.
+func keepConfiguration(name string, hdr *tar.Header) bool {
 	dir, file := path.Split(name)
-	if hdr.Typeflag == tar.TypeDir {
-		return false
-	}
 	switch {
+	case file == "__pycache__", strings.HasSuffix(dir, "/__pycache__/"):
+		return false
+	case hdr.Typeflag == tar.TypeDir:
+		return true
 	case strings.HasPrefix(name, "var/log/"):
-		return hdr.Size > 0 // btmp, wtmp and lastlog must be there, with their modes
+		return hdr.Size == 0 // btmp, wtmp and lastlog must be there, with their modes
 	case strings.HasPrefix(name, "tmp/"), strings.HasPrefix(name, "run/"), strings.HasPrefix(name, "dev/"),
 		strings.HasPrefix(name, "var/cache/ldconfig/"), strings.HasPrefix(name, "var/lib/apt/lists/"),
-		strings.HasPrefix(name, "var/cache/apt/"):
-		return true
+		strings.HasPrefix(name, "var/cache/apt/"), name == "etc/.pwd.lock":
+		return false
 	case dir == "var/cache/debconf/", dir == "var/lib/dpkg/":
-		return strings.HasSuffix(file, "-old") || strings.HasPrefix(file, "lock")
+		return !strings.HasSuffix(file, "-old") && !strings.HasPrefix(file, "lock")
 	case dir == "var/lib/dpkg/triggers/":
-		return file == "Lock"
+		return file != "Lock"
 	}
-	return false
+	return true
 }
 
 // maxTail is how much of a container's output an error shows.

@@ -1,6 +1,7 @@
 package debian
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -173,6 +174,7 @@ func readCompressed(name, ext string, limit int64) (string, error) {
 
 // decompress reads r by a file name's extension; "" and ".tar" are plain.
 func decompress(r io.Reader, ext string) (io.ReadCloser, error) {
+	r = bufio.NewReaderSize(r, 256<<10) // xz reads single bytes
 	switch ext {
 	case "", ".tar":
 		return io.NopCloser(r), nil
