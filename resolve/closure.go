@@ -1,7 +1,5 @@
 package resolve
 
-import "slices"
-
 // The check of depends_on asks, for many pairs of environments, whether one reaches the other. A walk
 // per environment would be quadratic. Instead, the environments are put in order, dependencies
 // first, and the targets of all questions are taken 64 at a time, in that order: one pass
@@ -15,17 +13,8 @@ type pair struct{ from, to int }
 // reaches answers each pair, for a graph of n nodes whose node i has the
 // successors next(i). It is meant for acyclic graphs; on others it ends, and may miss paths.
 func reaches(n int, next func(int) []int, pairs []pair) []bool {
-	order := successorsFirst(n, next)
-	rank := make([]int, n)
-	for r, i := range order {
-		rank[i] = r
-	}
-	asked := make([]int, len(pairs))
-	for i := range asked {
-		asked[i] = i
-	}
-	slices.SortFunc(asked, func(a, b int) int { return rank[pairs[a].to] - rank[pairs[b].to] })
-
+	rank, below := ranked(n, next)
+	asked := byTarget(rank, pairs)
 	answers := make([]bool, len(pairs))
 	own, seen := make([]uint64, n), make([]uint64, n) // by rank: a target's bit, and the targets reached
 	for len(asked) > 0 {
@@ -40,12 +29,13 @@ func reaches(n int, next func(int) []int, pairs []pair) []bool {
 			high = max(high, rank[pairs[p].from])
 		}
 		for r := low; r <= high; r++ {
-			seen[r] = own[r]
-			for _, s := range next(order[r]) {
-				if low <= rank[s] && rank[s] < r {
-					seen[r] |= seen[rank[s]]
+			reached := own[r]
+			for _, s := range below[r] {
+				if int(s) >= low {
+					reached |= seen[s]
 				}
 			}
+			seen[r] = reached
 		}
 		for _, p := range batch {
 			from, to := rank[pairs[p].from], rank[pairs[p].to]
@@ -56,6 +46,47 @@ func reaches(n int, next func(int) []int, pairs []pair) []bool {
 		}
 	}
 	return answers
+}
+
+// ranked puts the nodes in order, successors first. It returns each node's rank, and
+// by rank the ranks of its successors, close together in memory: they are read many times.
+func ranked(n int, next func(int) []int) (rank []int, below [][]int32) {
+	order := successorsFirst(n, next)
+	rank, below = make([]int, n), make([][]int32, n)
+	edges := 0
+	for r, i := range order {
+		rank[i] = r
+		edges += len(next(i))
+	}
+	flat := make([]int32, 0, edges)
+	for r, i := range order {
+		start := len(flat)
+		for _, s := range next(i) {
+			if rank[s] < r { // always, but on a cycle
+				flat = append(flat, int32(rank[s]))
+			}
+		}
+		below[r] = flat[start:]
+	}
+	return rank, below
+}
+
+// byTarget returns the indices of pairs in the order of their targets' ranks.
+func byTarget(rank []int, pairs []pair) []int {
+	next := make([]int, len(rank)+1) // by rank: where the next pair with that target goes
+	for _, p := range pairs {
+		next[rank[p.to]+1]++
+	}
+	for r := range rank {
+		next[r+1] += next[r]
+	}
+	sorted := make([]int, len(pairs))
+	for i, p := range pairs {
+		r := rank[p.to]
+		sorted[next[r]] = i
+		next[r]++
+	}
+	return sorted
 }
 
 // batch returns the longest start of asked, which is sorted by target, that has no more than 64 targets.

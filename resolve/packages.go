@@ -26,12 +26,18 @@ func comparePkg(a, b pkg) int {
 // packages is FS102: the image of a task's environment includes what the images of
 // its direct callees' environments declare. An environment without an image imports nothing.
 func (c *checker) packages() {
+	known := map[[2]int][]pkg{} // many environments share few images
 	for _, e := range c.edges {
 		from, to := c.graph.Environments[e.from].Image, c.graph.Environments[e.to].Image
 		if from == plan.NoImage || to == plan.NoImage || from == to {
 			continue
 		}
-		if lacks := lacking(c.declaredBy(from), c.declaredBy(to)); len(lacks) > 0 {
+		lacks, ok := known[[2]int{from, to}]
+		if !ok {
+			lacks = lacking(c.declaredBy(from), c.declaredBy(to))
+			known[[2]int{from, to}] = lacks
+		}
+		if len(lacks) > 0 {
 			c.report(c.lackingFinding(e, lacks))
 		}
 	}

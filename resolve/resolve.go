@@ -142,7 +142,7 @@ type edge struct {
 // another, those from the same one together.
 func (c *checker) environmentCalls() []edge {
 	var edges []edge
-	seen := map[[2]int]int{}
+	seen := make(map[[2]int]int, len(c.graph.Calls))
 	for i := range c.graph.Calls {
 		call := &c.graph.Calls[i]
 		from, to := c.graph.Tasks[call.Caller].Env, c.graph.Tasks[call.Callee].Env
