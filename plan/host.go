@@ -54,6 +54,15 @@ type Failure struct {
 	Pos     diag.Position `json:"pos,omitzero"`
 	Log     string        `json:"log,omitempty"`      // the tail of the last attempt's log
 	LogFile string        `json:"log_file,omitempty"` // where the whole log is kept
+	// Callers lead from the action that failed to the run's first: whose body called, and where.
+	Callers []Caller `json:"callers,omitempty"`
+}
+
+// Caller is an action whose body let the failure of a call through.
+type Caller struct {
+	Task   string        `json:"task"` // full name
+	Action string        `json:"action"`
+	Pos    diag.Position `json:"pos,omitzero"` // of the call, in Task's body
 }
 
 // Error implements error.
