@@ -1,0 +1,171 @@
+package flytestar_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/flytestar/flytestar"
+
+// imports says which of flytestar's packages each package may import: in one
+// direction, from the leaves to the wiring. "DIR/..." means DIR and all below it.
+// A package that isn't here has no place yet: give it one.
+var imports = []struct {
+	pkg string
+	may []string
+}{
+	{"diag", nil},
+	{"plan", []string{"diag"}},
+	{"internal/source", nil},
+	{"internal/startest", []string{"diag"}},
+	{"interp/...", []string{"diag", "plan", "interp/..."}}, // not builtins: they come as a Language
+	{"builtins", []string{"diag", "plan"}},                 // not interp: it runs them
+	{"resolve", []string{"diag", "plan", "internal/source"}},
+	{"resolve/reach", []string{"diag", "plan", "builtins", "interp"}},
+	{"exec", []string{"diag", "plan"}}, // not its own children: they implement it
+	{"exec/exectest", []string{"diag", "plan", "exec"}},
+	{"exec/image/...", []string{"diag", "plan", "exec", "exec/image/...", "internal/source"}},
+	{"exec/local/...", []string{"diag", "plan", "exec", "exec/local/..."}},
+	{".", []string{"diag", "plan", "interp", "builtins", "resolve/...", "exec/...", "internal/source"}},
+	{"cmd/...", []string{".", "diag", "plan", "exec", "interp", "cmd/..."}}, // the facade, and what it hands out
+	{"bench/...", []string{".", "diag", "plan", "interp", "builtins", "resolve/...", "exec/..."}},
+}
+
+// homes says where packages of others may be imported: each has one home.
+var homes = []struct {
+	path string // and all below it
+	in   []string
+	why  string
+}{
+	{"github.com/spf13/cobra", []string{"cmd/..."}, "the command line has one home"},
+	{"github.com/spf13/pflag", []string{"cmd/..."}, "the command line has one home"},
+	{"github.com/google/go-containerregistry", []string{"exec/image/..."}, "images have one home"},
+	{"github.com/ProtonMail/go-crypto", []string{"exec/image/..."}, "images have one home"},
+	{"golang.org/x/sys", []string{"exec/local/...", "interp/..."}, "system calls belong to the sandboxes"},
+	{"github.com/elastic/go-seccomp-bpf", []string{"exec/local/...", "interp/..."}, "system calls belong to the sandboxes"},
+	{"github.com/landlock-lsm/go-landlock", []string{"exec/local/...", "interp/..."}, "system calls belong to the sandboxes"},
+	{"github.com/moby/profiles/seccomp", []string{"exec/local/..."}, "system calls belong to the sandboxes"},
+	{"github.com/moby/sys", []string{"exec/local/..."}, "system calls belong to the sandboxes"},
+	{"github.com/opencontainers/cgroups", []string{"exec/local/..."}, "system calls belong to the sandboxes"},
+	{"github.com/opencontainers/runtime-spec", []string{"exec/local/..."}, "bundles have one home"},
+	{"go.starlark.net", []string{"interp/...", "builtins", "resolve/reach", "internal/startest", "."}, "plan is the contract: what runs a plan doesn't know Starlark"},
+	{"C", nil, "everything builds without cgo"},
+}
+
+// TestImports reads the import clauses of every file, also of those for other
+// systems. It doesn't ask go list, whose answer the test cache would keep.
+func TestImports(t *testing.T) {
+	seen := map[string]bool{}
+	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		base := d.Name()
+		if d.IsDir() && name != "." && (base == "testdata" || base == "vendor" || strings.HasPrefix(base, ".") || strings.HasPrefix(base, "_")) {
+			return fs.SkipDir
+		}
+		if d.IsDir() || !strings.HasSuffix(base, ".go") || strings.HasSuffix(base, "_test.go") {
+			return nil
+		}
+		pkg := path.Dir(filepath.ToSlash(name))
+		seen[pkg] = true
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, spec := range file.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			if msg := violation(pkg, imported); msg != "" {
+				t.Errorf("%s: %s", name, msg)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pkg := range []string{"diag", "plan", "resolve", "exec"} {
+		if !seen[pkg] {
+			t.Errorf("package %s wasn't looked at", pkg)
+		}
+	}
+}
+
+// violation says why pkg, a folder of the module, may not import a path; "" if it may.
+func violation(pkg, imported string) string {
+	if own, ok := ownPackage(imported); ok {
+		for _, r := range imports {
+			if !within(pkg, []string{r.pkg}) {
+				continue
+			}
+			if within(own, r.may) {
+				return ""
+			}
+			return pkg + " may not import " + own + ": imports go one way (the rules are at the top of imports_test.go)"
+		}
+		return "package " + pkg + " has no rule in imports_test.go: say there what it may import"
+	}
+	for _, h := range homes {
+		if (imported == h.path || strings.HasPrefix(imported, h.path+"/")) && !within(pkg, h.in) {
+			return pkg + " may not import " + imported + ": " + h.why + " (" + strings.Join(h.in, ", ") + ")"
+		}
+	}
+	return ""
+}
+
+func ownPackage(imported string) (string, bool) {
+	if imported == module {
+		return ".", true
+	}
+	return strings.CutPrefix(imported, module+"/")
+}
+
+// within reports whether pkg is one of patterns.
+func within(pkg string, patterns []string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool {
+		dir, below := strings.CutSuffix(p, "/...")
+		return pkg == dir || below && strings.HasPrefix(pkg, dir+"/")
+	})
+}
+
+func TestImportRules(t *testing.T) {
+	tests := []struct {
+		pkg, imported string
+		ok            bool
+	}{
+		{"plan", module + "/diag", true},
+		{"plan", module + "/exec", false},
+		{"diag", module + "/plan", false},
+		{"builtins", module + "/interp", false},
+		{"interp", module + "/builtins", false},
+		{"exec", module + "/resolve", false},
+		{"exec", module + "/exec/image", false},
+		{"exec/image/debian", module + "/exec/local", false},
+		{"exec/local/inside", module + "/exec", true},
+		{"resolve", "go.starlark.net/syntax", false},
+		{"resolve/reach", "go.starlark.net/syntax", true},
+		{"cmd/flytestar", module, true},
+		{"resolve", module, false},
+		{"exec/image", "github.com/spf13/cobra", false},
+		{"cmd/flytestar", "github.com/spf13/cobra", true},
+		{"exec", "golang.org/x/sys/unix", false},
+		{"exec", "golang.org/x/sync/errgroup", true},
+		{"exec/local", "C", false},
+		{"new", module + "/diag", false},
+	}
+	for _, tt := range tests {
+		if msg := violation(tt.pkg, tt.imported); (msg == "") != tt.ok {
+			t.Errorf("%s imports %s: %q", tt.pkg, tt.imported, msg)
+		}
+	}
+}
