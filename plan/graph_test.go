@@ -68,7 +68,7 @@ func TestValidate(t *testing.T) {
 		"python out of it":       {func(g *plan.Graph) { g.Tasks[0].Body.File = "../run.py" }, "no path in the workspace"},
 		"python function":        {func(g *plan.Graph) { g.Tasks[0].Body.Function = "os.system" }, "no function's name"},
 		"command":                {func(g *plan.Graph) { g.Tasks[0].Body = plan.Body{Kind: plan.BodyCommand} }, "empty command"},
-		"script":                 {func(g *plan.Graph) { g.Tasks[0].Body = plan.Body{Kind: plan.BodyScript, Script: "x"} }, "script without #!"},
+		"script":                 {func(g *plan.Graph) { g.Tasks[0].Body = plan.Body{Kind: plan.BodyScript, Script: "x"} }, `begin with "#!"`},
 		"input out of its place": {func(g *plan.Graph) { g.Tasks[0].Inputs[0].Name = "../x" }, `inputs: name "../x"`},
 		"input twice":            {func(g *plan.Graph) { g.Tasks[0].Inputs = append(g.Tasks[0].Inputs, g.Tasks[0].Inputs[0]) }, `name "x"`},
 		"default's type":         {func(g *plan.Graph) { g.Tasks[0].Inputs[0].Default = json.RawMessage(`"a"`) }, "default: want float, got str"},

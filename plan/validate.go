@@ -175,7 +175,7 @@ func (b *Body) validate() error {
 		}
 	case BodyScript:
 		if !strings.HasPrefix(b.Script, "#!") {
-			return fmt.Errorf("script without #!")
+			return fmt.Errorf("script that doesn't begin with %q", "#!")
 		}
 	default:
 		return fmt.Errorf("kind %q", b.Kind)
