@@ -1,0 +1,239 @@
+package image
+
+import (
+	"archive/tar"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"strings"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/exec/image/debian"
+	"github.com/flytestar/flytestar/plan"
+)
+
+// Debian makes Debian bases. [debian.Debian] implements it.
+type Debian interface {
+	// Resolve returns the exact packages of a base.
+	Resolve(ctx context.Context, req debian.Request, watch exec.Watch) (*debian.Closure, error)
+	// Build writes a base's layers into dir, and returns them bottom first.
+	Build(ctx context.Context, c *debian.Closure, dir string, watch exec.Watch) ([]*debian.Layer, error)
+	// Fetch downloads one package of a suite and returns the path of its .deb.
+	Fetch(ctx context.Context, suite, name string, watch exec.Watch) (string, debian.Package, error)
+}
+
+// baseName says what an image starts from, and since when that is known.
+type baseName struct {
+	Kind   plan.BaseKind `json:"kind"`
+	Name   string        `json:"name,omitempty"`   // suite or reference
+	Digest string        `json:"digest,omitempty"` // "sha256:…" of the closure or the manifest
+	Time   time.Time     `json:"time,omitzero"`    // when it was resolved
+}
+
+// String describes the base, with its age.
+func (b baseName) String() string {
+	if b.Kind == plan.BaseScratch {
+		return "nothing"
+	}
+	name := b.Name
+	if b.Kind == plan.BaseDebian {
+		name = "debian " + name
+	}
+	return name + ", resolved " + ago(b.Time)
+}
+
+// baseTitle describes a base as declared.
+func baseTitle(b plan.Base) string {
+	switch b.Kind {
+	case plan.BaseDebian:
+		return strings.TrimSpace("debian " + b.Suite)
+	case plan.BaseRef:
+		return b.Ref
+	}
+	return string(b.Kind)
+}
+
+// base is what an image starts from, in the store.
+type base struct {
+	baseName
+	Layers  []layer      `json:"layers"`
+	Config  v1.Config    `json:"config"`
+	History []v1.History `json:"history"`
+	Epoch   time.Time    `json:"epoch"` // no file that a step changes gets a later time
+	// Manifest is a pulled image's own, for images without further steps; Blobs are all that it needs.
+	Manifest *v1.Descriptor `json:"manifest,omitempty"`
+	Blobs    []blob         `json:"blobs,omitempty"`
+}
+
+// whole returns a pulled image as it is.
+func (b base) whole() (v1.Descriptor, []blob, error) { return *b.Manifest, b.Blobs, nil }
+
+// hasBase reports whether everything of a base is there.
+func (s *store) hasBase(b base) bool {
+	for _, l := range b.Layers {
+		if !s.has(l) {
+			return false
+		}
+	}
+	for _, bl := range b.Blobs {
+		if !s.hasBlob(bl.Digest, bl.Size) {
+			return false
+		}
+	}
+	return true
+}
+
+// base returns what the image starts from, making it if need be.
+func (j *job) base(ctx context.Context, b plan.Base) (base, error) {
+	switch b.Kind {
+	case plan.BaseScratch:
+		return base{baseName: baseName{Kind: b.Kind}, Epoch: fileTime}, nil
+	case plan.BaseDebian:
+		return j.debianBase(ctx, b)
+	case plan.BaseRef:
+		if dir, ok := strings.CutPrefix(b.Ref, "oci:"); ok {
+			return j.layoutBase(ctx, b, dir)
+		}
+		return j.remoteBase(ctx, b)
+	}
+	return base{}, fmt.Errorf("unknown base %q", b.Kind)
+}
+
+// defaultPath is the PATH of Debian bases, and of containers whose image has none.
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// dated is something resolved, and when.
+type dated[T any] struct {
+	Time  time.Time `json:"time"`
+	Value T         `json:"value"`
+}
+
+// debianBase resolves a Debian base, once until its memory is removed, and builds it, once for each closure.
+func (j *job) debianBase(ctx context.Context, b plan.Base) (base, error) {
+	if j.opts.Debian == nil {
+		return base{}, diag.Errorf(b.Pos, diag.System, "no Debian mirror is configured").
+			WithHint("use image.from_base(...) with an image from a registry, or configure apt sources for Debian on this machine")
+	}
+	arch, err := debianArch(j.img.Platform)
+	if err != nil {
+		return base{}, err
+	}
+	k := newKey("debian closure 1").str(b.Suite).bool(b.Python).str(arch)
+	closure, err := made(ctx, j, "closures", k, nil, func() (dated[*debian.Closure], error) {
+		c, err := j.opts.Debian.Resolve(ctx, debian.Request{Suite: b.Suite, Python: b.Python, Arch: arch}, j.nested())
+		return dated[*debian.Closure]{time.Now().UTC(), c}, err
+	})
+	if err != nil {
+		return base{}, err
+	}
+	data, err := json.Marshal(closure.Value)
+	if err != nil {
+		return base{}, err
+	}
+	sum := sha256.Sum256(data)
+	name := baseName{b.Kind, closure.Value.Suite, "sha256:" + hex.EncodeToString(sum[:]), closure.Time}
+	made, err := made(ctx, j, "bases", newKey("debian base 1").str(name.Digest), j.store.hasBase, func() (base, error) {
+		return j.bootstrap(ctx, name, closure.Value)
+	})
+	made.baseName = name // the same closure may have been resolved again since
+	return made, err
+}
+
+// bootstrap builds a Debian base.
+func (j *job) bootstrap(ctx context.Context, name baseName, c *debian.Closure) (base, error) {
+	dir, err := os.MkdirTemp(j.store.tmp, "debian")
+	if err != nil {
+		return base{}, err
+	}
+	defer os.RemoveAll(dir)
+	layers, err := j.opts.Debian.Build(ctx, c, dir, j.nested())
+	if err != nil {
+		return base{}, err
+	}
+	made := base{baseName: name, Epoch: c.Date.UTC().Truncate(time.Second)}
+	made.Config = v1.Config{Env: []string{"PATH=" + defaultPath}, Cmd: []string{"/bin/sh"}}
+	made.Layers, err = j.importTars(ctx, layers)
+	for range made.Layers {
+		made.History = append(made.History, v1.History{Created: v1.Time{Time: made.Epoch}, CreatedBy: "debian " + c.Suite})
+	}
+	return made, err
+}
+
+// importTars puts a base's layers into the store, byte for byte, since the sandbox that
+// configured the base has unpacked them already.
+func (j *job) importTars(ctx context.Context, in []*debian.Layer) ([]layer, error) {
+	out := make([]layer, len(in))
+	g, ctx := errgroup.WithContext(ctx)
+	for i, l := range in {
+		g.Go(func() error {
+			r, err := l.Uncompressed()
+			if err != nil {
+				return err
+			}
+			defer r.Close()
+			out[i], err = j.store.importTar(ctx, r)
+			return err
+		})
+	}
+	return out, g.Wait()
+}
+
+// nested is a watch for parts that don't know the image's name.
+func (j *job) nested() exec.Watch { return func(e exec.Event) { j.event(e) } }
+
+// copyTar copies entries. If edit is set, it may change an entry's header and
+// content, or drop the entry.
+func copyTar(t *tarball, r io.Reader, edit func(*tar.Header, io.Reader) (keep bool, content io.Reader, err error)) error {
+	tr := tar.NewReader(r)
+	for {
+		hdr, err := tr.Next()
+		if err == io.EOF {
+			// What follows the end mark belongs to the stream too: its writer waits for us.
+			_, err := io.Copy(io.Discard, r)
+			return err
+		}
+		if err != nil {
+			return err
+		}
+		hdr.Name = strings.TrimPrefix(path.Clean("/"+hdr.Name), "/")
+		if hdr.Name == "" {
+			continue // the root directory
+		}
+		var content io.Reader = tr
+		if edit != nil {
+			keep, edited, err := edit(hdr, tr)
+			if err != nil {
+				return err
+			}
+			if !keep {
+				continue
+			}
+			content = edited
+		}
+		if err := t.header(hdr, content); err != nil {
+			return err
+		}
+	}
+}
+
+// debianArch is Debian's name of a platform's architecture.
+func debianArch(platform string) (string, error) {
+	arch, ok := map[string]string{
+		"linux/amd64": "amd64", "linux/arm64": "arm64", "linux/arm64/v8": "arm64", "linux/386": "i386",
+		"linux/arm/v7": "armhf", "linux/ppc64le": "ppc64el", "linux/s390x": "s390x", "linux/riscv64": "riscv64",
+	}[platform]
+	if !ok {
+		return "", fmt.Errorf("Debian isn't made for %s", platform)
+	}
+	return arch, nil
+}

@@ -1,0 +1,213 @@
+package image
+
+import (
+	"archive/tar"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+	"syscall"
+
+	"github.com/flytestar/flytestar/diag"
+	infiles "github.com/flytestar/flytestar/internal/source"
+	"github.com/flytestar/flytestar/plan"
+)
+
+// source is an entry of the workspace on its way into a layer.
+type source struct {
+	src  string // path in the workspace; empty for directories
+	dst  string // path in the image, relative, its links resolved
+	mode int64  // permission bits
+	link string // target, for a symbolic link
+	dir  bool
+	size int64
+	sum  string // hex SHA-256 of a file's content
+}
+
+// filesLayer returns the layer of a file or folder step.
+func (j *job) filesLayer(ctx context.Context, st *state, step plan.Step) (layer, error) {
+	f, err := j.store.trees(st.layers)
+	if err != nil {
+		return layer{}, err
+	}
+	var list []source
+	if step.Kind == plan.StepFile {
+		list, err = j.fileSource(f, st.config.WorkingDir, step)
+	} else {
+		list, err = j.folderSources(ctx, f, st.config.WorkingDir, step)
+	}
+	if err != nil {
+		return layer{}, buildError(step.Pos, err)
+	}
+	for i := range list {
+		if err := j.digestSource(ctx, &list[i]); err != nil {
+			return layer{}, buildError(step.Pos, err)
+		}
+	}
+	k := newKey("files 1").int(int64(len(list)))
+	for _, s := range list {
+		k.str(s.dst).int(s.mode).str(s.link).bool(s.dir).str(s.sum)
+		names, dirs := f.parents(s.dst)
+		k.list(names)
+		for _, d := range dirs {
+			k.int(d.Mode).int(int64(d.UID)).int(int64(d.GID))
+		}
+	}
+	return j.layer(ctx, k, func() (layer, error) {
+		return j.store.writeLayer(ctx, func(t *tarball) error {
+			for _, s := range list {
+				if err := j.writeSource(t, f, s); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+}
+
+// destination makes dst absolute.
+func destination(workdir, dst string) string {
+	if path.IsAbs(dst) {
+		return dst
+	}
+	return path.Join("/", workdir, dst)
+}
+
+func (b *Builder) fileSource(f forest, workdir string, step plan.Step) ([]source, error) {
+	dst := destination(workdir, step.Dst)
+	if strings.HasSuffix(step.Dst, "/") {
+		dst = path.Join(dst, path.Base(step.Src))
+	}
+	dir, err := f.resolve(path.Dir(dst))
+	if err != nil {
+		return nil, err
+	}
+	dst = path.Join(dir, path.Base(dst))
+	if _, ok := f.dir(dst); ok || dst == "." {
+		e := diag.Errorf(step.Pos, diag.Build, "/%s is a directory of the image", dst)
+		return nil, e.WithHint("to put %s into it, end the destination with \"/\"", step.Src)
+	}
+	return []source{{src: step.Src, dst: dst}}, nil
+}
+
+// folderSources lists a folder's members as they go into the image, sorted by name.
+func (b *Builder) folderSources(ctx context.Context, f forest, workdir string, step plan.Step) ([]source, error) {
+	members, err := infiles.Folder(b.opts.Workspace.FS(), step.Src, step.Ignore)
+	if err != nil {
+		return nil, err
+	}
+	root := destination(workdir, step.Dst)
+	dst, err := f.resolve(root)
+	if err != nil {
+		return nil, err
+	}
+	list := []source{{dst: dst, dir: true, mode: 0o755}}
+	if dst == "." {
+		list = nil
+	}
+	for _, m := range members {
+		s, err := folderMember(f, step.Src, root, m)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, s)
+	}
+	return list, ctx.Err()
+}
+
+func folderMember(f forest, folder, root string, m infiles.Entry) (source, error) {
+	dst := path.Join(root, m.Path)
+	if m.Dir {
+		dst, err := f.resolve(dst)
+		return source{dst: dst, dir: true, mode: 0o755}, err
+	}
+	dir, err := f.resolve(path.Dir(dst))
+	if err != nil {
+		return source{}, err
+	}
+	s := source{src: path.Join(folder, m.Path), dst: path.Join(dir, path.Base(dst)), link: m.Link, mode: 0o777}
+	if _, ok := f.dir(s.dst); ok {
+		return s, fmt.Errorf("%s would replace /%s, a directory of the image", s.src, s.dst)
+	}
+	return s, nil
+}
+
+// openSource opens a regular file of the workspace.
+func (b *Builder) openSource(name string) (*os.File, fs.FileInfo, error) {
+	// Without O_NONBLOCK a FIFO put there meanwhile would block for ever.
+	file, err := b.opts.Workspace.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	fi, err := file.Stat()
+	if err == nil && !fi.Mode().IsRegular() {
+		err = fmt.Errorf("%s is no regular file", name)
+	}
+	if err != nil {
+		file.Close()
+		return nil, nil, err
+	}
+	return file, fi, nil
+}
+
+// digestSource fills in what only a file's content and mode say.
+func (b *Builder) digestSource(ctx context.Context, s *source) error {
+	if s.dir || s.link != "" {
+		return nil
+	}
+	file, fi, err := b.openSource(s.src)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	h := sha256.New()
+	if s.size, err = io.Copy(h, cancellable{ctx, file}); err != nil {
+		return err
+	}
+	s.sum, s.mode = hex.EncodeToString(h.Sum(nil)), 0o644
+	if fi.Mode()&0o100 != 0 {
+		s.mode = 0o755
+	}
+	return nil
+}
+
+// writeSource writes one entry, after the directories above it.
+func (b *Builder) writeSource(t *tarball, f forest, s source) error {
+	names, dirs := f.parents(s.dst)
+	for i, n := range names {
+		if err := t.dir(n, dirs[i]); err != nil {
+			return err
+		}
+	}
+	hdr := &tar.Header{Name: s.dst, Mode: s.mode, ModTime: fileTime}
+	switch {
+	case s.dir:
+		d, ok := f.dir(s.dst)
+		if !ok {
+			d = dirEntry{Mode: s.mode}
+		}
+		return t.dir(s.dst, d)
+	case s.link != "":
+		hdr.Typeflag, hdr.Linkname = tar.TypeSymlink, s.link
+		return t.header(hdr, nil)
+	}
+	file, _, err := b.openSource(s.src)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	hdr.Typeflag, hdr.Size = tar.TypeReg, s.size
+	h := sha256.New()
+	if err := t.header(hdr, io.TeeReader(file, h)); err != nil {
+		return err
+	}
+	if s.size > 0 && hex.EncodeToString(h.Sum(nil)) != s.sum {
+		return fmt.Errorf("%s changed while it was read", s.src)
+	}
+	return nil
+}

@@ -1,0 +1,278 @@
+// Package image builds OCI images in-process: no daemon, and no root for what
+// doesn't need it. [Builder] implements [exec.Builder].
+//
+//   - image.go has the entry points; build.go walks an image's steps, and assembles
+//     its configuration and manifest.
+//   - base.go makes what an image starts from: Debian (package debian), a pulled
+//     reference or a layout in the workspace (pull.go), nothing.
+//   - pip.go resolves requirements (with pip's own configuration, pipconf.go) in a container of the
+//     base; wheel.go lays wheels down as files, and layers them.
+//   - run.go runs apt and commands in a container and normalises what they changed.
+//   - files.go and ignore.go take files from the workspace.
+//   - store.go keeps it all: an OCI image layout, and an index from keys (key.go)
+//     to layers. layer.go writes layers, gzip.go compresses them, tree.go
+//     remembers their directories.
+//
+// A layer is named by a key over everything that makes it, so that what two images share is made
+// once, also across processes. The same inputs give the same bytes.
+package image
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/plan"
+)
+
+// Options say where a builder works, and with what.
+type Options struct {
+	Home      string       // directory of the store; made if missing
+	Workspace *os.Root     // where files, folders, requirements and oci: bases come from; nil: such steps fail
+	Sandbox   exec.Sandbox // runs apt, commands, pip; nil: such steps fail
+	Debian    Debian       // makes Debian bases and fetches pip; nil: such steps fail
+	Jobs      int          // layers and downloads made at a time within one image; 0: one per CPU
+	// Environ is where pip's settings, proxies and the CA bundle are looked up
+	// (PIP_…, HTTPS_PROXY, SSL_CERT_FILE, HOME, XDG_CONFIG_HOME); nil: this process's environment.
+	Environ []string
+}
+
+// Builder implements [exec.Builder] on an OCI image layout at Home/images.
+type Builder struct {
+	opts  Options
+	store *store
+}
+
+var _ exec.Builder = (*Builder)(nil)
+
+// NewBuilder opens or makes the store under opts.Home. The caller closes the builder.
+func NewBuilder(opts Options) (*Builder, error) {
+	if opts.Home == "" {
+		return nil, diag.Errorf(diag.Position{}, diag.System, "the image builder has no home directory").WithHint("set FLYTESTAR_HOME")
+	}
+	if opts.Jobs <= 0 {
+		opts.Jobs = runtime.GOMAXPROCS(0)
+	}
+	if opts.Environ == nil {
+		opts.Environ = os.Environ()
+	}
+	s, err := openStore(opts.Home)
+	if err != nil {
+		return nil, systemError(err)
+	}
+	return &Builder{opts, s}, nil
+}
+
+// Close removes the builder's scratch directory. Nothing may be under way.
+func (b *Builder) Close() error { return b.store.close() }
+
+// Layout returns the directory of the OCI image layout that the builder writes.
+func (b *Builder) Layout() string { return filepath.Join(b.opts.Home, "images") }
+
+// record is what the image of a declared digest came to.
+type record struct {
+	Platform string    `json:"platform"`
+	Digest   string    `json:"digest"` // of the manifest
+	Time     time.Time `json:"time"`   // when it was built
+	Base     baseName  `json:"base"`
+	Pip      []*pinned `json:"pip,omitempty"` // by call
+	Blobs    []blob    `json:"blobs"`         // manifest, configuration and layers
+}
+
+// blob names a blob of the store.
+type blob struct {
+	Digest string `json:"digest"`
+	Size   int64  `json:"size"`
+}
+
+func (b *Builder) recordPath(declared, platform string) (string, error) {
+	h, err := v1.NewHash(declared)
+	if err != nil {
+		return "", fmt.Errorf("declared digest %q: %w", declared, err)
+	}
+	return filepath.Join(b.opts.Home, "resolved", h.Hex+"-"+strings.ReplaceAll(platform, "/", "-")+".json"), nil
+}
+
+// recalled returns the record of an image, and whether all its blobs are there.
+func (b *Builder) recalled(img plan.BuildImage) (rec *record, complete bool, err error) {
+	path, err := b.recordPath(img.Declared, img.Platform)
+	if err != nil {
+		return nil, false, err
+	}
+	rec, ok, err := recall[*record](path, nil)
+	if err != nil || !ok {
+		return nil, false, err
+	}
+	for _, bl := range rec.Blobs {
+		if !b.store.hasBlob(bl.Digest, bl.Size) {
+			return rec, false, nil
+		}
+	}
+	return rec, true, nil
+}
+
+// State implements [exec.Builder].
+func (b *Builder) State(ctx context.Context, img plan.BuildImage) (plan.BuildImage, error) {
+	rec, complete, err := b.recalled(img)
+	if err != nil {
+		return img, systemError(err)
+	}
+	if complete {
+		img.State, img.Digest = plan.ImageHit, rec.Digest
+		img.Why = "built " + ago(rec.Time) + " on " + rec.Base.String()
+		return img, nil
+	}
+	j := &job{Builder: b, img: img, dry: true}
+	at, err := j.walk(ctx, &state{})
+	switch {
+	case err == nil:
+		img.State, img.Why = plan.ImageBuild, "every layer is there, the image isn't"
+	case errors.Is(err, errUnmade):
+		img.State, img.Why = j.missing(at, err)
+	default:
+		return img, j.named(err)
+	}
+	return img, nil
+}
+
+// missing says what a dry walk that ended at step at means; -1 is the base.
+func (j *job) missing(at int, err error) (plan.ImageState, string) {
+	img := j.img.Image
+	if at < 0 {
+		if img.Base.Kind == plan.BaseRef && len(img.Steps) == 0 {
+			return plan.ImagePull, img.Base.Ref + " isn't in the store"
+		}
+		return plan.ImageUnresolved, "its base " + baseTitle(img.Base) + " isn't resolved"
+	}
+	for _, s := range img.Steps[at:] {
+		if s.Kind == plan.StepPip || s.Kind == plan.StepRequirements || s.Kind == plan.StepApt {
+			return plan.ImageUnresolved, stepTitle(s) + " isn't resolved"
+		}
+	}
+	return plan.ImageBuild, stepTitle(img.Steps[at]) + " isn't built"
+}
+
+// Build implements [exec.Builder].
+func (b *Builder) Build(ctx context.Context, img plan.BuildImage, watch exec.Watch) (string, error) {
+	j := &job{Builder: b, img: img, watch: watch}
+	rec, complete, err := b.recalled(img)
+	if err != nil {
+		return "", systemError(err)
+	}
+	if complete {
+		j.event(exec.Event{Kind: exec.ImageHit, Digest: rec.Digest})
+		return rec.Digest, nil
+	}
+	digest, err := j.build(ctx)
+	if err != nil {
+		err = j.named(err)
+		j.event(exec.Event{Kind: exec.ImageFailed, Msg: err.Error()})
+		return "", err
+	}
+	j.event(exec.Event{Kind: exec.ImageDone, Digest: digest})
+	return digest, nil
+}
+
+// Image implements [exec.Builder].
+func (b *Builder) Image(ctx context.Context, digest string) (*exec.Image, error) {
+	m, cfg, err := b.store.readImage(digest)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, diag.Errorf(diag.Position{}, diag.System, "image %s isn't in the store: %w", digest, err).WithHint("build it again")
+	}
+	if err != nil {
+		return nil, systemError(fmt.Errorf("image %s: %w", digest, err))
+	}
+	img := &exec.Image{Digest: digest, Env: cfg.Config.Env, Workdir: cfg.Config.WorkingDir, User: cfg.Config.User}
+	for i, l := range m.Layers {
+		l := layer{Digest: l.Digest.String(), DiffID: cfg.RootFS.DiffIDs[i].String(), Size: l.Size, MediaType: l.MediaType}
+		img.Layers = append(img.Layers, storedLayer{l, b.store.blobPath(l.Digest)})
+	}
+	return img, nil
+}
+
+// readImage reads a manifest and the configuration that it names.
+func (s *store) readImage(digest string) (*v1.Manifest, *v1.ConfigFile, error) {
+	if _, err := v1.NewHash(digest); err != nil {
+		return nil, nil, err
+	}
+	var m v1.Manifest
+	var cfg v1.ConfigFile
+	data, err := os.ReadFile(s.blobPath(digest))
+	if err == nil {
+		err = json.Unmarshal(data, &m)
+	}
+	if err == nil {
+		data, err = os.ReadFile(s.blobPath(m.Config.Digest.String()))
+	}
+	if err == nil {
+		err = json.Unmarshal(data, &cfg)
+	}
+	if err == nil && len(m.Layers) != len(cfg.RootFS.DiffIDs) {
+		err = fmt.Errorf("%d layers, but %d diff ids", len(m.Layers), len(cfg.RootFS.DiffIDs))
+	}
+	return &m, &cfg, err
+}
+
+// systemError returns err as an error of the machine, unless it says more itself.
+func systemError(err error) error { return classed(diag.Position{}, diag.System, err) }
+
+// buildError returns err as an error of the build step at pos, unless it says
+// more itself or the machine is at fault.
+func buildError(pos diag.Position, err error) error { return classed(pos, diag.Build, err) }
+
+// machineFaults are errors of the machine, whatever step meets them.
+var machineFaults = []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EIO, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM}
+
+func classed(pos diag.Position, class diag.Class, err error) error {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errUnmade) {
+		return err
+	}
+	var e *diag.Error
+	if errors.As(err, &e) {
+		if !e.Pos.IsValid() && pos.IsValid() {
+			copied := *e
+			copied.Pos = pos
+			return &copied
+		}
+		return err
+	}
+	for _, fault := range machineFaults {
+		if errors.Is(err, fault) {
+			class = diag.System
+		}
+	}
+	return diag.Errorf(pos, class, "%w", err)
+}
+
+// ago says how long ago t was.
+func ago(t time.Time) string {
+	switch d := time.Since(t); {
+	case d < time.Minute:
+		return "just now"
+	case d < time.Hour:
+		return plural(int(d/time.Minute), "minute") + " ago"
+	case d < 48*time.Hour:
+		return plural(int(d/time.Hour), "hour") + " ago"
+	default:
+		return plural(int(d/(24*time.Hour)), "day") + " ago"
+	}
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

@@ -1,0 +1,233 @@
+package image
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/plan"
+)
+
+// pipConfig is the part of the user's pip configuration that decides what pip
+// finds and where: values by option name. It may hold credentials: it travels
+// as a file of mode 0600, and only [pipConfig.public] enters keys.
+type pipConfig map[string][]string
+
+// pipOptions are the options that are taken over, and whether they hold lists.
+var pipOptions = map[string]bool{
+	"index-url": false, "extra-index-url": true, "no-index": false, "find-links": true, "trusted-host": true,
+	"proxy": false, "timeout": false, "retries": false, "cert": false, "client-cert": false,
+	"prefer-binary": false, "only-binary": true, "no-binary": true,
+}
+
+// pipConfig reads pip's configuration as pip would for "pip install": the global file, the
+// user's, that of PIP_CONFIG_FILE, then PIP_ variables; the last one counts.
+func (b *Builder) pipConfig() (pipConfig, error) {
+	c := pipConfig{}
+	for _, f := range b.pipFiles() {
+		if err := c.read(f); err != nil {
+			return nil, err
+		}
+	}
+	for name, list := range pipOptions {
+		v := b.getenv("PIP_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_")))
+		if v == "" {
+			continue
+		}
+		c[name] = []string{v}
+		if list {
+			c[name] = strings.Fields(v)
+		}
+	}
+	return c, nil
+}
+
+// pipFiles lists the files that may hold configuration, least important first.
+func (b *Builder) pipFiles() []string {
+	own := b.getenv("PIP_CONFIG_FILE")
+	if own == os.DevNull {
+		return nil
+	}
+	files := []string{"/etc/pip.conf"}
+	dirs := b.getenv("XDG_CONFIG_DIRS")
+	if dirs == "" {
+		dirs = "/etc/xdg"
+	}
+	for _, d := range filepath.SplitList(dirs) {
+		files = append([]string{filepath.Join(d, "pip", "pip.conf")}, files...)
+	}
+	if home := b.getenv("HOME"); home != "" {
+		config := b.getenv("XDG_CONFIG_HOME")
+		if config == "" {
+			config = filepath.Join(home, ".config")
+		}
+		files = append(files, filepath.Join(home, ".pip", "pip.conf"), filepath.Join(config, "pip", "pip.conf"))
+	}
+	if own != "" {
+		files = append(files, own)
+	}
+	return files
+}
+
+// read adds what one file has in [global] and [install]; a missing file has nothing.
+func (c pipConfig) read(file string) error {
+	f, err := os.Open(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("pip's configuration: %w", err)
+	}
+	defer f.Close()
+	sections := map[string]map[string]string{}
+	section, option := "", ""
+	for in := bufio.NewScanner(f); in.Scan(); {
+		line := in.Text()
+		text := strings.TrimSpace(line)
+		switch {
+		case text == "" || strings.HasPrefix(text, "#") || strings.HasPrefix(text, ";"):
+		case strings.HasPrefix(text, "[") && strings.HasSuffix(text, "]"):
+			section, option = text[1:len(text)-1], ""
+		case (line[0] == ' ' || line[0] == '\t') && option != "": // a value's further line
+			sections[section][option] += "\n" + text
+		default:
+			i := strings.IndexAny(text, "=:")
+			if i < 0 {
+				return fmt.Errorf("pip's configuration: %s has a line that is neither a section nor an option", file)
+			}
+			option = strings.ReplaceAll(strings.ToLower(strings.TrimSpace(text[:i])), "_", "-")
+			if sections[section] == nil {
+				sections[section] = map[string]string{}
+			}
+			sections[section][option] = strings.TrimSpace(text[i+1:])
+		}
+	}
+	for _, section := range []string{"global", "install"} {
+		for name, v := range sections[section] {
+			if list, known := pipOptions[name]; known && list {
+				c[name] = strings.Fields(v)
+			} else if known {
+				c[name] = []string{strings.TrimSpace(v)}
+			}
+		}
+	}
+	return nil
+}
+
+// withStep returns the configuration for a step that may name indices itself. A step's index
+// stands alone: what the user has configured isn't asked for its packages too.
+func (c pipConfig) withStep(s plan.Step) pipConfig {
+	out := pipConfig{}
+	for name, v := range c {
+		out[name] = slices.Clone(v)
+	}
+	if s.IndexURL != "" {
+		out["index-url"] = []string{s.IndexURL}
+		delete(out, "extra-index-url")
+		delete(out, "no-index")
+	}
+	out["extra-index-url"] = append(out["extra-index-url"], s.ExtraIndexURLs...)
+	return out
+}
+
+// public returns what decides the outcome of a resolution, without credentials.
+func (c pipConfig) public() []string {
+	var out []string
+	for _, name := range []string{"index-url", "extra-index-url", "no-index", "find-links", "prefer-binary", "only-binary", "no-binary"} {
+		out = append(out, name)
+		for _, v := range c[name] {
+			out = append(out, withoutUser(v))
+		}
+	}
+	return out
+}
+
+// withoutUser returns a URL without its credentials; anything else as it is.
+func withoutUser(s string) string {
+	u, err := url.Parse(s)
+	if err != nil || u.User == nil {
+		return redact(s)
+	}
+	u.User = nil
+	return u.String()
+}
+
+// Where the resolver's container finds its configuration.
+const (
+	pipDir    = "/run/flytestar"
+	pipConf   = pipDir + "/pip.conf"
+	pipClient = pipDir + "/client.pem"
+)
+
+// apply puts the configuration into a container: as a file that only its root
+// can read, local directories of find-links as mounts.
+func (c pipConfig) apply(into *exec.Container) error {
+	out := pipConfig{}
+	for name, v := range c {
+		out[name] = slices.Clone(v)
+	}
+	for i, link := range out["find-links"] {
+		dir, ok := localDir(link)
+		if !ok {
+			continue
+		}
+		target := fmt.Sprintf("%s/links/%d", pipDir, i)
+		into.Mounts = append(into.Mounts, exec.Mount{Source: dir, Target: target})
+		out["find-links"][i] = target
+	}
+	if v := out["client-cert"]; len(v) == 1 {
+		data, err := os.ReadFile(v[0])
+		if err != nil {
+			return fmt.Errorf("pip's client certificate: %w", err)
+		}
+		into.Files = append(into.Files, exec.File{Path: pipClient, Mode: 0o600, Data: data})
+		out["client-cert"] = []string{pipClient}
+	}
+	if v := out["cert"]; len(v) == 1 {
+		data, err := os.ReadFile(v[0])
+		if err != nil {
+			return fmt.Errorf("pip's CA bundle: %w", err)
+		}
+		into.Files = append(into.Files, exec.File{Path: pipDir + "/pip-ca.pem", Mode: 0o644, Data: data})
+		out["cert"] = []string{pipDir + "/pip-ca.pem"}
+		into.Env = append(into.Env, "PIP_CERT="+out["cert"][0])
+	}
+	into.Files = append(into.Files, exec.File{Path: pipConf, Mode: 0o600, Data: out.ini()})
+	into.Env = append(into.Env, "PIP_CONFIG_FILE="+pipConf, "PIP_DISABLE_PIP_VERSION_CHECK=1", "PIP_NO_INPUT=1", "PIP_NO_COLOR=1")
+	return nil
+}
+
+// ini writes the configuration as pip reads it.
+func (c pipConfig) ini() []byte {
+	var b strings.Builder
+	b.WriteString("[global]\n")
+	for _, name := range slices.Sorted(maps.Keys(c)) {
+		if len(c[name]) > 0 {
+			fmt.Fprintf(&b, "%s = %s\n", name, strings.Join(c[name], "\n    "))
+		}
+	}
+	return []byte(b.String())
+}
+
+// localDir returns the directory that an entry of find-links names, if it names one of this machine.
+func localDir(link string) (string, bool) {
+	if u, err := url.Parse(link); err == nil && u.Scheme == "file" {
+		link = u.Path
+	} else if err == nil && u.Scheme != "" {
+		return "", false
+	}
+	fi, err := os.Stat(link)
+	if err != nil || !fi.IsDir() {
+		return "", false
+	}
+	dir, err := filepath.Abs(link)
+	return dir, err == nil
+}

@@ -1,0 +1,85 @@
+package image
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+)
+
+// ProbePip asks the Python index that pip's configuration names, as environ (nil: this
+// process's) and pip's files have it, and says in a line, without credentials, what it
+// found. Where no index is configured, pip's own default is used, and nothing is asked.
+func ProbePip(ctx context.Context, environ []string) (string, error) {
+	if environ == nil {
+		environ = os.Environ()
+	}
+	b := &Builder{opts: Options{Environ: environ}}
+	c, err := b.pipConfig()
+	if err != nil {
+		return "", err
+	}
+	switch {
+	case len(c["no-index"]) > 0:
+		return "no index: pip is configured to look in " + strings.Join(withoutUsers(c["find-links"]), ", "), nil
+	case len(c["index-url"]) == 0:
+		return "pip's configuration names none, so pip's own default counts; not asked", nil
+	}
+	index := c["index-url"][0]
+	if err := c.ask(ctx, index); err != nil {
+		return "", fmt.Errorf("%s: %w", withoutUser(index), err)
+	}
+	return withoutUser(index) + " answers", nil
+}
+
+func withoutUsers(urls []string) []string {
+	out := make([]string, len(urls))
+	for i, u := range urls {
+		out[i] = withoutUser(u)
+	}
+	return out
+}
+
+// ask requests an index's root, by the proxy and certificate authorities that pip is told to use.
+func (c pipConfig) ask(ctx context.Context, index string) error {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	defer transport.CloseIdleConnections()
+	if v := c["proxy"]; len(v) == 1 {
+		proxy, err := url.Parse(v[0])
+		if err != nil {
+			return fmt.Errorf("pip's proxy isn't a URL")
+		}
+		transport.Proxy = http.ProxyURL(proxy)
+	}
+	if v := c["cert"]; len(v) == 1 {
+		pem, err := os.ReadFile(v[0])
+		if err != nil {
+			return fmt.Errorf("pip's CA bundle: %w", err)
+		}
+		pool := x509.NewCertPool()
+		pool.AppendCertsFromPEM(pem)
+		transport.TLSClientConfig = &tls.Config{RootCAs: pool}
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodHead, strings.TrimSuffix(index, "/")+"/", nil)
+	if err != nil {
+		return fmt.Errorf("isn't a URL")
+	}
+	resp, err := (&http.Client{Transport: transport}).Do(req)
+	if err != nil {
+		var failed *url.Error // its text has the URL, and so the credentials
+		if errors.As(err, &failed) {
+			return failed.Err
+		}
+		return err
+	}
+	resp.Body.Close()
+	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden || resp.StatusCode >= 500 {
+		return fmt.Errorf("the server answers %s", resp.Status)
+	}
+	return nil
+}

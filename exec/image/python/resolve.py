@@ -1,0 +1,92 @@
+"""Resolves requirements to exact distributions with pip, and gets their wheels.
+
+usage: resolve.py CONFIG
+
+CONFIG is JSON: {"pip": argv of pip, "args": arguments of both runs of pip,
+"requirements": arguments that name the requirements, "have": SHA-256 hex digests
+of the distributions that need not be fetched, "limit": bytes}. The answer is a tar on
+standard output: the wheels, then result.json, a list of
+{"name", "version", "url", "sha256", "wheel"}, where sha256 is of the
+distribution that the index has (or null) and wheel is the tar's member (or null).
+Everything else goes to standard error. A failing pip is exit status 1.
+"""
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+
+
+def normal(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def run(argv):
+    status = subprocess.call(argv, stdin=subprocess.DEVNULL, stdout=sys.stderr)
+    if status:
+        sys.exit(1)
+
+
+def distribution(item):
+    info = item["download_info"]
+    archive = info.get("archive_info")
+    sha256 = None
+    if archive is not None:
+        sha256 = (archive.get("hashes") or {}).get("sha256")
+        if not sha256 and (archive.get("hash") or "").startswith("sha256="):
+            sha256 = archive["hash"][len("sha256="):]
+    elif "dir_info" in info:
+        sys.exit("%s is a local directory; only distributions of an index, or URLs of them, can be installed" % info["url"])
+    meta = item["metadata"]
+    return {"name": normal(meta["name"]), "version": meta["version"], "url": info["url"], "sha256": sha256, "wheel": None, "vcs": info.get("vcs_info")}
+
+
+def location(d):
+    if d["vcs"]:
+        return "%s @ %s+%s@%s" % (d["name"], d["vcs"]["vcs"], d["url"], d["vcs"]["commit_id"])
+    fragment = "#sha256=" + d["sha256"] if d["sha256"] else ""
+    return "%s @ %s%s" % (d["name"], d["url"].split("#")[0], fragment)
+
+
+def main():
+    with open(sys.argv[1]) as f:
+        config = json.load(f)
+    work = "/var/tmp/flytestar-pip"
+    out = os.path.join(work, "wheels")
+    os.makedirs(out)
+    os.environ["TMPDIR"] = work
+    cache = ["--cache-dir", os.path.join(work, "cache")]
+    report = os.path.join(work, "report.json")
+    run(config["pip"] + ["install", "--dry-run", "--ignore-installed", "--report", report] + cache + config["args"] + config["requirements"])
+    with open(report) as f:
+        found = [distribution(item) for item in json.load(f)["install"]]
+
+    have = set(config["have"])
+    missing = [d for d in found if d["sha256"] not in have]
+    if missing:
+        pinned = os.path.join(work, "missing.txt")
+        with open(pinned, "w") as f:
+            f.writelines(location(d) + "\n" for d in missing)
+        run(config["pip"] + ["wheel", "--no-deps", "--wheel-dir", out] + cache + config["args"] + ["-r", pinned])
+    wheels = {}
+    for name in sorted(os.listdir(out)):
+        wheels[normal(name.split("-")[0])] = name
+    for d in missing:
+        if d["name"] not in wheels:
+            sys.exit("pip made no wheel of %s" % d["name"])
+        d["wheel"] = wheels[d["name"]]
+
+    with tarfile.open(fileobj=sys.stdout.buffer, mode="w|") as tar:
+        for name in sorted(os.listdir(out)):
+            tar.add(os.path.join(out, name), arcname=name)
+        data = json.dumps(found).encode()
+        info = tarfile.TarInfo("result.json")
+        info.size = len(data)
+        tar.addfile(info, io.BytesIO(data))
+    shutil.rmtree(work)
+
+
+main()
