@@ -213,6 +213,12 @@ func (d *digester) member(name string) error {
 
 // file writes the digest of a file's content.
 func (d *digester) file(name string) error {
+	// Looked at before it is opened: opening a pipe would wait for its writer.
+	if info, err := fs.Stat(d.files, name); err != nil {
+		return err
+	} else if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s isn't %s", name, isFile)
+	}
 	f, err := d.files.Open(name)
 	if err != nil {
 		return err

@@ -208,10 +208,11 @@ func TestDeclaredDigestStays(t *testing.T) {
 func TestPlanReportsFiles(t *testing.T) {
 	for _, s := range []plan.Step{
 		requirements("none.txt"), {Kind: plan.StepFile, Src: "none"}, {Kind: plan.StepFile, Src: "d"}, {Kind: plan.StepFile, Src: "link"},
-		{Kind: plan.StepFolder, Src: "none"}, {Kind: plan.StepFolder, Src: "d", Ignore: []string{"[x"}}, {Kind: "new"},
+		{Kind: plan.StepFolder, Src: "none"}, {Kind: plan.StepFile, Src: "pipe"}, {Kind: plan.StepFolder, Src: "d", Ignore: []string{"[x"}}, {Kind: "new"},
 	} {
 		s.Pos = diag.Position{File: "a.star", Line: 5}
 		files := workspace(nil)
+		files["pipe"] = &fstest.MapFile{Mode: fs.ModeNamedPipe}
 		files["link"] = &fstest.MapFile{Data: []byte("other"), Mode: fs.ModeSymlink}
 		g := &plan.Graph{Images: []plan.Image{on(plan.Base{}, s)}, Environments: []plan.Environment{{}}, Tasks: []plan.Task{{}}}
 		_, err := resolve.Plan(g, files, 0, platform)
@@ -245,8 +246,8 @@ func TestTask(t *testing.T) {
 		{"shared", 0, `several tasks are called "shared" name one in full: one.shared, two.shared`},
 		{"mian", 0, `a.star has no task "mian" did you mean "main"?`},
 		{"tow.main", 0, `a.star has no task "tow.main" did you mean "two.main"?`},
-		{"other", 0, `a.star has no task "other" its tasks are main, shared, shared`},
-		{"", 0, `a.star has no task "" its tasks are main, shared, shared`},
+		{"other", 0, `a.star has no task "other" its tasks are main, shared`},
+		{"", 0, `a.star has no task "" its tasks are main, shared`},
 	}
 	for _, tt := range tests {
 		got, err := resolve.Task(g, tt.name)

@@ -50,10 +50,13 @@ const maxNamed = 20
 func unknownTask(g *plan.Graph, name string) error {
 	e := diag.Errorf(diag.Position{}, diag.Usage, "%s has no task %q", g.Entry, name)
 	var short, listed, full []string
+	seen := map[string]bool{}
 	for i := range g.Tasks {
-		full = append(full, g.FullName(i))
-		if short = append(short, g.Tasks[i].Name); g.Tasks[i].Listed {
-			listed = append(listed, g.Tasks[i].Name)
+		t := &g.Tasks[i]
+		full, short = append(full, g.FullName(i)), append(short, t.Name)
+		if t.Listed && !seen[t.Name] {
+			seen[t.Name] = true
+			listed = append(listed, t.Name)
 		}
 	}
 	candidates := short

@@ -18,10 +18,16 @@ type rule struct {
 	keep    bool           // the pattern began with "!"
 }
 
+// maxPatterns bounds a list of patterns: each is tried on each member.
+const maxPatterns = 10_000
+
 // ParseIgnore reads patterns, one per line; "#" begins a comment, "!" takes back what an earlier
 // pattern left out. As in .gitignore, a pattern without a "/" but at its end
 // matches at any depth; as in .dockerignore (docker), every pattern starts at the folder.
 func ParseIgnore(lines []string, docker bool) (Ignore, error) {
+	if len(lines) > maxPatterns {
+		return nil, fmt.Errorf("%d patterns, more than %d", len(lines), maxPatterns)
+	}
 	var rules Ignore
 	for _, line := range lines {
 		p := strings.TrimSpace(line)

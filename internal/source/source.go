@@ -1,8 +1,9 @@
-// Package source reads what a workflow's images take from its workspace, so
+// Package source reads what a workflow takes from its workspace, so
 // that what is checked and digested is what is built:
 //
 //   - [Folder] lists what a source folder holds once its ignore rules are applied.
 //   - [Ignore] is those rules.
+//   - [Include] selects the files that a task carries.
 //   - [ReadRequirements] reads a requirements file and those that it includes;
 //     [ParseRequirement] one requirement.
 //
@@ -27,7 +28,10 @@ type Entry struct {
 }
 
 // dockerIgnore is the file that has a folder's own ignore rules.
-const dockerIgnore = ".dockerignore"
+const (
+	dockerIgnore = ".dockerignore"
+	maxIgnore    = 1 << 20 // bytes
+)
 
 // Folder returns what a folder of the workspace holds, itself left out, in
 // lexical order and each directory before its members: files, directories, and symbolic links
@@ -63,12 +67,12 @@ func Folder(files fs.FS, folder string, patterns []string) ([]Entry, error) {
 
 func folderIgnore(files fs.FS, folder string, patterns []string) (Ignore, error) {
 	name := path.Join(folder, dockerIgnore)
-	data, err := fs.ReadFile(files, name)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+	data, err := readBounded(files, name, maxIgnore)
+	var docker Ignore
+	if err == nil {
+		docker, err = ParseIgnore(strings.Split(string(data), "\n"), true)
 	}
-	docker, err := ParseIgnore(strings.Split(string(data), "\n"), true)
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	own, err := ParseIgnore(patterns, false)
