@@ -1,0 +1,82 @@
+package source_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/flytestar/flytestar/internal/source"
+)
+
+func TestInclude(t *testing.T) {
+	files := tree("a.py", "lib/b.py", "lib/deep/c.py", "lib/data.csv", ".git/hook.py", "lib/.git/x.py", "home/images/d.py", "odd[1].py")
+	tests := []struct {
+		dir      string
+		patterns []string
+		want     string // paths, or what the error has
+	}{
+		{".", []string{"**/*.py"}, "a.py lib/b.py lib/deep/c.py odd[1].py"},
+		{"lib", []string{"**/*.py"}, "lib/b.py lib/deep/c.py"},
+		{"lib", []string{"*.py", "//a.py", "../a.py", "b.py"}, "a.py lib/b.py"},
+		{".", []string{"lib/**"}, "lib/b.py lib/data.csv lib/deep/c.py"},
+		{".", []string{"l?b/d*"}, "lib/data.csv"},
+		{".", []string{`odd\[1\].py`}, "odd[1].py"},
+		{".", nil, ""},
+		{".", []string{"*.txt"}, "matches no file"},
+		{".", []string{"nowhere/x"}, "matches no file"},
+		{".", []string{"a.py", "lib"}, "matches only directories"},
+		{"lib", []string{"../../etc/passwd"}, "leads out of the workspace"},
+		{".", []string{"///etc/passwd"}, "leads out of the workspace"},
+		{".", []string{"home/**"}, "matches no file"},
+		{".", []string{"[a"}, "a [ without its ]"},
+	}
+	for _, tt := range tests {
+		got, err := source.Include(files, tt.dir, tt.patterns, "home")
+		text := strings.Join(got, " ")
+		if err != nil {
+			text = err.Error()
+		}
+		if text != tt.want && (err == nil || tt.want == "" || !strings.Contains(text, tt.want)) {
+			t.Errorf("Include(%q, %q) = %s; want %s", tt.dir, tt.patterns, text, tt.want)
+		}
+	}
+}
+
+// TestIncludeLinks: through os.Root a link counts as its file, and none leads out.
+func TestIncludeLinks(t *testing.T) {
+	dir := t.TempDir()
+	outside := filepath.Join(t.TempDir(), "secret.py")
+	for _, name := range []string{filepath.Join(dir, "a.py"), outside} {
+		if err := os.WriteFile(name, []byte("x = 1\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	if err := os.Symlink("a.py", filepath.Join(dir, "b.py")); err != nil {
+		t.Fatal(err)
+	}
+	got, err := source.Include(root.FS(), ".", []string{"*.py"}, "")
+	if err != nil || strings.Join(got, " ") != "a.py b.py" {
+		t.Errorf("got %q, %v; want the file and the link to it", got, err)
+	}
+	if err := os.Symlink("nowhere", filepath.Join(dir, "broken.py")); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := source.Include(root.FS(), ".", []string{"*.py"}, ""); err == nil {
+		t.Errorf("a broken link is passed over: %q", got)
+	}
+	if err := os.Remove(filepath.Join(dir, "broken.py")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(outside, filepath.Join(dir, "c.py")); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := source.Include(root.FS(), ".", []string{"*.py"}, ""); err == nil {
+		t.Errorf("a link out of the workspace is carried: %q", got)
+	}
+}
