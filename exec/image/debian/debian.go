@@ -42,12 +42,13 @@ type Debian struct {
 	// Keyring is the file of OpenPGP keys that sources without a Signed-By of
 	// their own must be signed by. Empty: Debian's archive keyring of this machine.
 	Keyring string
-	Client  *http.Client // nil: one that heeds the environment's proxies
-	Now     func() time.Time
+	Client  *http.Client     // nil: one that heeds the environment's proxies
+	Now     func() time.Time // nil: time.Now; for dates in signatures and indices
 
 	mu      sync.Mutex
 	indices map[string]*archive // by suite and architecture, for this process
 	client  *http.Client
+	pause   time.Duration // before the first retry; 0: the default
 }
 
 // Request says which base is wanted.

@@ -1,6 +1,7 @@
 package debian
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -113,8 +114,8 @@ type statusError struct {
 func (e *statusError) Error() string { return "the server answers " + e.text }
 
 // retry calls do until it succeeds, fails for good, or has failed too often.
-func retry(ctx context.Context, do func() error) error {
-	pause := 250 * time.Millisecond
+func (d *Debian) retry(ctx context.Context, do func() error) error {
+	pause := cmp.Or(d.pause, 250*time.Millisecond)
 	for n := 1; ; n++ {
 		err := do()
 		if err == nil || n == attempts || !transient(err) || ctx.Err() != nil {
@@ -164,7 +165,7 @@ func explain(ctx context.Context, src Source, path string, err error) error {
 // fetchSmall returns the content at path, which may have at most limit bytes.
 func (d *Debian) fetchSmall(ctx context.Context, src Source, path string, limit int64) ([]byte, error) {
 	var data []byte
-	err := retry(ctx, func() error {
+	err := d.retry(ctx, func() error {
 		body, err := d.open(ctx, src, path)
 		if err != nil {
 			return err
@@ -200,7 +201,7 @@ func (d *Debian) fetchFile(ctx context.Context, src Source, path, sum string, si
 		return "", errorf(diag.System, "make the package cache: %w", err)
 	}
 	var counted int64
-	err := retry(ctx, func() error {
+	err := d.retry(ctx, func() error {
 		got(-counted)
 		counted = 0
 		return d.download(ctx, src, path, name, sum, size, func(n int64) { counted += n; got(n) })

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"net/http"
 	"os"
 	"slices"
 	"strconv"
@@ -41,6 +42,10 @@ type indexFile struct {
 // release fetches and verifies the InRelease of src.
 func (d *Debian) release(ctx context.Context, src Source) (*release, error) {
 	data, err := d.fetchSmall(ctx, src, "dists/"+src.Suite+"/InRelease", maxRelease)
+	if status := (*statusError)(nil); errors.As(err, &status) && status.code == http.StatusNotFound {
+		return nil, errorf(diag.Build, "%s has no suite %q", src.URI, src.Suite).
+			WithHint("check the suite's name; another mirror may have it")
+	}
 	if err != nil {
 		return nil, err
 	}
