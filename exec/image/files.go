@@ -70,10 +70,10 @@ func (j *job) filesLayer(ctx context.Context, st *state, step plan.Step) (layer,
 	})
 }
 
-// destination makes dst absolute.
+// destination makes dst absolute and clean.
 func destination(workdir, dst string) string {
 	if path.IsAbs(dst) {
-		return dst
+		return path.Clean(dst)
 	}
 	return path.Join("/", workdir, dst)
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"strings"
@@ -83,6 +84,9 @@ func (t *tarball) header(hdr *tar.Header, r io.Reader) error {
 		return err
 	}
 	name := hdr.Name
+	if !fs.ValidPath(name) || name == "." {
+		return fmt.Errorf("%q can't be a path in a layer", name)
+	}
 	if t.seen[name] {
 		return fmt.Errorf("%s stands twice in a layer", name)
 	}

@@ -44,7 +44,7 @@ func (j *job) apt(ctx context.Context, st *state, s plan.Step) (layer, error) {
 }
 
 // aptName is what apt takes as a package: never an option, a path or a "-" that removes.
-var aptName = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]*(:[a-z0-9-]+)?(=[A-Za-z0-9.+:~-]+)?$`)
+var aptName = regexp.MustCompile(`^[a-z0-9]([a-z0-9+.-]*[a-z0-9+.])?(:[a-z0-9-]+)?(=[A-Za-z0-9.+:~-]+)?$`)
 
 // aptScript installs its arguments. The CA bundle is there where this machine has one.
 const aptScript = `set -e

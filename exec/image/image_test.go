@@ -1,0 +1,265 @@
+package image
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
+
+	"archive/tar"
+
+	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/plan"
+)
+
+// newBuilder returns a builder with a home of its own, on a workspace with
+// files by name. A name that ends in "*" is executable, content after "-> " is a link.
+func newBuilder(t testing.TB, files map[string]string) *Builder {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range files {
+		mode := os.FileMode(0o640)
+		if n, ok := strings.CutSuffix(name, "*"); ok {
+			name, mode = n, 0o700
+		}
+		p := filepath.Join(dir, name)
+		must(t, os.MkdirAll(filepath.Dir(p), 0o700))
+		if to, ok := strings.CutPrefix(content, "-> "); ok {
+			must(t, os.Symlink(to, p))
+			continue
+		}
+		must(t, os.WriteFile(p, []byte(content), mode))
+	}
+	root, err := os.OpenRoot(dir)
+	must(t, err)
+	b, err := NewBuilder(Options{Home: t.TempDir(), Workspace: root, Environ: []string{}})
+	must(t, err)
+	t.Cleanup(func() { must(t, errors.Join(b.Close(), root.Close())) })
+	return b
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// declare makes what resolve would: an image with a digest of its declaration.
+func declare(img plan.Image) plan.BuildImage {
+	data, err := json.Marshal(img)
+	if err != nil {
+		panic(err)
+	}
+	sum := sha256.Sum256(data)
+	return plan.BuildImage{Image: img, Environments: []string{"test_env"}, Platform: "linux/amd64", Declared: "sha256:" + hex.EncodeToString(sum[:])}
+}
+
+// scratch declares an image of steps on nothing.
+func scratch(steps ...plan.Step) plan.BuildImage {
+	for i := range steps {
+		steps[i].Pos = diag.Position{File: "x.star", Line: i + 1, Col: 1}
+	}
+	return declare(plan.Image{Base: plan.Base{Kind: plan.BaseScratch}, Steps: steps})
+}
+
+// built builds an image and returns it, validated, as other tools read it.
+func built(t testing.TB, b *Builder, img plan.BuildImage) v1.Image {
+	t.Helper()
+	digest, err := b.Build(t.Context(), img, nil)
+	must(t, err)
+	return open(t, b, digest)
+}
+
+// open returns an image of the layout, validated.
+func open(t testing.TB, b *Builder, digest string) v1.Image {
+	t.Helper()
+	h, err := v1.NewHash(digest)
+	must(t, err)
+	p, err := layout.FromPath(b.Layout())
+	must(t, err)
+	out, err := p.Image(h)
+	must(t, err)
+	must(t, validate.Image(out))
+	return out
+}
+
+// listing returns what an image holds: "name mode content", or "name -> target".
+func listing(t testing.TB, img v1.Image) map[string]string {
+	t.Helper()
+	r := mutate.Extract(img)
+	defer r.Close()
+	out := map[string]string{}
+	for tr := tar.NewReader(r); ; {
+		hdr, err := tr.Next()
+		if err == io.EOF {
+			return out
+		}
+		must(t, err)
+		data, err := io.ReadAll(tr)
+		must(t, err)
+		switch hdr.Typeflag {
+		case tar.TypeSymlink:
+			out[hdr.Name] = "-> " + hdr.Linkname
+		case tar.TypeDir:
+			out[hdr.Name] = fmt.Sprintf("%o dir", hdr.Mode)
+		default:
+			out[hdr.Name] = fmt.Sprintf("%o %s", hdr.Mode, data)
+		}
+	}
+}
+
+func TestConfiguration(t *testing.T) {
+	b := newBuilder(t, nil)
+	img := built(t, b, scratch(
+		plan.Step{Kind: plan.StepEnv, EnvVars: map[string]string{"B": "2", "A": "1"}},
+		plan.Step{Kind: plan.StepWorkdir, Name: "/srv"},
+		plan.Step{Kind: plan.StepEnv, EnvVars: map[string]string{"B": "3"}},
+		plan.Step{Kind: plan.StepUser, Name: "1000:1000"},
+	))
+	cfg, err := img.ConfigFile()
+	must(t, err)
+	if got := strings.Join(cfg.Config.Env, " "); got != "A=1 B=3" {
+		t.Errorf("Env = %s", got)
+	}
+	if cfg.Config.WorkingDir != "/srv" || cfg.Config.User != "1000:1000" || cfg.OS != "linux" || cfg.Architecture != "amd64" {
+		t.Errorf("configuration %+v", cfg)
+	}
+	if !cfg.Created.Equal(fileTime) || len(cfg.History) != 4 {
+		t.Errorf("created %v, history %v", cfg.Created, cfg.History)
+	}
+	digest, err := img.Digest()
+	must(t, err)
+	opened, err := b.Image(t.Context(), digest.String())
+	must(t, err)
+	if opened.Workdir != "/srv" || opened.User != "1000:1000" || len(opened.Env) != 2 || len(opened.Layers) != 0 {
+		t.Errorf("Image = %+v", opened)
+	}
+}
+
+func TestStates(t *testing.T) {
+	b := newBuilder(t, map[string]string{"a.txt": "a"})
+	state := func(img plan.BuildImage) plan.BuildImage {
+		t.Helper()
+		out, err := b.State(t.Context(), img)
+		must(t, err)
+		return out
+	}
+	img := scratch(plan.Step{Kind: plan.StepFile, Src: "a.txt", Dst: "/a"})
+	if got := state(img); got.State != plan.ImageBuild || got.Why == "" || got.Digest != "" {
+		t.Errorf("before: %+v", got)
+	}
+	digest, err := b.Build(t.Context(), img, nil)
+	must(t, err)
+	if got := state(img); got.State != plan.ImageHit || got.Digest != digest || !strings.HasPrefix(got.Why, "built just now") {
+		t.Errorf("after: %+v", got)
+	}
+	opened, err := b.Image(t.Context(), digest)
+	must(t, err)
+	must(t, os.Remove(opened.Layers[0].(storedLayer).path))
+	if got := state(img); got.State != plan.ImageBuild {
+		t.Errorf("with a blob gone: %+v", got)
+	}
+	built(t, b, img) // made again, and valid
+	debianImage := declare(plan.Image{Base: plan.Base{Kind: plan.BaseDebian, Suite: "bookworm"}})
+	b.opts.Debian = neverDebian{}
+	if got := state(debianImage); got.State != plan.ImageUnresolved || !strings.Contains(got.Why, "debian bookworm") {
+		t.Errorf("debian: %+v", got)
+	}
+	if got := state(declare(plan.Image{Base: plan.Base{Kind: plan.BaseRef, Ref: "registry.example/x:1"}})); got.State != plan.ImagePull {
+		t.Errorf("ref: %+v", got)
+	}
+}
+
+// neverDebian panics when it is asked for anything: State must not.
+type neverDebian struct{ Debian }
+
+func TestStateWritesNothing(t *testing.T) {
+	b := newBuilder(t, map[string]string{"a.txt": "a"})
+	before := files(t, b.opts.Home)
+	_, err := b.State(t.Context(), scratch(plan.Step{Kind: plan.StepFile, Src: "a.txt", Dst: "/a"}, plan.Step{Kind: plan.StepApt, Packages: []string{"gcc"}}))
+	must(t, err)
+	if after := files(t, b.opts.Home); after != before {
+		t.Errorf("files before:\n%s\nafter:\n%s", before, after)
+	}
+}
+
+func files(t *testing.T, dir string) string {
+	t.Helper()
+	var names []string
+	must(t, filepath.Walk(dir, func(p string, fi os.FileInfo, err error) error {
+		names = append(names, p)
+		return err
+	}))
+	return strings.Join(names, "\n")
+}
+
+func TestErrorsNameTheEnvironments(t *testing.T) {
+	b := newBuilder(t, nil)
+	_, err := b.Build(t.Context(), scratch(plan.Step{Kind: plan.StepFile, Src: "none", Dst: "/a"}), nil)
+	var e *diag.Error
+	if !errors.As(err, &e) || e.Class != diag.Build || e.Pos.Line != 1 || !strings.HasPrefix(e.Msg, "image of test_env: ") {
+		t.Errorf("got %#v", err)
+	}
+	_, err = b.Build(t.Context(), scratch(plan.Step{Kind: plan.StepCommands, Commands: []string{"true"}}), nil)
+	if !errors.As(err, &e) || e.Class != diag.System || e.Hint == "" {
+		t.Errorf("without a sandbox: %#v", err)
+	}
+	if _, err = b.Image(t.Context(), "sha256:"+strings.Repeat("0", 64)); !errors.As(err, &e) {
+		t.Errorf("unknown image: %#v", err)
+	}
+	if _, err = b.Image(t.Context(), "../../etc/passwd"); err == nil {
+		t.Error("a path is taken for a digest")
+	}
+}
+
+func TestEvents(t *testing.T) {
+	b := newBuilder(t, nil)
+	var kinds []string
+	watch := func(e exec.Event) { kinds = append(kinds, string(e.Kind)+" "+e.Image) }
+	img := scratch(plan.Step{Kind: plan.StepUser, Name: "0"})
+	for range 2 {
+		_, err := b.Build(t.Context(), img, watch)
+		must(t, err)
+	}
+	if got := strings.Join(kinds, ", "); got != "image.done test_env, image.hit test_env" {
+		t.Errorf("events %s", got)
+	}
+}
+
+func TestCancelled(t *testing.T) {
+	b := newBuilder(t, map[string]string{"a.txt": strings.Repeat("a", 1<<20)})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := b.Build(ctx, scratch(plan.Step{Kind: plan.StepFile, Src: "a.txt", Dst: "/a"}), nil)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if left, _ := os.ReadDir(b.store.tmp); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestAgo(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "just now", 90 * time.Second: "1 minute ago", 3 * time.Hour: "3 hours ago", 80 * time.Hour: "3 days ago",
+	} {
+		if got := ago(time.Now().Add(-d)); got != want {
+			t.Errorf("ago(%v) = %q, want %q", d, got, want)
+		}
+	}
+}

@@ -1,0 +1,121 @@
+package image
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/plan"
+)
+
+func TestPipConfig(t *testing.T) {
+	home := t.TempDir()
+	must(t, os.MkdirAll(filepath.Join(home, ".config/pip"), 0o755))
+	must(t, os.WriteFile(filepath.Join(home, ".config/pip/pip.conf"), []byte(`# mine
+[global]
+index-url = https://me:secret@index.example/simple
+timeout: 7
+find_links =
+    /no/such
+    https://links.example/
+unknown = x
+[install]
+timeout = 8
+[download]
+timeout = 9
+`), 0o600))
+	must(t, os.WriteFile(filepath.Join(home, "own.conf"), []byte("[global]\nretries = 3\n"), 0o600))
+	b := newBuilder(t, nil)
+	b.opts.Environ = []string{"HOME=" + home, "XDG_CONFIG_DIRS=" + home + "/none", "PIP_CONFIG_FILE=" + home + "/own.conf", "PIP_EXTRA_INDEX_URL=https://a.example/ https://b.example/"}
+	c, err := b.pipConfig()
+	must(t, err)
+	delete(c, "cert") // this machine's own
+	ini := string(c.ini())
+	for _, want := range []string{"index-url = https://me:secret@index.example/simple\n", "timeout = 8\n", "find-links = /no/such\n    https://links.example/\n", "retries = 3\n", "extra-index-url = https://a.example/\n    https://b.example/\n"} {
+		if !strings.Contains(ini, want) {
+			t.Errorf("%q isn't in\n%s", want, ini)
+		}
+	}
+	if strings.Contains(ini, "unknown") {
+		t.Errorf("an unknown option is taken over:\n%s", ini)
+	}
+	public := strings.Join(c.public(), " ")
+	if strings.Contains(public, "secret") || !strings.Contains(public, "https://index.example/simple") {
+		t.Errorf("public part: %s", public)
+	}
+	b.opts.Environ = append(b.opts.Environ, "PIP_CONFIG_FILE="+os.DevNull)
+	if c, err = b.pipConfig(); err != nil || len(c["retries"]) > 0 || len(c["index-url"]) > 0 {
+		t.Errorf("without files: %v, %v", c, err)
+	}
+	must(t, os.WriteFile(filepath.Join(home, "bad.conf"), []byte("nonsense\n"), 0o600))
+	b.opts.Environ = append(b.opts.Environ, "PIP_CONFIG_FILE="+home+"/bad.conf")
+	if _, err = b.pipConfig(); err == nil || !strings.Contains(err.Error(), "bad.conf") {
+		t.Errorf("a bad file: %v", err)
+	}
+}
+
+func TestPipConfigOfStep(t *testing.T) {
+	c := pipConfig{"index-url": {"https://mine.example/"}, "extra-index-url": {"https://extra.example/"}, "no-index": {"true"}}
+	own := c.withStep(plan.Step{IndexURL: "https://step.example/"})
+	if got := strings.Join(own.public(), " "); strings.Contains(got, "mine") || strings.Contains(got, "extra.example") || strings.Contains(got, "true") || !strings.Contains(got, "step.example") {
+		t.Errorf("with an index of its own: %s", got)
+	}
+	more := c.withStep(plan.Step{ExtraIndexURLs: []string{"https://more.example/"}})
+	if got := more["extra-index-url"]; !slices.Equal(got, []string{"https://extra.example/", "https://more.example/"}) {
+		t.Errorf("with another index: %v", got)
+	}
+	if len(c["extra-index-url"]) != 1 {
+		t.Error("the step changed the configuration")
+	}
+}
+
+func TestPipConfigTravels(t *testing.T) {
+	links := t.TempDir()
+	c := pipConfig{"index-url": {"https://me:secret@index.example/simple"}, "find-links": {"https://x.example/", links, "file://" + links}}
+	var into exec.Container
+	must(t, c.apply(&into))
+	for _, e := range append(into.Env, into.Args...) {
+		if strings.Contains(e, "secret") {
+			t.Errorf("a secret in %q", e)
+		}
+	}
+	if len(into.Mounts) != 2 || into.Mounts[0].Source != links || into.Mounts[0].Writable {
+		t.Errorf("mounts %+v", into.Mounts)
+	}
+	conf := into.Files[len(into.Files)-1]
+	if conf.Mode != 0o600 || !strings.Contains(string(conf.Data), "secret") || !strings.Contains(string(conf.Data), into.Mounts[1].Target) {
+		t.Errorf("configuration %o\n%s", conf.Mode, conf.Data)
+	}
+	if c["find-links"][1] != links {
+		t.Error("apply changed the configuration")
+	}
+}
+
+func TestRequirements(t *testing.T) {
+	b := newBuilder(t, map[string]string{"r/req.txt": "-r more.txt\npytest\n", "r/more.txt": "ruff\n-c pins.txt\n", "r/pins.txt": "x==1\n"})
+	j := &job{Builder: b}
+	w, err := j.requirements(plan.Step{Kind: plan.StepRequirements, Src: "r/req.txt"})
+	must(t, err)
+	var names []string
+	for _, f := range w.files {
+		names = append(names, strings.TrimPrefix(f.Path, pipDir+"/requirements/"))
+	}
+	if got := strings.Join(names, " "); got != "r/more.txt r/pins.txt r/req.txt" {
+		t.Errorf("files %s", got)
+	}
+	for _, bad := range []string{"-r /etc/passwd", " --index-url=x", "a\nb", ""} {
+		if _, err := j.requirements(plan.Step{Kind: plan.StepPip, Packages: []string{bad}}); err == nil {
+			t.Errorf("%q is taken for a package", bad)
+		}
+	}
+	one, err := j.requirements(plan.Step{Kind: plan.StepPip, Packages: []string{"a", "b"}})
+	must(t, err)
+	two, err := j.requirements(plan.Step{Kind: plan.StepPip, Packages: []string{"b", "a"}})
+	must(t, err)
+	if one.key(newKey("k")).hex() != two.key(newKey("k")).hex() {
+		t.Error("the order of packages makes two resolutions")
+	}
+}

@@ -1,0 +1,166 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/plan"
+)
+
+// randomImage is an image of two random layers for a platform.
+func randomImage(t *testing.T, arch string) v1.Image {
+	t.Helper()
+	img, err := random.Image(100_000, 2)
+	must(t, err)
+	cfg, err := img.ConfigFile()
+	must(t, err)
+	cfg = cfg.DeepCopy()
+	cfg.OS, cfg.Architecture = "linux", arch
+	cfg.Config.Env = []string{"PATH=/bin", "X=1"}
+	img, err = mutate.ConfigFile(img, cfg)
+	must(t, err)
+	return img
+}
+
+func digestOf(t *testing.T, img v1.Image) string {
+	t.Helper()
+	h, err := img.Digest()
+	must(t, err)
+	return h.String()
+}
+
+// serve pushes images to a registry in this process and returns its address.
+func serve(t *testing.T, images map[string]v1.Image, index v1.ImageIndex) string {
+	t.Helper()
+	t.Setenv("DOCKER_CONFIG", t.TempDir())
+	srv := httptest.NewServer(registry.New())
+	t.Cleanup(srv.Close)
+	host := strings.TrimPrefix(srv.URL, "http://")
+	push := func(repo string, f func(name.Reference) error) {
+		ref, err := name.ParseReference(host + "/" + repo)
+		must(t, err)
+		must(t, f(ref))
+	}
+	for repo, img := range images {
+		push(repo, func(r name.Reference) error { return remote.Write(r, img) })
+	}
+	if index != nil {
+		push("multi:1", func(r name.Reference) error { return remote.WriteIndex(r, index) })
+	}
+	return host
+}
+
+func on(ref string, steps ...plan.Step) plan.BuildImage {
+	return declare(plan.Image{Base: plan.Base{Kind: plan.BaseRef, Ref: ref, Pos: diag.Position{File: "x.star", Line: 9}}, Steps: steps})
+}
+
+func TestPull(t *testing.T) {
+	amd, arm := randomImage(t, "amd64"), randomImage(t, "arm64")
+	index := mutate.AppendManifests(empty.Index,
+		mutate.IndexAddendum{Add: arm, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: "arm64"}}},
+		mutate.IndexAddendum{Add: amd, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: "amd64"}}})
+	host := serve(t, map[string]v1.Image{"one:1": amd, "arm:1": arm}, index)
+	b := newBuilder(t, map[string]string{"a": "a"})
+
+	want := digestOf(t, amd)
+	for _, ref := range []string{"/one:1", "/multi:1", "/one@" + want} {
+		if got := digestOf(t, built(t, b, on(host+ref))); got != want {
+			t.Errorf("%s: %s, want the image as it is, %s", ref, got, want)
+		}
+	}
+	img := built(t, b, on(host+"/one:1", plan.Step{Kind: plan.StepFile, Src: "a", Dst: "/a"}, plan.Step{Kind: plan.StepEnv, EnvVars: map[string]string{"Y": "2"}}))
+	cfg, err := img.ConfigFile()
+	must(t, err)
+	if got := strings.Join(cfg.Config.Env, " "); got != "PATH=/bin X=1 Y=2" || len(cfg.RootFS.DiffIDs) != 3 {
+		t.Errorf("extended: %s, %d layers", got, len(cfg.RootFS.DiffIDs))
+	}
+	if listing(t, img)["a"] != "644 a" {
+		t.Error("the file isn't there")
+	}
+}
+
+func TestPullErrors(t *testing.T) {
+	host := serve(t, map[string]v1.Image{"arm:1": randomImage(t, "arm64")}, nil)
+	b := newBuilder(t, nil)
+	for ref, want := range map[string]struct {
+		class diag.Class
+		text  string
+	}{
+		host + "/none:1":    {diag.Build, "has no image"},
+		host + "/arm:1":     {diag.Build, "for linux/arm64, not for linux/amd64"},
+		"127.0.0.1:1/x:1":   {diag.System, "can't pull"},
+		"UPPER/not a ref":   {diag.Build, "no image reference"},
+		"oci:nowhere":       {diag.Build, "no OCI image layout"},
+		"oci:../../outside": {diag.Build, "escapes"},
+	} {
+		_, err := b.Build(t.Context(), on(ref), nil)
+		var e *diag.Error
+		if !errors.As(err, &e) || e.Class != want.class || !strings.Contains(e.Msg, want.text) || e.Pos.Line != 9 {
+			t.Errorf("%s: %#v", ref, err)
+		}
+	}
+	left, err := filepath.Glob(b.store.tmp + "/*")
+	if err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+func TestLayoutBase(t *testing.T) {
+	img := randomImage(t, "amd64")
+	b := newBuilder(t, map[string]string{"a": "a"})
+	dir := b.opts.Workspace.Name() + "/base"
+	p, err := layout.Write(dir, empty.Index)
+	must(t, err)
+	must(t, p.AppendImage(img, layout.WithAnnotations(map[string]string{refName: "v1"})))
+	if got := digestOf(t, built(t, b, on("oci:base"))); got != digestOf(t, img) {
+		t.Errorf("got %s", got)
+	}
+	must(t, p.AppendImage(randomImage(t, "amd64"), layout.WithAnnotations(map[string]string{refName: "v2"})))
+	if got := digestOf(t, built(t, b, on("oci:base:v1"))); got != digestOf(t, img) {
+		t.Errorf("v1: %s", got)
+	}
+	for ref, want := range map[string]string{"oci:base:": "several images", "oci:base:v3": "no image for linux/amd64", "oci:base/blobs": "no OCI image layout"} {
+		if _, err := b.Build(t.Context(), on(ref), nil); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", ref, err, want)
+		}
+	}
+}
+
+// TestLayoutDamaged changes a layer's blob: what is imported is checked.
+func TestLayoutDamaged(t *testing.T) {
+	img := randomImage(t, "amd64")
+	b := newBuilder(t, nil)
+	p, err := layout.Write(b.opts.Workspace.Name()+"/base", empty.Index)
+	must(t, err)
+	must(t, p.AppendImage(img))
+	layers, err := img.Layers()
+	must(t, err)
+	h, err := layers[1].Digest()
+	must(t, err)
+	blob := b.opts.Workspace.Name() + "/base/blobs/sha256/" + h.Hex
+	data, err := os.ReadFile(blob)
+	must(t, err)
+	data[len(data)/2] ^= 1
+	must(t, os.WriteFile(blob, data, 0o644))
+	if _, err := b.Build(context.Background(), on("oci:base"), nil); err == nil || !strings.Contains(err.Error(), "has the content of") {
+		t.Errorf("got %v", err)
+	}
+	if b.store.hasBlob("sha256:"+h.Hex, int64(len(data))) {
+		t.Error("the damaged blob is in the store")
+	}
+}

@@ -1,0 +1,132 @@
+package image
+
+import (
+	"archive/tar"
+	"bytes"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/exec"
+)
+
+// entries writes a tar of files, with times, and links.
+func entries(t *testing.T, list ...*tar.Header) io.Reader {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, h := range list {
+		content := h.Linkname
+		if h.Typeflag == 0 {
+			h.Typeflag, h.Linkname, h.Size = tar.TypeReg, "", int64(len(content))
+		}
+		must(t, w.WriteHeader(h))
+		if h.Typeflag == tar.TypeReg {
+			_, err := io.WriteString(w, content)
+			must(t, err)
+		}
+	}
+	must(t, w.Close())
+	return &b
+}
+
+func TestNormalise(t *testing.T) {
+	epoch := time.Unix(1_700_000_000, 0)
+	old, late := epoch.Add(-time.Hour), epoch.Add(time.Hour)
+	b := newBuilder(t, nil)
+	l, err := b.store.writeLayer(t.Context(), func(w *tarball) error {
+		return copyTar(w, entries(t,
+			&tar.Header{Name: "etc/", Typeflag: tar.TypeDir, ModTime: late, Mode: 0o755},
+			&tar.Header{Name: "etc/shadow", Linkname: "root:*:30000:0:99999:7:::\nold:*:10000:0:::::\n", ModTime: late},
+			&tar.Header{Name: "etc/shadow-", Linkname: "backup"},
+			&tar.Header{Name: "tmp/", Typeflag: tar.TypeDir, Mode: 0o1777, ModTime: late},
+			&tar.Header{Name: "tmp/x", Linkname: "x"},
+			&tar.Header{Name: "usr/old", Linkname: "o", ModTime: old},
+			&tar.Header{Name: "usr/new", Linkname: "n", ModTime: late, Uname: "someone"},
+			&tar.Header{Name: "usr/.wh.gone", Linkname: ""},
+			&tar.Header{Name: "var/lib/apt/lists/", Typeflag: tar.TypeDir, ModTime: old, Mode: 0o755},
+			&tar.Header{Name: "var/lib/apt/lists/index", Linkname: "i"},
+			&tar.Header{Name: "var/log/dpkg.log", Linkname: "log"},
+		), normalise(epoch))
+	})
+	must(t, err)
+	r, err := b.store.open([]layer{l})[0].Uncompressed()
+	must(t, err)
+	defer r.Close()
+	got := map[string]string{}
+	must(t, copyTar(&tarball{ctx: t.Context(), tw: tar.NewWriter(io.Discard), seen: map[string]bool{}, tree: newTree()}, r, func(h *tar.Header, r io.Reader) (bool, io.Reader, error) {
+		data, err := io.ReadAll(r)
+		got[h.Name] = h.ModTime.Sub(epoch).String() + h.Uname + " " + string(data)
+		return false, nil, err
+	}))
+	want := map[string]string{
+		"etc": "0s ", "etc/shadow": "0s root:*:19675:0:99999:7:::\nold:*:10000:0:::::\n", "tmp": "0s ", "usr/old": "-1h0m0s o", "usr/new": "0s n",
+		"usr/.wh.gone": got["usr/.wh.gone"], "var/lib/apt/lists": "-1h0m0s ",
+	}
+	if diff := cmp.Diff(want, got); diff != "" || got["usr/.wh.gone"] == "" {
+		t.Error(diff)
+	}
+	tr, err := b.store.trees([]layer{l})
+	must(t, err)
+	if !tr[0].Gone["usr/gone"] {
+		t.Error("the whiteout isn't in the tree")
+	}
+}
+
+func TestCopyTarRefuses(t *testing.T) {
+	b := newBuilder(t, nil)
+	for name, list := range map[string][]*tar.Header{
+		"twice":                  {{Name: "a"}, {Name: "./a"}},
+		"a link to what's gone":  {{Name: "a", Typeflag: tar.TypeLink, Linkname: "tmp/x"}},
+		"not a tar after a file": nil,
+	} {
+		r := entries(t, list...)
+		if list == nil {
+			r = strings.NewReader(strings.Repeat("x", 1024))
+		}
+		if _, err := b.store.writeLayer(t.Context(), func(w *tarball) error { return copyTar(w, r, normalise(fileTime)) }); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+func TestTail(t *testing.T) {
+	var log tail
+	for range 5000 {
+		io.WriteString(&log, "line\n")
+	}
+	io.WriteString(&log, "Looking in indexes: https://me:secret@index.example/simple\n\x1b[31mred\n\xff\n")
+	lines := log.lines()
+	text := strings.Join(lines, "\n")
+	if len(lines) != tailLines || strings.Contains(text, "secret") || strings.Contains(text, "\x1b") || !strings.HasSuffix(text, "https://index.example/simple\n[31mred\n?") {
+		t.Errorf("%d lines:\n%s", len(lines), text)
+	}
+}
+
+func TestExitErrors(t *testing.T) {
+	e := &exitError{exec.Exit{Code: 2}, []string{"cc: not found", commandMark + "2"}}
+	d := e.at(diag.Position{}, e.command([]string{"true", "make"}))
+	if d.Msg != `command 2, "make", exited with 2` || len(d.Notes) != 1 || strings.Contains(d.Notes[0].Msg, commandMark) || !strings.Contains(d.Notes[0].Msg, "cc: not found") {
+		t.Errorf("%s %v", d.Msg, d.Notes)
+	}
+	for want, exit := range map[string]exec.Exit{"ran out of memory": {Code: 137, Signal: "SIGKILL", OOM: true}, "was killed by SIGTERM": {Code: 143, Signal: "SIGTERM"}} {
+		if got := (&exitError{exit, nil}).Error(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+func TestAptNames(t *testing.T) {
+	for name, want := range map[string]bool{
+		"gcc": true, "libstdc++6": true, "gcc=4:12.2.0-3": true, "libc6:amd64": true, "python3.11-venv": true,
+		"-o": false, "./x.deb": false, "a b": false, "gcc-": false, "gcc/stable": false, "$(id)": false, "": false,
+	} {
+		if got := aptName.MatchString(name); got != want {
+			t.Errorf("%q: %v", name, got)
+		}
+	}
+}

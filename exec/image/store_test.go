@@ -1,0 +1,203 @@
+package image
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	osexec "os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
+
+	"github.com/flytestar/flytestar/plan"
+)
+
+// TestMain lets the test binary be a second process that works on the same store.
+func TestMain(m *testing.M) {
+	if home := os.Getenv("FLYTESTAR_TEST_HOME"); home != "" {
+		if err := buildForever(home, os.Getenv("FLYTESTAR_TEST_WORKSPACE")); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// buildForever builds images of a growing number of layers and says so on standard output, until it is killed.
+func buildForever(home, workspace string) error {
+	root, err := os.OpenRoot(workspace)
+	if err != nil {
+		return err
+	}
+	b, err := NewBuilder(Options{Home: home, Workspace: root})
+	if err != nil {
+		return err
+	}
+	for n := 0; ; n++ {
+		if _, err := b.Build(context.Background(), numbered(n), nil); err != nil {
+			return err
+		}
+		fmt.Println("built", n)
+	}
+}
+
+// numbered is an image of a layer that number n has for its own.
+func numbered(n int) plan.BuildImage {
+	return scratch(plan.Step{Kind: plan.StepFile, Src: "big", Dst: fmt.Sprintf("/big-%d", n)})
+}
+
+// process starts a process that builds forever in b's home, and returns when
+// it has built its first images.
+func process(t *testing.T, b *Builder, workspace string, images int) *osexec.Cmd {
+	t.Helper()
+	cmd := osexec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "FLYTESTAR_TEST_HOME="+b.opts.Home, "FLYTESTAR_TEST_WORKSPACE="+workspace)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	must(t, err)
+	must(t, cmd.Start())
+	lines := bufio.NewScanner(out)
+	for range images {
+		if !lines.Scan() {
+			t.Fatalf("the process ended: %v", cmd.Wait())
+		}
+	}
+	go func() { // the pipe must not fill
+		for lines.Scan() {
+		}
+	}()
+	return cmd
+}
+
+// TestKill kills processes in the midst of building: what index.json lists stays readable,
+// and what they left is swept.
+func TestKill(t *testing.T) {
+	workspace := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(workspace, "big"), sample(4<<20), 0o644))
+	b := newBuilder(t, nil)
+	for round := range 4 {
+		cmd := process(t, b, workspace, 1)
+		time.Sleep(time.Duration(round) * 7 * time.Millisecond)
+		must(t, cmd.Process.Kill())
+		cmd.Wait()
+		p, err := layout.FromPath(b.Layout())
+		must(t, err)
+		index, err := p.ImageIndex()
+		must(t, err)
+		must(t, validate.Index(index))
+		must(t, os.RemoveAll(filepath.Join(b.opts.Home, "resolved"))) // so that the next one builds
+	}
+	again, err := NewBuilder(Options{Home: b.opts.Home})
+	must(t, err)
+	defer again.Close()
+	left, err := filepath.Glob(filepath.Join(b.opts.Home, "tmp", "*"))
+	must(t, err)
+	if len(left) != 4 { // the two builders' directories and locks
+		t.Errorf("in tmp: %v", left)
+	}
+}
+
+// TestProcesses lets two processes and this one build the same images at once.
+func TestProcesses(t *testing.T) {
+	workspace := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(workspace, "big"), sample(1<<20), 0o644))
+	b := newBuilder(t, nil)
+	root, err := os.OpenRoot(workspace)
+	must(t, err)
+	defer root.Close()
+	b.opts.Workspace = root
+	first, second := process(t, b, workspace, 1), process(t, b, workspace, 1)
+	for n := range 30 {
+		built(t, b, numbered(n))
+	}
+	for _, cmd := range []*osexec.Cmd{first, second} {
+		must(t, cmd.Process.Kill())
+		cmd.Wait()
+	}
+}
+
+func TestOnce(t *testing.T) {
+	b := newBuilder(t, nil)
+	var runs atomic.Int32
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			got, err := once(t.Context(), b.store, "test", "key", nil, func() (int, error) {
+				time.Sleep(20 * time.Millisecond)
+				return int(runs.Add(1)), nil
+			})
+			if got != 1 || err != nil {
+				t.Errorf("got %d, %v", got, err)
+			}
+		})
+	}
+	all.Wait()
+	if n := runs.Load(); n != 1 {
+		t.Errorf("made %d times", n)
+	}
+	if _, err := once(t.Context(), b.store, "test", "other", nil, func() (int, error) { return 0, os.ErrInvalid }); !errors.Is(err, os.ErrInvalid) {
+		t.Errorf("a failure: %v", err)
+	}
+	if got, err := once(t.Context(), b.store, "test", "other", nil, func() (int, error) { return 5, nil }); got != 5 || err != nil {
+		t.Errorf("after a failure: %d, %v", got, err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+	defer cancel()
+	unlock, err := b.store.lock(t.Context(), "test-held")
+	must(t, err)
+	defer unlock()
+	if _, err := once(ctx, b.store, "test", "held", nil, func() (int, error) { return 0, nil }); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("waiting for another's lock: %v", err)
+	}
+}
+
+func TestIndexNames(t *testing.T) {
+	b := newBuilder(t, nil)
+	img := scratch(plan.Step{Kind: plan.StepUser, Name: "1"})
+	built(t, b, img)
+	must(t, os.RemoveAll(filepath.Join(b.opts.Home, "resolved")))
+	built(t, b, img)
+	built(t, b, scratch(plan.Step{Kind: plan.StepUser, Name: "2"}))
+	p, err := layout.FromPath(b.Layout())
+	must(t, err)
+	index, err := p.ImageIndex()
+	must(t, err)
+	m, err := index.IndexManifest()
+	must(t, err)
+	if len(m.Manifests) != 2 || m.Manifests[0].Annotations[refName] != img.Declared[7:19] {
+		t.Errorf("index.json lists %+v", m.Manifests)
+	}
+}
+
+func TestDamage(t *testing.T) {
+	b := newBuilder(t, nil)
+	img := scratch(plan.Step{Kind: plan.StepUser, Name: "1"})
+	built(t, b, img)
+	path, err := b.recordPath(img.Declared, img.Platform)
+	must(t, err)
+	must(t, os.WriteFile(path, []byte("{"), 0o644))
+	if _, err := b.State(t.Context(), img); err == nil || !strings.Contains(err.Error(), "is damaged, remove it") {
+		t.Errorf("a damaged record: %v", err)
+	}
+}
+
+func BenchmarkNothingToDo(b *testing.B) {
+	builder := newBuilder(b, map[string]string{"a": "a"})
+	img := scratch(plan.Step{Kind: plan.StepFile, Src: "a", Dst: "/a"})
+	built(b, builder, img)
+	for b.Loop() {
+		again, err := NewBuilder(Options{Home: builder.opts.Home})
+		must(b, err)
+		_, err = again.Build(b.Context(), img, nil)
+		must(b, errors.Join(err, again.Close()))
+	}
+}
