@@ -1,0 +1,268 @@
+package exec
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/plan"
+)
+
+// Engine runs tasks of one graph. Its fields aren't changed once it runs; it
+// may run several tasks at a time, each a run of its own.
+type Engine struct {
+	Graph    *plan.Graph    // validated
+	Bodies   Bodies         // of the same graph
+	Executor Executor       // may be nil if no task of the run is run in a container
+	Store    Store          // the Executor's
+	Images   map[int]string // manifest digests, by environment (an index into Graph.Environments)
+	Source   fs.FS          // the workspace; no symbolic link must lead out of it, as none does of an os.Root's
+	Skip     string         // a directory in Source that no task carries: the home directory, if it lies there
+	Jobs     int            // attempts in containers at a time; 0: the number of CPUs
+	RunDir   string         // logs go to RunDir/RUN/logs
+	Watch    Watch
+
+	// Check, if set, is asked about every call that a body makes, besides the
+	// engine's own checks. Its error ends the run.
+	Check func(call plan.Call) error
+	// Backoff is the pause before the first retry, which doubles with each
+	// further one, up to a minute, and is then cut by up to a half at random; 0: half a second.
+	Backoff time.Duration
+}
+
+// maxDepth is how deep calls nest at most (spec.md, "Bodies").
+const maxDepth = 200
+
+// maxCalls is how many calls of one body are under way at a time; further ones wait.
+const maxCalls = 1000
+
+// run is one run of an engine.
+type run struct {
+	*Engine
+	id    string
+	dir   string
+	ctx   context.Context         // of the run; its cause is what halted it
+	halt  context.CancelCauseFunc // ends the run for a reason that isn't an action's failure
+	tasks map[string]int          // by full name
+	slots chan struct{}           // a place for each attempt in a container
+
+	mu        sync.Mutex
+	artifacts map[plan.Value]bool // every File and Dir that the run knows
+	reach     map[int][]bool      // by environment: which ones its depends_on reaches
+	sets      map[string]*set     // include sets, by their paths
+}
+
+// Run runs a task, by full name, and returns its value. Inputs are by name;
+// those with a default may be missing. Files and Dirs among them are in the Store.
+//
+// The error is a *plan.Failure if an action failed and nothing caught that, a
+// *diag.Error or diag.List for a bad input (class Usage), a finding or an
+// exceeded limit in a body, or ctx's cause. When Run returns, nothing of the run is under way.
+func (e *Engine) Run(ctx context.Context, task string, inputs map[string]plan.Value) (plan.Value, error) {
+	r := e.newRun()
+	r.ctx, r.halt = context.WithCancelCause(ctx)
+	defer r.halt(nil)
+	first, err := r.first(task, inputs)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.carry(first.index); err != nil {
+		return nil, err
+	}
+	if err := r.makeDir(); err != nil {
+		return nil, err
+	}
+	first.id = actionID(r.id, 0)
+	v, err := first.do(r.ctx)
+	if err == nil {
+		return v, nil
+	}
+	if cause := context.Cause(r.ctx); cause != nil {
+		err = cause
+	}
+	return nil, inBody(err)
+}
+
+// inBody gives a limit that a body exceeded the class that leads to its exit
+// code (spec.md, "Exit codes"): a limit exceeded while loading has another.
+func inBody(err error) error {
+	var e *diag.Error
+	if !errors.As(err, &e) || e.Class != diag.Limit {
+		return err
+	}
+	d := *e
+	d.Class = diag.Task
+	return &d
+}
+
+func (e *Engine) newRun() *run {
+	r := &run{
+		Engine:    e,
+		tasks:     make(map[string]int, len(e.Graph.Tasks)),
+		slots:     make(chan struct{}, cmp.Or(e.Jobs, runtime.NumCPU())),
+		artifacts: map[plan.Value]bool{},
+		reach:     map[int][]bool{},
+		sets:      map[string]*set{},
+	}
+	for i := range e.Graph.Tasks {
+		r.tasks[e.Graph.FullName(i)] = i
+	}
+	return r
+}
+
+// first makes the run's first action.
+func (r *run) first(task string, inputs map[string]plan.Value) (*action, error) {
+	i, ok := r.tasks[task]
+	if !ok {
+		return nil, diag.Errorf(diag.Position{}, diag.Usage, "there is no task %q", task)
+	}
+	t := &r.Graph.Tasks[i]
+	bound, err := bind(t, inputs)
+	if err != nil {
+		return nil, diag.Errorf(diag.Position{}, diag.Usage, "task %q: %w", task, err)
+	}
+	for _, v := range bound {
+		r.admit(v)
+	}
+	return &action{run: r, task: t, index: i, name: task, inputs: bound, pos: t.Pos}, nil
+}
+
+// bind returns the inputs as values of the task's types, defaults filled in.
+func bind(t *plan.Task, inputs map[string]plan.Value) (map[string]plan.Value, error) {
+	bound := make(map[string]plan.Value, len(t.Inputs))
+	for _, p := range t.Inputs {
+		v, given := inputs[p.Name]
+		if !given {
+			if p.Default == nil {
+				return nil, fmt.Errorf("input %q is missing", p.Name)
+			}
+			var err error
+			if v, err = plan.UnmarshalValue(p.Default); err != nil {
+				return nil, fmt.Errorf("default of input %q: %w", p.Name, err)
+			}
+		}
+		v, err := plan.Conform(v, p.Type)
+		if err != nil {
+			return nil, fmt.Errorf("input %q: %w", p.Name, err)
+		}
+		bound[p.Name] = v
+	}
+	for name := range inputs {
+		if _, ok := bound[name]; !ok {
+			return nil, fmt.Errorf("there is no input %q", name)
+		}
+	}
+	if _, err := plan.MarshalValue(bound); err != nil {
+		return nil, fmt.Errorf("inputs: %w", err)
+	}
+	return bound, nil
+}
+
+// makeDir gives the run its id and its directory.
+func (r *run) makeDir() error {
+	for range 10 {
+		r.id = newID(time.Now())
+		r.dir = filepath.Join(r.RunDir, r.id)
+		if err := os.MkdirAll(r.RunDir, 0o755); err != nil {
+			return diag.Errorf(diag.Position{}, diag.System, "making the directory for runs: %w", err)
+		}
+		err := os.Mkdir(r.dir, 0o755)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err == nil {
+			err = os.Mkdir(filepath.Join(r.dir, "logs"), 0o755)
+		}
+		if err != nil {
+			return diag.Errorf(diag.Position{}, diag.System, "making the run's directory: %w", err)
+		}
+		return nil
+	}
+	return diag.Errorf(diag.Position{}, diag.System, "no free run id in %s", r.RunDir)
+}
+
+// newID returns a run's id, such as "20261123-101502-7f3a2c": ids sort by time, in UTC.
+func newID(now time.Time) string {
+	var b [3]byte
+	rand.Read(b[:]) // never fails
+	return now.UTC().Format("20060102-150405-") + hex.EncodeToString(b[:])
+}
+
+// emit tells the watcher.
+func (r *run) emit(ev Event) {
+	if r.Watch != nil {
+		ev.Time = time.Now()
+		r.Watch(ev)
+	}
+}
+
+// reaches reports whether an environment's depends_on reaches another.
+func (r *run) reaches(from, to int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	reached := r.reach[from]
+	if reached == nil {
+		reached = make([]bool, len(r.Graph.Environments))
+		for _, env := range r.Graph.Closure(from) {
+			reached[env] = true
+		}
+		r.reach[from] = reached
+	}
+	return reached[to]
+}
+
+// admit makes the Files and Dirs in v known to the run.
+func (r *run) admit(v plan.Value) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_ = eachArtifact(v, func(a plan.Value) error { // it returns only what the function does
+		r.artifacts[a] = true
+		return nil
+	})
+}
+
+// known reports a File or Dir in v that the run doesn't know: the evaluator
+// mustn't make digests up, or it could read whatever else is in the store.
+func (r *run) known(v plan.Value) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return eachArtifact(v, func(a plan.Value) error {
+		if !r.artifacts[a] {
+			return fmt.Errorf("a %s that isn't of this run: %+v", plan.TypeName(a), a)
+		}
+		return nil
+	})
+}
+
+// eachArtifact calls f for each File and Dir in v until one call fails.
+func eachArtifact(v plan.Value, f func(plan.Value) error) error {
+	switch v := v.(type) {
+	case plan.File, plan.Dir:
+		return f(v)
+	case []plan.Value:
+		for _, x := range v {
+			if err := eachArtifact(x, f); err != nil {
+				return err
+			}
+		}
+	case map[string]plan.Value:
+		for _, x := range v {
+			if err := eachArtifact(x, f); err != nil {
+				return err
+			}
+		}
+	case plan.Struct:
+		return eachArtifact(map[string]plan.Value(v), f)
+	}
+	return nil
+}

@@ -1,0 +1,199 @@
+// Package exectest has what tests of exec and of its implementations share.
+//
+//   - [Run] is the suite that every Executor passes; [Image] makes it an image.
+//   - [Fake] is an Executor that runs Go functions, and [Bodies] orchestrators
+//     that are Go functions, for tests of the engine.
+//   - [Store] keeps artifacts in memory.
+package exectest
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/plan"
+)
+
+var (
+	_ exec.Executor = (*Fake)(nil)
+	_ exec.Store    = (*Store)(nil)
+	_ exec.Bodies   = Bodies(nil)
+)
+
+// Bodies has orchestrators' bodies by full name.
+type Bodies map[string]func(ctx context.Context, inputs map[string]plan.Value, host plan.Host) (plan.Value, error)
+
+// Body implements exec.Bodies.
+func (b Bodies) Body(ctx context.Context, task string, inputs map[string]plan.Value, host plan.Host) (plan.Value, error) {
+	body, ok := b[task]
+	if !ok {
+		return nil, fmt.Errorf("the test has no body for %q", task)
+	}
+	return body(ctx, inputs, host)
+}
+
+// Fake runs attempts as Go functions.
+type Fake struct {
+	Store exec.Store
+	// Tasks by full name. A function that returns once ctx has ended counts as killed.
+	Tasks map[string]func(ctx context.Context, t *Task) exec.Exit
+
+	mu      sync.Mutex
+	running int
+	most    int
+}
+
+// Task is an attempt as a function sees it.
+type Task struct {
+	*exec.Attempt
+	refused []string
+	outputs map[string]string
+}
+
+// Input returns an input as it stands in inputs.json.
+func (t *Task) Input(name string) any {
+	var inputs map[string]any
+	for _, f := range t.Files {
+		if f.Path == exec.InputsJSON {
+			if err := json.Unmarshal(f.Data, &inputs); err != nil {
+				panic(err)
+			}
+		}
+	}
+	return inputs[name]
+}
+
+// Output leaves a file in OutputsPath.
+func (t *Task) Output(name, content string) { t.outputs[name] = content }
+
+// Refuse leaves something there that can't be kept.
+func (t *Task) Refuse(what string) { t.refused = append(t.refused, what) }
+
+// Most returns how many attempts ran at the same time at most.
+func (f *Fake) Most() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.most
+}
+
+// Running returns how many attempts are under way.
+func (f *Fake) Running() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.running
+}
+
+// Run implements exec.Executor.
+func (f *Fake) Run(ctx context.Context, a *exec.Attempt) (*exec.Result, error) {
+	run, ok := f.Tasks[a.Task]
+	if !ok {
+		return nil, fmt.Errorf("the test has no function for %q", a.Task)
+	}
+	f.count(1)
+	defer f.count(-1)
+	t := &Task{Attempt: a, outputs: map[string]string{}}
+	start := time.Now()
+	exit := run(ctx, t)
+	exit.Duration = time.Since(start)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	res := &exec.Result{Exit: exit, Refused: t.refused}
+	if exit.Code != 0 {
+		return res, nil
+	}
+	res.Outputs = map[string]plan.Value{}
+	for name, content := range t.outputs {
+		file, err := f.Store.PutFile(ctx, name, strings.NewReader(content))
+		if err != nil {
+			return nil, err
+		}
+		res.Outputs[name] = file
+	}
+	return res, nil
+}
+
+func (f *Fake) count(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.running += n
+	f.most = max(f.most, f.running)
+}
+
+// Store keeps artifacts in memory. Its zero value is empty.
+type Store struct {
+	mu    sync.Mutex
+	files map[string][]byte
+}
+
+// PutFile implements exec.Store.
+func (s *Store) PutFile(_ context.Context, name string, r io.Reader) (plan.File, error) {
+	data, err := io.ReadAll(r)
+	if err != nil {
+		return plan.File{}, err
+	}
+	sum := sha256.Sum256(data)
+	f := plan.File{Name: name, Digest: "sha256:" + hex.EncodeToString(sum[:]), Size: int64(len(data))}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.files == nil {
+		s.files = map[string][]byte{}
+	}
+	s.files[f.Digest] = data
+	return f, nil
+}
+
+// PutDir implements exec.Store. The Dir's digest is that of a listing which [Store.List] returns.
+func (s *Store) PutDir(ctx context.Context, name string, tree []exec.Entry) (plan.Dir, error) {
+	var list []string
+	var size int64
+	for _, e := range tree {
+		if e.Dir {
+			list = append(list, e.Path+"/")
+			continue
+		}
+		r, err := e.Open()
+		if err != nil {
+			return plan.Dir{}, err
+		}
+		f, err := s.PutFile(ctx, path.Base(e.Path), r)
+		r.Close()
+		if err != nil {
+			return plan.Dir{}, err
+		}
+		size += f.Size
+		list = append(list, e.Path+" "+f.Digest)
+	}
+	slices.Sort(list)
+	f, err := s.PutFile(ctx, name, strings.NewReader(strings.Join(list, "\n")))
+	return plan.Dir{Name: name, Digest: f.Digest, Size: size}, err
+}
+
+// List returns what a Dir holds, one line each: "path digest", or "path/".
+func (s *Store) List(d plan.Dir) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return string(s.files[d.Digest])
+}
+
+// Open implements exec.Store.
+func (s *Store) Open(_ context.Context, f plan.File) (io.ReadCloser, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	data, ok := s.files[f.Digest]
+	if !ok {
+		return nil, fmt.Errorf("%s: %w", f.Name, fs.ErrNotExist)
+	}
+	return io.NopCloser(bytes.NewReader(data)), nil
+}

@@ -1,0 +1,205 @@
+package exec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"unicode/utf8"
+
+	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/plan"
+)
+
+var _ plan.Host = (*host)(nil)
+
+// host answers one body. What asks is the evaluator, which isn't trusted: every
+// call is checked against the engine's own graph, and an answer is given only for what the run knows.
+type host struct {
+	*action
+	caller string          // what the ids of this body's calls are made of
+	ctx    context.Context // of the body
+	slots  chan struct{}   // a place for each call under way
+
+	mu       sync.Mutex
+	closed   bool
+	ordinals map[int]bool // that were used
+	calls    sync.WaitGroup
+}
+
+// newHost returns the host for the n-th attempt of an orchestrator's action.
+// A further attempt's calls are actions of their own.
+func newHost(ctx context.Context, a *action, n int) *host {
+	h := &host{action: a, caller: a.id, ctx: ctx, slots: make(chan struct{}, maxCalls), ordinals: map[int]bool{}}
+	if n > 1 {
+		h.caller = fmt.Sprintf("%s#%d", a.id, n)
+	}
+	return h
+}
+
+// close refuses further calls and waits for those under way.
+func (h *host) close() {
+	h.mu.Lock()
+	h.closed = true
+	h.mu.Unlock()
+	h.calls.Wait()
+}
+
+// enter counts a call as under way, unless the body has ended.
+func (h *host) enter() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return errors.New("the body has ended")
+	}
+	h.calls.Add(1)
+	return nil
+}
+
+// Call implements plan.Host.
+func (h *host) Call(ctx context.Context, c plan.Invocation) (plan.Value, error) {
+	if err := h.enter(); err != nil {
+		return nil, err
+	}
+	defer h.calls.Done()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(h.ctx, cancel)()
+	callee, err := h.callee(c)
+	if err != nil {
+		return nil, h.halt(err)
+	}
+	select {
+	case h.slots <- struct{}{}:
+		defer func() { <-h.slots }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	v, err := callee.do(ctx)
+	var f *plan.Failure
+	if errors.As(err, &f) {
+		up := *f // whoever else holds f doesn't see this call
+		up.Callers = append(f.Callers[:len(f.Callers):len(f.Callers)], plan.Caller{Task: h.name, Action: h.id, Pos: c.Pos})
+		return nil, &up
+	}
+	return v, err
+}
+
+// callee makes the action of a call that a body may make. An error ends the run.
+func (h *host) callee(c plan.Invocation) (*action, error) {
+	if !h.fresh(c.Ordinal) {
+		return nil, diag.Errorf(c.Pos, diag.System, "the evaluator numbered two calls of task %q with %d", h.name, c.Ordinal)
+	}
+	i, ok := h.run.tasks[c.Task]
+	if !ok {
+		return nil, diag.Errorf(c.Pos, diag.Source, "task %q calls %q, which isn't a task", h.name, c.Task)
+	}
+	t := &h.run.Graph.Tasks[i]
+	if err := h.allowed(t, i, c.Pos); err != nil {
+		return nil, err
+	}
+	inputs, err := bind(t, c.Inputs)
+	if err != nil {
+		e := diag.Errorf(c.Pos, diag.Source, "task %q calls %q: %w", h.name, c.Task, err)
+		e.Code = "FS107"
+		return nil, e
+	}
+	for _, v := range inputs {
+		if err := h.run.known(v); err != nil {
+			return nil, diag.Errorf(c.Pos, diag.System, "task %q calls %q with %w", h.name, c.Task, err)
+		}
+	}
+	if h.depth == maxDepth {
+		return nil, diag.Errorf(c.Pos, diag.Limit, "calls nest deeper than %d", maxDepth).
+			WithHint("a task that calls itself needs a case in which it doesn't")
+	}
+	return &action{
+		run: h.run, id: actionID(h.caller, c.Ordinal), parent: h.id,
+		task: t, index: i, name: c.Task, inputs: inputs, pos: c.Pos, depth: h.depth + 1,
+	}, nil
+}
+
+// fresh reports whether an ordinal wasn't used before, and uses it.
+func (h *host) fresh(ordinal int) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if ordinal < 0 || h.ordinals[ordinal] {
+		return false
+	}
+	h.ordinals[ordinal] = true
+	return true
+}
+
+// allowed checks a call as resolve does, for those that it couldn't see.
+func (h *host) allowed(t *plan.Task, index int, pos diag.Position) error {
+	g := h.run.Graph
+	from, to := &g.Environments[h.task.Env], &g.Environments[t.Env]
+	if !h.run.reaches(h.task.Env, t.Env) {
+		return &diag.Error{
+			Pos: pos, Class: diag.Source, Code: "FS101",
+			Msg:   fmt.Sprintf("%s calls %s, but %q doesn't depend on %q", h.name, g.FullName(index), from.Name, to.Name),
+			Hint:  fmt.Sprintf("add %s to depends_on of %q", to.Global, from.Name),
+			Notes: []diag.Note{{Pos: from.DependsOnPos, Msg: fmt.Sprintf("the depends_on of %q", from.Name)}},
+		}
+	}
+	if t.InContainer() && to.Image == plan.NoImage {
+		e := diag.Errorf(t.Pos, diag.Source, "task %q runs in a container, but its environment %q has no image", g.FullName(index), to.Name)
+		e.Code = "FS108"
+		return e
+	}
+	if h.run.Check == nil {
+		return nil
+	}
+	return h.run.Check(plan.Call{Caller: h.index, Callee: index, Pos: pos})
+}
+
+// Read implements plan.Host. A file that can't be read as asked fails the action.
+func (h *host) Read(ctx context.Context, f plan.File, limit int64) ([]byte, error) {
+	if err := h.enter(); err != nil {
+		return nil, err
+	}
+	defer h.calls.Done()
+	if err := h.run.known(f); err != nil {
+		return nil, h.halt(diag.Errorf(h.pos, diag.System, "task %q reads %w", h.name, err))
+	}
+	limit = min(limit, plan.MaxValue)
+	if f.Size > limit {
+		return nil, diag.Errorf(diag.Position{}, diag.Task, "file %q has %d bytes, more than %d", f.Name, f.Size, limit).
+			WithHint("read(max_bytes = …) reads up to %d; let a task in a container look at what is larger", plan.MaxValue)
+	}
+	r, err := h.run.Store.Open(ctx, f)
+	if err != nil {
+		return nil, h.halt(diag.Errorf(diag.Position{}, diag.System, "reading file %q: %w", f.Name, err))
+	}
+	defer r.Close()
+	data, err := io.ReadAll(io.LimitReader(r, f.Size+1))
+	if err == nil && int64(len(data)) != f.Size {
+		err = fmt.Errorf("the store has another size than %d bytes", f.Size)
+	}
+	if err != nil {
+		return nil, h.halt(diag.Errorf(diag.Position{}, diag.System, "reading file %q: %w", f.Name, err))
+	}
+	return data, nil
+}
+
+// Text implements plan.Host. A name or text that can't be a file's fails the action.
+func (h *host) Text(ctx context.Context, name, text string) (plan.File, error) {
+	if err := h.enter(); err != nil {
+		return plan.File{}, err
+	}
+	defer h.calls.Done()
+	switch {
+	case !plan.ValidFileName(name):
+		return plan.File{}, diag.Errorf(diag.Position{}, diag.Task, "%q is no file name", name)
+	case len(text) > plan.MaxValue || !utf8.ValidString(text):
+		return plan.File{}, diag.Errorf(diag.Position{}, diag.Task, "the text of file %q isn't UTF-8 of at most %d bytes", name, plan.MaxValue)
+	}
+	f, err := h.run.Store.PutFile(ctx, name, strings.NewReader(text))
+	if err != nil {
+		return plan.File{}, h.halt(diag.Errorf(diag.Position{}, diag.System, "keeping file %q: %w", name, err))
+	}
+	h.run.admit(f)
+	return f, nil
+}

@@ -1,0 +1,106 @@
+package exec
+
+import (
+	"io"
+	"io/fs"
+	"path"
+	"strings"
+	"sync"
+
+	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/internal/source"
+	"github.com/flytestar/flytestar/plan"
+)
+
+// set is an include set, put into the store once for all tasks of the run that carry it.
+type set struct {
+	once sync.Once
+	dir  plan.Dir
+	err  error
+}
+
+// Includes returns the files of the workspace that a task in a container
+// carries, sorted; skip is as Engine.Skip. A pattern that matches nothing is a *diag.Error.
+func Includes(files fs.FS, t *plan.Task, skip string) ([]string, error) {
+	if !t.InContainer() {
+		return nil, nil
+	}
+	patterns := t.Include
+	if t.Body.Kind == plan.BodyPython {
+		// The file itself first, since without it the other says nothing helpful.
+		patterns = append([]string{"//" + quote(t.Body.File), "//" + path.Join(quote(path.Dir(t.Body.File)), "**/*.py")}, patterns...)
+	}
+	paths, err := source.Include(files, quote(t.Dir), patterns, skip)
+	if err != nil {
+		return nil, diag.Errorf(t.Pos, diag.Source, "%w", err)
+	}
+	return paths, nil
+}
+
+// quote makes a pattern of a path that matches nothing else.
+func quote(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+}
+
+// carry puts the include sets of all tasks that a task can reach into the
+// store: so a missing file is found, and the workspace read, before anything runs. The graph's
+// edges are the evaluator's claim; a task that they don't lead to has its turn when it is called.
+func (r *run) carry(task int) error {
+	callees := make([][]int, len(r.Graph.Tasks))
+	for _, c := range r.Graph.Calls {
+		callees[c.Caller] = append(callees[c.Caller], c.Callee)
+	}
+	seen := make([]bool, len(r.Graph.Tasks))
+	seen[task] = true
+	for queue := []int{task}; len(queue) > 0; queue = queue[1:] {
+		t := &r.Graph.Tasks[queue[0]]
+		if _, _, err := r.include(t); err != nil {
+			return err
+		}
+		for _, c := range callees[queue[0]] {
+			if !seen[c] {
+				seen[c] = true
+				queue = append(queue, c)
+			}
+		}
+	}
+	return nil
+}
+
+// include returns a task's include set as a Dir; false if it is empty.
+func (r *run) include(t *plan.Task) (plan.Dir, bool, error) {
+	if !t.InContainer() || len(t.Include) == 0 && t.Body.Kind != plan.BodyPython {
+		return plan.Dir{}, false, nil
+	}
+	key := strings.Join(append([]string{string(t.Body.Kind), t.Dir, t.Body.File}, t.Include...), "\x00")
+	r.mu.Lock()
+	s := r.sets[key]
+	if s == nil {
+		s = new(set)
+		r.sets[key] = s
+	}
+	r.mu.Unlock()
+	s.once.Do(func() { s.dir, s.err = r.putSet(t) })
+	return s.dir, s.err == nil, s.err
+}
+
+func (r *run) putSet(t *plan.Task) (plan.Dir, error) {
+	paths, err := Includes(r.Source, t, r.Skip)
+	if err != nil {
+		return plan.Dir{}, err
+	}
+	tree := make([]Entry, len(paths))
+	for i, p := range paths {
+		info, err := fs.Stat(r.Source, p)
+		if err != nil {
+			return plan.Dir{}, diag.Errorf(t.Pos, diag.Source, "include: %w", err)
+		}
+		open := func() (io.ReadCloser, error) { return r.Source.Open(p) }
+		tree[i] = Entry{Path: p, Executable: info.Mode()&0o111 != 0, Open: open}
+	}
+	dir, err := r.Store.PutDir(r.ctx, "workspace", tree)
+	if err != nil {
+		return plan.Dir{}, diag.Errorf(t.Pos, diag.System, "keeping what task %q carries: %w", t.Name, err)
+	}
+	return dir, nil
+}

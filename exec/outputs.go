@@ -1,0 +1,306 @@
+package exec
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/flytestar/flytestar/plan"
+)
+
+// result returns the value of an attempt that exited with 0. An error in what
+// the task left is a failure of kind user.
+func (a *action) result(ctx context.Context, res *Result) (plan.Value, error) {
+	var v plan.Value
+	var err error
+	if a.task.Body.Kind == plan.BodyPython {
+		v, err = a.returned(ctx, res)
+	} else {
+		v, err = a.collected(ctx, res)
+	}
+	if err == nil {
+		_, err = plan.MarshalValue(v)
+	}
+	var f *plan.Failure
+	switch {
+	case errors.As(err, &f):
+		return nil, f
+	case err != nil:
+		return nil, a.fail(plan.FailUser, "%v", err)
+	}
+	a.run.admit(v)
+	return v, nil
+}
+
+// collected makes the value of a command or a script of what lies in OutputsPath.
+func (a *action) collected(ctx context.Context, res *Result) (plan.Value, error) {
+	values := plan.Struct{}
+	for _, p := range a.task.Outputs {
+		v, err := a.output(ctx, res, p)
+		if err != nil {
+			return nil, err
+		}
+		values[p.Name] = v
+	}
+	switch {
+	case a.task.Single:
+		return values[a.task.Outputs[0].Name], nil
+	case len(values) == 0:
+		return nil, nil
+	}
+	return values, nil
+}
+
+// output makes an output's value of its file or directory.
+func (a *action) output(ctx context.Context, res *Result, p plan.Param) (plan.Value, error) {
+	entry, ok := res.Outputs[p.Name]
+	if !ok {
+		return nil, a.missing(res, p)
+	}
+	t := p.Type
+	if t.Kind == plan.KindOptional {
+		t = *t.Elem
+	}
+	if t.Kind == plan.KindFile || t.Kind == plan.KindDir {
+		v, err := plan.Conform(entry, t)
+		if err != nil {
+			return nil, fmt.Errorf("output %q: %w", p.Name, err)
+		}
+		return v, nil
+	}
+	f, ok := entry.(plan.File)
+	if !ok {
+		return nil, fmt.Errorf("output %q: want a file with a %s in it, got a directory", p.Name, p.Type)
+	}
+	data, err := a.content(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	v, err := parse(data, t)
+	if err != nil {
+		return nil, fmt.Errorf("output %q: %w", p.Name, err)
+	}
+	if v, err = plan.Conform(v, p.Type); err != nil {
+		return nil, fmt.Errorf("output %q: %w", p.Name, err)
+	}
+	return v, nil
+}
+
+// missing is why an output isn't there.
+func (a *action) missing(res *Result, p plan.Param) error {
+	for _, r := range res.Refused {
+		if name, _, _ := strings.Cut(r, ":"); name == p.Name || strings.HasPrefix(name, p.Name+"/") {
+			return fmt.Errorf("output %q can't be kept: %s; only files and directories can", p.Name, r)
+		}
+	}
+	return fmt.Errorf("output %q is missing: the task ended without writing %s/%s", p.Name, OutputsPath, p.Name)
+}
+
+// content reads an output that becomes a value.
+func (a *action) content(ctx context.Context, f plan.File) ([]byte, error) {
+	if f.Size > plan.MaxValue {
+		return nil, fmt.Errorf("output %q has %d bytes, more than the %d that may pass between tasks (hint: declare it as File)", f.Name, f.Size, plan.MaxValue)
+	}
+	r, err := a.run.Store.Open(ctx, f)
+	if err != nil {
+		return nil, a.fail(plan.FailSystem, "reading an output: %v", err)
+	}
+	defer r.Close()
+	data, err := io.ReadAll(io.LimitReader(r, plan.MaxValue))
+	if err != nil {
+		return nil, a.fail(plan.FailSystem, "reading an output: %v", err)
+	}
+	return data, nil
+}
+
+// parse reads the content of a command's or script's output of type t.
+func parse(data []byte, t plan.Type) (plan.Value, error) {
+	if !utf8.Valid(data) {
+		return nil, errors.New("it isn't valid UTF-8")
+	}
+	if t.Kind == plan.KindStr {
+		return strings.TrimSuffix(string(data), "\n"), nil
+	}
+	v, err := decode(data)
+	if err != nil {
+		return nil, fmt.Errorf("want a %s as JSON: %w", t, err)
+	}
+	return reader{}.value(v, 0)
+}
+
+// resultName is the entry of OutputsPath in which the python shim leaves what
+// the function returned: {"value": …}, or {"error": text}.
+const resultName = "flytestar.json"
+
+// maxError bounds the text of an exception, in bytes.
+const maxError = 4 << 10
+
+// returned makes the value of a python task of what the shim left. The task's
+// own code can write whatever it likes there, so nothing in it is believed.
+func (a *action) returned(ctx context.Context, res *Result) (plan.Value, error) {
+	f, ok := res.Outputs[resultName].(plan.File)
+	if !ok {
+		return nil, fmt.Errorf("the process ended with exit code 0 before %s returned", a.task.Body.Function)
+	}
+	data, err := a.content(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	v, err := readResult(data, res.Outputs)
+	if err != nil && len(res.Refused) > 0 {
+		err = fmt.Errorf("%w (not kept: %s)", err, strings.Join(res.Refused[:min(len(res.Refused), 10)], ", "))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if v, err = plan.Conform(v, outputType(a.task)); err != nil {
+		return nil, fmt.Errorf("what %s returned doesn't fit its output: %w", a.task.Body.Function, err)
+	}
+	return v, nil
+}
+
+// readResult reads the shim's result file. Files and Dirs in it are names of
+// outputs. An exception is an error.
+func readResult(data []byte, outputs map[string]plan.Value) (plan.Value, error) {
+	v, err := decode(data)
+	m, ok := v.(map[string]any)
+	if err != nil || !ok || len(m) != 1 {
+		return nil, errors.New("the task overwrote its result with what isn't one")
+	}
+	if text, ok := m["error"].(string); ok {
+		if len(text) > maxError {
+			text = strings.ToValidUTF8(text[:maxError], "") + "…"
+		}
+		return nil, errors.New(text)
+	}
+	held, ok := m["value"]
+	if !ok {
+		return nil, errors.New("the task overwrote its result with what isn't one")
+	}
+	return reader{outputs: outputs, tagged: true}.value(held, 0)
+}
+
+// decode reads JSON, keeping numbers as they are written.
+func decode(data []byte) (any, error) {
+	if !utf8.Valid(data) {
+		return nil, errors.New("it isn't valid UTF-8")
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	var v any
+	if err := d.Decode(&v); err != nil {
+		return nil, err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, errors.New("something follows the value")
+	}
+	return v, nil
+}
+
+// reader makes values of decoded JSON.
+type reader struct {
+	tagged  bool                  // objects may be {"$file": …}, {"$dir": …}, {"$struct": …}, {"$dict": …}
+	outputs map[string]plan.Value // what $file and $dir may name
+}
+
+func (r reader) value(x any, depth int) (plan.Value, error) {
+	if depth > plan.MaxDepth {
+		return nil, fmt.Errorf("it nests deeper than %d", plan.MaxDepth)
+	}
+	switch x := x.(type) {
+	case json.Number:
+		return number(x.String())
+	case []any:
+		l := make([]plan.Value, len(x))
+		for i := range x {
+			var err error
+			if l[i], err = r.value(x[i], depth+1); err != nil {
+				return nil, err
+			}
+		}
+		return l, nil
+	case map[string]any:
+		if r.tagged {
+			return r.tag(x, depth)
+		}
+		return r.dict(x, depth)
+	}
+	return x, nil // nil, bool, string
+}
+
+func (r reader) dict(m map[string]any, depth int) (map[string]plan.Value, error) {
+	out := make(map[string]plan.Value, len(m))
+	for k, x := range m {
+		v, err := r.value(x, depth+1)
+		if err != nil {
+			return nil, err
+		}
+		out[k] = v
+	}
+	return out, nil
+}
+
+// tag reads an object of one tag.
+func (r reader) tag(m map[string]any, depth int) (plan.Value, error) {
+	for tag, held := range m {
+		inner, ok := held.(map[string]any)
+		if len(m) != 1 || !ok {
+			break
+		}
+		switch tag {
+		case "$dict":
+			return r.dict(inner, depth)
+		case "$struct":
+			d, err := r.dict(inner, depth)
+			return plan.Struct(d), err
+		case "$file", "$dir":
+			return r.artifact(tag, inner)
+		}
+	}
+	return nil, errors.New("the task overwrote its result with what isn't one")
+}
+
+// artifact reads {"entry": of OutputsPath, "name": of the File or Dir}.
+func (r reader) artifact(tag string, m map[string]any) (plan.Value, error) {
+	entry, _ := m["entry"].(string)
+	name, _ := m["name"].(string)
+	if !plan.ValidFileName(name) {
+		return nil, fmt.Errorf("%q can't be a file's name", name)
+	}
+	switch v := r.outputs[entry].(type) {
+	case plan.File:
+		v.Name = name
+		if tag == "$file" {
+			return v, nil
+		}
+	case plan.Dir:
+		v.Name = name
+		if tag == "$dir" {
+			return v, nil
+		}
+	}
+	return nil, fmt.Errorf("what was returned as %q isn't among the outputs", name)
+}
+
+// number is an int if it is written as one.
+func number(s string) (plan.Value, error) {
+	if !strings.ContainsAny(s, ".eE") {
+		i, err := strconv.ParseInt(s, 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("int %s doesn't fit 64 bits", s)
+		}
+		return i, nil
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil || math.IsInf(f, 0) {
+		return nil, fmt.Errorf("float %s is out of range", s)
+	}
+	return f, nil
+}
