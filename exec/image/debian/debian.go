@@ -46,7 +46,7 @@ type Debian struct {
 	Now     func() time.Time // nil: time.Now; for dates in signatures and indices
 
 	mu      sync.Mutex
-	indices map[string]*archive // by suite and architecture, for this process
+	shelves map[string]*shelf // archives by suite and architecture, for this process
 	client  *http.Client
 	pause   time.Duration // before the first retry; 0: the default
 }

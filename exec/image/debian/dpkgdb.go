@@ -36,8 +36,9 @@ func newRecord(deb string, want Package) (*record, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.get("Package") != want.Name || p.get("Version") != want.Version {
-		return nil, fmt.Errorf("%s is %s %s, not %s %s", path.Base(deb), p.get("Package"), p.get("Version"), want.Name, want.Version)
+	if p.get("Package") != want.Name || p.get("Version") != want.Version || p.get("Architecture") != want.Arch {
+		return nil, fmt.Errorf("the file is %s %s for %s, not %s %s for %s", p.get("Package"), p.get("Version"), p.get("Architecture"),
+			want.Name, want.Version, want.Arch)
 	}
 	r := &record{paragraph: p, files: files, conffiles: map[string]string{}}
 	for _, f := range files {

@@ -150,8 +150,10 @@ func explain(ctx context.Context, src Source, path string, err error) error {
 		return err
 	}
 	e := errorf(diag.System, "fetch %s/%s: %w", src.URI, path, err)
-	status := (*statusError)(nil)
+	status, file := (*statusError)(nil), (*fs.PathError)(nil)
 	switch {
+	case errors.As(err, &file):
+		return e.WithHint("the cache's disk is at fault, not the network: is it full, or not writable?")
 	case errors.Is(err, errHash):
 		return e.WithHint("the mirror, or what stands before it, serves something else than the signed index names: try again later or another mirror")
 	case errors.As(err, &status) && status.code == http.StatusNotFound:

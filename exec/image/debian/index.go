@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
@@ -63,25 +64,41 @@ func (d *Debian) archive(ctx context.Context, suite, arch string, watch exec.Wat
 	if err != nil {
 		return nil, err
 	}
-	key := sources[0].Suite + " " + arch
-	d.mu.Lock()
-	known := d.indices[key]
-	d.mu.Unlock()
-	if known != nil {
-		return known, nil
-	}
-	step(watch, "debian "+sources[0].Suite+": package index", 0, 0)
-	a, err := d.readArchive(ctx, sources, arch)
-	if err != nil {
-		return nil, err
-	}
+	return d.shelf(sources[0].Suite + " " + arch).take(func() (*archive, error) {
+		step(watch, "debian "+sources[0].Suite+": package index", 0, 0)
+		return d.readArchive(ctx, sources, arch)
+	})
+}
+
+// shelf has an archive once it was read; who wants it meanwhile waits.
+type shelf struct {
+	mu      sync.Mutex
+	archive *archive
+}
+
+func (d *Debian) shelf(key string) *shelf {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.indices == nil {
-		d.indices = map[string]*archive{}
+	if d.shelves == nil {
+		d.shelves = map[string]*shelf{}
 	}
-	d.indices[key] = a
-	return a, nil
+	if d.shelves[key] == nil {
+		d.shelves[key] = &shelf{}
+	}
+	return d.shelves[key]
+}
+
+func (s *shelf) take(read func() (*archive, error)) (*archive, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.archive != nil {
+		return s.archive, nil
+	}
+	a, err := read()
+	if err == nil {
+		s.archive = a
+	}
+	return a, err
 }
 
 // readArchive reads the indices of all sources at once.

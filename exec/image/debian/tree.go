@@ -35,6 +35,11 @@ func (t *tree) add(by string, hdr *tar.Header, r io.Reader) error {
 	if err != nil {
 		return fmt.Errorf("%s: %q: %w", by, hdr.Name, err)
 	}
+	for key := range hdr.PAXRecords {
+		if strings.HasPrefix(key, "GNU.sparse.") {
+			return fmt.Errorf("%s: %q is sparse: its size can be anything", by, hdr.Name)
+		}
+	}
 	h := *hdr
 	h.PAXRecords = nil // dpkg doesn't unpack extended attributes
 	h.Name = name

@@ -99,14 +99,14 @@ func find(list []string, prefix string) string {
 // A base that can't be made leaves nothing behind.
 func TestUnpackFails(t *testing.T) {
 	for want, change := range map[string]func(m *mirror, c *Closure){
-		"is apt 1.0, not apt 2.0": func(m *mirror, c *Closure) { c.Packages[0].Version = "2.0" },
-		"no source":               func(m *mirror, c *Closure) { c.Packages[0].Suite = "x" },
-		"404":                     func(m *mirror, c *Closure) { delete(m.files, "pool/lib.deb") },
-		"no path in an archive":   func(m *mirror, c *Closure) { c.Packages[0].Filename = "../x" },
-		"http or https":           func(m *mirror, c *Closure) { c.Sources[0].URI = "file:///etc" },
-		"has credentials":         func(m *mirror, c *Closure) { c.Sources[0].URI = "http://a:b@m/x" },
-		"aren't in order":         func(m *mirror, c *Closure) { c.Packages[1] = c.Packages[0] },
-		"no sandbox":              func(m *mirror, c *Closure) {},
+		"is apt 1.0 for amd64, not apt 2.0": func(m *mirror, c *Closure) { c.Packages[0].Version = "2.0" },
+		"no source":                         func(m *mirror, c *Closure) { c.Packages[0].Suite = "x" },
+		"404":                               func(m *mirror, c *Closure) { delete(m.files, "pool/lib.deb") },
+		"no path in an archive":             func(m *mirror, c *Closure) { c.Packages[0].Filename = "../x" },
+		"http or https":                     func(m *mirror, c *Closure) { c.Sources[0].URI = "file:///etc" },
+		"has credentials":                   func(m *mirror, c *Closure) { c.Sources[0].URI = "http://a:b@m/x" },
+		"aren't in order":                   func(m *mirror, c *Closure) { c.Packages[1] = c.Packages[0] },
+		"no sandbox":                        func(m *mirror, c *Closure) {},
 	} {
 		m := toy(t)
 		d := m.debian("bookworm")
