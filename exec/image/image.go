@@ -57,7 +57,8 @@ type Builder struct {
 
 var _ exec.Builder = (*Builder)(nil)
 
-// NewBuilder opens or makes the store under opts.Home. The caller closes the builder.
+// NewBuilder returns a builder on the store under opts.Home, which the first
+// Build makes if need be: before that, nothing is written. The caller closes the builder.
 func NewBuilder(opts Options) (*Builder, error) {
 	if opts.Home == "" {
 		return nil, diag.Errorf(diag.Position{}, diag.System, "the image builder has no home directory").WithHint("set FLYTESTAR_HOME")
@@ -68,11 +69,7 @@ func NewBuilder(opts Options) (*Builder, error) {
 	if opts.Environ == nil {
 		opts.Environ = os.Environ()
 	}
-	s, err := openStore(opts.Home)
-	if err != nil {
-		return nil, systemError(err)
-	}
-	return &Builder{opts, s}, nil
+	return &Builder{opts, &store{home: opts.Home}}, nil
 }
 
 // Close removes the builder's scratch directory. Nothing may be under way.
@@ -175,7 +172,10 @@ func (b *Builder) Build(ctx context.Context, img plan.BuildImage, watch exec.Wat
 		j.event(exec.Event{Kind: exec.ImageHit, Digest: rec.Digest})
 		return rec.Digest, nil
 	}
-	digest, err := j.build(ctx)
+	digest := ""
+	if err = b.store.begin(); err == nil {
+		digest, err = j.build(ctx)
+	}
 	if err != nil {
 		err = j.named(err)
 		j.event(exec.Event{Kind: exec.ImageFailed, Msg: err.Error()})

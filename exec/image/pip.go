@@ -81,8 +81,11 @@ type distribution struct {
 // pip takes a pip or requirements step: it resolves its requirements and puts
 // the layers of their wheels on top.
 func (j *job) pip(ctx context.Context, st *state, s plan.Step) error {
-	py, err := j.python(ctx, st, s)
-	if err != nil {
+	var py python
+	var err error
+	if len(st.calls) > 0 {
+		py = st.calls[0].py // whose virtual environment it is
+	} else if py, err = j.python(ctx, st, s); err != nil {
 		return err
 	}
 	want, err := j.requirements(s)
@@ -264,11 +267,13 @@ func (j *job) resolve(ctx context.Context, st *state, s plan.Step, py python, wa
 		if len(layers) == 0 || st.ran && !j.samePython(ctx, st, py) {
 			layers = st.layers
 		}
-		p, err := j.runPip(ctx, st, layers, s, py, config, want, constraints)
+		// The base's environment, since the key doesn't have the image's.
+		bottom := &state{base: st.base, layers: layers, config: st.base.Config}
+		p, err := j.runPip(ctx, bottom, s, py, config, want, constraints)
 		var failed *diag.Error
 		if errors.As(err, &failed) && failed.Class == diag.Build && st.ran && len(layers) != len(st.layers) {
 			// What an earlier step installed may be what building an sdist needs.
-			return j.runPip(ctx, st, st.layers, s, py, config, want, constraints)
+			return j.runPip(ctx, st, s, py, config, want, constraints)
 		}
 		return p, err
 	})
@@ -296,10 +301,10 @@ func (j *job) wheelPath(d distribution) string {
 	return filepath.Join(j.opts.Home, "cache", "wheels", d.SHA256, d.Wheel)
 }
 
-// runPip runs the resolver on layers.
-func (j *job) runPip(ctx context.Context, st *state, layers []layer, s plan.Step, py python, config pipConfig, want wanted, constraints []string) (*pinned, error) {
+// runPip runs the resolver in the image so far.
+func (j *job) runPip(ctx context.Context, st *state, s plan.Step, py python, config pipConfig, want wanted, constraints []string) (*pinned, error) {
 	c := &exec.Container{
-		Name: "pip", Layers: j.store.open(layers), Network: true, Workdir: "/",
+		Name: "pip", Layers: j.store.open(st.layers), Network: true, Workdir: "/",
 		Args: []string{py.Executable, pipDir + "/resolve.py", pipDir + "/resolve.json"},
 		Env:  append(j.runEnv(st), "PYTHONDONTWRITEBYTECODE=1", "PYTHONIOENCODING=utf-8"),
 	}
@@ -336,7 +341,11 @@ func (j *job) runPip(ctx context.Context, st *state, layers []layer, s plan.Step
 		{Path: pipDir + "/resolve.json", Mode: 0o644, Data: data},
 		{Path: pipDir + "/constraints.txt", Mode: 0o600, Data: text(constraints)},
 	}, want.files...)
-	if err := config.apply(c); err != nil {
+	netrc, err := j.netrc(config)
+	if err == nil {
+		err = config.apply(c, netrc)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return j.takeWheels(ctx, s, py, c)

@@ -165,11 +165,12 @@ const (
 	pipDir    = "/run/flytestar"
 	pipConf   = pipDir + "/pip.conf"
 	pipClient = pipDir + "/client.pem"
+	pipNetrc  = pipDir + "/netrc"
 )
 
 // apply puts the configuration into a container: as a file that only its root
 // can read, local directories of find-links as mounts.
-func (c pipConfig) apply(into *exec.Container) error {
+func (c pipConfig) apply(into *exec.Container, netrc []byte) error {
 	out := pipConfig{}
 	for name, v := range c {
 		out[name] = slices.Clone(v)
@@ -200,9 +201,73 @@ func (c pipConfig) apply(into *exec.Container) error {
 		out["cert"] = []string{pipDir + "/pip-ca.pem"}
 		into.Env = append(into.Env, "PIP_CERT="+out["cert"][0])
 	}
-	into.Files = append(into.Files, exec.File{Path: pipConf, Mode: 0o600, Data: out.ini()})
-	into.Env = append(into.Env, "PIP_CONFIG_FILE="+pipConf, "PIP_DISABLE_PIP_VERSION_CHECK=1", "PIP_NO_INPUT=1", "PIP_NO_COLOR=1")
+	into.Files = append(into.Files, exec.File{Path: pipNetrc, Mode: 0o600, Data: netrc}, exec.File{Path: pipConf, Mode: 0o600, Data: out.ini()})
+	into.Env = append(into.Env, "NETRC="+pipNetrc, "PIP_CONFIG_FILE="+pipConf, "PIP_DISABLE_PIP_VERSION_CHECK=1", "PIP_NO_INPUT=1", "PIP_NO_COLOR=1")
 	return nil
+}
+
+// netrc returns, in netrc's form, the credentials for the hosts of the indices: those in their
+// URLs, which pip doesn't use for every file of an index, and those of the user's own netrc.
+func (b *Builder) netrc(c pipConfig) ([]byte, error) {
+	known := map[string]*url.Userinfo{}
+	for _, name := range []string{"index-url", "extra-index-url", "find-links"} {
+		for _, v := range c[name] {
+			if u, err := url.Parse(v); err == nil && u.Hostname() != "" && known[u.Hostname()] == nil {
+				known[u.Hostname()] = u.User
+			}
+		}
+	}
+	file := b.getenv("NETRC")
+	if file == "" {
+		file = filepath.Join(b.getenv("HOME"), ".netrc")
+	}
+	data, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("netrc: %w", err)
+	}
+	for host, user := range parseNetrc(string(data)) {
+		if had, ok := known[host]; ok && had == nil {
+			known[host] = user
+		}
+	}
+	var out strings.Builder
+	quote := strings.NewReplacer(`\`, `\\`, `"`, `\"`)
+	for _, host := range slices.Sorted(maps.Keys(known)) {
+		user := known[host]
+		if user == nil || strings.ContainsAny(host+user.Username(), " \t\n") {
+			continue
+		}
+		password, _ := user.Password()
+		fmt.Fprintf(&out, "machine %s login \"%s\" password \"%s\"\n", host, quote.Replace(user.Username()), quote.Replace(password))
+	}
+	return []byte(out.String()), nil
+}
+
+// parseNetrc reads logins by machine. Macros and what it doesn't know are skipped.
+func parseNetrc(text string) map[string]*url.Userinfo {
+	out := map[string]*url.Userinfo{}
+	words := strings.Fields(text)
+	host, login := "", ""
+	for i := 0; i+1 < len(words); i++ {
+		value := strings.Trim(words[i+1], `"`)
+		switch words[i] {
+		case "machine":
+			host, login = value, ""
+		case "default":
+			host, login = "", ""
+			continue
+		case "login":
+			login = value
+		case "password":
+			if host != "" {
+				out[host] = url.UserPassword(login, value)
+			}
+		default:
+			continue
+		}
+		i++
+	}
+	return out
 }
 
 // ini writes the configuration as pip reads it.

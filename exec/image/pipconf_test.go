@@ -76,7 +76,7 @@ func TestPipConfigTravels(t *testing.T) {
 	links := t.TempDir()
 	c := pipConfig{"index-url": {"https://me:secret@index.example/simple"}, "find-links": {"https://x.example/", links, "file://" + links}}
 	var into exec.Container
-	must(t, c.apply(&into))
+	must(t, c.apply(&into, nil))
 	for _, e := range append(into.Env, into.Args...) {
 		if strings.Contains(e, "secret") {
 			t.Errorf("a secret in %q", e)
@@ -117,5 +117,18 @@ func TestRequirements(t *testing.T) {
 	must(t, err)
 	if one.key(newKey("k")).hex() != two.key(newKey("k")).hex() {
 		t.Error("the order of packages makes two resolutions")
+	}
+}
+
+func TestNetrc(t *testing.T) {
+	home := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(home, ".netrc"), []byte("machine extra.example\n  login you\n  password \"pw\"\nmachine other.example login x password never\ndefault login d password never\n"), 0o600))
+	b := newBuilder(t, nil)
+	b.opts.Environ = []string{"HOME=" + home}
+	got, err := b.netrc(pipConfig{"index-url": {"https://me:p%22w@index.example/simple"}, "extra-index-url": {"https://extra.example/"}, "find-links": {"/dir"}})
+	must(t, err)
+	want := "machine extra.example login \"you\" password \"pw\"\nmachine index.example login \"me\" password \"p\\\"w\"\n"
+	if string(got) != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }

@@ -3,6 +3,8 @@ package image
 import (
 	"context"
 	"errors"
+	"io"
+	"log"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -48,7 +50,7 @@ func digestOf(t *testing.T, img v1.Image) string {
 func serve(t *testing.T, images map[string]v1.Image, index v1.ImageIndex) string {
 	t.Helper()
 	t.Setenv("DOCKER_CONFIG", t.TempDir())
-	srv := httptest.NewServer(registry.New())
+	srv := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	t.Cleanup(srv.Close)
 	host := strings.TrimPrefix(srv.URL, "http://")
 	push := func(repo string, f func(name.Reference) error) {

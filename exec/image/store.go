@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -32,41 +33,60 @@ import (
 //	tmp/NAME/               scratch of a living process, which holds NAME.lock
 //
 // Files appear by rename, complete and synced, so that killing the builder at any moment leaves a readable store.
+//
+// Nothing is written before begin: looking at images has no effects.
 type store struct {
 	home string
-	tmp  string   // this process's scratch directory
-	held *os.File // the lock that says that tmp is in use
+	mu   sync.Mutex // guards tmp and held until begin is done
+	tmp  string     // this builder's scratch directory; empty before begin
+	held *os.File   // the lock that says that tmp is in use
 }
 
-// openStore makes the directories under home and sweeps the scratch directories of dead processes.
-func openStore(home string) (*store, error) {
-	s := &store{home: home}
+// begin makes what is missing below home, and sweeps the scratch directories of dead processes.
+func (s *store) begin() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.held != nil {
+		return nil
+	}
 	for _, d := range []string{"images/blobs/sha256", "resolved", "index", "cache/wheels", "locks", "tmp"} {
-		if err := os.MkdirAll(filepath.Join(home, d), 0o755); err != nil {
-			return nil, err
+		if err := os.MkdirAll(filepath.Join(s.home, d), 0o755); err != nil {
+			return err
 		}
 	}
+	// Nobody must take a lock file that has just been made for one that is left over.
+	unlock, err := s.lock(context.Background(), "tmp")
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	if err := s.sweep(); err != nil {
-		return nil, err
+		return err
 	}
 	name := make([]byte, 8)
 	rand.Read(name)
-	s.tmp = filepath.Join(home, "tmp", hex.EncodeToString(name))
-	var err error
-	if s.held, err = tryLock(s.tmp + ".lock"); err != nil {
-		return nil, err
+	s.tmp = filepath.Join(s.home, "tmp", hex.EncodeToString(name))
+	held, err := tryLock(s.tmp + ".lock")
+	if err != nil {
+		return err
 	}
 	if err := os.Mkdir(s.tmp, 0o755); err != nil {
-		return nil, err
+		return errors.Join(err, held.Close())
 	}
 	if err := s.ensureLayout(); err != nil {
-		return nil, err
+		return errors.Join(err, held.Close())
 	}
-	return s, nil
+	s.held = held
+	return nil
 }
 
 // close removes the scratch directory.
 func (s *store) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.held == nil {
+		return nil
+	}
 	return errors.Join(os.RemoveAll(s.tmp), os.Remove(s.tmp+".lock"), s.held.Close())
 }
 

@@ -20,18 +20,6 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// TestMain lets the test binary be a second process that works on the same store.
-func TestMain(m *testing.M) {
-	if home := os.Getenv("FLYTESTAR_TEST_HOME"); home != "" {
-		if err := buildForever(home, os.Getenv("FLYTESTAR_TEST_WORKSPACE")); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
-	os.Exit(m.Run())
-}
-
 // buildForever builds images of a growing number of layers and says so on standard output, until it is killed.
 func buildForever(home, workspace string) error {
 	root, err := os.OpenRoot(workspace)
@@ -99,6 +87,7 @@ func TestKill(t *testing.T) {
 	again, err := NewBuilder(Options{Home: b.opts.Home})
 	must(t, err)
 	defer again.Close()
+	must(t, again.store.begin())
 	left, err := filepath.Glob(filepath.Join(b.opts.Home, "tmp", "*"))
 	must(t, err)
 	if len(left) != 4 { // the two builders' directories and locks

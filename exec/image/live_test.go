@@ -1,0 +1,343 @@
+// Tests of whole images: a Debian base from the mirror, pip against the
+// machine's index, containers. They skip where one of these is missing.
+package image_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http/httptest"
+	"os"
+	osexec "os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/exec/image"
+	"github.com/flytestar/flytestar/exec/image/debian"
+	"github.com/flytestar/flytestar/plan"
+)
+
+// TestMain lets the test binary be the sandbox's first process, and a second
+// process that works on the same store.
+func TestMain(m *testing.M) {
+	initSandbox()
+	if home := os.Getenv("FLYTESTAR_TEST_HOME"); home != "" {
+		if err := image.BuildForever(home, os.Getenv("FLYTESTAR_TEST_WORKSPACE")); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	code := m.Run()
+	if live.close != nil {
+		live.close()
+	}
+	os.Exit(code)
+}
+
+// live is the one builder with a sandbox and a mirror, for all tests: a base takes seconds.
+var live struct {
+	once    sync.Once
+	home    string
+	sandbox exec.Sandbox
+	debian  *debian.Debian
+	close   func()
+	skip    string
+}
+
+// liveHome prepares live, or skips the test.
+func liveHome(t testing.TB) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("builds a Debian base from the mirror: not with -short")
+	}
+	live.once.Do(func() {
+		sources, err := debian.HostSources("/")
+		if err != nil {
+			live.skip = "no Debian mirror is configured: " + err.Error()
+			return
+		}
+		if live.home, err = os.MkdirTemp("", "flytestar-image-test"); err != nil {
+			t.Fatal(err)
+		}
+		live.close = func() { os.RemoveAll(live.home) }
+		if live.sandbox, err = newSandbox(live.home); err != nil {
+			live.skip = "no sandbox here: " + err.Error()
+			return
+		}
+		live.debian = &debian.Debian{Sources: sources, Cache: filepath.Join(live.home, "cache", "debian"), Sandbox: live.sandbox}
+	})
+	if live.skip != "" {
+		t.Skip(live.skip)
+	}
+}
+
+// liveBuilder returns a builder in the shared home, or in another, on a workspace.
+func liveBuilder(t testing.TB, home string, files map[string]string, environ ...string) *image.Builder {
+	t.Helper()
+	liveHome(t)
+	if home == "" {
+		home = live.home
+	}
+	dir := t.TempDir()
+	for name, content := range files {
+		must(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755))
+		must(t, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644))
+	}
+	root, err := os.OpenRoot(dir)
+	must(t, err)
+	b, err := image.NewBuilder(image.Options{Home: home, Workspace: root, Sandbox: live.sandbox, Debian: live.debian, Environ: append(os.Environ(), environ...)})
+	must(t, err)
+	t.Cleanup(func() { must(t, errors.Join(b.Close(), root.Close())) })
+	return b
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		var e *diag.Error
+		if errors.As(err, &e) {
+			for _, n := range e.Notes {
+				t.Log(n.Msg)
+			}
+		}
+		t.Fatal(err)
+	}
+}
+
+// onDebian declares an image on the Debian base with Python.
+func onDebian(steps ...plan.Step) plan.BuildImage {
+	for i := range steps {
+		steps[i].Pos = diag.Position{File: "x.star", Line: i + 1, Col: 1}
+	}
+	return image.Declare(plan.Image{Base: plan.Base{Kind: plan.BaseDebian, Python: true}, Steps: steps})
+}
+
+func pip(packages ...string) plan.Step { return plan.Step{Kind: plan.StepPip, Packages: packages} }
+
+// build builds an image, or skips the test where a mirror or an index can't be reached.
+func build(t testing.TB, b *image.Builder, img plan.BuildImage) string {
+	t.Helper()
+	digest, err := b.Build(t.Context(), img, nil)
+	var e *diag.Error
+	if errors.As(err, &e) && e.Class == diag.System {
+		var netErr net.Error
+		if errors.As(err, &netErr) || strings.Contains(e.Hint, "pip doesn't reach its index") {
+			t.Skipf("no network: %v", err)
+		}
+	}
+	must(t, err)
+	return digest
+}
+
+// run runs a command in an image without network, and returns its output and exit code.
+func run(t testing.TB, b *image.Builder, digest string, args ...string) (string, int) {
+	t.Helper()
+	img, err := b.Image(t.Context(), digest)
+	must(t, err)
+	var out strings.Builder
+	exit, err := live.sandbox.Run(t.Context(), &exec.Container{
+		Name: "test", Layers: img.Layers, Args: args, Env: img.Env, Workdir: img.Workdir, User: img.User, Stdout: &out, Stderr: &out,
+	})
+	must(t, err)
+	return out.String(), exit.Code
+}
+
+// expect runs a shell command in an image and checks its output.
+func expect(t testing.TB, b *image.Builder, digest, command, want string) {
+	t.Helper()
+	out, code := run(t, b, digest, "/bin/sh", "-c", command)
+	if code != 0 || !strings.Contains(out, want) {
+		t.Errorf("%s: exit %d, %q; want %q", command, code, out, want)
+	}
+}
+
+func layerDigests(t testing.TB, img v1.Image) map[string]bool {
+	t.Helper()
+	m, err := img.Manifest()
+	must(t, err)
+	out := map[string]bool{}
+	for _, l := range m.Layers {
+		out[l.Digest.String()] = true
+	}
+	return out
+}
+
+// TestThreeImages builds af2's three images: the packages of one call are one
+// blob, shared, and each image has what it declares and no more.
+func TestThreeImages(t *testing.T) {
+	b := liveBuilder(t, "", nil)
+	images := map[string]plan.BuildImage{
+		"msa": onDebian(pip("pytest")), "fold": onDebian(pip("ruff")), "main": onDebian(pip("ruff"), pip("pytest")),
+	}
+	digests, all := map[string]string{}, sync.WaitGroup{}
+	var mu sync.Mutex
+	build(t, b, onDebian()) // so that a missing network skips here
+	for name, img := range images {
+		all.Go(func() {
+			digest, err := b.Build(context.Background(), img, nil)
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			digests[name] = digest
+		})
+	}
+	all.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
+	layers := map[string]map[string]bool{}
+	for name, d := range digests {
+		layers[name] = layerDigests(t, image.Validated(t, b, d))
+	}
+	shared := 0
+	for l := range layers["msa"] {
+		if layers["main"][l] {
+			shared++
+		}
+	}
+	if shared != len(layers["msa"]) { // base, virtual environment, pytest
+		t.Errorf("main shares %d of msa's %d layers", shared, len(layers["msa"]))
+	}
+	for l := range layers["fold"] {
+		if !layers["main"][l] {
+			t.Errorf("main hasn't fold's layer %s", l)
+		}
+	}
+	expect(t, b, digests["msa"], "python3 -c 'import pytest; print(pytest.__file__)'", "/opt/venv/lib/python3")
+	expect(t, b, digests["main"], "python3 -c 'import pytest' && pytest --version && ruff --version", "ruff")
+	expect(t, b, digests["fold"], "ruff --version", "ruff")
+	if _, code := run(t, b, digests["fold"], "/bin/sh", "-c", "python3 -c 'import pytest'"); code == 0 {
+		t.Error("fold can import pytest")
+	}
+	// Bytecode is there and used: nothing is compiled at the start.
+	expect(t, b, digests["msa"], "python3 -v -c 'import pytest' 2>&1 | grep -c 'code object from.*site-packages.*py.$' || true", "0\n")
+	expect(t, b, digests["msa"], "python3 -c 'import importlib.metadata as m; print(len(m.files(\"pytest\")), m.version(\"pytest\"))' && test -e /opt/venv/bin/pytest", ".")
+}
+
+func TestAptAndCommands(t *testing.T) {
+	b := liveBuilder(t, "", nil)
+	digest := build(t, b, onDebian(
+		plan.Step{Kind: plan.StepApt, Packages: []string{"jq"}},
+		plan.Step{Kind: plan.StepEnv, EnvVars: map[string]string{"GREETING": "hello"}},
+		plan.Step{Kind: plan.StepWorkdir, Name: "/srv/app"},
+		plan.Step{Kind: plan.StepCommands, Commands: []string{"echo $GREETING > out", "rm /etc/debian_version", "ln -s out link; cp out /tmp/dropped"}},
+	))
+	image.Validated(t, b, digest)
+	expect(t, b, digest, "jq --version && cat out link /srv/app/out", "hello\nhello\nhello")
+	expect(t, b, digest, "test ! -e /etc/debian_version && test ! -e /tmp/dropped && test ! -e /var/log/dpkg.log && ! ls /var/lib/apt/lists/*Packages* 2>/dev/null", "")
+	expect(t, b, digest, "test ! -e /usr/sbin/policy-rc.d && dpkg --audit && stat -c %a /tmp", "1777")
+
+	_, err := b.Build(t.Context(), onDebian(plan.Step{Kind: plan.StepCommands, Commands: []string{"true", "echo oops >&2; exit 3"}}), nil)
+	var e *diag.Error
+	if !errors.As(err, &e) || e.Class != diag.Build || e.Pos.Line != 1 || !strings.Contains(e.Msg, "command 2") || !strings.Contains(e.Msg, "exited with 3") ||
+		len(e.Notes) != 1 || !strings.Contains(e.Notes[0].Msg, "oops") || !strings.Contains(e.Hint, "network = True") {
+		t.Errorf("a failing command: %#v", err)
+	}
+	_, err = b.Build(t.Context(), onDebian(plan.Step{Kind: plan.StepApt, Packages: []string{"no-such-package-at-all"}}), nil)
+	if !errors.As(err, &e) || e.Class != diag.Build || len(e.Notes) == 0 || !strings.Contains(e.Notes[0].Msg, "no-such-package-at-all") {
+		t.Errorf("an unknown package: %#v", err)
+	}
+}
+
+func TestPipErrors(t *testing.T) {
+	b := liveBuilder(t, "", nil)
+	build(t, b, onDebian(pip("iniconfig==2.0.0")))
+	var e *diag.Error
+	_, err := b.Build(t.Context(), onDebian(pip("iniconfig==99999")), nil)
+	if !errors.As(err, &e) || e.Class != diag.Build || !strings.Contains(e.Msg, "iniconfig==99999") || e.Hint == "" {
+		t.Errorf("no such version: %#v", err)
+	}
+	_, err = b.Build(t.Context(), onDebian(pip("iniconfig==2.0.0"), pip("iniconfig==1.1.1")), nil)
+	if !errors.As(err, &e) || !strings.Contains(e.Msg, "different versions of iniconfig") || e.Pos.Line != 2 || len(e.Notes) == 0 || e.Notes[0].Pos.Line != 1 {
+		t.Errorf("a contradiction: %#v", err)
+	}
+	// A later call bends to an earlier one.
+	digest := build(t, b, onDebian(pip("iniconfig==2.0.0"), pip("pytest")))
+	expect(t, b, digest, "python3 -c 'import pytest, importlib.metadata as m; print(m.version(\"iniconfig\"))'", "2.0.0")
+	_, err = b.Build(t.Context(), image.Declare(plan.Image{Base: plan.Base{Kind: plan.BaseDebian}, Steps: []plan.Step{pip("six")}}), nil)
+	if !errors.As(err, &e) || !strings.Contains(e.Msg, "no python3") {
+		t.Errorf("without Python: %#v", err)
+	}
+}
+
+// TestSdist builds a package that has no wheel, from an index that asks for a password.
+func TestSdist(t *testing.T) {
+	index := httptest.NewServer(sdistIndex(t, "me", "secret-word"))
+	defer index.Close()
+	url := strings.Replace(index.URL, "http://", "http://me:secret-word@", 1) + "/simple/"
+	host := strings.Split(strings.TrimPrefix(index.URL, "http://"), ":")[0]
+	b := liveBuilder(t, "", map[string]string{"requirements.txt": "tinysdist\n"}, "PIP_INDEX_URL="+url, "PIP_TRUSTED_HOST="+host, "PIP_FIND_LINKS=")
+	digest := build(t, b, onDebian(
+		plan.Step{Kind: plan.StepApt, Packages: []string{"python3-setuptools", "python3-wheel"}},
+		plan.Step{Kind: plan.StepRequirements, Src: "requirements.txt"}))
+	expect(t, b, digest, "python3 -c 'import tinysdist; print(tinysdist.WORD)' && cat /opt/venv/lib/python3*/site-packages/tinysdist-1.0.dist-info/INSTALLER", "built\nflytestar")
+	must(t, filepath.WalkDir(live.home, func(name string, d os.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() || strings.Contains(name, "/cache/debian/") || strings.Contains(name, "/layers/") {
+			return err
+		}
+		if data, err := os.ReadFile(name); err == nil && strings.Contains(string(data), "secret-word") {
+			t.Errorf("the password is in %s", name)
+		}
+		return nil
+	}))
+}
+
+// TestReproducibleImage builds an image of everything in two homes.
+func TestReproducibleImage(t *testing.T) {
+	img := onDebian(
+		plan.Step{Kind: plan.StepApt, Packages: []string{"jq", "python3-yaml"}}, pip("pytest"),
+		plan.Step{Kind: plan.StepCommands, Commands: []string{"useradd someone", "date +%Y > /dev/null; mkdir /made; touch /made/now"}},
+		plan.Step{Kind: plan.StepFile, Src: "a", Dst: "/a"})
+	var digests []string
+	for _, home := range []string{"", t.TempDir()} {
+		b := liveBuilder(t, home, map[string]string{"a": "a"})
+		digests = append(digests, build(t, b, img))
+		m, err := image.Validated(t, b, digests[len(digests)-1]).Manifest()
+		must(t, err)
+		for i, l := range m.Layers {
+			t.Logf("layer %d: %s, %d bytes", i, l.Digest, l.Size)
+		}
+		time.Sleep(1100 * time.Millisecond) // so that another time would show
+	}
+	if digests[0] != digests[1] {
+		t.Errorf("two digests: %s", digests)
+	}
+}
+
+// TestOtherTools lets skopeo and umoci read what the builder wrote.
+func TestOtherTools(t *testing.T) {
+	skopeo, err := osexec.LookPath("skopeo")
+	if err != nil {
+		t.Skip("skopeo isn't installed")
+	}
+	b := liveBuilder(t, "", nil)
+	img := onDebian(pip("iniconfig==2.0.0"))
+	digest := build(t, b, img)
+	ref := "oci:" + b.Layout() + ":" + img.Declared[7:19]
+	out, err := osexec.Command(skopeo, "inspect", ref).CombinedOutput()
+	if err != nil || !strings.Contains(string(out), digest) {
+		t.Fatalf("skopeo inspect %s: %v\n%s", ref, err, out)
+	}
+	umoci, err := osexec.LookPath("umoci")
+	if err != nil {
+		t.Skip("umoci isn't installed")
+	}
+	bundle := filepath.Join(t.TempDir(), "bundle")
+	if out, err := osexec.Command(umoci, "unpack", "--image", b.Layout()+":"+img.Declared[7:19], bundle).CombinedOutput(); err != nil {
+		t.Fatalf("umoci unpack: %v\n%s", err, out)
+	}
+	if _, err := os.Stat(bundle + "/rootfs/opt/venv/pyvenv.cfg"); err != nil {
+		t.Error(err)
+	}
+}
