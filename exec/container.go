@@ -173,10 +173,11 @@ func (a *action) notRun(err error) error {
 	if !errors.As(err, &e) {
 		return a.fail(plan.FailSystem, "%v", err)
 	}
-	if e.Class == diag.System {
-		return a.fail(plan.FailSystem, "%s", withHint(e))
+	kind := plan.FailSystem
+	if e.Class == diag.Task {
+		kind = plan.FailUser
 	}
-	return a.fail(plan.FailUser, "%s", withHint(e))
+	return a.fail(kind, "%s", withHint(e))
 }
 
 func (a *action) outOfMemory() error {

@@ -84,13 +84,13 @@ func (e *Engine) Run(ctx context.Context, task string, inputs map[string]plan.Va
 	}
 	first.id = actionID(r.id, 0)
 	v, err := first.do(r.ctx)
-	if err == nil {
-		return v, nil
-	}
 	if cause := context.Cause(r.ctx); cause != nil {
-		err = cause
+		err = cause // whatever the evaluator made of it
 	}
-	return nil, inBody(err)
+	if err != nil {
+		return nil, inBody(err)
+	}
+	return v, nil
 }
 
 // inBody gives a limit that a body exceeded the class that leads to its exit

@@ -1,0 +1,236 @@
+package local
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"unicode/utf8"
+
+	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/plan"
+)
+
+var _ exec.Executor = (*Executor)(nil)
+
+// Executor runs attempts in containers of this machine.
+type Executor struct {
+	Sandbox exec.Sandbox
+	Builder interface { // an exec.Builder, of which it needs this
+		Image(ctx context.Context, digest string) (*exec.Image, error)
+	}
+	Store *Store
+}
+
+// defaultPath is PATH where the image has none.
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// Run implements exec.Executor.
+func (e *Executor) Run(ctx context.Context, a *exec.Attempt) (res *exec.Result, err error) {
+	img, err := e.Builder.Image(ctx, a.Image)
+	if err != nil {
+		return nil, err
+	}
+	outputs, err := e.Store.scratch.shared()
+	if err != nil {
+		return nil, diag.Errorf(diag.Position{}, diag.System, "making a directory for outputs: %w", err)
+	}
+	defer func() {
+		if rerr := removeTree(filepath.Dir(outputs)); err == nil && rerr != nil {
+			res, err = nil, diag.Errorf(diag.Position{}, diag.System, "removing the directory for outputs: %w", rerr)
+		}
+	}()
+	mounts, err := e.mounts(a.Inputs)
+	if err != nil {
+		return nil, diag.Errorf(diag.Position{}, diag.System, "inputs: %w", err)
+	}
+	log := &lockedWriter{w: a.Log}
+	user := cmp.Or(a.User, img.User)
+	exit, err := e.Sandbox.Run(ctx, &exec.Container{
+		Name:     hostName(a.Task),
+		Layers:   img.Layers,
+		Args:     a.Args,
+		Env:      environment(user, img.Env, a.Env),
+		Workdir:  cmp.Or(img.Workdir, exec.WorkspacePath),
+		User:     user,
+		Mounts:   append(mounts, exec.Mount{Source: outputs, Target: exec.OutputsPath, Writable: true}),
+		Files:    a.Files,
+		Network:  a.Network,
+		Resource: a.Resources,
+		Stdout:   log,
+		Stderr:   log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	res = &exec.Result{Exit: *exit}
+	if exit.Code != 0 {
+		return res, nil
+	}
+	if res.Outputs, res.Refused, err = collect(ctx, e.Store, outputs); err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, diag.Errorf(diag.Position{}, diag.System, "keeping outputs: %w", err)
+	}
+	return res, nil
+}
+
+// mounts binds the inputs from the store.
+func (e *Executor) mounts(inputs []exec.Input) ([]exec.Mount, error) {
+	var mounts []exec.Mount
+	for _, in := range inputs {
+		source, err := e.Store.Path(in.Artifact)
+		if err != nil {
+			return nil, err
+		}
+		mounts = append(mounts, exec.Mount{Source: source, Target: in.Path})
+	}
+	return mounts, nil
+}
+
+// environment is the image's variables with the attempt's on top, and the two
+// that programs can't do without.
+func environment(user string, layers ...[]string) []string {
+	home := "/"
+	if name, _, _ := strings.Cut(user, ":"); name == "" || name == "root" || name == "0" {
+		home = "/root"
+	}
+	env := []string{"PATH=" + defaultPath, "HOME=" + home}
+	for _, layer := range layers {
+		for _, kv := range layer {
+			name, _, _ := strings.Cut(kv, "=")
+			env = slices.DeleteFunc(env, func(old string) bool { return strings.HasPrefix(old, name+"=") })
+			env = append(env, kv)
+		}
+	}
+	return env
+}
+
+// hostName makes a host name of a task's, the same for each of its attempts: a
+// task's result mustn't depend on which attempt it was.
+func hostName(task string) string {
+	name := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '-'
+	}, task)
+	return strings.Trim(name[:min(len(name), 63)], "-")
+}
+
+// lockedWriter lets several goroutines write.
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lockedWriter) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
+}
+
+// collect puts what lies in dir into the store: by name, and what was refused.
+// The task could put anything there; it is dead by now, but what it left may
+// point anywhere, so it is looked at without following a link.
+func collect(ctx context.Context, s *Store, dir string) (outputs map[string]plan.Value, refused []string, err error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer root.Close()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	outputs = map[string]plan.Value{}
+	for _, e := range entries {
+		v, bad, err := keep(ctx, s, root, e)
+		if err != nil {
+			return nil, nil, err
+		}
+		refused = append(refused, bad...)
+		if v != nil {
+			outputs[e.Name()] = v
+		}
+	}
+	return outputs, refused, nil
+}
+
+// keep puts one entry into the store, unless it is, or holds, what can't be kept.
+func keep(ctx context.Context, s *Store, root *os.Root, e fs.DirEntry) (v plan.Value, refused []string, err error) {
+	name := e.Name()
+	if bad := unfit(name, e.Type()); bad != "" {
+		return nil, []string{bad}, nil
+	}
+	if !e.IsDir() {
+		f, err := root.Open(name)
+		if err != nil {
+			return nil, nil, err
+		}
+		defer f.Close()
+		v, err := s.PutFile(ctx, name, f)
+		return v, nil, err
+	}
+	tree, refused, err := members(root, name)
+	if err != nil || len(refused) > 0 {
+		return nil, refused, err
+	}
+	v, err = s.PutDir(ctx, name, tree)
+	return v, nil, err
+}
+
+// members lists what is below a directory of root.
+func members(root *os.Root, dir string) (tree []exec.Entry, refused []string, err error) {
+	err = fs.WalkDir(root.FS(), dir, func(p string, d fs.DirEntry, err error) error {
+		if err != nil || p == dir {
+			return err
+		}
+		if bad := unfit(p, d.Type()); bad != "" {
+			refused = append(refused, bad)
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		tree = append(tree, exec.Entry{
+			Path: strings.TrimPrefix(p, dir+"/"), Dir: d.IsDir(), Executable: info.Mode()&0o111 != 0,
+			Open: func() (io.ReadCloser, error) { return root.Open(p) },
+		})
+		return nil
+	})
+	return tree, refused, err
+}
+
+// unfit says what about an entry keeps it out of the store, if anything does.
+func unfit(path string, t fs.FileMode) string {
+	if !utf8.ValidString(path) {
+		return fmt.Sprintf("%q: its name isn't valid UTF-8", path)
+	}
+	what := ""
+	switch t.Type() {
+	case 0, fs.ModeDir:
+		return ""
+	case fs.ModeSymlink:
+		what = "a symbolic link"
+	case fs.ModeNamedPipe:
+		what = "a named pipe"
+	case fs.ModeSocket:
+		what = "a socket"
+	default:
+		what = "a device"
+	}
+	return path + ": " + what
+}
