@@ -1,0 +1,402 @@
+package exectest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/plan"
+)
+
+// Options say what the suite has to work with.
+type Options struct {
+	Executor exec.Executor
+	Store    exec.Store // the Executor's
+	Image    string     // digest, for the Executor, of what [Image] returned
+	Limits   bool       // whether memory can be limited; else that is skipped
+	// Left lists what attempts have left behind on this machine: processes,
+	// mounts, cgroups, files. It is called when none is under way.
+	Left func(t testing.TB) []string
+}
+
+// Run is the suite that every Executor passes.
+func Run(t *testing.T, opts Options) {
+	s := &suite{opts}
+	for _, tt := range []struct {
+		name string
+		run  func(*suite, *testing.T)
+	}{
+		{"Exit", (*suite).exit},
+		{"Signal", (*suite).signal},
+		{"NoProgram", (*suite).noProgram},
+		{"OutOfMemory", (*suite).outOfMemory},
+		{"Cancel", (*suite).cancel},
+		{"Environment", (*suite).environment},
+		{"Inputs", (*suite).inputs},
+		{"Files", (*suite).files},
+		{"Outputs", (*suite).outputs},
+		{"OutputsRefused", (*suite).outputsRefused},
+		{"User", (*suite).user},
+		{"Fresh", (*suite).fresh},
+		{"Log", (*suite).log},
+		{"Concurrent", (*suite).concurrent},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.run(s, t)
+			if left := opts.Left(t); len(left) > 0 {
+				t.Errorf("left behind: %q", left)
+			}
+		})
+	}
+}
+
+type suite struct{ Options }
+
+// attempt is one that runs a shell script, and its log.
+func (s *suite) attempt(script string) (*exec.Attempt, *bytes.Buffer) {
+	log := new(bytes.Buffer)
+	return &exec.Attempt{
+		Run: "run", Action: "0123456789ab", Number: 1, Task: "box.leaf", Image: s.Image,
+		Args: []string{"/bin/sh", "-c", script}, Log: log,
+	}, log
+}
+
+// run runs an attempt that must be able to run.
+func (s *suite) run(t testing.TB, a *exec.Attempt) *exec.Result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	res, err := s.Executor.Run(ctx, a)
+	if err != nil {
+		t.Fatalf("%q: %v", a.Args, err)
+	}
+	return res
+}
+
+// script runs a shell script that must succeed, and returns what it left and its log.
+func (s *suite) script(t testing.TB, script string, inputs ...exec.Input) (*exec.Result, string) {
+	t.Helper()
+	a, log := s.attempt(script)
+	a.Inputs = inputs
+	res := s.run(t, a)
+	if res.Code != 0 {
+		t.Fatalf("exit code %d %s: %s", res.Code, res.Signal, log)
+	}
+	return res, log.String()
+}
+
+func (s *suite) exit(t *testing.T) {
+	for _, code := range []int{0, 1, 3, 126, 255} {
+		a, log := s.attempt(fmt.Sprintf("echo x > /var/outputs/x; exit %d", code))
+		res := s.run(t, a)
+		if res.Code != code || res.Signal != "" || res.OOM || res.Duration <= 0 {
+			t.Errorf("exit %d: got %+v; log %s", code, res.Exit, log)
+		}
+		if (len(res.Outputs) > 0) != (code == 0) {
+			t.Errorf("exit %d: outputs %v", code, res.Outputs)
+		}
+	}
+}
+
+func (s *suite) signal(t *testing.T) {
+	for name, number := range map[string]int{"KILL": 9, "TERM": 15, "SEGV": 11} {
+		a, log := s.attempt("kill -" + name + " $$; sleep 5")
+		if res := s.run(t, a); res.Signal != "SIG"+name || res.Code != 128+number || res.OOM {
+			t.Errorf("SIG%s: got %+v; log %s", name, res.Exit, log)
+		}
+	}
+}
+
+// noProgram: a program that isn't there is the task's fault, however that is said.
+func (s *suite) noProgram(t *testing.T) {
+	a, _ := s.attempt("")
+	a.Args = []string{"/no/such/program"}
+	res, err := s.Executor.Run(t.Context(), a)
+	var e *diag.Error
+	switch {
+	case errors.As(err, &e) && e.Class == diag.Task && strings.Contains(e.Msg, "/no/such/program"):
+	case err == nil && (res.Code == 126 || res.Code == 127):
+	default:
+		t.Errorf("got %+v, %v", res, err)
+	}
+}
+
+func (s *suite) outOfMemory(t *testing.T) {
+	if !s.Limits {
+		t.Skip("memory can't be limited here")
+	}
+	grow := `x=0123456789abcdef; while :; do x=$x$x; done`
+	a, log := s.attempt(grow)
+	a.Resources.Memory = 64 << 20
+	if res := s.run(t, a); !res.OOM || res.Code == 0 {
+		t.Errorf("got %+v; log %s", res.Exit, log)
+	}
+	a, log = s.attempt("(" + grow + "); exit 5") // another process than the first
+	a.Resources.Memory = 64 << 20
+	if res := s.run(t, a); !res.OOM || res.Code == 0 {
+		t.Errorf("in a child: got %+v; log %s", res.Exit, log)
+	}
+	a, _ = s.attempt("kill -9 $$")
+	a.Resources.Memory = 64 << 20
+	if res := s.run(t, a); res.OOM {
+		t.Errorf("killed for another reason: got %+v", res.Exit)
+	}
+}
+
+// cancel: the whole tree of processes dies, also those that don't want to.
+func (s *suite) cancel(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	a, _ := s.attempt(`trap "" TERM INT HUP; sleep 1000 & setsid sleep 1000 & (trap "" TERM; sleep 1000) & echo started; wait; wait; sleep 1000`)
+	a.Log = writerFunc(func(p []byte) (int, error) {
+		if bytes.Contains(p, []byte("started")) {
+			cancel()
+		}
+		return len(p), nil
+	})
+	start := time.Now()
+	res, err := s.Executor.Run(ctx, a)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %+v, %v", res, err)
+	}
+	if took := time.Since(start); took > 30*time.Second {
+		t.Errorf("took %s", took)
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+func (s *suite) environment(t *testing.T) {
+	t.Setenv("FLYTESTAR_SUITE", "the host's")
+	a, log := s.attempt("")
+	a.Args = []string{"env"}
+	a.Env = []string{"BOTH=attempt", "EMPTY=", "SPACE=a b=c"}
+	if res := s.run(t, a); res.Code != 0 {
+		t.Fatalf("got %+v; log %s", res.Exit, log)
+	}
+	got := strings.Split(strings.TrimSpace(log.String()), "\n")
+	slices.Sort(got)
+	got = slices.DeleteFunc(got, func(kv string) bool { return strings.HasPrefix(kv, "PATH=/") || kv == "HOME=/root" })
+	want := []string{"BOTH=attempt", "EMPTY=", "FROM_IMAGE=image", "SPACE=a b=c"}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q, want %q, PATH and HOME", got, want)
+	}
+}
+
+// put keeps a file.
+func (s *suite) put(t testing.TB, name, content string) plan.File {
+	t.Helper()
+	f, err := s.Store.PutFile(t.Context(), name, strings.NewReader(content))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func (s *suite) inputs(t *testing.T) {
+	f := s.put(t, "f", "content")
+	open := func(content string) func() (io.ReadCloser, error) {
+		return func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(content)), nil }
+	}
+	d, err := s.Store.PutDir(t.Context(), "d", []exec.Entry{
+		{Path: "a/run", Executable: true, Open: open("#!/bin/sh\necho ran\n")}, {Path: "empty", Dir: true}, {Path: "x", Open: open("in d")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, log := s.script(t, `
+		pwd
+		cat /var/inputs/f /var/inputs/l/0 /workspace/x; echo
+		/var/inputs/d/a/run
+		cd /var/inputs/d; find . | sort
+		cd /
+		for f in /var/inputs/f /var/inputs/l/0 /var/inputs/d/x /workspace/x; do
+			(echo changed > $f) 2>/dev/null && echo "$f can be written"
+			chmod 777 $f 2>/dev/null && echo "$f can be changed"
+			rm -f $f 2>/dev/null && echo "$f can be removed"
+		done
+		touch /var/inputs/d/new /workspace/new 2>/dev/null && echo "directories can be written"
+		true`,
+		exec.Input{Path: "/var/inputs/f", Artifact: f}, exec.Input{Path: "/var/inputs/l/0", Artifact: f},
+		exec.Input{Path: "/var/inputs/d", Artifact: d}, exec.Input{Path: exec.WorkspacePath, Artifact: d})
+	want := "/workspace\ncontentcontentin d\nran\n.\n./a\n./a/run\n./empty\n./x\n"
+	if log != want {
+		t.Errorf("got %s\nwant %s", log, want)
+	}
+	if got := s.content(t, f); got != "content" {
+		t.Errorf("the store now has %q", got)
+	}
+}
+
+// content reads a file of the store.
+func (s *suite) content(t testing.TB, v plan.Value) string {
+	t.Helper()
+	f, ok := v.(plan.File)
+	if !ok {
+		t.Fatalf("%#v is no file", v)
+	}
+	r, err := s.Store.Open(t.Context(), f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	data, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+func (s *suite) files(t *testing.T) {
+	a, log := s.attempt("")
+	a.Args = []string{"/var/flytestar/script"}
+	a.Files = []exec.File{
+		{Path: "/var/flytestar/script", Mode: 0o755, Data: []byte("#!/bin/sh\ncat /var/inputs.json\nstat -c %a /var/inputs.json\ncat\n")},
+		{Path: exec.InputsJSON, Mode: 0o444, Data: []byte("{}\n")},
+	}
+	res := s.run(t, a)
+	if res.Code != 0 || log.String() != "{}\n444\n" {
+		t.Errorf("got %+v; log %q", res.Exit, log)
+	}
+}
+
+func (s *suite) outputs(t *testing.T) {
+	res, _ := s.script(t, `
+		cd /var/outputs
+		find . -mindepth 1
+		echo hello > a; chmod 000 a
+		mkdir -p d/sub/empty; echo x > d/sub/x; echo y > d/y; chmod 755 d/y; chmod 500 d/sub
+		touch .hidden "with space"
+		ln a linked`)
+	var names []string
+	for name := range res.Outputs {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	if want := []string{".hidden", "a", "d", "linked", "with space"}; !reflect.DeepEqual(names, want) || len(res.Refused) != 0 {
+		t.Fatalf("got %q, refused %q; want %q", names, res.Refused, want)
+	}
+	if got := s.content(t, res.Outputs["a"]); got != "hello\n" {
+		t.Errorf("a: %q", got)
+	}
+	if got := s.content(t, res.Outputs["linked"]); got != "hello\n" {
+		t.Errorf("linked: %q", got)
+	}
+	_, log := s.script(t, "cd /in; find . | sort; cat sub/x; test -x y && ! test -x sub/x && echo as it was", exec.Input{Path: "/in", Artifact: res.Outputs["d"]})
+	if want := ".\n./sub\n./sub/empty\n./sub/x\n./y\nx\nas it was\n"; log != want {
+		t.Errorf("d: got %s, want %s", log, want)
+	}
+}
+
+// outputsRefused: what is neither file nor directory isn't kept, and a link
+// doesn't make the executor read what it leads to.
+func (s *suite) outputsRefused(t *testing.T) {
+	secret := t.TempDir() + "/secret"
+	if err := os.WriteFile(secret, []byte("the host's"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	res, _ := s.script(t, fmt.Sprintf(`
+		cd /var/outputs
+		echo fine > fine
+		ln -s %s host
+		ln -s fine inside
+		ln -s / root
+		mkfifo pipe
+		mkdir -p dir/deep; ln -s %s dir/deep/host; echo x > dir/x
+		mkdir piped; mkfifo piped/p`, secret, secret))
+	if len(res.Outputs) != 1 || s.content(t, res.Outputs["fine"]) != "fine\n" {
+		t.Errorf("kept %v", res.Outputs)
+	}
+	for _, want := range []string{"host: ", "inside: ", "root: ", "pipe: ", "dir/deep/host: ", "piped/p: "} {
+		if !slices.ContainsFunc(res.Refused, func(r string) bool { return strings.HasPrefix(r, want) }) {
+			t.Errorf("refused %q, but not %s", res.Refused, want)
+		}
+	}
+}
+
+// user: whoever the image's or the attempt's user is can write outputs.
+func (s *suite) user(t *testing.T) {
+	for user, id := range map[string]string{"": "0", "root": "0", "worker": "1000", "1234": "1234", "7:8": "7"} {
+		a, log := s.attempt("id -u > /var/outputs/id; cat /var/inputs/f")
+		a.User = user
+		a.Inputs = []exec.Input{{Path: "/var/inputs/f", Artifact: s.put(t, "f", "readable")}}
+		res := s.run(t, a)
+		if res.Code != 0 || log.String() != "readable" {
+			t.Errorf("%q: got %+v; log %s", user, res.Exit, log)
+			continue
+		}
+		if got := strings.TrimSpace(s.content(t, res.Outputs["id"])); got != id {
+			t.Errorf("%q: ran as %s, want %s", user, got, id)
+		}
+	}
+}
+
+// fresh: an attempt sees nothing of what another left in its root file system.
+func (s *suite) fresh(t *testing.T) {
+	for range 2 {
+		s.script(t, "! test -e /mark && ! test -e /tmp/mark && touch /mark /tmp/mark && rm /bin/true")
+	}
+}
+
+// log: it is complete, and stdout and stderr are in the order in which they were written.
+func (s *suite) log(t *testing.T) {
+	const lines = 5000
+	_, log := s.script(t, fmt.Sprintf("i=0; while [ $i -lt %d ]; do echo out $i; echo err $i >&2; i=$((i+1)); done; (sleep 0.1; echo -n end) & wait", lines))
+	var want strings.Builder
+	for i := range lines {
+		fmt.Fprintf(&want, "out %d\nerr %d\n", i, i)
+	}
+	want.WriteString("end")
+	if log != want.String() {
+		t.Errorf("got %d bytes, want %d, or another order; ends in %q", len(log), want.Len(), log[max(0, len(log)-40):])
+	}
+	a, big := s.attempt("yes | dd bs=65536 count=160 iflag=fullblock 2>/dev/null")
+	if res := s.run(t, a); res.Code != 0 || big.Len() != 160*65536 {
+		t.Errorf("a large log: got %+v, %d bytes, want %d", res.Exit, big.Len(), 160*65536)
+	}
+}
+
+func (s *suite) concurrent(t *testing.T) {
+	var wg sync.WaitGroup
+	for i := range 50 {
+		wg.Go(func() {
+			a, log := s.attempt(fmt.Sprintf("echo %d; echo %d > /var/outputs/n; sleep 0.1", i, i))
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+			defer cancel()
+			res, err := s.Executor.Run(ctx, a)
+			if err != nil {
+				t.Errorf("%d: %v", i, err)
+				return
+			}
+			want := fmt.Sprintf("%d\n", i)
+			if res.Code != 0 || log.String() != want || res.Outputs["n"] == nil {
+				t.Errorf("%d: got %+v; log %q", i, res, log)
+				return
+			}
+			f, _ := res.Outputs["n"].(plan.File)
+			r, err := s.Store.Open(ctx, f)
+			if err != nil {
+				t.Errorf("%d: %v", i, err)
+				return
+			}
+			defer r.Close()
+			if data, err := io.ReadAll(r); err != nil || string(data) != want {
+				t.Errorf("%d: output %q, %v", i, data, err)
+			}
+		})
+	}
+	wg.Wait()
+}
