@@ -295,7 +295,7 @@ func TestFailures(t *testing.T) {
 			t.Refuse("output: a symbolic link")
 			return exec.Exit{}
 		}, plan.FailUser, "can't be kept: output: a symbolic link"},
-		{"int", plan.Task{Outputs: output(integ)}, leave("output", "many"), plan.FailUser, `output "output": want a int as JSON`},
+		{"int", plan.Task{Outputs: output(integ)}, leave("output", "many"), plan.FailUser, `output "output": want int as JSON`},
 		{"float for int", plan.Task{Outputs: output(integ)}, leave("output", "1.5"), plan.FailUser, "want int, got float"},
 		{"not UTF-8", plan.Task{Outputs: output(str)}, leave("output", "\xff"), plan.FailUser, "isn't valid UTF-8"},
 		{"file for dir", plan.Task{Outputs: output(plan.Type{Kind: plan.KindDir})}, leave("output", "x"), plan.FailUser, "want Dir, got File"},
@@ -807,4 +807,42 @@ func TestLogEvents(t *testing.T) {
 	if f.Log != "\nno end" && len(f.Log) > 4096 {
 		t.Errorf("tail of %d bytes", len(f.Log))
 	}
+}
+
+// BenchmarkFanOut is what the engine itself adds to an action in a container: 1,000 at once on a fake executor.
+func BenchmarkFanOut(b *testing.B) {
+	store := new(exectest.Store)
+	fake := &exectest.Fake{Store: store, Tasks: map[string]func(context.Context, *exectest.Task) exec.Exit{
+		"box.leaf": func(context.Context, *exectest.Task) exec.Exit { return exec.Exit{} },
+	}}
+	const calls = 1000
+	bodies := exectest.Bodies{"top.main": func(ctx context.Context, _ map[string]plan.Value, h plan.Host) (plan.Value, error) {
+		var wg sync.WaitGroup
+		for i := range calls {
+			wg.Go(func() {
+				if _, err := h.Call(ctx, call("box.leaf", i, nil)); err != nil {
+					b.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		return nil, nil
+	}}
+	e := &exec.Engine{
+		Graph: &plan.Graph{
+			Version: plan.Version, Images: []plan.Image{{}},
+			Environments: []plan.Environment{{Name: "top", Image: plan.NoImage, DependsOn: []int{1}}, {Name: "box"}},
+			Tasks: []plan.Task{
+				{Name: "main", Body: plan.Body{Kind: plan.BodyStarlark}},
+				{Name: "leaf", Env: 1, Body: plan.Body{Kind: plan.BodyCommand, Command: []string{"true"}}},
+			},
+		},
+		Bodies: bodies, Executor: fake, Store: store, Images: map[int]string{1: "x"}, Source: fstest.MapFS{}, RunDir: b.TempDir(),
+	}
+	for b.Loop() {
+		if _, err := e.Run(b.Context(), "top.main", nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*calls), "µs/action")
 }

@@ -140,7 +140,7 @@ func (h *host) allowed(t *plan.Task, index int, pos diag.Position) error {
 		return &diag.Error{
 			Pos: pos, Class: diag.Source, Code: "FS101",
 			Msg:   fmt.Sprintf("%s calls %s, but %q doesn't depend on %q", h.name, g.FullName(index), from.Name, to.Name),
-			Hint:  fmt.Sprintf("add %s to depends_on of %q", to.Global, from.Name),
+			Hint:  fmt.Sprintf("add environment %q to depends_on of %q", to.Name, from.Name),
 			Notes: []diag.Note{{Pos: from.DependsOnPos, Msg: fmt.Sprintf("the depends_on of %q", from.Name)}},
 		}
 	}

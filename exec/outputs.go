@@ -77,7 +77,7 @@ func (a *action) output(ctx context.Context, res *Result, p plan.Param) (plan.Va
 	}
 	f, ok := entry.(plan.File)
 	if !ok {
-		return nil, fmt.Errorf("output %q: want a file with a %s in it, got a directory", p.Name, p.Type)
+		return nil, fmt.Errorf("output %q: want a file with %s in it, got a directory", p.Name, p.Type)
 	}
 	data, err := a.content(ctx, f)
 	if err != nil {
@@ -130,7 +130,7 @@ func parse(data []byte, t plan.Type) (plan.Value, error) {
 	}
 	v, err := decode(data)
 	if err != nil {
-		return nil, fmt.Errorf("want a %s as JSON: %w", t, err)
+		return nil, fmt.Errorf("want %s as JSON: %w", t, err)
 	}
 	return reader{}.value(v, 0)
 }
