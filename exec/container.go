@@ -31,12 +31,9 @@ func (a *action) container(ctx context.Context, n int) (plan.Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	name := fmt.Sprintf("%s-%d.log", a.id, n)
-	log, err := openLog(filepath.Join(a.run.dir, "logs", name), func(line string) {
-		a.emit(Event{Kind: ActionLog, Number: n, Line: line})
-	})
-	if err != nil {
-		return nil, a.fail(plan.FailSystem, "making its log: %v", err)
+	log := &attemptLog{
+		path: filepath.Join(a.run.dir, "logs", fmt.Sprintf("%s-%d.log", a.id, n)),
+		line: func(line string) { a.emit(Event{Kind: ActionLog, Number: n, Line: line}) },
 	}
 	at.Log = log
 	res, err := a.run.Executor.Run(ctx, at)

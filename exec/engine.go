@@ -170,12 +170,16 @@ func bind(t *plan.Task, inputs map[string]plan.Value) (map[string]plan.Value, er
 
 // makeDir gives the run its id and its directory.
 func (r *run) makeDir() error {
+	runs, err := filepath.Abs(r.RunDir)
+	if err == nil {
+		err = os.MkdirAll(runs, 0o755)
+	}
+	if err != nil {
+		return diag.Errorf(diag.Position{}, diag.System, "making the directory for runs: %w", err)
+	}
 	for range 10 {
 		r.id = newID(time.Now())
-		r.dir = filepath.Join(r.RunDir, r.id)
-		if err := os.MkdirAll(r.RunDir, 0o755); err != nil {
-			return diag.Errorf(diag.Position{}, diag.System, "making the directory for runs: %w", err)
-		}
+		r.dir = filepath.Join(runs, r.id)
 		err := os.Mkdir(r.dir, 0o755)
 		if errors.Is(err, fs.ErrExist) {
 			continue
@@ -188,7 +192,7 @@ func (r *run) makeDir() error {
 		}
 		return nil
 	}
-	return diag.Errorf(diag.Position{}, diag.System, "no free run id in %s", r.RunDir)
+	return diag.Errorf(diag.Position{}, diag.System, "no free run id in %s", runs)
 }
 
 // newID returns a run's id, such as "20261123-101502-7f3a2c": ids sort by time, in UTC.

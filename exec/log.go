@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 )
 
@@ -17,28 +16,16 @@ const (
 )
 
 // attemptLog is where an attempt's output goes: whole into a file, line by
-// line to the watcher, and its end is kept for a failure to quote.
+// line to the watcher, and its end is kept for a failure to quote. An attempt
+// that writes nothing has no file.
 type attemptLog struct {
-	path string
-	file *os.File
-	line func(string)
-	rest []byte // of a line that hasn't ended
-	tail []byte // the last maxTail bytes
+	path string       // empty once it is clear that there is no file
+	file *os.File     // nil until something is written
+	line func(string) // given each line, as valid UTF-8
+	rest []byte       // of a line that hasn't ended
+	tail []byte       // the last maxTail bytes
 	size int64
 	err  error // the first of writing
-}
-
-// openLog makes the log's file, and calls line with each line, as valid UTF-8.
-func openLog(path string, line func(string)) (*attemptLog, error) {
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return nil, err
-	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	return &attemptLog{path: path, file: f, line: line}, nil
 }
 
 // Write implements io.Writer. It takes everything, so that the attempt doesn't
@@ -51,8 +38,8 @@ func (l *attemptLog) Write(p []byte) (int, error) {
 	if l.size += int64(n); l.size >= maxLog {
 		p = fmt.Appendf(p[:len(p):len(p)], "\n[the log ends here: it has more than %d bytes]\n", maxLog)
 	}
-	if _, err := l.file.Write(p); err != nil && l.err == nil {
-		l.err = err
+	if l.err == nil {
+		l.err = l.keep(p)
 	}
 	l.tail = append(l.tail, p...)
 	if len(l.tail) > maxTail {
@@ -60,6 +47,17 @@ func (l *attemptLog) Write(p []byte) (int, error) {
 	}
 	l.lines(p)
 	return n, nil
+}
+
+// keep appends p to the file, which is made for the first.
+func (l *attemptLog) keep(p []byte) (err error) {
+	if l.file == nil {
+		if l.file, err = os.OpenFile(l.path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644); err != nil {
+			return err
+		}
+	}
+	_, err = l.file.Write(p)
+	return err
 }
 
 // lines streams the lines that p ends.
@@ -93,6 +91,10 @@ func (l *attemptLog) Close() error {
 	if len(l.rest) > 0 {
 		l.send(l.rest)
 		l.rest = nil
+	}
+	if l.file == nil {
+		l.path = ""
+		return l.err
 	}
 	if err := l.file.Close(); l.err == nil {
 		l.err = err

@@ -53,7 +53,7 @@ type Failure struct {
 	Action  string        `json:"action"` // the action's id
 	Pos     diag.Position `json:"pos,omitzero"`
 	Log     string        `json:"log,omitempty"`      // the tail of the last attempt's log
-	LogFile string        `json:"log_file,omitempty"` // where the whole log is kept
+	LogFile string        `json:"log_file,omitempty"` // where the whole log is kept; empty: nothing was written
 	// Callers lead from the action that failed to the run's first: whose body called, and where.
 	Callers []Caller `json:"callers,omitempty"`
 }

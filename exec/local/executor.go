@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -43,7 +42,7 @@ func (e *Executor) Run(ctx context.Context, a *exec.Attempt) (res *exec.Result, 
 		return nil, diag.Errorf(diag.Position{}, diag.System, "making a directory for outputs: %w", err)
 	}
 	defer func() {
-		if rerr := removeTree(filepath.Dir(outputs)); err == nil && rerr != nil {
+		if rerr := removeTree(outputs); err == nil && rerr != nil {
 			res, err = nil, diag.Errorf(diag.Position{}, diag.System, "removing the directory for outputs: %w", rerr)
 		}
 	}()

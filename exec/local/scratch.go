@@ -115,16 +115,12 @@ func removeTree(path string) error {
 	return errors.Join(err, os.RemoveAll(path))
 }
 
-// shared makes a directory that every user of a container may write to, in one
-// of its own that nobody else on this machine may enter. Whoever made it removes its parent.
+// shared makes a directory that every user of a container may write to: nobody
+// else on this machine can enter the scratch directory.
 func (s *scratch) shared() (string, error) {
-	private, err := os.MkdirTemp(s.path, "") // of mode 0700
+	path, err := os.MkdirTemp(s.path, "")
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(private, "outputs")
-	if err := os.Mkdir(path, 0o777); err != nil {
-		return "", err
-	}
-	return path, os.Chmod(path, 0o777) // whatever the umask
+	return path, os.Chmod(path, 0o777)
 }
