@@ -159,7 +159,7 @@ func explain(ctx context.Context, src Source, path string, err error) error {
 	case errors.As(err, &status) && status.code == http.StatusNotFound:
 		return e.WithHint("the mirror has no such file (any more): resolve again (flytestar lock --upgrade), or use a snapshot mirror")
 	case errors.As(err, &status) && (status.code == http.StatusUnauthorized || status.code == http.StatusForbidden):
-		return e.WithHint("the mirror wants credentials: put them into the URI of apt's source")
+		return e.WithHint("the mirror wants credentials: put them into apt's auth.conf, readable for this user, or into the source's URI")
 	}
 	return e.WithHint("check the network, the proxy variables and the mirror in apt's sources")
 }

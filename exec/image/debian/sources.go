@@ -39,9 +39,13 @@ const archiveKeyring = "usr/share/keyrings/debian-archive-keyring"
 // HostSources reads apt's configuration below root ("/", or a test's directory):
 // etc/apt/sources.list and sources.list.d. It keeps Debian's own archives, that is,
 // http and https sources of component main that aren't signed by another
-// keyring than Debian's. The error's hint says what a host without them can do.
+// keyring than Debian's, with the credentials that auth.conf has for them. The error's hint says what a host without them can do.
 func HostSources(root string) (Sources, error) {
 	files, err := aptFiles(root)
+	if err != nil {
+		return Sources{}, err
+	}
+	logins, err := readAuth(root)
 	if err != nil {
 		return Sources{}, err
 	}
@@ -53,6 +57,7 @@ func HostSources(root string) (Sources, error) {
 		}
 		s.add(list)
 	}
+	s.logIn(logins)
 	if len(s.list) == 0 {
 		return Sources{}, errorf(diag.System, "this machine's apt configuration has no Debian archive").
 			WithHint("name a file in the format of sources.list in flytestar.toml, or start from an image: image.from_base(REF)")
@@ -80,6 +85,17 @@ func (s *Sources) add(list []Source) {
 	for _, src := range list {
 		if _, ok := s.find(src.Suite); !ok {
 			s.list = append(s.list, src)
+		}
+	}
+}
+
+// logIn gives the sources without credentials those that fit.
+func (s *Sources) logIn(logins []login) {
+	for i := range s.list {
+		for _, l := range logins {
+			if src := &s.list[i]; src.user == nil && l.fits(src.URI) {
+				src.user = l.user
+			}
 		}
 	}
 }

@@ -81,6 +81,28 @@ func TestHostSources(t *testing.T) {
 	}
 }
 
+func TestAuth(t *testing.T) {
+	root := host(t, map[string]string{
+		"etc/apt/sources.list": "deb https://a.example/x/debian one main\ndeb https://a.example/y/debian two main\n" +
+			"deb http://b.example/debian three main\ndeb http://c.example:8080/debian four main\ndeb https://u:p@a.example/x five main\n",
+		"etc/apt/auth.conf": "# machine a.example login no password no\nmachine a.example/x login ax\n password secret\n" +
+			"machine b.example login plain password secret\n",
+		"etc/apt/auth.conf.d/c.conf":  "machine http://c.example:8080 login c password secret",
+		"etc/apt/auth.conf.d/c.other": "machine a.example login other password x",
+	})
+	s, err := HostSources(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, src := range s.list {
+		got = append(got, src.Suite+" "+src.user.Username())
+	}
+	if d := cmp.Diff([]string{"one ax", "two ", "three ", "four c", "five u"}, got); d != "" {
+		t.Error(d)
+	}
+}
+
 func TestSourcesErrors(t *testing.T) {
 	for name, files := range map[string]map[string]string{
 		"no apt":        {},
