@@ -5,19 +5,17 @@ function, the inputs (with tags for what JSON has no word for) and the output's
 type. What the function returns goes to /var/outputs/flytestar.json as
 {"value": ...}, with each File and Dir beside it as an entry that the value
 names; an exception as {"error": ...}, after its traceback on stderr.
+
+What only some tasks need is imported where it is used: every import here costs
+each task a millisecond or more.
 """
 
 import importlib.util
-import inspect
 import json
 import math
-import numbers
 import os
-import pathlib
-import shutil
 import stat
 import sys
-import traceback
 import types
 
 CALL = "/var/flytestar/call.json"
@@ -39,7 +37,7 @@ def main():
     try:
         function = load(call["file"], call["function"])
         value = function(**{name: decode(v) for name, v in call["inputs"].items()})
-        if inspect.iscoroutine(value):
+        if isinstance(value, types.CoroutineType):
             import asyncio
 
             value = asyncio.run(value)
@@ -78,6 +76,8 @@ def decode(v):
         return v
     ((tag, held),) = v.items()
     if tag == "$path":
+        import pathlib
+
         return pathlib.Path(held)
     members = {k: decode(x) for k, x in held.items()}
     return types.SimpleNamespace(**members) if tag == "$struct" else members
@@ -85,6 +85,8 @@ def decode(v):
 
 def report(e):
     """Writes an exception's traceback, from the user's code on, and returns it as one line."""
+    import traceback
+
     tb = e.__traceback__
     while tb and (tb.tb_frame.f_code.co_filename == __file__ or "importlib" in tb.tb_frame.f_code.co_filename):
         tb = tb.tb_next
@@ -127,14 +129,14 @@ class Encoder:
         return v if isinstance(v, bool) else NotImplemented
 
     def int(self, v, type, place, depth):
-        if isinstance(v, bool) or not isinstance(v, numbers.Integral):
+        if not number(v, int, "Integral"):
             return NotImplemented
         if not -(2**63) <= v < 2**63:
             raise Mismatch("%sint %d doesn't fit 64 bits" % (at(place), v))
         return int(v)
 
     def float(self, v, type, place, depth):
-        if isinstance(v, bool) or not isinstance(v, numbers.Real):
+        if not number(v, (int, float), "Real"):
             return NotImplemented
         if not math.isfinite(v):
             raise Mismatch("%sfloat %s isn't finite" % (at(place), v))
@@ -234,8 +236,21 @@ def keep(source, target):
     try:
         os.link(source, target)
     except OSError:  # on another file system, which is the usual case
+        import shutil
+
         shutil.copyfile(source, target)
         os.chmod(target, 0o755 if mode & 0o111 else 0o644)
+
+
+def number(v, builtin, abstract):
+    """Reports whether v is such a number: Python's own, or numpy's, say."""
+    if isinstance(v, bool):
+        return False
+    if isinstance(v, builtin):
+        return True
+    import numbers
+
+    return isinstance(v, getattr(numbers, abstract))
 
 
 def text(s, place):
