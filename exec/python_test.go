@@ -124,6 +124,7 @@ func TestPythonShim(t *testing.T) {
 		{"nothing", "def run(): pass", `{}`, none, nil},
 		{"something", "def run(): return 1", `{}`, none, "!run returned what doesn't fit its output: want None, got int"},
 		{"int for float", "def run(): return 1", `{}`, float, 1.0},
+		{"foreign number", "from fractions import Fraction\ndef run(): return Fraction(1, 2)", `{}`, float, 0.5},
 		{"bool for int", "def run(): return True", `{}`, integ, "!want int, got bool"},
 		{"big", "def run(): return 2**63", `{}`, integ, "!int 9223372036854775808 doesn't fit 64 bits"},
 		{"nan", "def run(): return float('nan')", `{}`, float, "!float nan isn't finite"},
