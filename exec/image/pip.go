@@ -288,12 +288,12 @@ func (j *job) samePython(ctx context.Context, st *state, py python) bool {
 
 // hasWheels reports whether the wheels of a resolution are in the cache.
 func (j *job) hasWheels(p *pinned) bool {
-	for _, d := range p.Packages {
-		if _, err := os.Stat(j.wheelPath(d)); err != nil {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(p.Packages, func(d distribution) bool { return !j.hasWheel(d) })
+}
+
+func (j *job) hasWheel(d distribution) bool {
+	_, err := os.Stat(j.wheelPath(d))
+	return err == nil
 }
 
 // wheelPath is where a wheel is kept.
@@ -319,12 +319,12 @@ func (j *job) runPip(ctx context.Context, st *state, s plan.Step, py python, con
 		return nil, err
 	}
 	if !pipReports(py.Pip) {
-		wheel, err := j.pipWheel(ctx, st)
+		more, err := j.pipLayers(ctx, st, s, py)
 		if err != nil {
 			return nil, err
 		}
-		c.Mounts = append(c.Mounts, exec.Mount{Source: wheel, Target: pipDir + "/pip.whl"})
-		ask.Pip = []string{py.Executable, pipDir + "/pip.whl/pip"}
+		c.Layers = append(c.Layers, j.store.open(more)...)
+		ask.Pip[0] = venvPython
 	}
 	if s.Pre {
 		ask.Args = append(ask.Args, "--pre")
@@ -384,39 +384,70 @@ func (j *job) sdistPath(py python, sum string) string {
 }
 
 // pipWheel returns Debian's wheel of pip, for images that have no pip of their own.
-func (j *job) pipWheel(ctx context.Context, st *state) (string, error) {
+func (j *job) pipWheel(ctx context.Context, st *state) (distribution, error) {
 	if j.opts.Debian == nil {
-		return "", diag.Errorf(diag.Position{}, diag.System, "the image has no pip, and no Debian mirror is configured to take it from").
+		return distribution{}, diag.Errorf(diag.Position{}, diag.System, "the image has no pip, and no Debian mirror is configured to take it from").
 			WithHint("use a base that has pip 22.2 or newer")
 	}
 	suite := ""
 	if st.base.Kind == plan.BaseDebian {
 		suite = st.base.Name
 	}
-	deb, p, err := j.opts.Debian.Fetch(ctx, suite, "python3-pip-whl", j.nested())
-	if err != nil {
-		return "", err
-	}
-	wheel := filepath.Join(j.opts.Home, "cache", "pip-"+p.SHA256+".whl")
-	if _, err := os.Stat(wheel); !errors.Is(err, fs.ErrNotExist) {
-		return wheel, err
-	}
-	found := false
-	err = debian.Files(deb, func(hdr *tar.Header, r io.Reader) error {
-		if hdr.Typeflag != tar.TypeReg || !strings.HasPrefix(path.Base(hdr.Name), "pip-") || path.Ext(hdr.Name) != ".whl" {
+	// Remembered, since reading the mirror's index takes longer than pip does.
+	return made(ctx, j, "pip-wheels", newKey("pip wheel 1").str(suite), j.hasWheel, func() (distribution, error) {
+		deb, p, err := j.opts.Debian.Fetch(ctx, suite, "python3-pip-whl", j.nested())
+		if err != nil {
+			return distribution{}, err
+		}
+		return j.extractPip(deb, p)
+	})
+}
+
+// extractPip takes pip's wheel out of its Debian package and into the cache.
+func (j *job) extractPip(deb string, p debian.Package) (distribution, error) {
+	d := distribution{Name: "pip", Version: p.Version}
+	tmp := filepath.Join(j.store.tmp, "pip-"+p.SHA256)
+	defer os.Remove(tmp)
+	err := debian.Files(deb, func(hdr *tar.Header, r io.Reader) error {
+		name := path.Base(hdr.Name)
+		if hdr.Typeflag != tar.TypeReg || !strings.HasPrefix(name, "pip-") || !wheelName.MatchString(name) || d.Wheel != "" {
 			return nil
 		}
-		found = true
-		data, err := io.ReadAll(r)
-		if err != nil {
-			return err
-		}
-		return j.store.writeFile(wheel, data)
+		var err error
+		d.Wheel = name
+		d.SHA256, err = saveFile(tmp, r)
+		return err
 	})
-	if err == nil && !found {
+	if err == nil && d.Wheel == "" {
 		err = fmt.Errorf("package %s %s holds no wheel of pip", p.Name, p.Version)
 	}
-	return wheel, err
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(j.wheelPath(d)), 0o755)
+	}
+	if err == nil {
+		err = os.Rename(tmp, j.wheelPath(d))
+	}
+	return d, err
+}
+
+// pipLayers returns the layers that give an image a virtual environment with Debian's pip, for the
+// resolver's container only. Laid down like any wheel it starts three times as fast as off its archive.
+func (j *job) pipLayers(ctx context.Context, st *state, s plan.Step, py python) ([]layer, error) {
+	wheel, err := j.pipWheel(ctx, st)
+	if err != nil {
+		return nil, err
+	}
+	venv, err := j.venvLayer(ctx, py)
+	if err != nil {
+		return nil, err
+	}
+	c := &call{step: s, py: py, under: st.layers, pinned: &pinned{Packages: []distribution{wheel}}}
+	wheels, err := j.lay(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	pip, err := j.wheelLayer(ctx, c, wheels...)
+	return []layer{venv, pip}, err
 }
 
 // answer is what the resolver says of one distribution.
@@ -610,10 +641,7 @@ func (j *job) venv(ctx context.Context, st *state, py python) error {
 	if at, err := f.resolve("/" + venvDir); err != nil || at != venvDir {
 		return fmt.Errorf("/%s leads to /%s in the base: %w", venvDir, at, errors.Join(err, errors.New("packages need a directory there")))
 	}
-	k := newKey("venv 1").str(py.Executable).str(py.Version)
-	l, err := j.layer(ctx, k, func() (layer, error) {
-		return j.store.writeLayer(ctx, func(t *tarball) error { return writeVenv(t, py) })
-	})
+	l, err := j.venvLayer(ctx, py)
 	if err != nil {
 		return err
 	}
@@ -625,6 +653,12 @@ func (j *job) venv(ctx context.Context, st *state, py python) error {
 	st.setEnv("PATH", "/"+venvDir+"/bin:"+old)
 	st.setEnv("VIRTUAL_ENV", "/"+venvDir)
 	return nil
+}
+
+func (j *job) venvLayer(ctx context.Context, py python) (layer, error) {
+	return j.layer(ctx, newKey("venv 1").str(py.Executable).str(py.Version), func() (layer, error) {
+		return j.store.writeLayer(ctx, func(t *tarball) error { return writeVenv(t, py) })
+	})
 }
 
 // writeVenv writes what "python3 -m venv --without-pip" makes.

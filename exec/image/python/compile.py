@@ -14,10 +14,11 @@ import importlib.util
 import io
 import json
 import marshal
-import multiprocessing
 import os
 import sys
 import tarfile
+import tempfile
+import traceback
 import warnings
 import zipfile
 
@@ -45,18 +46,50 @@ def work(chunk):
     return out
 
 
+def start(chunk, path):
+    """Forks a process that writes what work returns to a file."""
+    if os.fork():
+        return
+    status = 1
+    try:
+        with open(path, "wb") as out:
+            marshal.dump(work(chunk), out)
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def wait():
+    """Waits for one of the processes; one that failed ends this program."""
+    _, status = os.wait()
+    if status:
+        sys.exit("a compiling process ended with status %d" % status)
+
+
 def main():
     with open(sys.argv[1]) as f:
         chunks = json.load(f)
-    processes = min(len(os.sched_getaffinity(0)), len(chunks))
-    context = multiprocessing.get_context("fork")
+    # Not multiprocessing: its pool forks processes off a thread, and now and then one hangs.
+    directory, running = tempfile.mkdtemp(), 0
+    outputs = [os.path.join(directory, str(i)) for i in range(len(chunks))]
+    for chunk, output in zip(chunks, outputs):
+        if running == len(os.sched_getaffinity(0)):
+            wait()
+            running -= 1
+        start(chunk, output)
+        running += 1
+    for _ in range(running):
+        wait()
     with tarfile.open(fileobj=sys.stdout.buffer, mode="w|") as tar:
-        with context.Pool(processes, maxtasksperchild=1) as pool:
-            for modules in pool.imap(work, chunks, chunksize=1):
-                for path, data in modules:
-                    info = tarfile.TarInfo(path)
-                    info.size = len(data)
-                    tar.addfile(info, io.BytesIO(data))
+        for output in outputs:
+            with open(output, "rb") as f:
+                modules = marshal.load(f)
+            for path, data in modules:
+                info = tarfile.TarInfo(path)
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
 
 
 main()
