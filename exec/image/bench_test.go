@@ -7,11 +7,15 @@ import (
 	"testing"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+
 	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/exec/image"
 )
 
-// twenty are ordinary packages; with what they need they are some more.
+// twenty are ordinary packages, as in bench/image.sh; with what they need they are some more.
 var twenty = []string{
 	"attrs", "certifi", "charset-normalizer", "click", "idna", "iniconfig", "jinja2", "markupsafe", "numpy", "packaging",
 	"pluggy", "pygments", "pytest", "python-dateutil", "pytz", "pyyaml", "requests", "rich", "six", "urllib3",
@@ -72,6 +76,24 @@ func BenchmarkAddPackage(b *testing.B) {
 		must(b, err)
 		b.ReportMetric(time.Since(start).Seconds(), "s:total")
 	}
+}
+
+// TestBenchBase puts an image of Python and pip at BENCH_BASE, an image layout, for bench/image.sh.
+func TestBenchBase(t *testing.T) {
+	to := os.Getenv("BENCH_BASE")
+	if to == "" {
+		t.Skip("BENCH_BASE isn't set: only bench/image.sh needs this")
+	}
+	b := liveBuilder(t, "", nil)
+	digest, err := v1.NewHash(build(t, b, onDebian(pip("pip"))))
+	must(t, err)
+	from, err := layout.FromPath(b.Layout())
+	must(t, err)
+	img, err := from.Image(digest)
+	must(t, err)
+	p, err := layout.Write(to, empty.Index)
+	must(t, err)
+	must(t, p.AppendImage(img, layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": "base"})))
 }
 
 // BenchmarkNothingChanged opens the store and finds an image in it.

@@ -202,8 +202,11 @@ func diffIDs(layers []layer) []string {
 	return ids
 }
 
-// stepTitle describes a step in a line, for history, progress and messages.
-func stepTitle(s plan.Step) string {
+// stepTitle describes a step in a line, for history, progress and messages: without the
+// credentials that a URL in it may have.
+func stepTitle(s plan.Step) string { return redact(title(s)) }
+
+func title(s plan.Step) string {
 	switch s.Kind {
 	case plan.StepPip, plan.StepApt:
 		return string(s.Kind) + " " + strings.Join(s.Packages, " ")

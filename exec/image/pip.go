@@ -309,11 +309,10 @@ func (j *job) runPip(ctx context.Context, st *state, s plan.Step, py python, con
 		Env:  append(j.runEnv(st), "PYTHONDONTWRITEBYTECODE=1", "PYTHONIOENCODING=utf-8"),
 	}
 	ask := struct {
-		Pip          []string `json:"pip"`
 		Args         []string `json:"args"`
 		Requirements []string `json:"requirements"`
 		Have         []string `json:"have"`
-	}{Pip: []string{py.Executable, "-m", "pip"}, Args: []string{}, Requirements: want.args}
+	}{Args: []string{}, Requirements: want.args}
 	var err error
 	if ask.Have, err = j.cachedWheels(py); err != nil {
 		return nil, err
@@ -324,7 +323,7 @@ func (j *job) runPip(ctx context.Context, st *state, s plan.Step, py python, con
 			return nil, err
 		}
 		c.Layers = append(c.Layers, j.store.open(more)...)
-		ask.Pip[0] = venvPython
+		c.Args[0] = venvPython
 	}
 	if s.Pre {
 		ask.Args = append(ask.Args, "--pre")
@@ -341,7 +340,7 @@ func (j *job) runPip(ctx context.Context, st *state, s plan.Step, py python, con
 		{Path: pipDir + "/resolve.json", Mode: 0o644, Data: data},
 		{Path: pipDir + "/constraints.txt", Mode: 0o600, Data: text(constraints)},
 	}, want.files...)
-	netrc, err := j.netrc(config)
+	netrc, err := j.netrc(config, want)
 	if err == nil {
 		err = config.apply(c, netrc)
 	}

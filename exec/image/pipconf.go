@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -208,10 +209,14 @@ func (c pipConfig) apply(into *exec.Container, netrc []byte) error {
 
 // netrc returns, in netrc's form, the credentials for the hosts of the indices: those in their
 // URLs, which pip doesn't use for every file of an index, and those of the user's own netrc.
-func (b *Builder) netrc(c pipConfig) ([]byte, error) {
+func (b *Builder) netrc(c pipConfig, want wanted) ([]byte, error) {
+	places := [][]string{c["index-url"], c["extra-index-url"], c["find-links"]}
+	for _, f := range want.files {
+		places = append(places, withUser.FindAllString(string(f.Data), -1))
+	}
 	known := map[string]*url.Userinfo{}
-	for _, name := range []string{"index-url", "extra-index-url", "find-links"} {
-		for _, v := range c[name] {
+	for _, urls := range places {
+		for _, v := range urls {
 			if u, err := url.Parse(v); err == nil && u.Hostname() != "" && known[u.Hostname()] == nil {
 				known[u.Hostname()] = u.User
 			}
@@ -242,6 +247,9 @@ func (b *Builder) netrc(c pipConfig) ([]byte, error) {
 	}
 	return []byte(out.String()), nil
 }
+
+// withUser matches the URLs in a requirements file that have credentials.
+var withUser = regexp.MustCompile(`https?://[^/@\s]+@[^\s;#]+`)
 
 // parseNetrc reads logins by machine. Macros and what it doesn't know are skipped.
 func parseNetrc(text string) map[string]*url.Userinfo {

@@ -125,9 +125,10 @@ func TestNetrc(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(home, ".netrc"), []byte("machine extra.example\n  login you\n  password \"pw\"\nmachine other.example login x password never\ndefault login d password never\n"), 0o600))
 	b := newBuilder(t, nil)
 	b.opts.Environ = []string{"HOME=" + home}
-	got, err := b.netrc(pipConfig{"index-url": {"https://me:p%22w@index.example/simple"}, "extra-index-url": {"https://extra.example/"}, "find-links": {"/dir"}})
+	got, err := b.netrc(pipConfig{"index-url": {"https://me:p%22w@index.example/simple"}, "extra-index-url": {"https://extra.example/"}, "find-links": {"/dir"}},
+		wanted{files: []exec.File{{Data: []byte("x @ https://u:v@direct.example/x.whl ; python_version > '3'\n")}}})
 	must(t, err)
-	want := "machine extra.example login \"you\" password \"pw\"\nmachine index.example login \"me\" password \"p\\\"w\"\n"
+	want := "machine direct.example login \"u\" password \"v\"\nmachine extra.example login \"you\" password \"pw\"\nmachine index.example login \"me\" password \"p\\\"w\"\n"
 	if string(got) != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

@@ -2,9 +2,8 @@
 
 usage: resolve.py CONFIG
 
-CONFIG is JSON: {"pip": argv of pip, "args": arguments of both runs of pip,
-"requirements": arguments that name the requirements, "have": SHA-256 hex digests
-of the distributions that need not be fetched, "limit": bytes}. The answer is a tar on
+CONFIG is JSON: {"args": arguments of both runs of pip, "requirements": arguments that name the requirements, "have": SHA-256 hex digests
+of the distributions that need not be fetched}. The answer is a tar on
 standard output: the wheels, then result.json, a list of
 {"name", "version", "url", "sha256", "wheel"}, where sha256 is of the
 distribution that the index has (or null) and wheel is the tar's member (or null).
@@ -15,18 +14,36 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tarfile
+import traceback
+
+import pip._internal.commands.install  # noqa: F401: for the processes to come
+import pip._internal.commands.wheel  # noqa: F401
+from pip._internal.cli.main import main as pip_main
 
 
 def normal(name):
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def run(argv):
-    status = subprocess.call(argv, stdin=subprocess.DEVNULL, stdout=sys.stderr)
-    if status:
+def run(args):
+    """Runs pip in a process forked off this one, which has imported pip already: most of a short run is that."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            os.dup2(2, 1)  # standard output is for the answer
+            status = pip_main(args)
+        except SystemExit as e:
+            status = e.code if isinstance(e.code, int) else 1
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status and 1)
+    if os.waitpid(pid, 0)[1]:
         sys.exit(1)
 
 
@@ -60,7 +77,7 @@ def main():
     os.environ["TMPDIR"] = work
     cache = ["--cache-dir", os.path.join(work, "cache")]
     report = os.path.join(work, "report.json")
-    run(config["pip"] + ["install", "--dry-run", "--ignore-installed", "--report", report] + cache + config["args"] + config["requirements"])
+    run(["install", "--dry-run", "--ignore-installed", "--report", report] + cache + config["args"] + config["requirements"])
     with open(report) as f:
         found = [distribution(item) for item in json.load(f)["install"]]
 
@@ -70,7 +87,7 @@ def main():
         pinned = os.path.join(work, "missing.txt")
         with open(pinned, "w") as f:
             f.writelines(location(d) + "\n" for d in missing)
-        run(config["pip"] + ["wheel", "--no-deps", "--wheel-dir", out] + cache + config["args"] + ["-r", pinned])
+        run(["wheel", "--no-deps", "--wheel-dir", out] + cache + config["args"] + ["-r", pinned])
     wheels = {}
     for name in sorted(os.listdir(out)):
         wheels[normal(name.split("-")[0])] = name
