@@ -30,7 +30,7 @@ import (
 //	index/KIND/KEY.json     what was made of a key: layers, bases, pip resolutions, …
 //	cache/                  downloads and wheels, by content
 //	locks/                  a lock file for each key that was ever made
-//	tmp/NAME/               scratch of a living process, which holds NAME.lock
+//	tmp/images/NAME/        scratch of a living process, which holds NAME.lock
 //
 // Files appear by rename, complete and synced, so that killing the builder at any moment leaves a readable store.
 //
@@ -49,7 +49,7 @@ func (s *store) begin() error {
 	if s.held != nil {
 		return nil
 	}
-	for _, d := range []string{"images/blobs/sha256", "resolved", "index", "cache/wheels", "locks", "tmp"} {
+	for _, d := range []string{"images/blobs/sha256", "resolved", "index", "cache/wheels", "locks", "tmp/images"} {
 		if err := os.MkdirAll(filepath.Join(s.home, d), 0o755); err != nil {
 			return err
 		}
@@ -65,7 +65,7 @@ func (s *store) begin() error {
 	}
 	name := make([]byte, 8)
 	rand.Read(name)
-	s.tmp = filepath.Join(s.home, "tmp", hex.EncodeToString(name))
+	s.tmp = filepath.Join(s.home, "tmp", "images", hex.EncodeToString(name))
 	held, err := tryLock(s.tmp + ".lock")
 	if err != nil {
 		return err
@@ -92,7 +92,7 @@ func (s *store) close() error {
 
 // sweep removes the scratch directories whose process is gone.
 func (s *store) sweep() error {
-	locks, err := filepath.Glob(filepath.Join(s.home, "tmp", "*.lock"))
+	locks, err := filepath.Glob(filepath.Join(s.home, "tmp", "images", "*.lock"))
 	if err != nil {
 		return err
 	}

@@ -88,7 +88,7 @@ func TestKill(t *testing.T) {
 	must(t, err)
 	defer again.Close()
 	must(t, again.store.begin())
-	left, err := filepath.Glob(filepath.Join(b.opts.Home, "tmp", "*"))
+	left, err := filepath.Glob(filepath.Join(b.opts.Home, "tmp", "images", "*"))
 	must(t, err)
 	if len(left) != 4 { // the two builders' directories and locks
 		t.Errorf("in tmp: %v", left)
