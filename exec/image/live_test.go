@@ -25,10 +25,9 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// TestMain lets the test binary be the sandbox's first process, and a second
+// TestMain lets the test binary be a second
 // process that works on the same store.
 func TestMain(m *testing.M) {
-	initSandbox()
 	if home := os.Getenv("FLYTESTAR_TEST_HOME"); home != "" {
 		if err := image.BuildForever(home, os.Getenv("FLYTESTAR_TEST_WORKSPACE")); err != nil {
 			fmt.Fprintln(os.Stderr, err)
