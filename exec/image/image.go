@@ -5,8 +5,10 @@
 //     its configuration and manifest.
 //   - base.go makes what an image starts from: Debian (package debian), a pulled
 //     reference or a layout in the workspace (pull.go), nothing.
-//   - pip.go resolves requirements (with pip's own configuration, pipconf.go) in a container of the
-//     base; wheel.go lays wheels down as files, and layers them.
+//   - pip.go takes pip steps: requirements, and how calls agree. resolver.go runs pip, with the
+//     user's own configuration (pipconf.go), in a container; python.go finds the image's Python and makes its virtual environment.
+//     wheelplan.go decides where a wheel's members go, wheel.go lays and layers them.
+//   - probe.go asks the index whether it is there, for doctor.
 //   - run.go runs apt and commands in a container and normalises what they changed.
 //   - files.go and ignore.go take files from the workspace.
 //   - store.go keeps it all: an OCI image layout, and an index from keys (key.go)
