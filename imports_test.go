@@ -29,7 +29,7 @@ var imports = []struct {
 	{"builtins", []string{"diag", "plan"}},                 // not interp: it runs them
 	{"resolve", []string{"diag", "plan", "internal/source"}},
 	{"resolve/reach", []string{"diag", "plan", "builtins", "interp"}},
-	{"exec", []string{"diag", "plan"}}, // not its own children: they implement it
+	{"exec", []string{"diag", "plan", "internal/source"}}, // not its own children: they implement it
 	{"exec/exectest", []string{"diag", "plan", "exec"}},
 	{"exec/image/...", []string{"diag", "plan", "exec", "exec/image/...", "internal/source"}},
 	{"exec/local/...", []string{"diag", "plan", "exec", "exec/local/..."}},
