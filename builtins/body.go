@@ -1,0 +1,237 @@
+package builtins
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"go.starlark.net/starlark"
+
+	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/plan"
+)
+
+// bodyLocal is the key of the thread-local that holds the *body that the thread evaluates.
+const bodyLocal = "flytestar.body"
+
+// body is one evaluation of an orchestrator's function. But for its futures'
+// results, only the thread's goroutine touches it.
+type body struct {
+	task    *Task
+	host    plan.Host
+	futures []*Future // by ordinal
+	running sync.WaitGroup
+	slots   chan struct{} // bounds what is under way at once
+}
+
+// underWay bounds how many calls of one body the host is asked for at once.
+// What is started beyond that waits.
+const underWay = 1000
+
+// RunBody evaluates the body of an orchestrator on th: it calls the function
+// with inputs by name, defaults filled in, and returns its result, unchecked
+// against the output's type. Actions, and artifacts' content, are asked of
+// host. When RunBody returns, every call to host has returned.
+//
+// An action's failure that the body let through, or that it didn't look at, is
+// returned as the *plan.Failure itself; any other error of the body is a
+// *starlark.EvalError or a *diag.Error. spec.md, "Bodies".
+func RunBody(th *starlark.Thread, t *Task, inputs map[string]plan.Value, host plan.Host) (plan.Value, error) {
+	if t.Func == nil {
+		return nil, errorf("%s has no body in Starlark", t.FullName())
+	}
+	b := &body{task: t, host: host, slots: make(chan struct{}, underWay)}
+	th.SetLocal(bodyLocal, b)
+	result, err := b.call(th, inputs)
+	b.running.Wait()
+	if err != nil {
+		return nil, err
+	}
+	return result, b.neglected()
+}
+
+// call calls the function.
+func (b *body) call(th *starlark.Thread, inputs map[string]plan.Value) (plan.Value, error) {
+	var kwargs []starlark.Tuple
+	for _, p := range b.task.Decl.Inputs {
+		v, ok := inputs[p.Name]
+		if !ok {
+			if v, ok = b.task.defaults[p.Name]; !ok {
+				return nil, errorf("%s: input %q is missing", b.task.FullName(), p.Name)
+			}
+		}
+		kwargs = append(kwargs, starlark.Tuple{starlark.String(p.Name), ToStarlark(v)})
+	}
+	v, err := starlark.Call(th, b.task.Func, nil, kwargs)
+	var failure *plan.Failure
+	if errors.As(err, &failure) {
+		return nil, failure
+	}
+	if err != nil {
+		return nil, err
+	}
+	result, err := FromStarlark(v)
+	if err != nil {
+		return nil, b.located(about("the result of "+b.task.FullName(), err))
+	}
+	return result, nil
+}
+
+// located gives an error that no call has a position for that of the body.
+func (b *body) located(err error) error {
+	var d *diag.Error
+	if errors.As(err, &d) && !d.Pos.IsValid() {
+		d.Pos = b.task.Decl.Body.Pos
+	}
+	return err
+}
+
+// neglected returns the first failure whose future nobody looked at.
+func (b *body) neglected() error {
+	for _, f := range b.futures {
+		if f.err != nil && !f.looked {
+			return f.err
+		}
+	}
+	return nil
+}
+
+// bodyOf returns the body that th evaluates. It is an error for it to load a module instead.
+func bodyOf(th *starlark.Thread, what string) (*body, error) {
+	if b, ok := th.Local(bodyLocal).(*body); ok {
+		return b, nil
+	}
+	return nil, errorf("%s can't be called while a module loads", what).
+		WithHint("call it in the function of a task")
+}
+
+// CallInternal calls the task and waits for its value. spec.md, "Bodies".
+func (t *Task) CallInternal(th *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	f, err := t.begin(th, args, kwargs)
+	if err != nil {
+		return nil, err
+	}
+	return f.result()
+}
+
+// start implements .start. spec.md, "Bodies".
+func (t *Task) start(th *starlark.Thread, fn string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	f, err := t.begin(th, args, kwargs)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// begin starts an action.
+func (t *Task) begin(th *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) (*Future, error) {
+	b, err := bodyOf(th, t.what())
+	if err != nil {
+		return nil, err
+	}
+	inputs, err := t.bind(args, kwargs)
+	if err != nil {
+		return nil, err
+	}
+	f := b.newFuture(t, inputs, t.registry.Position(siteOf(th)))
+	b.running.Go(f.run)
+	return f, nil
+}
+
+// what is how a message names the task.
+func (t *Task) what() string {
+	if t.Decl.Name == "" {
+		return "a task"
+	}
+	return "task " + t.FullName()
+}
+
+// callError is FS107: a call whose arguments don't fit the callee's inputs.
+func (t *Task) callError(format string, args ...any) *diag.Error {
+	e := errorf("%s: %s", t.FullName(), fmt.Sprintf(format, args...))
+	e.Code = "FS107"
+	return e
+}
+
+// bind returns a call's arguments by input, checked against the types, defaults filled in.
+func (t *Task) bind(args starlark.Tuple, kwargs []starlark.Tuple) (map[string]plan.Value, error) {
+	params := t.Decl.Inputs
+	if len(args) > len(params) {
+		return nil, t.callError("want at most %d arguments, got %d", len(params), len(args)).WithHint("%s", t.signature())
+	}
+	given := map[string]starlark.Value{}
+	for i, v := range args {
+		given[params[i].Name] = v
+	}
+	for _, kv := range kwargs {
+		name := string(kv[0].(starlark.String))
+		if indexOf(paramNames(params), name) < 0 {
+			e := t.callError("there is no input %q", name)
+			if near := diag.Suggest(name, paramNames(params)); near != "" {
+				return nil, e.WithHint("did you mean %s?", near)
+			}
+			return nil, e.WithHint("%s", t.signature())
+		}
+		if given[name] != nil {
+			return nil, t.callError("input %q is given twice", name)
+		}
+		given[name] = kv[1]
+	}
+	return t.check(given)
+}
+
+// check makes a call's inputs of what is given for them.
+func (t *Task) check(given map[string]starlark.Value) (map[string]plan.Value, error) {
+	inputs := make(map[string]plan.Value, len(t.Decl.Inputs))
+	var missing []string
+	for _, p := range t.Decl.Inputs {
+		v, ok := given[p.Name]
+		if !ok {
+			if inputs[p.Name], ok = t.defaults[p.Name]; !ok {
+				missing = append(missing, p.Name)
+			}
+			continue
+		}
+		value, err := conform(v, p.Type)
+		if err == nil {
+			_, err = plan.MarshalValue(value) // its size
+		}
+		if err != nil {
+			return nil, t.inputError(p.Name, err)
+		}
+		inputs[p.Name] = value
+	}
+	if len(missing) > 0 {
+		return nil, t.callError("no value for %s", strings.Join(missing, ", ")).WithHint("%s", t.signature())
+	}
+	return inputs, nil
+}
+
+// inputError is FS107 for the value of one input.
+func (t *Task) inputError(name string, err error) error {
+	e := t.callError("input %q: %v", name, err)
+	var d *diag.Error
+	if errors.As(err, &d) {
+		e.Hint = d.Hint
+	}
+	return e
+}
+
+// signature is the hint that says what a task is called with.
+func (t *Task) signature() string {
+	if len(t.Decl.Inputs) == 0 {
+		return "it has no inputs"
+	}
+	var b strings.Builder
+	for i, p := range t.Decl.Inputs {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(p.Name + ": " + p.Type.String())
+		if p.Default != nil {
+			fmt.Fprintf(&b, " = %s", p.Default)
+		}
+	}
+	return "its inputs are (" + b.String() + ")"
+}

@@ -1,0 +1,126 @@
+// Package builtins is what authors of workflow files write: the predeclared
+// names, and the values that they make.
+//
+//   - A [Registry] belongs to one evaluation: it has the predeclared names and
+//     keeps every declaration, bound to a global or not.
+//   - Declarations are immutable values: [Image], [Environment], [Task], [Type],
+//     [Input], [Resources]. They are made while a module loads, never in a body.
+//   - [RunBody] evaluates the body of an orchestrator against a plan.Host. In it
+//     there are calls, [Future]s, [File]s and [Dir]s.
+//   - [ToStarlark] and [FromStarlark] copy values across a task's boundary.
+//
+// There is a file per noun; each builtin's comment names its heading in spec.md.
+// Errors are *diag.Error without a position, which the interpreter takes from
+// the call; those that an action ended with are *plan.Failure.
+package builtins
+
+import (
+	"go.starlark.net/lib/math"
+	"go.starlark.net/starlark"
+	"go.starlark.net/starlarkstruct"
+	"go.starlark.net/syntax"
+
+	"github.com/flytestar/flytestar/diag"
+)
+
+// ModuleLocal is the key of the thread-local that holds the path of the module
+// whose top level the thread runs, a string. It is unset in bodies.
+const ModuleLocal = "flytestar.module"
+
+// Registry keeps what the modules of one evaluation declare. While they load it
+// is used by one goroutine at a time; afterwards it doesn't change.
+type Registry struct {
+	Environments []*Environment // in the order of construction, so each after those that it depends on
+	Tasks        []*Task        // in the order of construction
+
+	byName map[string]*Task
+	calls  callIndex
+}
+
+// NewRegistry returns an empty registry.
+func NewRegistry() *Registry { return &Registry{calls: newCallIndex()} }
+
+// Predeclared returns the names that every module sees. What is constructed
+// through them is kept in r.
+func (r *Registry) Predeclared() starlark.StringDict {
+	return starlark.StringDict{
+		"image":            newImageConstructor(),
+		"task_environment": starlark.NewBuiltin("task_environment", r.newEnvironment),
+		"task":             starlark.NewBuiltin("task", r.newTask),
+		"input":            starlark.NewBuiltin("input", newInput),
+		"resources":        starlark.NewBuiltin("resources", newResources),
+		"record":           starlark.NewBuiltin("record", newRecord),
+		"struct":           starlark.NewBuiltin("struct", starlarkstruct.Make),
+		"json":             jsonModule,
+		"math":             math.Module,
+		"gather":           starlark.NewBuiltin("gather", gather),
+		"attempt":          starlark.NewBuiltin("attempt", attempt),
+		"str":              scalarType("str"),
+		"int":              scalarType("int"),
+		"float":            scalarType("float"),
+		"bool":             scalarType("bool"),
+		"list":             listType,
+		"dict":             dictType,
+		"any":              scalarType("any"),
+		"File":             fileType,
+		"Dir":              dirType,
+	}
+}
+
+// Finished names what the module's globals are the first to hold, in source
+// order. It is called when the module's top level has ended, before another module's does.
+func (r *Registry) Finished(path string, file *syntax.File, globals starlark.StringDict) error {
+	r.calls.add(path, file)
+	var problems diag.List
+	for _, id := range boundIn(file) {
+		switch v := globals[id.Name].(type) {
+		case *Task:
+			if err := v.bound(id); err != nil {
+				problems = append(problems, err)
+			}
+		case *Environment:
+			if v.Global == "" && v.Module == path {
+				v.Global = id.Name
+			}
+		}
+	}
+	return problems.Err()
+}
+
+// Index makes tasks known by their full names. It is called when every task has its name.
+func (r *Registry) Index() {
+	r.byName = make(map[string]*Task, len(r.Tasks))
+	for _, t := range r.Tasks {
+		r.byName[t.FullName()] = t
+	}
+}
+
+// Task returns the task with a full name, or nil.
+func (r *Registry) Task(fullName string) *Task { return r.byName[fullName] }
+
+// errorf returns an error without position and class: the interpreter takes
+// them from the call, and from whether a module loads or a body runs.
+func errorf(format string, args ...any) *diag.Error {
+	return diag.Errorf(diag.Position{}, "", format, args...)
+}
+
+// loading returns the module whose top level th runs. Constructors call it
+// first: it is an error for there to be none.
+func loading(th *starlark.Thread, what string) (module string, err error) {
+	if path, ok := th.Local(ModuleLocal).(string); ok {
+		return path, nil
+	}
+	return "", errorf("%s declares, and a body can't", what).
+		WithHint("move the call to the top level of a module; a body calls tasks and computes with their results")
+}
+
+// method is a builtin method of values of type R.
+type method[R any] func(recv R, th *starlark.Thread, fn string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error)
+
+// bind returns m as a builtin bound to recv.
+func (m method[R]) bind(name string, recv R) starlark.Value {
+	call := func(th *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+		return m(recv, th, b.Name(), args, kwargs)
+	}
+	return starlark.NewBuiltin(name, call).BindReceiver(any(recv).(starlark.Value))
+}

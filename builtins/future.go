@@ -1,0 +1,290 @@
+package builtins
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"go.starlark.net/starlark"
+	"go.starlark.net/starlarkstruct"
+
+	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/plan"
+)
+
+// Future is an action that was started. spec.md, "Bodies".
+type Future struct {
+	body *body
+	call plan.Invocation
+	done chan struct{} // closed when value and err are set
+
+	value  plan.Value
+	err    error // a *plan.Failure, or what ends the body
+	looked bool  // the body has been told of err
+}
+
+var _ starlark.HasAttrs = (*Future)(nil)
+
+// String returns "<future of TASK>".
+func (f *Future) String() string { return "<future of " + f.call.Task + ">" }
+
+// Type returns "future".
+func (f *Future) Type() string { return "future" }
+
+// Freeze does nothing: what a future holds is copied out.
+func (f *Future) Freeze() {}
+
+// Truth returns true.
+func (f *Future) Truth() starlark.Bool { return true }
+
+// Hash refuses: futures are no keys.
+func (f *Future) Hash() (uint32, error) { return 0, errorf("unhashable: future") }
+
+// Attr implements starlark.HasAttrs.
+func (f *Future) Attr(name string) (starlark.Value, error) {
+	if name == "result" {
+		return method[*Future]((*Future).resultMethod).bind(name, f), nil
+	}
+	return nil, nil
+}
+
+// AttrNames implements starlark.HasAttrs.
+func (f *Future) AttrNames() []string { return []string{"result"} }
+
+// newFuture numbers a call; run makes it.
+func (b *body) newFuture(t *Task, inputs map[string]plan.Value, pos diag.Position) *Future {
+	f := &Future{body: b, done: make(chan struct{}), call: plan.Invocation{
+		Ordinal: len(b.futures),
+		Task:    t.FullName(),
+		Inputs:  inputs,
+		Pos:     pos,
+	}}
+	b.futures = append(b.futures, f)
+	return f
+}
+
+// run makes the call. It is called once, on a goroutine other than the thread's.
+func (f *Future) run() {
+	defer close(f.done)
+	f.body.slots <- struct{}{}
+	defer func() { <-f.body.slots }()
+	f.value, f.err = f.body.host.Call(context.Background(), f.call)
+}
+
+// wait waits for the action and marks its failure as seen.
+func (f *Future) wait() error {
+	<-f.done
+	f.looked = true
+	return f.err
+}
+
+// result waits for the action and returns a copy of its value.
+func (f *Future) result() (starlark.Value, error) {
+	if err := f.wait(); err != nil {
+		return nil, err
+	}
+	return ToStarlark(f.value), nil
+}
+
+// resultMethod implements .result. spec.md, "Bodies".
+func (f *Future) resultMethod(th *starlark.Thread, fn string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	if err := unpack(fn, args, kwargs); err != nil {
+		return nil, err
+	}
+	return f.result()
+}
+
+// outcome waits for the action and returns what attempt does. An error other
+// than the action's failure ends the body.
+func (f *Future) outcome() (starlark.Value, error) {
+	var failure *plan.Failure
+	switch err := f.wait(); {
+	case err == nil:
+		return outcome(true, ToStarlark(f.value), starlark.None), nil
+	case !errors.As(err, &failure):
+		return nil, err
+	}
+	return outcome(false, starlark.None, starlarkstruct.FromStringDict(starlarkstruct.Default, starlark.StringDict{
+		"kind":    starlark.String(failure.Kind),
+		"message": starlark.String(failure.Message),
+		"task":    starlark.String(failure.Task),
+		"action":  starlark.String(failure.Action),
+	})), nil
+}
+
+func outcome(ok bool, value, err starlark.Value) starlark.Value {
+	return starlarkstruct.FromStringDict(starlarkstruct.Default, starlark.StringDict{
+		"ok": starlark.Bool(ok), "value": value, "error": err,
+	})
+}
+
+// attempt implements attempt. spec.md, "Bodies".
+func attempt(th *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	if _, err := bodyOf(th, b.Name()); err != nil {
+		return nil, err
+	}
+	if len(args) == 0 {
+		return nil, errorf("attempt wants a task or a future")
+	}
+	switch x := args[0].(type) {
+	case *Future:
+		if len(args) > 1 || len(kwargs) > 0 {
+			return nil, errorf("attempt of a future takes no further arguments").WithHint("its action has been started with some")
+		}
+		return x.outcome()
+	case *Task:
+		f, err := x.begin(th, args[1:], kwargs)
+		if err != nil {
+			return nil, err
+		}
+		return f.outcome()
+	case *starlark.Function:
+		return nil, errorf("attempt wants a task or a future, got a function").WithHint("it catches failures of actions only")
+	}
+	return nil, errorf("attempt wants a task or a future, got %s", args[0].Type()).
+		WithHint("write attempt(task, arguments…), not attempt(task(arguments…))")
+}
+
+// gather implements gather. spec.md, "Bodies".
+func gather(th *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	if _, err := bodyOf(th, b.Name()); err != nil {
+		return nil, err
+	}
+	if len(kwargs) > 0 {
+		return nil, errorf("gather takes futures, not named arguments")
+	}
+	futures := make([]*Future, len(args))
+	for i, v := range args {
+		f, ok := v.(*Future)
+		if !ok {
+			e := errorf("gather wants futures, got %s", v.Type())
+			if _, ok := v.(starlark.Sequence); ok {
+				return nil, e.WithHint("write gather(*futures)")
+			}
+			return nil, e.WithHint("task.start(...) returns a future")
+		}
+		futures[i] = f
+	}
+	return results(futures)
+}
+
+// results waits for all, then returns copies of the values, or the failure of the lowest index.
+func results(futures []*Future) (starlark.Value, error) {
+	var first error
+	for _, f := range futures {
+		if err := f.wait(); first == nil {
+			first = err
+		}
+	}
+	if first != nil {
+		return nil, first
+	}
+	values := make([]starlark.Value, len(futures))
+	for i, f := range futures {
+		values[i] = ToStarlark(f.value)
+	}
+	return starlark.NewList(values), nil
+}
+
+// mapItems implements .map. spec.md, "Bodies".
+func (t *Task) mapItems(th *starlark.Thread, fn string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	var items starlark.Iterable
+	var concurrency count
+	var returnErrors bool
+	if err := unpack(fn, args, kwargs, "items", &items, "concurrency?", &concurrency, "return_errors?", &returnErrors); err != nil {
+		return nil, err
+	}
+	b, err := bodyOf(th, t.what())
+	if err != nil {
+		return nil, err
+	}
+	// All are checked and numbered before any starts.
+	var bound []map[string]plan.Value
+	for item := range starlark.Elements(items) {
+		inputs, err := t.bindItem(item)
+		if err != nil {
+			return nil, about(fmt.Sprintf("item %d", len(bound)), err)
+		}
+		bound = append(bound, inputs)
+	}
+	pos := t.registry.Position(siteOf(th))
+	futures := make([]*Future, len(bound))
+	for i, inputs := range bound {
+		futures[i] = b.newFuture(t, inputs, pos)
+	}
+	b.runAll(futures, int(concurrency))
+	if !returnErrors {
+		return results(futures)
+	}
+	return outcomes(futures)
+}
+
+// bindItem returns the inputs that an item of map stands for: it is the value
+// of the task's only input, or a dict of the inputs by name.
+func (t *Task) bindItem(item starlark.Value) (map[string]plan.Value, error) {
+	d, isDict := item.(*starlark.Dict)
+	if len(t.Decl.Inputs) == 1 && !(isDict && !takesDict(t.Decl.Inputs[0].Type)) {
+		return t.bind(starlark.Tuple{item}, nil)
+	}
+	if !isDict {
+		return nil, t.callError("want a dict of its inputs by name, got %s", item.Type()).WithHint("%s", t.signature())
+	}
+	for key := range d.Entries() {
+		if _, ok := key.(starlark.String); !ok {
+			return nil, t.callError("want a dict of its inputs by name, got the key %s", key).WithHint("%s", t.signature())
+		}
+	}
+	return t.bind(nil, d.Items())
+}
+
+// takesDict reports whether a dict can be a value of type t.
+func takesDict(t plan.Type) bool {
+	if t.Kind == plan.KindOptional {
+		t = *t.Elem
+	}
+	return t.Kind == plan.KindDict || t.Kind == plan.KindRecord || t.Kind == plan.KindAny
+}
+
+// runAll starts the futures in order, so many under way at once (0: as many as
+// a body may have), without a goroutine for each.
+func (b *body) runAll(futures []*Future, concurrency int) {
+	if concurrency == 0 || concurrency > underWay {
+		concurrency = underWay
+	}
+	next := 0
+	var mu sync.Mutex
+	take := func() *Future {
+		mu.Lock()
+		defer mu.Unlock()
+		if next == len(futures) {
+			return nil
+		}
+		next++
+		return futures[next-1]
+	}
+	for range min(concurrency, len(futures)) {
+		b.running.Go(func() {
+			for f := take(); f != nil; f = take() {
+				f.run()
+			}
+		})
+	}
+}
+
+// outcomes waits for all and returns what attempt does for each.
+func outcomes(futures []*Future) (starlark.Value, error) {
+	var first error
+	values := make([]starlark.Value, len(futures))
+	for i, f := range futures {
+		v, err := f.outcome()
+		if first == nil {
+			first = err
+		}
+		values[i] = v
+	}
+	if first != nil {
+		return nil, first
+	}
+	return starlark.NewList(values), nil
+}

@@ -1,0 +1,177 @@
+package builtins
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+
+	"go.starlark.net/starlark"
+
+	"github.com/flytestar/flytestar/plan"
+)
+
+// Input is an input of a task with a default or documentation. spec.md, "input".
+type Input struct {
+	Of      *Type
+	Default starlark.Value // nil: required
+	Doc     string
+}
+
+var _ starlark.Value = (*Input)(nil)
+
+// String returns "<input TYPE>".
+func (i *Input) String() string { return "<input " + i.Of.String() + ">" }
+
+// Type returns "input".
+func (i *Input) Type() string { return "input" }
+
+// Freeze freezes the default.
+func (i *Input) Freeze() {
+	if i.Default != nil {
+		i.Default.Freeze()
+	}
+}
+
+// Truth returns true.
+func (i *Input) Truth() starlark.Bool { return true }
+
+// Hash refuses: inputs are no keys.
+func (i *Input) Hash() (uint32, error) { return 0, errorf("unhashable: input") }
+
+// newInput implements input(...). spec.md, "input".
+func newInput(th *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	var i Input
+	var of typeArg
+	if _, err := loading(th, b.Name()); err != nil {
+		return nil, err
+	}
+	if err := unpack(b.Name(), args, kwargs, "type", &of, "default?", &i.Default, "doc??", &i.Doc); err != nil {
+		return nil, err
+	}
+	i.Of = of.t
+	if i.Default != nil {
+		if _, _, err := checkDefault(i.Default, i.Of.T); err != nil {
+			return nil, about(b.Name(), err)
+		}
+	}
+	return &i, nil
+}
+
+// typeArg unpacks a type.
+type typeArg struct{ t *Type }
+
+// Unpack implements starlark.Unpacker.
+func (a *typeArg) Unpack(v starlark.Value) (err error) {
+	a.t, err = asType(v)
+	return err
+}
+
+// checkDefault returns v as a value of type t, also encoded.
+func checkDefault(v starlark.Value, t plan.Type) (plan.Value, json.RawMessage, error) {
+	value, err := conform(v, t)
+	if err != nil {
+		return nil, nil, about("the default", err)
+	}
+	data, err := plan.MarshalValue(value)
+	if err != nil {
+		return nil, nil, about("the default", err)
+	}
+	return value, data, nil
+}
+
+// conform returns a copy of v as a value of type t.
+func conform(v starlark.Value, t plan.Type) (plan.Value, error) {
+	value, err := FromStarlark(v)
+	if err != nil {
+		return nil, err
+	}
+	return plan.Conform(value, t)
+}
+
+// paramRE is what names of inputs and outputs match.
+var paramRE = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// inputs unpacks a dict of inputs.
+type inputs struct {
+	params   []plan.Param
+	defaults map[string]plan.Value // by name, of those that have one
+}
+
+// Unpack implements starlark.Unpacker.
+func (l *inputs) Unpack(v starlark.Value) error {
+	l.defaults = map[string]plan.Value{}
+	return eachParam(v, func(name string, v starlark.Value) error {
+		p := plan.Param{Name: name}
+		if in, ok := v.(*Input); ok {
+			p.Type, p.Doc = in.Of.T, in.Doc
+			l.params = append(l.params, p)
+			return l.setDefault(len(l.params)-1, in.Default)
+		}
+		t, err := asType(v)
+		if err != nil {
+			return err
+		}
+		p.Type = t.T
+		l.params = append(l.params, p)
+		return nil
+	})
+}
+
+// setDefault sets the default of an input; nil makes it required.
+func (l *inputs) setDefault(i int, v starlark.Value) error {
+	if v == nil {
+		return nil
+	}
+	p := &l.params[i]
+	value, data, err := checkDefault(v, p.Type)
+	if err != nil {
+		return err
+	}
+	p.Default, l.defaults[p.Name] = data, value
+	return nil
+}
+
+// outputs unpacks a dict of outputs.
+type outputs []plan.Param
+
+// Unpack implements starlark.Unpacker.
+func (l *outputs) Unpack(v starlark.Value) error {
+	err := eachParam(v, func(name string, v starlark.Value) error {
+		t, err := asType(v)
+		if err == nil {
+			*l = append(*l, plan.Param{Name: name, Type: t.T})
+		}
+		return err
+	})
+	if err == nil && len(*l) == 0 {
+		return errorf("there are none").WithHint("leave it out for a task that returns None")
+	}
+	return err
+}
+
+// eachParam calls set for each entry of a dict of inputs or outputs, in order.
+func eachParam(v starlark.Value, set func(name string, v starlark.Value) error) error {
+	d, ok := v.(*starlark.Dict)
+	if !ok {
+		return errorf("want a dict of names to types, got %s", v.Type())
+	}
+	for k, v := range d.Entries() {
+		name, ok := starlark.AsString(k)
+		if !ok || !paramRE.MatchString(name) {
+			return errorf("%s can't be a name here", k).
+				WithHint("a name has letters, digits and _, and doesn't begin with a digit")
+		}
+		if err := set(name, v); err != nil {
+			return about(fmt.Sprintf("%q", name), err)
+		}
+	}
+	return nil
+}
+
+func paramNames(params []plan.Param) []string {
+	names := make([]string, len(params))
+	for i, p := range params {
+		names[i] = p.Name
+	}
+	return names
+}

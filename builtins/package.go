@@ -1,0 +1,73 @@
+package builtins
+
+import (
+	"regexp"
+	"strings"
+)
+
+// Requirements are checked for their form here, so that a mistake has a
+// position and none reaches a package manager as an option. What the versions
+// and markers mean is for those who resolve them.
+var (
+	requirementRE = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\s*` + // name
+		`(\[\s*[A-Za-z0-9._-]+(\s*,\s*[A-Za-z0-9._-]+)*\s*\])?\s*` + // extras
+		`(@\s*[a-z+]+:[^\s;]+|\(?\s*(` + specifier + `(\s*,\s*` + specifier + `)*)?\s*\)?)\s*` + // a URL, or versions
+		`(\s;.*|;.*)?$`) // marker
+	aptPackageRE = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+(:[a-z0-9-]+)?(=[A-Za-z0-9][A-Za-z0-9.+:~-]*)?$`)
+)
+
+// specifier is one version specifier of PEP 508.
+const specifier = `(===|==|~=|!=|<=|>=|<|>)\s*[A-Za-z0-9.*+!_-]+`
+
+// checkRequirement refuses what doesn't look like a PEP 508 requirement.
+func checkRequirement(s string) error {
+	if requirementRE.MatchString(s) {
+		return nil
+	}
+	e := errorf("%q is no PEP 508 requirement", s)
+	switch {
+	case strings.HasPrefix(s, "-r"), strings.HasPrefix(s, "--requirement"):
+		e.Hint = "use with_requirements(file)"
+	case strings.HasPrefix(s, "--index-url"), strings.HasPrefix(s, "-i"), strings.HasPrefix(s, "--extra-index-url"):
+		e.Hint = "give index_url = or extra_index_urls = to with_pip_packages"
+	case strings.HasPrefix(s, "--pre"):
+		e.Hint = "give pre = True to with_pip_packages"
+	case strings.HasPrefix(s, "-"):
+		e.Hint = "pip's options can't be given"
+	case strings.Contains(s, "://"):
+		e.Hint = "write NAME @ URL"
+	case strings.HasPrefix(s, "."), strings.HasPrefix(s, "/"):
+		e.Hint = "packages of the workspace go in with with_source_folder"
+	case wrongEqualsRE.MatchString(s):
+		e.Hint = "versions are compared with =="
+	case strings.ContainsAny(strings.TrimSpace(s), " ,"):
+		e.Hint = "give each package as a string of its own"
+	default:
+		e.Hint = `write NAME, NAME==VERSION or NAME[EXTRA]>=VERSION`
+	}
+	return e
+}
+
+// wrongEqualsRE finds a single = after a name.
+var wrongEqualsRE = regexp.MustCompile(`^[A-Za-z0-9._-]+\s*=[^=]`)
+
+// checkAptPackage refuses what can't name a package of Debian.
+func checkAptPackage(s string) error {
+	if aptPackageRE.MatchString(s) {
+		return nil
+	}
+	e := errorf("%q is no Debian package", s)
+	switch {
+	case strings.HasPrefix(s, "-"):
+		e.Hint = "options can't be given"
+	case strings.Contains(s, "=="):
+		e.Hint = "a version is pinned with one =, as in name=1.2-3"
+	case strings.ContainsAny(s, " ,"):
+		e.Hint = "give each package as a string of its own"
+	case strings.ToLower(s) != s:
+		e.Hint = "names of packages are in small letters"
+	default:
+		e.Hint = "write NAME or NAME=VERSION"
+	}
+	return e
+}

@@ -1,0 +1,107 @@
+package builtins
+
+import (
+	"path"
+	"strings"
+	"unicode"
+
+	"go.starlark.net/starlark"
+)
+
+// workspacePath returns where in the workspace a path leads that a constructor was
+// given: relative to the directory of the module whose top level th runs, or to
+// the workspace's root after "//". The result is clean; it is "." for the root.
+// spec.md, "Modules".
+func workspacePath(th *starlark.Thread, fn, p string) (string, error) {
+	module, err := loading(th, fn)
+	if err != nil {
+		return "", err
+	}
+	return pathFrom(path.Dir(module), p)
+}
+
+// pathFrom is workspacePath for a directory of the workspace.
+func pathFrom(dir, p string) (string, error) {
+	switch {
+	case p == "":
+		return "", errorf("the path is empty")
+	case strings.ContainsFunc(p, unicode.IsControl):
+		return "", errorf("the path %q has a control character", p)
+	}
+	rooted, ok := strings.CutPrefix(p, "//")
+	switch {
+	case ok:
+		p = path.Clean(rooted)
+		if path.IsAbs(rooted) {
+			return "", errorf("the path %q has too many slashes", "//"+rooted)
+		}
+	case path.IsAbs(p):
+		return "", errorf("the path %q isn't in the workspace", p).
+			WithHint("paths are relative to the module's directory, or to the workspace after //")
+	default:
+		p = path.Join(dir, p)
+	}
+	if p == ".." || strings.HasPrefix(p, "../") {
+		return "", errorf("the path leads out of the workspace")
+	}
+	return p, nil
+}
+
+// patterns unpacks and checks the patterns of files that a task includes: relative to the
+// module's directory, or to the workspace after "//".
+type patterns []string
+
+// Unpack implements starlark.Unpacker.
+func (l *patterns) Unpack(v starlark.Value) error {
+	var out stringList
+	if err := out.Unpack(v); err != nil {
+		return err
+	}
+	for _, p := range out {
+		if err := checkPattern(p); err != nil {
+			return err
+		}
+	}
+	*l = patterns(out)
+	return nil
+}
+
+func checkPattern(p string) error {
+	rel := strings.TrimPrefix(p, "//")
+	if path.IsAbs(rel) {
+		return errorf("the pattern %q isn't in the workspace", p).
+			WithHint("patterns are relative to the module's directory, or to the workspace after //")
+	}
+	for _, segment := range strings.Split(rel, "/") {
+		if segment == ".." {
+			return errorf("the pattern %q has a ..", p).WithHint("begin it with // to start at the workspace's root")
+		}
+		if _, err := path.Match(segment, ""); err != nil {
+			return errorf("the pattern %q is malformed", p).WithHint("close the [ or write \\[ for the character itself")
+		}
+	}
+	return nil
+}
+
+// cleanDst checks a path in an image: absolute, or relative where that is
+// allowed. A slash at the end stays, since it says that the path is a directory.
+func cleanDst(dst string, relative bool) (string, error) {
+	switch {
+	case dst == "":
+		return "", errorf("the path is empty")
+	case strings.ContainsFunc(dst, unicode.IsControl):
+		return "", errorf("the path %q has a control character", dst)
+	case !path.IsAbs(dst) && !relative:
+		return "", errorf("the path %q isn't absolute", dst)
+	}
+	for _, segment := range strings.Split(dst, "/") {
+		if segment == ".." {
+			return "", errorf("the path %q has a ..", dst)
+		}
+	}
+	clean := path.Clean(dst)
+	if strings.HasSuffix(dst, "/") && clean != "/" {
+		clean += "/"
+	}
+	return clean, nil
+}

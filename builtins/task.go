@@ -1,0 +1,335 @@
+package builtins
+
+import (
+	"path"
+	"regexp"
+	"strings"
+	"time"
+
+	"go.starlark.net/starlark"
+	"go.starlark.net/syntax"
+
+	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/plan"
+)
+
+// Task is a task. Calling it in a body starts an action and waits for it.
+// spec.md, "task" and "Bodies".
+type Task struct {
+	// Decl is the task as plain data, but for Env, Pos and Listed, which the
+	// graph's maker sets. Its Name is empty until the task is bound or has one given.
+	Decl plan.Task
+	Env  *Environment
+	Func *starlark.Function // the body of an orchestrator, else nil
+	Site Site
+
+	named    bool // by name =, so that binding doesn't name it
+	defaults map[string]plan.Value
+	registry *Registry
+}
+
+var (
+	_ starlark.Callable = (*Task)(nil)
+	_ starlark.HasAttrs = (*Task)(nil)
+)
+
+// String returns "<task FULLNAME>".
+func (t *Task) String() string { return "<task " + t.FullName() + ">" }
+
+// Type returns "task".
+func (t *Task) Type() string { return "task" }
+
+// Freeze freezes the body's function.
+func (t *Task) Freeze() {
+	if t.Func != nil {
+		t.Func.Freeze()
+	}
+}
+
+// Truth returns true.
+func (t *Task) Truth() starlark.Bool { return true }
+
+// Hash refuses: tasks are no keys.
+func (t *Task) Hash() (uint32, error) { return 0, errorf("unhashable: task") }
+
+// Name returns the full name; it is what a call stack shows.
+func (t *Task) Name() string { return t.FullName() }
+
+// FullName returns "environment.task", with "?" for a task that has no name yet.
+func (t *Task) FullName() string {
+	if t.Decl.Name == "" {
+		return t.Env.Name + ".?"
+	}
+	return t.Env.Name + "." + t.Decl.Name
+}
+
+// Attr implements starlark.HasAttrs.
+func (t *Task) Attr(name string) (starlark.Value, error) {
+	switch name {
+	case "env":
+		return t.Env, nil
+	case "map":
+		return method[*Task]((*Task).mapItems).bind(name, t), nil
+	case "name":
+		if t.Decl.Name == "" {
+			return starlark.None, nil
+		}
+		return starlark.String(t.Decl.Name), nil
+	case "start":
+		return method[*Task]((*Task).start).bind(name, t), nil
+	}
+	return nil, nil
+}
+
+// AttrNames implements starlark.HasAttrs.
+func (t *Task) AttrNames() []string { return []string{"env", "map", "name", "start"} }
+
+// bound is told that the task is a global of a module that has finished.
+func (t *Task) bound(id *syntax.Ident) *diag.Error {
+	if t.Decl.Name != "" {
+		return nil
+	}
+	if !plan.ValidTaskName(id.Name) {
+		e := errorf("%q can't name a task", id.Name)
+		e.Pos = positionOf(id.NamePos)
+		return e.WithHint("names match %s; give the task a name = of its own", plan.TaskNamePattern)
+	}
+	t.Decl.Name = id.Name
+	return nil
+}
+
+// newTask implements task(...). spec.md, "task".
+func (r *Registry) newTask(th *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	module, err := loading(th, b.Name())
+	if err != nil {
+		return nil, err
+	}
+	t := &Task{Site: siteOf(th), registry: r}
+	t.Decl.Dir = path.Dir(module)
+	if err := t.declare(th, args, kwargs); err != nil {
+		return nil, about(b.Name(), err)
+	}
+	r.Tasks = append(r.Tasks, t)
+	return t, nil
+}
+
+// taskArguments are task's arguments as given.
+type taskArguments struct {
+	fn, output, resources, python, command, script starlark.Value
+
+	name, doc string
+	in        inputs
+	out       outputs
+	include   patterns
+	retries   count
+	timeout   duration
+	env       envVars
+}
+
+// declare sets t from task's arguments.
+func (t *Task) declare(th *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) error {
+	var a taskArguments
+	var res *Resources
+	err := unpack("task", args, kwargs, "fn??", &a.fn, "env", &t.Env, "name??", &a.name, "inputs?", &a.in,
+		"output??", &a.output, "outputs??", &a.out, "include?", &a.include, "retries?", &a.retries,
+		"timeout??", &a.timeout, "resources??", &res, "env_vars?", &a.env, "doc??", &a.doc,
+		"python??", &a.python, "command??", &a.command, "script??", &a.script)
+	if err != nil {
+		// unpack has said which function.
+		return unprefixed(err, "task: ")
+	}
+	if a.name != "" && !plan.ValidTaskName(a.name) {
+		return errorf("argument name: %q can't name a task", a.name).WithHint("names match %s", plan.TaskNamePattern)
+	}
+	d := &t.Decl
+	d.Name, d.Include, d.Retries, d.Timeout = a.name, a.include, int(a.retries), time.Duration(a.timeout)
+	d.EnvVars, d.Doc = a.env, a.doc
+	if res != nil {
+		d.Resources = &res.Plan
+	}
+	if err := t.setOutputs(&a); err != nil {
+		return err
+	}
+	if err := t.setBody(th, &a); err != nil {
+		return err
+	}
+	d.Inputs, t.defaults = a.in.params, a.in.defaults
+	return nil
+}
+
+// unprefixed returns err without what its message begins with.
+func unprefixed(err error, prefix string) error {
+	if d, ok := err.(*diag.Error); ok {
+		d.Msg = strings.TrimPrefix(d.Msg, prefix)
+	}
+	return err
+}
+
+func (t *Task) setOutputs(a *taskArguments) error {
+	if a.output == nil {
+		t.Decl.Outputs = a.out
+		return nil
+	}
+	if a.out != nil {
+		return errorf("both output and outputs are given").WithHint("output = T for one value, outputs = {...} for a struct of several")
+	}
+	of, err := asType(a.output)
+	if err != nil {
+		return about("argument output", err)
+	}
+	t.Decl.Single = true
+	t.Decl.Outputs = []plan.Param{{Name: "output", Type: of.T}}
+	return nil
+}
+
+// setBody sets the one body that is given.
+func (t *Task) setBody(th *starlark.Thread, a *taskArguments) error {
+	given := 0
+	for _, v := range []starlark.Value{a.fn, a.python, a.command, a.script} {
+		if v != nil {
+			given++
+		}
+	}
+	if given != 1 {
+		e := errorf("a task has one body, got %d", given)
+		if given == 0 {
+			e = errorf("the task has no body")
+		}
+		return e.WithHint(`give a function, python = "file.py:function", command = [...] or script = "..."`)
+	}
+	switch {
+	case a.fn != nil:
+		return about("argument fn", t.setFunction(a))
+	case a.python != nil:
+		return about("argument python", t.setPython(th, a.python))
+	case a.command != nil:
+		return about("argument command", t.setCommand(a))
+	}
+	return about("argument script", t.setScript(a.script))
+}
+
+// setFunction makes t an orchestrator.
+func (t *Task) setFunction(a *taskArguments) error {
+	fn, ok := a.fn.(*starlark.Function)
+	if !ok {
+		return errorf("want a function, got %s", a.fn.Type())
+	}
+	if len(a.include) > 0 {
+		return errorf("an orchestrator has no files to include").WithHint("leave include out")
+	}
+	t.Func = fn
+	t.Decl.Body = plan.Body{Kind: plan.BodyStarlark, Function: fn.Name(), Pos: positionOf(fn.Position())}
+	if t.Decl.Doc == "" {
+		t.Decl.Doc = fn.Doc()
+	}
+	return matchParameters(fn, &a.in)
+}
+
+// matchParameters checks that a function's parameters are the inputs, in their order, and takes the defaults from it.
+func matchParameters(fn *starlark.Function, in *inputs) error {
+	if fn.HasVarargs() || fn.HasKwargs() {
+		return errorf("the function has *args or **kwargs").WithHint("name its parameters as in inputs")
+	}
+	names := make([]string, fn.NumParams())
+	for i := range names {
+		names[i], _ = fn.Param(i)
+	}
+	declared := paramNames(in.params)
+	if strings.Join(names, ",") != strings.Join(declared, ",") {
+		return errorf("the function's parameters are (%s), and inputs has (%s)", strings.Join(names, ", "), strings.Join(declared, ", ")).
+			WithHint("both have the same names in the same order")
+	}
+	for i, name := range names {
+		if _, has := in.defaults[name]; has {
+			return errorf("input %q has a default, which an orchestrator's parameters carry", name).
+				WithHint("write it in the function's parameters")
+		}
+		if err := in.setDefault(i, fn.ParamDefault(i)); err != nil {
+			return about("parameter "+name, err)
+		}
+	}
+	return nil
+}
+
+var functionRE = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// setPython makes t a task of a Python function.
+func (t *Task) setPython(th *starlark.Thread, v starlark.Value) error {
+	s, err := text(v)
+	if err != nil {
+		return err
+	}
+	colon := strings.LastIndexByte(s, ':')
+	if colon < 0 || !strings.HasSuffix(s[:colon], ".py") || !functionRE.MatchString(s[colon+1:]) {
+		return errorf("%q names no function", s).WithHint(`write "file.py:function"`)
+	}
+	file, err := workspacePath(th, "task", s[:colon])
+	if err != nil {
+		return err
+	}
+	t.Decl.Body = plan.Body{Kind: plan.BodyPython, File: file, Function: s[colon+1:]}
+	return nil
+}
+
+// shebangRE is how a script begins.
+var shebangRE = regexp.MustCompile(`^#![ \t]*/[^\s]+`)
+
+// setScript makes t a task of an inline script.
+func (t *Task) setScript(v starlark.Value) error {
+	s, err := text(v)
+	if err != nil {
+		return err
+	}
+	if !shebangRE.MatchString(s) {
+		e := errorf("the script doesn't begin with #! and a program's path")
+		if trimmed := strings.TrimLeft(s, " \t\r\n"); strings.HasPrefix(trimmed, "#!") {
+			return e.WithHint(`write the #! right after the opening quotes`)
+		}
+		return e.WithHint("begin it with #!/bin/sh")
+	}
+	t.Decl.Body = plan.Body{Kind: plan.BodyScript, Script: s}
+	return checkFileOutputs(t.Decl.Outputs)
+}
+
+// checkFileOutputs refuses outputs that only a python task can give.
+func checkFileOutputs(outputs []plan.Param) error {
+	for _, p := range outputs {
+		if k := p.Type.Kind; k != plan.KindFile && k != plan.KindDir && p.Type.HasFile() {
+			return errorf("output %q holds Files within a %s", p.Name, p.Type).WithHint("use a python task, or one output for each File")
+		}
+	}
+	return nil
+}
+
+// duration unpacks seconds, or a string such as "1h30m".
+type duration time.Duration
+
+// maxDuration keeps seconds within what a duration can hold.
+const maxDuration = 10 * 365 * 24 * time.Hour
+
+// Unpack implements starlark.Unpacker.
+func (d *duration) Unpack(v starlark.Value) error {
+	var out time.Duration
+	wrong := errorf("want seconds, or a string such as \"90s\", \"10m\", \"1h30m\", got %s", v)
+	switch v := v.(type) {
+	case starlark.String:
+		parsed, err := time.ParseDuration(string(v))
+		if err != nil {
+			return wrong
+		}
+		out = parsed
+	case starlark.Int, starlark.Float:
+		seconds, ok := starlark.AsFloat(v)
+		if !ok || seconds > maxDuration.Seconds() {
+			return wrong
+		}
+		out = time.Duration(seconds * float64(time.Second))
+	default:
+		return wrong
+	}
+	if out <= 0 || out > maxDuration {
+		return wrong
+	}
+	*d = duration(out)
+	return nil
+}

@@ -1,0 +1,179 @@
+package builtins
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"regexp"
+	"strings"
+
+	"go.starlark.net/starlark"
+
+	"github.com/flytestar/flytestar/diag"
+)
+
+// unpack sets variables from a call's arguments, as starlark.UnpackArgs does
+// with the same pairs of names and pointers. Unlike that it keeps the hints of
+// errors, has one for each unknown name, and a name that ends in "?" makes only itself optional.
+func unpack(fn string, args starlark.Tuple, kwargs []starlark.Tuple, pairs ...any) error {
+	names := make([]string, len(pairs)/2) // without marks
+	for i := range names {
+		names[i] = strings.TrimRight(pairs[2*i].(string), "?")
+	}
+	if len(args) > len(names) {
+		return errorf("%s takes at most %d positional arguments, got %d", fn, len(names), len(args))
+	}
+	given := make([]bool, len(names))
+	set := func(i int, v starlark.Value) error {
+		if given[i] {
+			return errorf("%s: argument %s is given twice", fn, names[i])
+		}
+		given[i] = true
+		if v == starlark.None && strings.HasSuffix(pairs[2*i].(string), "??") {
+			return nil
+		}
+		return about(fmt.Sprintf("%s: argument %s", fn, names[i]), starlark.UnpackArg(v, pairs[2*i+1]))
+	}
+	for i, v := range args {
+		if err := set(i, v); err != nil {
+			return err
+		}
+	}
+	for _, kv := range kwargs {
+		name := string(kv[0].(starlark.String))
+		i := indexOf(names, name)
+		if i < 0 {
+			return unknown(errorf("%s has no argument %s", fn, name), name, names)
+		}
+		if err := set(i, kv[1]); err != nil {
+			return err
+		}
+	}
+	for i, name := range names {
+		if !given[i] && !strings.HasSuffix(pairs[2*i].(string), "?") {
+			return errorf("%s: argument %s is missing", fn, name)
+		}
+	}
+	return nil
+}
+
+func indexOf(names []string, name string) int {
+	for i, n := range names {
+		if n == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// unknown returns e with the hint that fits a name which isn't among names.
+func unknown(e *diag.Error, name string, names []string) *diag.Error {
+	if near := diag.Suggest(name, names); near != "" {
+		return e.WithHint("did you mean %s?", near)
+	}
+	if len(names) == 0 {
+		return e
+	}
+	return e.WithHint("there is %s", strings.Join(names, ", "))
+}
+
+// about puts what err is about before its message.
+func about(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var d *diag.Error
+	if errors.As(err, &d) {
+		copied := *d
+		copied.Msg = what + ": " + d.Msg
+		return &copied
+	}
+	return errorf("%s: %w", what, err)
+}
+
+// stringList unpacks a list or tuple of strings that aren't empty.
+type stringList []string
+
+// Unpack implements starlark.Unpacker.
+func (l *stringList) Unpack(v starlark.Value) error {
+	if s, ok := v.(starlark.String); ok {
+		return errorf("want a list of strings, got a string").WithHint("write [%s]", s)
+	}
+	seq, ok := v.(starlark.Sequence)
+	if !ok {
+		return errorf("want a list of strings, got %s", v.Type())
+	}
+	var out []string
+	for elem := range starlark.Elements(seq) {
+		s, err := text(elem)
+		if err != nil {
+			return about(fmt.Sprintf("[%d]", len(out)), err)
+		}
+		out = append(out, s)
+	}
+	*l = out
+	return nil
+}
+
+// text returns v as a string that isn't empty and has no NUL.
+func text(v starlark.Value) (string, error) {
+	s, ok := starlark.AsString(v)
+	switch {
+	case !ok:
+		return "", errorf("want a string, got %s", v.Type())
+	case s == "":
+		return "", errorf("the string is empty")
+	case strings.ContainsRune(s, 0):
+		return "", errorf("the string %q has a NUL", s)
+	}
+	return s, nil
+}
+
+// envVarRE is what names of environment variables match.
+var envVarRE = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// envVars unpacks a dict of environment variables.
+type envVars map[string]string
+
+// Unpack implements starlark.Unpacker.
+func (m *envVars) Unpack(v starlark.Value) error {
+	d, ok := v.(*starlark.Dict)
+	if !ok {
+		return errorf("want a dict of strings, got %s", v.Type())
+	}
+	out := make(map[string]string, d.Len())
+	for _, item := range d.Items() {
+		name, ok := starlark.AsString(item[0])
+		if !ok || !envVarRE.MatchString(name) {
+			return errorf("%s can't name an environment variable", item[0]).
+				WithHint("a name has letters, digits and _, and doesn't begin with a digit")
+		}
+		value, ok := starlark.AsString(item[1])
+		if !ok {
+			return errorf("%s: want a string, got %s", name, item[1].Type()).WithHint("write %q", item[1].String())
+		}
+		if strings.ContainsRune(value, 0) {
+			return errorf("%s: the string %q has a NUL", name, value)
+		}
+		out[name] = value
+	}
+	*m = out
+	return nil
+}
+
+// count unpacks an int from 0 to 2³¹-1.
+type count int
+
+// Unpack implements starlark.Unpacker.
+func (c *count) Unpack(v starlark.Value) error {
+	i, ok := v.(starlark.Int)
+	if !ok {
+		return errorf("want an int, got %s", v.Type())
+	}
+	n, ok := i.Int64()
+	if !ok || n < 0 || n > math.MaxInt32 {
+		return errorf("want an int of 0 or more, got %s", v)
+	}
+	*c = count(n)
+	return nil
+}

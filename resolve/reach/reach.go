@@ -1,0 +1,160 @@
+// Package reach makes the graph of what modules declare. It runs in the
+// evaluator, and is where the language meets the interpreter.
+//
+//   - [Language] is what the evaluator is given: the builtins and their functions.
+//   - [Graph] turns declarations into plan.Graph, with positions; it reports
+//     what has the same name (FS106) or none (FS109).
+//   - The calls of a graph are decided statically: an orchestrator calls every
+//     task that its function can reach, whichever branch is taken.
+//
+// How that is decided: mention.go lists the values that one function's code
+// mentions, calls.go follows these from function to function.
+package reach
+
+import (
+	"fmt"
+
+	"go.starlark.net/starlark"
+	"go.starlark.net/syntax"
+
+	"github.com/flytestar/flytestar/builtins"
+	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/interp"
+	"github.com/flytestar/flytestar/plan"
+)
+
+// Language returns what a workflow file may use, for one evaluation.
+func Language() interp.Language {
+	r := builtins.NewRegistry()
+	return interp.Language{
+		Predeclared: r.Predeclared(),
+		ModuleLocal: builtins.ModuleLocal,
+		Finished: func(_ *starlark.Thread, m *interp.Module) error {
+			return r.Finished(m.Path, m.File, m.Globals)
+		},
+		Graph: func(entry *interp.Module, all []*interp.Module) (*plan.Graph, error) {
+			return Graph(r, entry, all)
+		},
+		Body: func(th *starlark.Thread, task string, inputs map[string]plan.Value, host plan.Host) (plan.Value, error) {
+			t := r.Task(task)
+			if t == nil {
+				return nil, fmt.Errorf("there is no task %q", task)
+			}
+			return builtins.RunBody(th, t, inputs, host)
+		},
+	}
+}
+
+// Graph returns what r's modules declare, in the order of construction. all is
+// in the order in which the modules finished, entry the last. Its error is a
+// diag.List of all that has no name or another's.
+func Graph(r *builtins.Registry, entry *interp.Module, all []*interp.Module) (*plan.Graph, error) {
+	if err := checkNames(r); err != nil {
+		return nil, err
+	}
+	r.Index()
+	m := maker{
+		registry: r,
+		graph:    &plan.Graph{Version: plan.Version, Entry: entry.Path},
+		images:   map[*builtins.Image]int{},
+		envs:     map[*builtins.Environment]int{},
+		tasks:    map[*builtins.Task]int{},
+	}
+	for _, mod := range all {
+		m.graph.Modules = append(m.graph.Modules, plan.Module{Path: mod.Path, Digest: mod.Digest, Loads: mod.Loads})
+	}
+	for _, e := range r.Environments {
+		m.environment(e)
+	}
+	listed := listedIn(entry, all)
+	for _, t := range r.Tasks {
+		m.task(t, listed[t])
+	}
+	m.graph.Calls = findCalls(r.Tasks, m.tasks, all)
+	return m.graph, nil
+}
+
+// maker makes a graph. Its maps have each value's index.
+type maker struct {
+	registry *builtins.Registry
+	graph    *plan.Graph
+	images   map[*builtins.Image]int
+	envs     map[*builtins.Environment]int
+	tasks    map[*builtins.Task]int
+}
+
+// environment adds an environment, and its image if that isn't there yet.
+func (m *maker) environment(e *builtins.Environment) {
+	out := plan.Environment{
+		Name: e.Name, Image: plan.NoImage, Resources: e.Resources, EnvVars: e.EnvVars, Network: e.Network,
+		Description: e.Description, Global: e.Global, Pos: m.registry.Position(e.Site),
+	}
+	out.DependsOnPos = out.Pos
+	if len(e.DependsOn) > 0 {
+		out.DependsOnPos = m.registry.ArgumentPosition(e.DependsAt, "depends_on")
+	}
+	for _, d := range e.DependsOn {
+		out.DependsOn = append(out.DependsOn, m.envs[d])
+	}
+	if e.Image != nil {
+		out.Image = m.image(e.Image)
+	}
+	m.envs[e] = len(m.graph.Environments)
+	m.graph.Environments = append(m.graph.Environments, out)
+}
+
+func (m *maker) image(i *builtins.Image) int {
+	n, ok := m.images[i]
+	if !ok {
+		n = len(m.graph.Images)
+		m.images[i] = n
+		m.graph.Images = append(m.graph.Images, i.Plan(m.registry))
+	}
+	return n
+}
+
+func (m *maker) task(t *builtins.Task, listed bool) {
+	out := t.Decl
+	out.Env = m.envs[t.Env]
+	out.Pos = m.registry.Position(t.Site)
+	out.Listed = listed
+	m.tasks[t] = len(m.graph.Tasks)
+	m.graph.Tasks = append(m.graph.Tasks, out)
+}
+
+// listedIn returns the tasks that the entry's globals are bound to, or that it loads.
+func listedIn(entry *interp.Module, all []*interp.Module) map[*builtins.Task]bool {
+	listed := map[*builtins.Task]bool{}
+	add := func(v starlark.Value) {
+		if t, ok := v.(*builtins.Task); ok {
+			listed[t] = true
+		}
+	}
+	for _, v := range entry.Globals {
+		add(v)
+	}
+	byPath := map[string]*interp.Module{}
+	for _, m := range all {
+		byPath[m.Path] = m
+	}
+	at := map[diag.Position]*interp.Module{} // the module that the load statement there loads
+	for _, l := range entry.Loads {
+		at[l.Pos] = byPath[l.Path]
+	}
+	for _, stmt := range entry.File.Stmts {
+		load, ok := stmt.(*syntax.LoadStmt)
+		if !ok {
+			continue
+		}
+		from := at[position(load.Module.TokenPos)]
+		for _, id := range load.From {
+			add(from.Globals[id.Name])
+		}
+	}
+	return listed
+}
+
+// position translates a position.
+func position(p syntax.Position) diag.Position {
+	return diag.Position{File: p.Filename(), Line: int(p.Line), Col: int(p.Col)}
+}
