@@ -195,3 +195,25 @@ func TestCheckTask(t *testing.T) {
 		t.Errorf("the whole file has %s", got)
 	}
 }
+
+func TestCallCheck(t *testing.T) {
+	b := newGraph("a.star")
+	bare, numpy, none := b.env("bare", b.image()), b.env("numpy", b.image(pip("numpy"))), b.env("none", plan.NoImage)
+	b.orchestrator("low", numpy)
+	b.orchestrator("high", bare)
+	b.orchestrator("pure", none)
+	check := resolve.CallCheck(b.graph(t), fstest.MapFS{})
+	pos := diag.Position{File: "a.star", Line: 70, Col: 3}
+	for call, want := range map[[2]int]string{
+		{1, 0}: "a.star:70:3: task bare.high calls numpy.low, but the image of \"bare\" lacks numpy [FS102]",
+		{0, 1}: "", {2, 0}: "", {1, 2}: "", {1, 1}: "",
+	} {
+		got := ""
+		if err := check(plan.Call{Caller: call[0], Callee: call[1], Pos: pos}); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("call %v: %q, want %q", call, got, want)
+		}
+	}
+}

@@ -3,8 +3,10 @@ package resolve
 import (
 	"cmp"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/internal/source"
@@ -26,21 +28,42 @@ func comparePkg(a, b pkg) int {
 // packages is FS102: the image of a task's environment includes what the images of
 // its direct callees' environments declare. An environment without an image imports nothing.
 func (c *checker) packages() {
-	known := map[[2]int][]pkg{} // many environments share few images
 	for _, e := range c.edges {
-		from, to := c.graph.Environments[e.from].Image, c.graph.Environments[e.to].Image
-		if from == plan.NoImage || to == plan.NoImage || from == to {
-			continue
-		}
-		lacks, ok := known[[2]int{from, to}]
-		if !ok {
-			lacks = lacking(c.declaredBy(from), c.declaredBy(to))
-			known[[2]int{from, to}] = lacks
-		}
-		if len(lacks) > 0 {
+		if lacks := c.lacks(e); len(lacks) > 0 {
 			c.report(c.lackingFinding(e, lacks))
 		}
 	}
+}
+
+// CallCheck returns the check of FS102 for calls as they are made, for exec.Engine: of those that were
+// only possible before, and were warnings. It may be called from several goroutines.
+func CallCheck(g *plan.Graph, files fs.FS) func(plan.Call) error {
+	c := newChecker(g, files)
+	var mu sync.Mutex
+	return func(call plan.Call) error {
+		mu.Lock()
+		defer mu.Unlock()
+		e := edge{g.Tasks[call.Caller].Env, g.Tasks[call.Callee].Env, &call}
+		if lacks := c.lacks(e); len(lacks) > 0 {
+			return c.lackingFinding(e, lacks)
+		}
+		return nil
+	}
+}
+
+// lacks returns what the image of e's caller lacks. Many environments share few
+// images, so it is kept by pair of images.
+func (c *checker) lacks(e edge) []pkg {
+	from, to := c.graph.Environments[e.from].Image, c.graph.Environments[e.to].Image
+	if from == plan.NoImage || to == plan.NoImage || from == to {
+		return nil
+	}
+	lacks, ok := c.lacking[[2]int{from, to}]
+	if !ok {
+		lacks = lacking(c.declaredBy(from), c.declaredBy(to))
+		c.lacking[[2]int{from, to}] = lacks
+	}
+	return lacks
 }
 
 // lacking returns what need has and have doesn't, each requirement once. Both are sorted.

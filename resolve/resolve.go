@@ -5,6 +5,7 @@
 //   - [Check] returns all findings of a workflow file, [CheckTask] those within the
 //     reach of one task. Both are an ordered list of small checks: names.go,
 //     depends.go, packages.go, files.go.
+//   - [CallCheck] is for calls that only show when they are made.
 //   - [Task] finds a task by the name that a user gives.
 //   - [Plan] says which images a task needs, each with its declared digest (digest.go).
 //
@@ -50,19 +51,29 @@ type checker struct {
 	files      fs.FS
 	scope      scope
 	edges      []edge
-	containers []bool        // the environments that have container tasks
-	declared   map[int][]pkg // by image
+	containers []bool           // the environments that have container tasks
+	declared   map[int][]pkg    // by image
+	lacking    map[[2]int][]pkg // by image of the caller and of the callee
 	findings   diag.List
 }
 
-func check(g *plan.Graph, files fs.FS, s scope) diag.List {
-	c := &checker{graph: g, files: files, scope: s, declared: map[int][]pkg{}, containers: make([]bool, len(g.Environments))}
-	c.edges = c.environmentCalls()
+func newChecker(g *plan.Graph, files fs.FS) *checker {
+	c := &checker{
+		graph: g, files: files, containers: make([]bool, len(g.Environments)),
+		declared: map[int][]pkg{}, lacking: map[[2]int][]pkg{},
+	}
 	for i := range g.Tasks {
 		if t := &g.Tasks[i]; t.InContainer() {
 			c.containers[t.Env] = true
 		}
 	}
+	return c
+}
+
+func check(g *plan.Graph, files fs.FS, s scope) diag.List {
+	c := newChecker(g, files)
+	c.scope = s
+	c.edges = c.environmentCalls()
 	for _, check := range checks {
 		check(c)
 	}
