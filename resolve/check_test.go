@@ -48,6 +48,10 @@ func TestCheck(t *testing.T) {
 			b.orchestrator("low_calls_high", low, highTask) // a cycle
 			b.orchestrator("no_list", b.env("alone", plan.NoImage), lowTask)
 			b.orchestrator("up_calls_main", up, lowTask) // lib/up.star can't load main.star
+			made := b.env("made", plan.NoImage)          // by a macro in lib/up.star, whose file isn't the one to edit
+			b.Environments[made].Module = "main.star"
+			b.Environments[made].Pos.File, b.Environments[made].DependsOnPos.File = "lib/up.star", "lib/up.star"
+			b.orchestrator("made_task", made, lowTask)
 			return test{b.graph(t), fstest.MapFS{}}
 		},
 		"once-per-environment": func(t *testing.T) test {

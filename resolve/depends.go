@@ -27,7 +27,7 @@ func (c *checker) dependencies() {
 		f.Msg += fmt.Sprintf(", but %q doesn't depend on %q", from.Name, to.Name)
 		f.Notes = []diag.Note{{Pos: from.DependsOnPos, Msg: fmt.Sprintf("the depends_on of %q", from.Name)}}
 		if from.DependsOnPos == from.Pos {
-			f.Notes[0].Msg = fmt.Sprintf("%q has no depends_on", from.Name)
+			f.Notes[0].Msg = fmt.Sprintf("%q depends on nothing", from.Name)
 		}
 		f.Hint = c.dependsHint(e, cyclic[i], loads[i])
 		c.report(f)
@@ -71,7 +71,7 @@ func (c *checker) dependsHint(e edge, cyclic, loadsBack bool) string {
 	if from.DependsOnPos == from.Pos {
 		edit = fmt.Sprintf("give %q depends_on = [%s]", from.Name, to.Global)
 	}
-	here, there := from.DependsOnPos.File, moduleOf(to)
+	here, there := moduleOf(from), moduleOf(to)
 	elsewhere := here != there
 	switch {
 	case cyclic:
@@ -86,7 +86,8 @@ func (c *checker) dependsHint(e edge, cyclic, loadsBack bool) string {
 	return edit
 }
 
-// moduleOf returns the module that an environment's global is in.
+// moduleOf returns the module that an environment's global is in, which isn't
+// that of its constructor's call where a macro made it.
 func moduleOf(e *plan.Environment) string {
 	if e.Module != "" {
 		return e.Module
@@ -125,7 +126,7 @@ func (c *checker) loadsBack(edges []edge) []bool {
 	var pairs []pair
 	var asked []int
 	for i, e := range edges {
-		from, ok1 := index[c.graph.Environments[e.from].DependsOnPos.File]
+		from, ok1 := index[moduleOf(&c.graph.Environments[e.from])]
 		to, ok2 := index[moduleOf(&c.graph.Environments[e.to])]
 		if ok1 && ok2 {
 			pairs, asked = append(pairs, pair{to, from}), append(asked, i)
