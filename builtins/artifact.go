@@ -3,8 +3,6 @@ package builtins
 import (
 	"context"
 	"fmt"
-	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"go.starlark.net/starlark"
@@ -145,8 +143,7 @@ func fileFromText(th *starlark.Thread, fn *starlark.Builtin, args starlark.Tuple
 		return nil, err
 	}
 	switch {
-	case name == "" || name == "." || name == ".." || len(name) > 255 ||
-		strings.ContainsRune(name, '/') || strings.ContainsFunc(name, unicode.IsControl) || !utf8.ValidString(name):
+	case !plan.ValidFileName(name):
 		return nil, errorf("%q can't name a file", name)
 	case len(text) > plan.MaxValue:
 		return nil, errorf("the text has %d bytes, more than %d", len(text), plan.MaxValue)

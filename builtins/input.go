@@ -3,7 +3,6 @@ package builtins
 import (
 	"encoding/json"
 	"fmt"
-	"regexp"
 
 	"go.starlark.net/starlark"
 
@@ -88,9 +87,6 @@ func conform(v starlark.Value, t plan.Type) (plan.Value, error) {
 	return plan.Conform(value, t)
 }
 
-// paramRE is what names of inputs and outputs match.
-var paramRE = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-
 // inputs unpacks a dict of inputs.
 type inputs struct {
 	params   []plan.Param
@@ -157,7 +153,7 @@ func eachParam(v starlark.Value, set func(name string, v starlark.Value) error) 
 	}
 	for k, v := range d.Entries() {
 		name, ok := starlark.AsString(k)
-		if !ok || !paramRE.MatchString(name) {
+		if !ok || !plan.ValidParam(name) {
 			return errorf("%s can't be a name here", k).
 				WithHint("a name has letters, digits and _, and doesn't begin with a digit")
 		}

@@ -47,37 +47,16 @@ func pathFrom(dir, p string) (string, error) {
 	return p, nil
 }
 
-// patterns unpacks and checks the patterns of files that a task includes: relative to the
-// module's directory, or to the workspace after "//".
-type patterns []string
-
-// Unpack implements starlark.Unpacker.
-func (l *patterns) Unpack(v starlark.Value) error {
-	var out stringList
-	if err := out.Unpack(v); err != nil {
-		return err
-	}
-	for _, p := range out {
-		if err := checkPattern(p); err != nil {
+// checkPatterns checks patterns of files: relative to dir, or to the workspace after "//".
+func checkPatterns(dir string, patterns []string) error {
+	for _, p := range patterns {
+		if _, err := pathFrom(dir, p); err != nil {
 			return err
 		}
-	}
-	*l = patterns(out)
-	return nil
-}
-
-func checkPattern(p string) error {
-	rel := strings.TrimPrefix(p, "//")
-	if path.IsAbs(rel) {
-		return errorf("the pattern %q isn't in the workspace", p).
-			WithHint("patterns are relative to the module's directory, or to the workspace after //")
-	}
-	for _, segment := range strings.Split(rel, "/") {
-		if segment == ".." {
-			return errorf("the pattern %q has a ..", p).WithHint("begin it with // to start at the workspace's root")
-		}
-		if _, err := path.Match(segment, ""); err != nil {
-			return errorf("the pattern %q is malformed", p).WithHint("close the [ or write \\[ for the character itself")
+		for _, segment := range strings.Split(p, "/") {
+			if _, err := path.Match(segment, ""); err != nil {
+				return errorf("the pattern %q is malformed", p).WithHint("close the [ or write \\[ for the character itself")
+			}
 		}
 	}
 	return nil

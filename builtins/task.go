@@ -120,7 +120,7 @@ type taskArguments struct {
 	name, doc string
 	in        inputs
 	out       outputs
-	include   patterns
+	include   stringList
 	retries   count
 	timeout   duration
 	env       envVars
@@ -140,6 +140,9 @@ func (t *Task) declare(th *starlark.Thread, args starlark.Tuple, kwargs []starla
 	}
 	if a.name != "" && !plan.ValidTaskName(a.name) {
 		return errorf("argument name: %q can't name a task", a.name).WithHint("names match %s", plan.TaskNamePattern)
+	}
+	if err := checkPatterns(t.Decl.Dir, a.include); err != nil {
+		return about("argument include", err)
 	}
 	d := &t.Decl
 	d.Name, d.Include, d.Retries, d.Timeout = a.name, a.include, int(a.retries), time.Duration(a.timeout)
@@ -219,10 +222,19 @@ func (t *Task) setFunction(a *taskArguments) error {
 	}
 	t.Func = fn
 	t.Decl.Body = plan.Body{Kind: plan.BodyStarlark, Function: fn.Name(), Pos: positionOf(fn.Position())}
-	if t.Decl.Doc == "" {
-		t.Decl.Doc = fn.Doc()
+	if err := matchParameters(fn, &a.in); err != nil {
+		return err
 	}
-	return matchParameters(fn, &a.in)
+	doc, args := readDocstring(fn.Doc())
+	if t.Decl.Doc == "" {
+		t.Decl.Doc = doc
+	}
+	for i := range a.in.params {
+		if p := &a.in.params[i]; p.Doc == "" {
+			p.Doc = args[p.Name]
+		}
+	}
+	return nil
 }
 
 // matchParameters checks that a function's parameters are the inputs, in their order, and takes the defaults from it.
@@ -251,8 +263,6 @@ func matchParameters(fn *starlark.Function, in *inputs) error {
 	return nil
 }
 
-var functionRE = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-
 // setPython makes t a task of a Python function.
 func (t *Task) setPython(th *starlark.Thread, v starlark.Value) error {
 	s, err := text(v)
@@ -260,7 +270,7 @@ func (t *Task) setPython(th *starlark.Thread, v starlark.Value) error {
 		return err
 	}
 	colon := strings.LastIndexByte(s, ':')
-	if colon < 0 || !strings.HasSuffix(s[:colon], ".py") || !functionRE.MatchString(s[colon+1:]) {
+	if colon < 0 || !strings.HasSuffix(s[:colon], ".py") || !plan.ValidParam(s[colon+1:]) {
 		return errorf("%q names no function", s).WithHint(`write "file.py:function"`)
 	}
 	file, err := workspacePath(th, "task", s[:colon])

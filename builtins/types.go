@@ -194,6 +194,9 @@ func newRecord(th *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kw
 	t := &Type{T: plan.Type{Kind: plan.KindRecord}}
 	for _, kv := range kwargs {
 		name := string(kv[0].(starlark.String))
+		if !plan.ValidParam(name) {
+			return nil, errorf("record: %q can't name a field", name)
+		}
 		field, err := asType(kv[1])
 		if err != nil {
 			return nil, about("record: field "+name, err)

@@ -89,6 +89,9 @@ func (m *maker) environment(e *builtins.Environment) {
 		Name: e.Name, Image: plan.NoImage, Resources: e.Resources, EnvVars: e.EnvVars, Network: e.Network,
 		Description: e.Description, Global: e.Global, Pos: m.registry.Position(e.Site),
 	}
+	if e.Module != out.Pos.File {
+		out.Module = e.Module
+	}
 	out.DependsOnPos = out.Pos
 	if len(e.DependsOn) > 0 {
 		out.DependsOnPos = m.registry.ArgumentPosition(e.DependsAt, "depends_on")

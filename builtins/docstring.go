@@ -1,0 +1,58 @@
+package builtins
+
+import (
+	"regexp"
+	"strings"
+)
+
+// argsRE finds the line that begins a docstring's section about arguments.
+var argsRE = regexp.MustCompile(`(?m)^(Args|Arguments|Inputs):[ \t]*$`)
+
+// argRE is a line of that section that begins an argument's text.
+var argRE = regexp.MustCompile(`^\s+([\pL_][\pL\p{Nd}_]*)\s*(?:\([^)]*\))?:\s*(.*)$`)
+
+// sectionRE is a line that begins a further section.
+var sectionRE = regexp.MustCompile(`^\S`)
+
+// readDocstring splits a docstring into the text about the function and the
+// texts about its arguments, each on one line.
+func readDocstring(doc string) (text string, args map[string]string) {
+	doc = dedent(doc)
+	args = map[string]string{}
+	at := argsRE.FindStringIndex(doc)
+	if at == nil {
+		return doc, args
+	}
+	name := ""
+	lines := strings.Split(doc[at[1]:], "\n")
+	for i, line := range lines {
+		if sectionRE.MatchString(line) {
+			return strings.TrimSpace(doc[:at[0]]) + "\n\n" + strings.Join(lines[i:], "\n"), args
+		}
+		if m := argRE.FindStringSubmatch(line); m != nil {
+			name = m[1]
+			args[name] = m[2]
+		} else if more := strings.TrimSpace(line); name != "" && more != "" {
+			args[name] = strings.TrimSpace(args[name] + " " + more)
+		}
+	}
+	return strings.TrimSpace(doc[:at[0]]), args
+}
+
+// dedent removes the indentation that all lines but the first share, and space around the text.
+func dedent(s string) string {
+	lines := strings.Split(strings.ReplaceAll(s, "\t", "    "), "\n")
+	indent := -1
+	for _, l := range lines[1:] {
+		if rest := strings.TrimLeft(l, " "); rest != "" && (indent < 0 || len(l)-len(rest) < indent) {
+			indent = len(l) - len(rest)
+		}
+	}
+	for i := range lines {
+		if i > 0 {
+			lines[i] = lines[i][min(max(indent, 0), len(lines[i])):]
+		}
+		lines[i] = strings.TrimRight(lines[i], " ")
+	}
+	return strings.TrimSpace(strings.Join(lines, "\n"))
+}
