@@ -93,7 +93,7 @@ func (m *maker) environment(e *builtins.Environment) {
 		out.Module = e.Module
 	}
 	out.DependsOnPos = out.Pos
-	if len(e.DependsOn) > 0 {
+	if e.DependsAt.At.IsValid() {
 		out.DependsOnPos = m.registry.ArgumentPosition(e.DependsAt, "depends_on")
 	}
 	for _, d := range e.DependsOn {
