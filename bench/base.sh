@@ -1,6 +1,10 @@
 #!/usr/bin/env bash
 # A cold Debian base with Python: flytestar against mmdebstrap, same mirror, same
-# packages, one after the other. Prints seconds per phase; RUNS=3 by default.
+# packages, one after the other. Prints seconds per phase.
+#
+# RUNS (3) is how often. PAUSE (65) is how many seconds to wait before each: for a
+# minute after many files were deleted, ext4 creates files up to 20 times slower,
+# and both delete many. TMPDIR on a tmpfs needs no pause and shows what disks hide.
 #
 # Needs root (mmdebstrap's fastest mode), mmdebstrap, and Debian sources of apt.
 # Both start with nothing cached and end with a root file system as tar files,
@@ -9,7 +13,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 command -v mmdebstrap >/dev/null || { echo "base.sh: mmdebstrap is missing: apt-get install mmdebstrap" >&2; exit 1; }
 
-runs=${RUNS:-3}
+runs=${RUNS:-3} pause=${PAUSE:-65}
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 go test -c -o "$tmp/debian.test" ./exec/image/debian
@@ -28,7 +32,7 @@ phases() {
 for ((n = 1; n <= runs; n++)); do
 	echo "run $n"
 	echo "  flytestar"
-	rm -rf "$tmp/out" && mkdir "$tmp/out"
+	rm -rf "$tmp/out" && mkdir "$tmp/out" && sleep "$pause"
 	(cd exec/image/debian && BASE_OUT="$tmp/out" "$tmp/debian.test" -test.run '^$' -test.bench ColdBase -test.benchtime 1x) |
 		awk '/^Benchmark/ { for (i = 3; i < NF; i += 2) if ($(i+1) ~ /^s:/) printf "    %6.2f s  %s\n", $i, substr($(i+1), 3) }'
 	tar -xOf "$tmp/out/packages.tar" var/lib/dpkg/status | sed -n 's/^Package: //p' | sort >"$tmp/packages"
@@ -36,6 +40,7 @@ for ((n = 1; n <= runs; n++)); do
 	suite=$(sed -n 's/^Suites: //p' "$tmp/debian.sources" | head -1)
 
 	echo "  mmdebstrap $(mmdebstrap --version | cut -d' ' -f2), $(wc -l <"$tmp/packages") packages"
+	rm -f "$tmp/mm.tar" && sleep "$pause"
 	begin=$EPOCHREALTIME
 	mmdebstrap --verbose --variant=minbase --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr \
 		--include="$(paste -sd, "$tmp/packages")" "$suite" "$tmp/mm.tar" "$tmp/debian.sources" 2>&1 | phases
