@@ -187,6 +187,9 @@ func results(futures []*Future) (starlark.Value, error) {
 	return starlark.NewList(values), nil
 }
 
+// maxItems bounds what one map takes: an endless range would otherwise take all memory.
+const maxItems = 100_000
+
 // mapItems implements .map. spec.md, "Bodies".
 func (t *Task) mapItems(th *starlark.Thread, fn string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var items starlark.Iterable
@@ -202,6 +205,9 @@ func (t *Task) mapItems(th *starlark.Thread, fn string, args starlark.Tuple, kwa
 	// All are checked and numbered before any starts.
 	var bound []map[string]plan.Value
 	for item := range starlark.Elements(items) {
+		if len(bound) == maxItems {
+			return nil, errorf("%s takes at most %d items", fn, maxItems).WithHint("map over parts, in tasks that map")
+		}
 		inputs, err := t.bindItem(item)
 		if err != nil {
 			return nil, about(fmt.Sprintf("item %d", len(bound)), err)

@@ -9,19 +9,23 @@ import (
 // position and none reaches a package manager as an option. What the versions
 // and markers mean is for those who resolve them.
 var (
-	requirementRE = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\s*` + // name
-		`(\[\s*[A-Za-z0-9._-]+(\s*,\s*[A-Za-z0-9._-]+)*\s*\])?\s*` + // extras
-		`(@\s*[a-z+]+:[^\s;]+|\(?\s*(` + specifier + `(\s*,\s*` + specifier + `)*)?\s*\)?)\s*` + // a URL, or versions
-		`(\s;.*|;.*)?$`) // marker
+	requirementRE = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])? *` + // name
+		`(\[ *[A-Za-z0-9._-]+( *, *[A-Za-z0-9._-]+)* *\])? *` + // extras
+		`(@ *[a-z+]+:[^\s;]+|\( *` + specifiers + ` *\)|(` + specifiers + `)?) *` + // a URL, or versions
+		`(;[A-Za-z0-9_.'"<>=!~() ,*+-]+)?$`) // marker
 	aptPackageRE = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+(:[a-z0-9-]+)?(=[A-Za-z0-9][A-Za-z0-9.+:~-]*)?$`)
 )
 
-// specifier is one version specifier of PEP 508.
-const specifier = `(===|==|~=|!=|<=|>=|<|>)\s*[A-Za-z0-9.*+!_-]+`
+// Version specifiers of PEP 508.
+const (
+	specifier  = `(===|==|~=|!=|<=|>=|<|>) *[A-Za-z0-9.*+!_-]+`
+	specifiers = specifier + `( *, *` + specifier + `)*`
+)
 
 // checkRequirement refuses what doesn't look like a PEP 508 requirement.
 func checkRequirement(s string) error {
-	if requirementRE.MatchString(s) {
+	_, marker, _ := strings.Cut(s, ";")
+	if requirementRE.MatchString(s) && !strings.Contains(marker, "--") {
 		return nil
 	}
 	e := errorf("%q is no PEP 508 requirement", s)

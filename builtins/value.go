@@ -105,9 +105,8 @@ func (c *copier) copy(v starlark.Value) (plan.Value, error) {
 	if len(c.place) > plan.MaxDepth {
 		return nil, errorf("the value nests deeper than %d, or holds itself", plan.MaxDepth)
 	}
-	if c.left--; c.left < 0 {
-		return nil, errorf("the value takes more than the %d MiB that may pass between tasks", plan.MaxValue>>20).
-			WithHint("pass a File")
+	if err := c.spend(1); err != nil {
+		return nil, err
 	}
 	switch v := v.(type) {
 	case starlark.NoneType:
@@ -142,6 +141,15 @@ func (c *copier) copy(v starlark.Value) (plan.Value, error) {
 	return nil, c.refuse(v)
 }
 
+// spend counts n bytes of the encoded form.
+func (c *copier) spend(n int) error {
+	if c.left -= n; c.left >= 0 {
+		return nil
+	}
+	return errorf("the value takes more than the %d MiB that may pass between tasks", plan.MaxValue>>20).
+		WithHint("pass a File")
+}
+
 // part copies what lies one step further in.
 func (c *copier) part(step any, v starlark.Value) (plan.Value, error) {
 	c.place = append(c.place, step)
@@ -151,7 +159,9 @@ func (c *copier) part(step any, v starlark.Value) (plan.Value, error) {
 }
 
 func (c *copier) text(s string) (plan.Value, error) {
-	c.left -= len(s)
+	if err := c.spend(len(s)); err != nil {
+		return nil, err
+	}
 	if !utf8.ValidString(s) {
 		return nil, c.errorf("the str isn't valid UTF-8")
 	}
@@ -196,7 +206,9 @@ func (c *copier) fields(s *starlarkstruct.Struct) (plan.Value, error) {
 		if err != nil {
 			return nil, err
 		}
-		c.left -= len(name)
+		if err := c.spend(len(name)); err != nil {
+			return nil, err
+		}
 		if out[name], err = c.part(fieldName(name), field); err != nil {
 			return nil, err
 		}

@@ -145,7 +145,7 @@ type Task struct {
 	EnvVars   map[string]string `json:"env_vars,omitempty"`  // on top of the environment's
 	Doc       string            `json:"doc,omitempty"`
 	Pos       diag.Position     `json:"pos"`
-	Listed    bool              `json:"listed,omitempty"` // among the entry module's globals
+	Listed    bool              `json:"listed,omitempty"` // among the entry module's globals, or loaded by it
 }
 
 // Body is what a task does. Exactly one of its forms is set.
