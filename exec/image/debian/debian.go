@@ -1,13 +1,14 @@
 // Package debian bootstraps a Debian base image from a Debian mirror, without
 // Debian's tools on this machine.
 //
-//   - [HostSources] and [ReadSources] say where packages come from (sources.go).
+//   - [HostSources] and [ReadSources] say where packages come from (sources.go, auth.go);
+//     [Debian.Probe] whether the mirror answers.
 //   - [Debian.Resolve] reads the signed indices and returns a [Closure]: the exact
 //     packages of a base (release.go, index.go, closure.go, version.go).
 //   - [Debian.Build] turns a Closure into layers: it downloads and unpacks the
 //     packages into one tar with dpkg's database beside them (fetch.go, deb.go, tree.go,
 //     unpack.go, dpkgdb.go), then lets dpkg configure them in a container and
-//     compiles Python's bytecode in another (configure.go, layer.go).
+//     compiles Python's bytecode in another (configure.go, bytecode.py, layer.go).
 //   - [Debian.Fetch] gets one package that isn't part of a base, [Files] reads it.
 //
 // The same Closure gives the same bytes. The trust chain is apt's: a keyring on

@@ -253,7 +253,7 @@ func (r *parsedRelease) accept(src Source, now time.Time) error {
 }
 
 // indexNames are the compressed forms of an index, preferred first: gzip is a
-// third bigger than xz and decompresses six times as fast, which wins above 3 MB/s.
+// third bigger than xz and decompresses five times as fast, which wins above 4 MB/s.
 var indexNames = []string{"Packages.gz", "Packages.xz"}
 
 // index finds the package index of an architecture.
