@@ -173,8 +173,8 @@ func (s *Store) Open(_ context.Context, f plan.File) (io.ReadCloser, error) {
 	return r, nil
 }
 
-// member is a line of a Dir's manifest.
-type member struct {
+// treeEntry is a line of a Dir's manifest.
+type treeEntry struct {
 	Path       string `json:"path"`
 	Dir        bool   `json:"dir,omitempty"`
 	Executable bool   `json:"executable,omitempty"`
@@ -210,21 +210,21 @@ func (s *Store) PutDir(ctx context.Context, name string, tree []exec.Entry) (pla
 
 // members keeps the files of a tree and returns its manifest: sorted, with
 // every directory, and nothing below a file.
-func (s *Store) members(ctx context.Context, tree []exec.Entry) ([]member, error) {
-	byPath := map[string]member{}
+func (s *Store) members(ctx context.Context, tree []exec.Entry) ([]treeEntry, error) {
+	byPath := map[string]treeEntry{}
 	for _, e := range tree {
 		if !fs.ValidPath(e.Path) || e.Path == "." || strings.ContainsRune(e.Path, 0) {
 			return nil, fmt.Errorf("%q is no path within a directory", e.Path)
 		}
 		for p := path.Dir(e.Path); p != "."; p = path.Dir(p) {
-			byPath[p] = member{Path: p, Dir: true}
+			byPath[p] = treeEntry{Path: p, Dir: true}
 		}
 	}
 	for _, e := range tree {
 		before, known := byPath[e.Path]
 		switch {
 		case e.Dir && (!known || before.Dir):
-			byPath[e.Path] = member{Path: e.Path, Dir: true}
+			byPath[e.Path] = treeEntry{Path: e.Path, Dir: true}
 			continue
 		case known:
 			return nil, fmt.Errorf("%q stands twice, or is a file and a directory", e.Path)
@@ -235,22 +235,22 @@ func (s *Store) members(ctx context.Context, tree []exec.Entry) ([]member, error
 		}
 		byPath[e.Path] = m
 	}
-	members := make([]member, 0, len(byPath))
+	members := make([]treeEntry, 0, len(byPath))
 	for _, m := range byPath {
 		members = append(members, m)
 	}
-	slices.SortFunc(members, func(a, b member) int { return strings.Compare(a.Path, b.Path) })
+	slices.SortFunc(members, func(a, b treeEntry) int { return strings.Compare(a.Path, b.Path) })
 	return members, nil
 }
 
-func (s *Store) putEntry(ctx context.Context, e exec.Entry) (member, error) {
+func (s *Store) putEntry(ctx context.Context, e exec.Entry) (treeEntry, error) {
 	r, err := e.Open()
 	if err != nil {
-		return member{}, err
+		return treeEntry{}, err
 	}
 	defer r.Close()
 	digest, size, err := s.put(ctx, "files", r, e.Executable)
-	return member{Path: e.Path, Executable: e.Executable, Digest: digest, Size: size}, err
+	return treeEntry{Path: e.Path, Executable: e.Executable, Digest: digest, Size: size}, err
 }
 
 // Path returns where a plan.File or plan.Dir lies on this machine, for reading
@@ -301,7 +301,7 @@ func (s *Store) materialize(d plan.Dir) (string, error) {
 }
 
 // manifest reads the members of a Dir.
-func (s *Store) manifest(d plan.Dir) ([]member, error) {
+func (s *Store) manifest(d plan.Dir) ([]treeEntry, error) {
 	p, err := s.place("dirs", d.Digest, "")
 	if err != nil {
 		return nil, err
@@ -311,9 +311,9 @@ func (s *Store) manifest(d plan.Dir) ([]member, error) {
 		return nil, err
 	}
 	defer f.Close()
-	var members []member
+	var members []treeEntry
 	for dec := json.NewDecoder(f); ; {
-		var m member
+		var m treeEntry
 		if err := dec.Decode(&m); err == io.EOF {
 			return members, nil
 		} else if err != nil {
@@ -327,7 +327,7 @@ func (s *Store) manifest(d plan.Dir) ([]member, error) {
 }
 
 // grow lays the members out in dir.
-func (s *Store) grow(dir string, members []member) error {
+func (s *Store) grow(dir string, members []treeEntry) error {
 	for _, m := range members { // parents come first, since they sort first
 		p := filepath.Join(dir, filepath.FromSlash(m.Path))
 		if m.Dir {
