@@ -39,6 +39,7 @@ func (l Limits) Defaults() Limits {
 	setDefault(&l.Nesting, 1000)
 	setDefault(&l.Calls, 1000)
 	setDefault(&l.Message, 64<<20)
+	l.Message = max(l.Message, 2*l.Source) // source passes in base 64
 	return l
 }
 
@@ -94,6 +95,7 @@ type budget struct {
 	limits Limits
 	what   string        // "loading", "task env.main"
 	turn   atomic.Uint64 // incremented by whoever begins a turn
+	over   func()        // called when a limit is exceeded; may be nil
 
 	// Touched by the thread's goroutine alone.
 	seen    uint64    // the turn that is being counted
@@ -131,8 +133,12 @@ func (b *budget) look(th *starlark.Thread) {
 	b.steps += th.Steps - b.last
 	b.last = th.Steps
 	b.next(th)
-	if b.err = b.exceeded(th); b.err != nil {
-		th.Cancel(b.err.Msg)
+	if b.err = b.exceeded(th); b.err == nil {
+		return
+	}
+	th.Cancel(b.err.Msg)
+	if b.over != nil {
+		b.over()
 	}
 }
 

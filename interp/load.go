@@ -156,11 +156,7 @@ func (l *loader) module(path string, pos diag.Position) (*Module, *diag.Error) {
 
 // readError makes a finding at pos of why path couldn't be read.
 func readError(err error, path string, pos diag.Position) *diag.Error {
-	var e *diag.Error
-	if !errors.As(err, &e) {
-		return diag.Errorf(pos, diag.System, "can't read %s: %w", path, err)
-	}
-	d := *e
+	d := *sourceError(err, path)
 	if !d.Pos.IsValid() {
 		d.Pos = pos
 	}
@@ -172,6 +168,15 @@ func readError(err error, path string, pos diag.Position) *diag.Error {
 		d.Class = diag.Usage
 	}
 	return &d
+}
+
+// sourceError is an error of ReadModule's as a diag.Error.
+func sourceError(err error, path string) *diag.Error {
+	var e *diag.Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return diag.Errorf(diag.Position{}, diag.System, "can't read %s: %w", path, err)
 }
 
 func digest(source []byte) string {

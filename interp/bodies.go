@@ -1,0 +1,305 @@
+package interp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/plan"
+)
+
+// This file is the parent's side of bodies: requests go to a host, and the
+// wall clock runs while a body computes.
+
+// body is a body under way.
+type body struct {
+	evaluator *Evaluator
+	id        uint64
+	task      string
+	host      plan.Host
+	ctx       context.Context // of what is asked of host
+	cancel    context.CancelFunc
+	asked     sync.WaitGroup // requests that host answers
+	done      chan struct{}  // closed once value and err are set
+
+	value plan.Value
+	err   error
+
+	mu      sync.Mutex
+	ended   bool             // done, or cancelled
+	open    int              // requests without an answer
+	held    bool             // a turn is held
+	clock   *time.Timer      // runs during a turn, and after a cancellation until the end
+	answers []*replyMsg      // that wait for a turn
+	errors  map[uint64]error // with what requests were answered, for those that failed
+}
+
+// Body implements exec.Bodies: it evaluates the body of task, by full name. A
+// failure or error of host's that the body lets through is returned as host
+// returned it; an error of the body's own is a diag.List of class Task or Limit; ctx's own once it is done. When Body
+// returns, every call of host has returned.
+func (e *Evaluator) Body(ctx context.Context, task string, inputs map[string]plan.Value, host plan.Host) (plan.Value, error) {
+	encoded, err := encodeInputs(inputs)
+	if err != nil {
+		return nil, diag.Errorf(diag.Position{}, diag.Usage, "task %s: %w", task, err)
+	}
+	b, err := e.newBody(ctx, task, host)
+	if err != nil {
+		return nil, err
+	}
+	defer b.asked.Wait()
+	defer b.cancel()
+	if !b.begin() {
+		e.forget(b)
+		return nil, e.interrupted(ctx, task)
+	}
+	if err := e.process.pipe.send(toEvaluator{Body: &bodyMsg{ID: b.id, Task: task, Inputs: encoded}}); errors.Is(err, errTooBig) {
+		e.forget(b)
+		return nil, limitError(diag.Position{}, ErrSize, "", "the inputs of task %s: %v", task, err)
+	}
+	select {
+	case <-b.done:
+		return b.value, b.err
+	case <-ctx.Done():
+		b.abandon()
+	case <-e.gone:
+	}
+	return nil, e.interrupted(ctx, task)
+}
+
+// newBody enters a body into the evaluator's books.
+func (e *Evaluator) newBody(ctx context.Context, task string, host plan.Host) (*body, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.err != nil {
+		return nil, inTask(task, e.err)
+	}
+	e.last++
+	b := &body{evaluator: e, id: e.last, task: task, host: host, done: make(chan struct{}), errors: map[uint64]error{}}
+	b.ctx, b.cancel = context.WithCancel(ctx)
+	e.bodies[b.id] = b
+	return b, nil
+}
+
+// forget removes a body that the evaluator has never heard of.
+func (e *Evaluator) forget(b *body) {
+	e.mu.Lock()
+	delete(e.bodies, b.id)
+	e.mu.Unlock()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.endTurn()
+}
+
+// interrupted says why a body didn't come to its end.
+func (e *Evaluator) interrupted(ctx context.Context, task string) error {
+	select {
+	case <-e.gone:
+		return inTask(task, e.err)
+	default:
+		return ctx.Err()
+	}
+}
+
+// inTask names the task whose body ended with the evaluator.
+func inTask(task string, err error) error {
+	var e *diag.Error
+	if !errors.As(err, &e) {
+		return fmt.Errorf("task %s: %w", task, err)
+	}
+	d := *e
+	if about := "task " + task; !strings.HasPrefix(d.Msg, about+" ") {
+		d.Msg = about + ": " + d.Msg
+	}
+	return &d
+}
+
+// begin waits for a turn and starts its clock. It returns false if the body
+// ends before. A body that has asked for more meanwhile gets none: it waits for that as a rule.
+func (b *body) begin() bool {
+	select {
+	case b.evaluator.turns <- struct{}{}:
+	case <-b.ctx.Done():
+		return false
+	case <-b.evaluator.gone:
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.open > 0 || b.ended {
+		<-b.evaluator.turns
+		return !b.ended
+	}
+	b.held = true
+	b.startClock()
+	return true
+}
+
+// startClock kills the evaluator unless the body pauses or ends in time. b.mu is held.
+func (b *body) startClock() {
+	wall := wallError("task "+b.task, b.evaluator.limits.Wall)
+	b.clock = time.AfterFunc(b.evaluator.limits.Wall+grace, func() { b.evaluator.process.kill(wall) })
+}
+
+// endTurn stops the clock and lets another body have the turn. b.mu is held.
+func (b *body) endTurn() {
+	if b.clock != nil {
+		b.clock.Stop()
+		b.clock = nil
+	}
+	if b.held {
+		b.held = false
+		<-b.evaluator.turns
+	}
+}
+
+// abandon ends a body whose caller is no longer interested. The evaluator still
+// has to say that it has ended, and within the wall clock.
+func (b *body) abandon() {
+	b.mu.Lock()
+	b.ended = true
+	if b.clock == nil {
+		b.startClock()
+	}
+	b.mu.Unlock()
+	// It fails only if the evaluator is dead, and then there is nothing to cancel.
+	_ = b.evaluator.process.pipe.send(toEvaluator{Cancel: &cancelMsg{Body: b.id}})
+}
+
+// take starts to answer a request. An error ends the evaluator.
+func (b *body) take(m *requestMsg) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ended {
+		return nil // it was on its way when the body was cancelled
+	}
+	if b.open == maxOpen {
+		return fmt.Errorf("%w: more than %d requests at once", errMalformed, maxOpen)
+	}
+	ask, err := b.question(m)
+	if err != nil {
+		return fmt.Errorf("%w: %v", errMalformed, err)
+	}
+	b.open++
+	b.endTurn()
+	b.asked.Add(1)
+	go func() {
+		defer b.asked.Done()
+		b.reply(m, ask)
+	}()
+	return nil
+}
+
+// question returns what a request asks of the host, as a function that fills in the answer.
+func (b *body) question(m *requestMsg) (func(*replyMsg) error, error) {
+	switch {
+	case m.Call != nil:
+		inputs, err := decodeInputs(m.Call.Inputs)
+		if err != nil {
+			return nil, err
+		}
+		call := plan.Invocation{Ordinal: m.Call.Ordinal, Task: m.Call.Task, Inputs: inputs, Pos: m.Call.Pos}
+		return func(r *replyMsg) error {
+			v, err := b.host.Call(b.ctx, call)
+			if err != nil {
+				return err
+			}
+			r.Value, err = plan.MarshalValue(v)
+			return err
+		}, nil
+	case m.Read != nil:
+		return func(r *replyMsg) (err error) {
+			r.Data, err = b.host.Read(b.ctx, m.Read.File, m.Read.Max)
+			return err
+		}, nil
+	}
+	return func(r *replyMsg) error {
+		f, err := b.host.Text(b.ctx, m.Text.Name, m.Text.Text)
+		r.File = &f
+		return err
+	}, nil
+}
+
+// reply asks the host, and sends its answer once there is a turn for the body.
+func (b *body) reply(m *requestMsg, ask func(*replyMsg) error) {
+	r := &replyMsg{Body: b.id, Request: m.ID}
+	if err := ask(r); err != nil {
+		b.fail(r, err)
+	}
+	b.mu.Lock()
+	b.open--
+	if b.open > 0 || b.held || b.ended { // it waits for other answers, has a turn, or wants none
+		b.mu.Unlock()
+		b.send(r)
+		return
+	}
+	b.answers = append(b.answers, r)
+	first := len(b.answers) == 1
+	b.mu.Unlock()
+	// Only the first waits, for all: were each to wait for a turn, a body could hold one and wait for another.
+	if !first || !b.begin() {
+		return
+	}
+	b.mu.Lock()
+	answers := b.answers
+	b.answers = nil
+	b.mu.Unlock()
+	for _, r := range answers {
+		b.send(r)
+	}
+}
+
+// send sends an answer. An error other than its size means that the evaluator is dead, which others notice.
+func (b *body) send(r *replyMsg) {
+	if err := b.evaluator.process.pipe.send(toEvaluator{Reply: r}); errors.Is(err, errTooBig) {
+		b.fail(r, limitError(diag.Position{}, ErrSize, "", "the answer: %v", err))
+		_ = b.evaluator.process.pipe.send(toEvaluator{Reply: r})
+	}
+}
+
+// fail makes an answer of an error, and keeps the error for finish.
+func (b *body) fail(r *replyMsg, err error) {
+	b.mu.Lock()
+	b.errors[r.Request] = err
+	b.mu.Unlock()
+	r.Value, r.Data, r.File = nil, nil, nil
+	var failure *plan.Failure
+	if errors.As(err, &failure) {
+		// What an orchestrator may depend on; logs are the machine's.
+		r.Failure = &plan.Failure{Kind: failure.Kind, Message: failure.Message, Task: failure.Task, Action: failure.Action}
+		return
+	}
+	var e *diag.Error
+	if !errors.As(err, &e) {
+		e = &diag.Error{Class: diag.System, Msg: err.Error()}
+	}
+	r.Error = e
+}
+
+// finish takes the body's outcome.
+func (b *body) finish(m *doneMsg) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.endTurn()
+	b.ended = true
+	switch {
+	case m.Passed != 0:
+		if b.err = b.errors[m.Passed]; b.err == nil {
+			return fmt.Errorf("%w: request %d has not failed", errMalformed, m.Passed)
+		}
+	case len(m.Findings) > 0:
+		b.err = m.Findings
+	default:
+		v, err := plan.UnmarshalValue(m.Value)
+		if err != nil {
+			return fmt.Errorf("%w: %v", errMalformed, err)
+		}
+		b.value = v
+	}
+	close(b.done)
+	return nil
+}

@@ -1,0 +1,262 @@
+package interp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/plan"
+)
+
+// Options say what to evaluate.
+type Options struct {
+	Source Source // usually a [Workspace]
+	Entry  string // path of the module to load first, as in [Module.Path]
+	Limits Limits // zero fields mean the defaults
+	// Print is told what modules and bodies print; task is "" while modules
+	// load. It is called from one goroutine and must be quick. nil: nobody is told.
+	Print func(pos diag.Position, task, text string)
+}
+
+// Evaluator is the process that has loaded a workflow and evaluates its
+// bodies. It implements exec.Bodies. Its methods may be called concurrently.
+type Evaluator struct {
+	options  Options
+	limits   Limits
+	process  *process
+	lockdown []Layer
+	served   map[string]string // digest by path, of what was served while loading
+	order    []string          // paths, as they were first asked for
+
+	// A turn holds one of these, so that the wall clock measures the body that computes and not how many do.
+	turns chan struct{}
+	gone  chan struct{} // closed when the process has ended; err says why
+
+	mu      sync.Mutex
+	err     error
+	last    uint64
+	bodies  map[uint64]*body
+	printed map[uint64]int // bytes, by body; 0 is the load
+}
+
+// What may pass beyond the evaluator's own clock before the parent ends it.
+const (
+	startTime = 10 * time.Second       // from the start of the process to its first message
+	grace     = 300 * time.Millisecond // for the evaluator to say itself where it was
+)
+
+// maxPrinted bounds what is passed on of what one body, or the load, prints, in bytes.
+const maxPrinted = 1 << 20
+
+// errClosed is why a process ended that Close has ended.
+var errClosed = errors.New("the evaluator is closed")
+
+// Start starts an evaluator, which loads the entry and all that it loads, and
+// returns the graph. Modules' digests in it are of what was served. Errors are a diag.List or a
+// *diag.Error; ctx's own once it is done. ctx counts until Start returns.
+func Start(ctx context.Context, options Options) (*Evaluator, *plan.Graph, error) {
+	limits := options.Limits.Defaults()
+	p, err := startProcess(limits)
+	if err != nil {
+		return nil, nil, err
+	}
+	e := &Evaluator{
+		options: options, limits: limits, process: p,
+		served:  map[string]string{},
+		turns:   make(chan struct{}, runtime.GOMAXPROCS(0)),
+		gone:    make(chan struct{}),
+		bodies:  map[uint64]*body{},
+		printed: map[uint64]int{},
+	}
+	stop := context.AfterFunc(ctx, func() { p.kill(ctx.Err()) })
+	g, err := e.load()
+	if !stop() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		p.close(errClosed)
+		return nil, nil, err
+	}
+	go e.listen()
+	return e, g, nil
+}
+
+// Lockdown returns the layers of the evaluator's lockdown, those that this machine lacks included.
+func (e *Evaluator) Lockdown() []Layer { return e.lockdown }
+
+// Close ends the evaluator. Bodies under way return an error.
+func (e *Evaluator) Close() error {
+	e.process.kill(errClosed)
+	<-e.gone
+	e.process.close(errClosed)
+	return nil
+}
+
+// load speaks the first part of the protocol, up to the graph.
+func (e *Evaluator) load() (*plan.Graph, error) {
+	pipe := e.process.pipe
+	clock := time.AfterFunc(startTime, func() {
+		e.process.kill(diag.Errorf(diag.Position{}, diag.System, "the evaluator didn't start within %s", startTime))
+	})
+	defer func() { clock.Stop() }()
+	if err := pipe.send(toEvaluator{Start: &startMsg{Entry: e.options.Entry, Limits: e.limits}}); err != nil {
+		return nil, e.process.death(err)
+	}
+	for {
+		var m fromEvaluator
+		if err := e.receive(&m); err != nil {
+			return nil, e.process.death(err)
+		}
+		switch {
+		case m.Hello != nil && e.lockdown == nil:
+			clock.Stop()
+			wall := wallError("loading", e.limits.Wall)
+			clock = time.AfterFunc(e.limits.Wall+grace, func() { e.process.kill(wall) })
+			e.lockdown = m.Hello.Lockdown
+		case e.lockdown == nil:
+			return nil, e.process.death(fmt.Errorf("%w: no greeting", errMalformed))
+		case m.Load != nil:
+			if err := e.serve(m.Load.Path); err != nil {
+				return nil, e.process.death(err)
+			}
+		case m.Print != nil:
+			e.print(m.Print)
+		case m.Failed != nil:
+			return nil, m.Failed.Findings
+		case m.Graph != nil:
+			if err := e.adopt(m.Graph); err != nil {
+				return nil, e.process.death(fmt.Errorf("%w: %v", errMalformed, err))
+			}
+			return m.Graph, nil
+		default:
+			return nil, e.process.death(fmt.Errorf("%w: not while loading", errMalformed))
+		}
+	}
+}
+
+// receive reads a message that is in order.
+func (e *Evaluator) receive(m *fromEvaluator) error {
+	if err := e.process.pipe.receive(m); err != nil {
+		return err
+	}
+	return m.check()
+}
+
+// serve answers a request for a module's source.
+func (e *Evaluator) serve(path string) error {
+	if err := checkPath(path); err != nil {
+		return fmt.Errorf("%w: %v", errMalformed, err)
+	}
+	if len(e.served) >= e.limits.Modules {
+		return fmt.Errorf("%w: more than %d modules", errMalformed, e.limits.Modules)
+	}
+	if _, again := e.served[path]; again {
+		return fmt.Errorf("%w: module %s twice", errMalformed, path)
+	}
+	data, err := e.options.Source.ReadModule(path)
+	if err == nil && len(data) > e.limits.Source {
+		err = sourceSizeError(path, e.limits.Source)
+	}
+	answer := sourceMsg{Data: data}
+	if err != nil {
+		answer = sourceMsg{Error: sourceError(err, path)}
+	}
+	e.served[path] = digest(data)
+	return e.process.pipe.send(toEvaluator{Source: &answer})
+}
+
+// adopt checks a graph and sets what the parent knows better.
+func (e *Evaluator) adopt(g *plan.Graph) error {
+	if err := g.Validate(); err != nil {
+		return err
+	}
+	if len(g.Modules) != len(e.served) || g.Entry != e.options.Entry || len(g.Modules) == 0 || g.Modules[len(g.Modules)-1].Path != g.Entry {
+		return errors.New("the graph is of other modules than those loaded")
+	}
+	seen := map[string]bool{}
+	for i := range g.Modules {
+		m := &g.Modules[i]
+		digest, ok := e.served[m.Path]
+		if !ok || seen[m.Path] {
+			return fmt.Errorf("module %s", m.Path)
+		}
+		seen[m.Path] = true
+		m.Digest = digest
+	}
+	return nil
+}
+
+// print passes on what the evaluator prints, up to a limit.
+func (e *Evaluator) print(m *printMsg) {
+	task := ""
+	e.mu.Lock()
+	if b := e.bodies[m.Body]; b != nil {
+		task = b.task
+	} else if m.Body != 0 {
+		e.mu.Unlock()
+		return // of a body that has been cancelled
+	}
+	before := e.printed[m.Body]
+	e.printed[m.Body] += len(m.Text)
+	after := e.printed[m.Body]
+	e.mu.Unlock()
+	switch {
+	case e.options.Print == nil:
+	case after <= maxPrinted:
+		e.options.Print(m.Pos, task, m.Text)
+	case before <= maxPrinted:
+		e.options.Print(m.Pos, task, fmt.Sprintf("(what follows isn't shown: more than %d bytes were printed)", maxPrinted))
+	}
+}
+
+// listen takes messages once the graph is there, until the process ends.
+func (e *Evaluator) listen() {
+	for {
+		var m fromEvaluator
+		err := e.receive(&m)
+		if err == nil {
+			err = e.handle(&m)
+		}
+		if err != nil {
+			err = e.process.death(err)
+			e.mu.Lock()
+			e.err = err
+			e.mu.Unlock()
+			close(e.gone)
+			return
+		}
+	}
+}
+
+func (e *Evaluator) handle(m *fromEvaluator) error {
+	var id uint64
+	switch {
+	case m.Print != nil:
+		e.print(m.Print)
+		return nil
+	case m.Request != nil:
+		id = m.Request.Body
+	case m.Done != nil:
+		id = m.Done.Body
+	default:
+		return fmt.Errorf("%w: not after loading", errMalformed)
+	}
+	e.mu.Lock()
+	b := e.bodies[id]
+	if m.Done != nil {
+		delete(e.bodies, id)
+		delete(e.printed, id)
+	}
+	e.mu.Unlock()
+	switch {
+	case b == nil:
+		return fmt.Errorf("%w: no body %d", errMalformed, id)
+	case m.Done != nil:
+		return b.finish(m.Done)
+	}
+	return b.take(m.Request)
+}

@@ -1,0 +1,656 @@
+package interp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.starlark.net/starlark"
+
+	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/plan"
+)
+
+func TestMain(m *testing.M) {
+	Init(bodyLanguage)
+	os.Exit(m.Run())
+}
+
+// bodyLanguage is a language for tests of the process: a body is a global
+// function of the entry module, called with the inputs by name.
+func bodyLanguage() Language {
+	lang := loadLanguage()
+	const hostLocal = "test.host"
+	var entry *Module
+	add := func(name string, f func(host plan.Host, args starlark.Tuple) (starlark.Value, error)) {
+		lang.Predeclared[name] = starlark.NewBuiltin(name, func(th *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
+			host, _ := th.Local(hostLocal).(plan.Host)
+			return f(host, args)
+		})
+	}
+	add("call", func(host plan.Host, args starlark.Tuple) (starlark.Value, error) {
+		return call(host, args[0].(starlark.String), args[1].(starlark.Int))
+	})
+	add("attempt", func(host plan.Host, args starlark.Tuple) (starlark.Value, error) {
+		v, err := call(host, args[0].(starlark.String), args[1].(starlark.Int))
+		var failure *plan.Failure
+		if errors.As(err, &failure) {
+			return starlark.String(failure.Kind + ": " + plan.FailureKind(failure.Message)), nil
+		}
+		return v, err
+	})
+	add("fan", func(host plan.Host, args starlark.Tuple) (starlark.Value, error) {
+		return fan(host, args[0].(starlark.Int))
+	})
+	add("read", func(host plan.Host, args starlark.Tuple) (starlark.Value, error) {
+		data, err := host.Read(context.Background(), plan.File{Name: string(args[0].(starlark.String))}, 1<<20)
+		return starlark.String(data), err
+	})
+	add("text", func(host plan.Host, args starlark.Tuple) (starlark.Value, error) {
+		f, err := host.Text(context.Background(), string(args[0].(starlark.String)), string(args[1].(starlark.String)))
+		return starlark.String(f.Digest), err
+	})
+	add("probe", func(plan.Host, starlark.Tuple) (starlark.Value, error) { return starlark.String(probe()), nil })
+	add("environ", func(plan.Host, starlark.Tuple) (starlark.Value, error) {
+		return starlark.String(strings.Join(os.Environ(), " ")), nil
+	})
+	add("panic", func(plan.Host, starlark.Tuple) (starlark.Value, error) { panic("a bug") })
+	lang.Graph = func(m *Module, all []*Module) (*plan.Graph, error) {
+		entry = m
+		if m.Globals.Has("bad_graph") {
+			return nil, diag.List{{Msg: "first"}, {Msg: "second"}}
+		}
+		g := &plan.Graph{Version: plan.Version, Entry: m.Path}
+		for _, m := range all {
+			g.Modules = append(g.Modules, plan.Module{Path: m.Path, Digest: "a lie", Loads: m.Loads})
+		}
+		return g, nil
+	}
+	lang.Body = func(th *starlark.Thread, task string, inputs map[string]plan.Value, host plan.Host) (plan.Value, error) {
+		th.SetLocal(hostLocal, host)
+		var args starlark.Tuple
+		if n, ok := inputs["n"].(int64); ok {
+			args = starlark.Tuple{starlark.MakeInt64(n)}
+		}
+		v, err := starlark.Call(th, entry.Globals[task], args, nil)
+		if err != nil {
+			return nil, err
+		}
+		return toValue(v), nil
+	}
+	return lang
+}
+
+func toValue(v starlark.Value) plan.Value {
+	switch v := v.(type) {
+	case starlark.Int:
+		n, _ := v.Int64()
+		return n
+	case starlark.String:
+		return string(v)
+	}
+	return nil
+}
+
+func call(host plan.Host, task starlark.String, n starlark.Int) (starlark.Value, error) {
+	i, _ := n.Int64()
+	v, err := host.Call(context.Background(), plan.Invocation{Task: string(task), Inputs: map[string]plan.Value{"n": i}})
+	if err != nil {
+		return nil, err
+	}
+	switch v := v.(type) {
+	case int64:
+		return starlark.MakeInt64(v), nil
+	case string:
+		return starlark.String(v), nil
+	}
+	return starlark.None, nil
+}
+
+// fan calls the task "double" n times at once and returns the sum.
+func fan(host plan.Host, n starlark.Int) (starlark.Value, error) {
+	count, _ := n.Int64()
+	var sum atomic.Int64
+	var wg sync.WaitGroup
+	for i := range count {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			v, err := host.Call(context.Background(), plan.Invocation{Ordinal: int(i), Task: "double", Inputs: map[string]plan.Value{"n": i}})
+			if err == nil {
+				sum.Add(v.(int64))
+			}
+		}()
+	}
+	wg.Wait()
+	return starlark.MakeInt64(sum.Load()), nil
+}
+
+// testHost answers by task's name.
+type testHost struct {
+	calls   map[string]func(ctx context.Context, n int64) (plan.Value, error)
+	content string
+}
+
+func (h testHost) Call(ctx context.Context, c plan.Invocation) (plan.Value, error) {
+	f, ok := h.calls[c.Task]
+	if !ok {
+		return nil, fmt.Errorf("no task %s", c.Task)
+	}
+	return f(ctx, c.Inputs["n"].(int64))
+}
+
+func (h testHost) Read(context.Context, plan.File, int64) ([]byte, error) {
+	return []byte(h.content), nil
+}
+
+func (h testHost) Text(_ context.Context, name, text string) (plan.File, error) {
+	return plan.File{Name: name, Digest: digest([]byte(text)), Size: int64(len(text))}, nil
+}
+
+// startFile starts an evaluator of one module.
+func startFile(t testing.TB, source string, limits Limits) *Evaluator {
+	t.Helper()
+	e, _, err := Start(t.Context(), Options{Source: files{"main.star": source}, Entry: "main.star", Limits: limits})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return e
+}
+
+func TestStart(t *testing.T) {
+	type printed struct {
+		pos        string
+		task, text string
+	}
+	var prints []printed
+	source := files{
+		"main.star":  "load('lib/a.star', 'a')\nprint('hello\\x1b[31m', a)\n",
+		"lib/a.star": "a = [1]",
+	}
+	e, g, err := Start(t.Context(), Options{Source: source, Entry: "main.star", Print: func(pos diag.Position, task, text string) {
+		prints = append(prints, printed{pos.String(), task, text})
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	if len(prints) != 1 || prints[0] != (printed{"main.star:2:6", "", "hello\uFFFD[31m [1]"}) {
+		t.Errorf("printed %q", prints)
+	}
+	if len(g.Modules) != 2 || g.Modules[0].Path != "lib/a.star" || g.Modules[0].Digest != digest([]byte("a = [1]")) {
+		t.Errorf("modules are %+v", g.Modules)
+	}
+	t.Logf("lockdown: %v", e.Lockdown())
+	if runtime.GOOS == "linux" && (len(e.Lockdown()) != 3 || e.Lockdown()[0] != Layer{Name: "limits"}) {
+		t.Errorf("lockdown is %v", e.Lockdown())
+	}
+}
+
+// TestStartFindings shows that findings are the same as in one process.
+func TestStartFindings(t *testing.T) {
+	sources := []files{
+		{"main.star": "load('a.star', 'a')\nimage = 1\nx = undefined_one", "a.star": "a = undefined_two"},
+		{"main.star": "load('a.star', 'a')", "a.star": "load('b.star', 'b')\na = 1", "b.star": "load('main.star', 'c')\nb = 1"},
+		{"main.star": "load('none.star', 'a')"},
+		{"main.star": "def f():\n  host('finding')\nf()"},
+		{"main.star": "finished_badly = 1"},
+		{},
+		{"main.star": "x = '" + strings.Repeat("y", 1<<20) + "'"},
+	}
+	for _, source := range sources {
+		_, _, want := Load(source, "main.star", loadLanguage(), Limits{})
+		_, _, got := Start(t.Context(), Options{Source: source, Entry: "main.star"})
+		if want == nil || got == nil || fmt.Sprintf("%+v", deref(got)) != fmt.Sprintf("%+v", deref(want)) {
+			t.Errorf("got\n%+v, want\n%+v", deref(got), deref(want))
+		}
+	}
+	_, _, err := Start(t.Context(), Options{Source: files{"main.star": "bad_graph = 1"}, Entry: "main.star"})
+	if list := findings(err); len(list) != 2 || list[1].Msg != "second" {
+		t.Errorf("got %v", err)
+	}
+}
+
+// deref makes findings comparable: without causes, which don't pass between processes.
+func deref(err error) []diag.Error {
+	var out []diag.Error
+	for _, e := range findings(err) {
+		d := *e
+		d.Err = nil
+		out = append(out, d)
+	}
+	return out
+}
+
+// TestDeaths has what no count of steps stops.
+func TestDeaths(t *testing.T) {
+	limits := Limits{Memory: 256 << 20, Wall: 300 * time.Millisecond, Steps: 1 << 40}
+	tests := []struct {
+		name, source string
+		msg          string // several are possible where more than one limit is near
+	}{
+		{"native loop", "all(range(1, 1 << 40))", "^loading took longer than 300ms$"},
+		{"dag hash", "def f():\n  x = ()\n  for i in range(60):\n    x = (x, x)\n  return {x: 1}\nf()", "^loading took longer than"},
+		{"dag freeze", "def f():\n  x = ()\n  for i in range(60):\n    x = (x, x)\n  return x\nx = f()", "^loading took longer than"},
+		{"deep freeze", "def f():\n  x = []\n  for i in range(1500000):\n    x = [x]\n  return x\nx = f()", "^evaluation needs more than 64 MiB of stack|^loading took longer"},
+		{"deep value", "def f():\n  x = ()\n  for i in range(1000000):\n    x = (x,)\n  return str(x)\nf()", "^evaluation needs more than 64 MiB of stack|^loading took longer"},
+		{"one allocation", "x = (None,) * ((1 << 30) - 1)", "^evaluation needs more than 256 MiB of memory"},
+		{"doubling", "def f():\n  x = 'a'\n  for i in range(40):\n    x = x + x\nf()", "^evaluation needs more than 256 MiB of memory|^loading took longer"},
+		{"list", "def f():\n  x = []\n  for i in range(1 << 30):\n    x.append([i])\nf()", "^evaluation needs more than 256 MiB of memory|^loading took longer"},
+		{"panic", "panic()", `^the evaluator died \(exit status 2\): panic: a bug`},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			start := time.Now()
+			_, _, err := Start(t.Context(), Options{Source: files{"main.star": test.source}, Entry: "main.star", Limits: limits})
+			took := time.Since(start)
+			t.Logf("%v: %v", took, err)
+			var e *diag.Error
+			if !errors.As(err, &e) || !regexp.MustCompile(test.msg).MatchString(e.Msg) {
+				t.Fatalf("got %v, want %s", err, test.msg)
+			}
+			if want := map[bool]diag.Class{true: diag.System, false: diag.Limit}[test.name == "panic"]; e.Class != want {
+				t.Errorf("got class %s, want %s", e.Class, want)
+			}
+			if took > limits.Wall+grace+2*time.Second {
+				t.Errorf("took %v", took)
+			}
+		})
+	}
+}
+
+func TestBodies(t *testing.T) {
+	e := startFile(t, `
+def add(n): return call("double", n) + 1
+def nothing(): return None
+def tried(n): return attempt("fails", n)
+def lets(n): return call("fails", n)
+def broken(n): return call("breaks", n)
+def wrong(n):
+    return n + ""
+def artifacts(): return read("x") + text("y", "z")
+def calls_unknown(n): return call("unknown", n)
+def prints(n): print("n is", n)
+`, Limits{})
+	failure := &plan.Failure{Kind: plan.FailOOM, Message: "too big", Task: "fails", Log: "secret"}
+	broken := errors.New("engine is broken")
+	host := testHost{content: "content ", calls: map[string]func(context.Context, int64) (plan.Value, error){
+		"double": func(_ context.Context, n int64) (plan.Value, error) { return 2 * n, nil },
+		"fails":  func(context.Context, int64) (plan.Value, error) { return nil, failure },
+		"breaks": func(context.Context, int64) (plan.Value, error) { return nil, broken },
+	}}
+	one := map[string]plan.Value{"n": int64(20)}
+	tests := []struct {
+		task   string
+		inputs map[string]plan.Value
+		want   plan.Value
+		err    error
+	}{
+		{"add", one, int64(41), nil},
+		{"nothing", nil, nil, nil},
+		{"tried", one, "oom: too big", nil},
+		{"lets", one, nil, failure},
+		{"broken", one, nil, broken},
+		{"artifacts", nil, "content " + digest([]byte("z")), nil},
+		{"prints", one, nil, nil},
+	}
+	for _, test := range tests {
+		got, err := e.Body(t.Context(), test.task, test.inputs, host)
+		if got != test.want || err != test.err {
+			t.Errorf("%s: got %v, %v, want %v, %v", test.task, got, err, test.want, test.err)
+		}
+	}
+	_, err := e.Body(t.Context(), "wrong", one, host)
+	var d *diag.Error
+	if !errors.As(err, &d) || d.Pos != (diag.Position{File: "main.star", Line: 8, Col: 14}) || d.Class != diag.Task {
+		t.Errorf("wrong: got %+v", err)
+	}
+}
+
+func TestConcurrentBodies(t *testing.T) {
+	e := startFile(t, `
+def work(n):
+    s = 0
+    for i in range(20000):
+        s += i % 7
+    return call("double", n) + fan(100)
+`, Limits{})
+	host := testHost{calls: map[string]func(context.Context, int64) (plan.Value, error){
+		"double": func(_ context.Context, n int64) (plan.Value, error) { return 2 * n, nil },
+	}}
+	var wg sync.WaitGroup
+	for i := range 100 {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			got, err := e.Body(t.Context(), "work", map[string]plan.Value{"n": int64(i)}, host)
+			if want := int64(2*i + 9900); err != nil || got != want {
+				t.Errorf("%d: got %v, %v, want %d", i, got, err, want)
+			}
+		}()
+	}
+	wg.Wait()
+	if e.mu.Lock(); len(e.bodies) != 0 || len(e.turns) != 0 {
+		t.Errorf("%d bodies, %d turns are left", len(e.bodies), len(e.turns))
+	}
+	e.mu.Unlock()
+}
+
+// TestTurns shows that only computing counts: waiting for an answer, and for other bodies to compute, doesn't.
+func TestTurns(t *testing.T) {
+	const wall = 400 * time.Millisecond
+	e := startFile(t, `
+def waits(n): return call("slow", n) + call("slow", n)
+def computes(n):
+    for i in range(600000):
+        pass
+    return n
+def spins(n):
+    call("slow", n)
+    for i in range(1 << 40):
+        pass
+`, Limits{Wall: wall, Steps: 1 << 50})
+	host := testHost{calls: map[string]func(context.Context, int64) (plan.Value, error){
+		"slow": func(_ context.Context, n int64) (plan.Value, error) { time.Sleep(wall); return n, nil },
+	}}
+	one := map[string]plan.Value{"n": int64(1)}
+	if got, err := e.Body(t.Context(), "waits", one, host); err != nil || got != int64(2) {
+		t.Errorf("waits: got %v, %v", got, err)
+	}
+	var wg sync.WaitGroup
+	start := time.Now()
+	for range 200 {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			if _, err := e.Body(t.Context(), "computes", one, host); err != nil {
+				t.Errorf("computes: %v", err)
+			}
+		}()
+	}
+	wg.Wait()
+	t.Logf("200 bodies computed for %v", time.Since(start))
+	_, err := e.Body(t.Context(), "spins", one, host)
+	var d *diag.Error
+	if !errors.As(err, &d) || d.Msg != "task spins took longer than 400ms" || d.Class != diag.Limit || d.Pos.Line != 9 {
+		t.Errorf("spins: got %+v", err)
+	}
+	if got, err := e.Body(t.Context(), "waits", one, host); err != nil || got != int64(2) {
+		t.Errorf("after that: got %v, %v", got, err)
+	}
+}
+
+// TestBodyDeath shows that a body which can't be stopped takes the evaluator with it, and is named.
+func TestBodyDeath(t *testing.T) {
+	e := startFile(t, "def stuck(): all(range(1, 1 << 40))\ndef waits(): call('hangs', 1)\n", Limits{Wall: 200 * time.Millisecond})
+	hung := make(chan struct{})
+	host := testHost{calls: map[string]func(context.Context, int64) (plan.Value, error){
+		"hangs": func(ctx context.Context, _ int64) (plan.Value, error) {
+			close(hung)
+			<-ctx.Done()
+			return nil, ctx.Err()
+		},
+	}}
+	other := make(chan error, 1)
+	go func() {
+		_, err := e.Body(t.Context(), "waits", nil, host)
+		other <- err
+	}()
+	<-hung
+	_, err := e.Body(t.Context(), "stuck", nil, host)
+	if err == nil || err.Error() != "task stuck took longer than 200ms" || !errors.Is(err, ErrWall) {
+		t.Errorf("stuck: got %v", err)
+	}
+	if err := <-other; err == nil || err.Error() != "task waits: task stuck took longer than 200ms" {
+		t.Errorf("waits: got %v", err)
+	}
+	if _, err := e.Body(t.Context(), "waits", nil, host); !errors.Is(err, ErrWall) {
+		t.Errorf("later: got %v", err)
+	}
+}
+
+func TestCancelBody(t *testing.T) {
+	e := startFile(t, "def waits(): return call('hangs', 1)\ndef spins():\n  for i in range(1 << 40): pass\n", Limits{Steps: 1 << 50})
+	var ended atomic.Int32
+	host := testHost{calls: map[string]func(context.Context, int64) (plan.Value, error){
+		"hangs": func(ctx context.Context, _ int64) (plan.Value, error) {
+			<-ctx.Done()
+			ended.Add(1)
+			return nil, ctx.Err()
+		},
+	}}
+	for _, task := range []string{"waits", "spins"} {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		_, err := e.Body(ctx, task, nil, host)
+		cancel()
+		if err != context.DeadlineExceeded {
+			t.Errorf("%s: got %v", task, err)
+		}
+	}
+	if ended.Load() != 1 {
+		t.Error("the host's call went on after Body had returned")
+	}
+	waitFor(t, "the evaluator to end what was cancelled", func() bool {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		return len(e.bodies) == 0 && len(e.turns) == 0
+	})
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, err := Start(cancelled, Options{Source: files{"m.star": ""}, Entry: "m.star"}); err != context.Canceled {
+		t.Errorf("start: got %v", err)
+	}
+}
+
+func waitFor(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); !done(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+func TestClose(t *testing.T) {
+	e := startFile(t, "def waits(): call('hangs', 1)\n", Limits{})
+	hung := make(chan struct{})
+	host := testHost{calls: map[string]func(context.Context, int64) (plan.Value, error){
+		"hangs": func(ctx context.Context, _ int64) (plan.Value, error) {
+			close(hung)
+			<-ctx.Done()
+			return nil, ctx.Err()
+		},
+	}}
+	result := make(chan error, 1)
+	go func() {
+		_, err := e.Body(t.Context(), "waits", nil, host)
+		result <- err
+	}()
+	<-hung
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-result; !errors.Is(err, errClosed) {
+		t.Errorf("got %v", err)
+	}
+	if err := syscall.Kill(e.process.cmd.Process.Pid, 0); err != syscall.ESRCH {
+		t.Errorf("the process is still there: %v", err)
+	}
+}
+
+// TestMemoryBody shows that a body which grows slowly is told where it was, and the others live on.
+func TestMemoryBody(t *testing.T) {
+	e := startFile(t, "def grows():\n  a = []\n  for i in range(1 << 40):\n    a.append('x' * 1000)\ndef fine(): return 1\n", Limits{Memory: 512 << 20, Steps: 1 << 50})
+	_, err := e.Body(t.Context(), "grows", nil, testHost{})
+	var d *diag.Error
+	if !errors.As(err, &d) || d.Msg != "evaluation needs more than 512 MiB of memory" || d.Pos.Line == 0 {
+		t.Errorf("got %+v", err)
+	}
+	if v, err := e.Body(t.Context(), "fine", nil, testHost{}); err != nil || v != int64(1) {
+		t.Errorf("then got %v, %v", v, err)
+	}
+}
+
+func TestPrintLimit(t *testing.T) {
+	var bytes atomic.Int64
+	e, _, err := Start(t.Context(), Options{
+		Source: files{"main.star": "def floods():\n  for i in range(2000): print('x' * 100000)\n"}, Entry: "main.star",
+		Print: func(_ diag.Position, task, text string) {
+			if task != "floods" {
+				t.Errorf("printed by %q", task)
+			}
+			bytes.Add(int64(len(text)))
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	if _, err := e.Body(t.Context(), "floods", nil, testHost{}); err != nil {
+		t.Fatal(err)
+	}
+	if n := bytes.Load(); n > maxPrinted+200 || n < maxPrinted/2 {
+		t.Errorf("%d bytes were passed on", n)
+	}
+}
+
+// TestOrphan shows that the evaluator dies with its parent: here, the thread that started it.
+func TestOrphan(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("there is no parent-death signal on this system")
+	}
+	// Close reads the pipe's end; so does the evaluator when the parent is gone.
+	p, err := startProcess(Limits{}.Defaults())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.closePipes()
+	select {
+	case <-p.exited:
+	case <-time.After(5 * time.Second):
+		t.Error("the evaluator outlives its pipe")
+		p.kill(errClosed)
+	}
+}
+
+// TestInterrupt shows that Ctrl-C, which a terminal sends to the whole group, doesn't reach the evaluator.
+func TestInterrupt(t *testing.T) {
+	e := startFile(t, "", Limits{})
+	pgid, err := syscall.Getpgid(e.process.cmd.Process.Pid)
+	if err != nil || pgid != e.process.cmd.Process.Pid {
+		t.Errorf("group %d, %v", pgid, err)
+	}
+	signal.Reset()
+}
+
+func TestWorkspace(t *testing.T) {
+	outside := t.TempDir()
+	write(t, filepath.Join(outside, "secret.star"), "x = 'secret'")
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "good.star"), "x = 1")
+	write(t, filepath.Join(dir, "sub", "good.star"), "x = 2")
+	for link, target := range map[string]string{
+		"link.star": "good.star", "out.star": filepath.Join(outside, "secret.star"), "outdir": outside, "indir": "sub",
+		"zero.star": "/dev/zero",
+	} {
+		if err := os.Symlink(target, filepath.Join(dir, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := syscall.Mkfifo(filepath.Join(dir, "fifo.star"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "dir.star"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	w := NewWorkspace(root)
+	for path, want := range map[string]string{"good.star": "x = 1", "sub/good.star": "x = 2", "indir/good.star": "x = 2"} {
+		if got, err := w.ReadModule(path); err != nil || string(got) != want {
+			t.Errorf("%s: got %q, %v", path, got, err)
+		}
+	}
+	for path, want := range map[string]string{
+		"link.star":          "link.star is a symbolic link, which load doesn't follow",
+		"out.star":           "out.star is a symbolic link, which load doesn't follow",
+		"zero.star":          "zero.star is a symbolic link, which load doesn't follow",
+		"outdir/secret.star": "can't read outdir/secret.star: path escapes from parent",
+		"fifo.star":          "fifo.star isn't a regular file",
+		"dir.star":           "dir.star is a directory",
+		"../secret.star":     `"../secret.star" isn't a path within the workspace`,
+		"/etc/x.star":        `"/etc/x.star" isn't a path within the workspace`,
+		"good.star/x.star":   "there is no module good.star/x.star",
+		"god.star":           "there is no module god.star",
+		"good.json":          `"good.json" isn't a .star file`,
+	} {
+		data, err := w.ReadModule(path)
+		if err == nil || err.Error() != want || data != nil {
+			t.Errorf("%s: got %q, %v, want %s", path, data, err, want)
+		}
+	}
+	_, err = w.ReadModule("sub/god.star")
+	var d *diag.Error
+	if !errors.As(err, &d) || d.Hint != `did you mean "sub/good.star"?` {
+		t.Errorf("got %+v", d)
+	}
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// BenchmarkCheck is from Start to the graph of 20 functions in two modules, and Close.
+func BenchmarkCheck(b *testing.B) {
+	var lib, main strings.Builder
+	for i := range 10 {
+		fmt.Fprintf(&lib, "def f%d(n):\n    \"\"\"Does it.\"\"\"\n    return [x for x in range(n) if x %% %d]\n", i, i+1)
+		fmt.Fprintf(&main, "load('lib.star', 'f%d')\ndef g%d(n):\n    return f%d(n) + [n]\n", i, i, i)
+	}
+	source := files{"lib.star": lib.String(), "main.star": main.String()}
+	for b.Loop() {
+		e, _, err := Start(b.Context(), Options{Source: source, Entry: "main.star"})
+		if err != nil {
+			b.Fatal(err)
+		}
+		e.Close()
+	}
+}
+
+// BenchmarkBody is one body that makes one request.
+func BenchmarkBody(b *testing.B) {
+	e := startFile(b, "def f(n): return call('double', n)\n", Limits{})
+	host := testHost{calls: map[string]func(context.Context, int64) (plan.Value, error){
+		"double": func(_ context.Context, n int64) (plan.Value, error) { return 2 * n, nil },
+	}}
+	for b.Loop() {
+		if _, err := e.Body(b.Context(), "f", map[string]plan.Value{"n": int64(1)}, host); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,364 @@
+package interp
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+
+	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/plan"
+)
+
+// This file holds what the two processes say to each other. A message is its
+// length, four bytes with the greatest first, and JSON. Each has exactly one of its fields set.
+//
+//	parent                     evaluator
+//	Start                   →
+//	                        ←  Hello
+//	                        ←  Load, for each module
+//	Source                  →
+//	                        ←  Graph, or Failed, which is the last
+//	Body                    →
+//	                        ←  Request, for each that the body makes, several at once
+//	Reply                   →
+//	Cancel                  →
+//	                        ←  Done, also after Cancel
+//
+// Print may come at any time after Hello.
+
+// toEvaluator is a message of the parent's.
+type toEvaluator struct {
+	Start  *startMsg  `json:"start,omitempty"`
+	Source *sourceMsg `json:"source,omitempty"`
+	Body   *bodyMsg   `json:"body,omitempty"`
+	Reply  *replyMsg  `json:"reply,omitempty"`
+	Cancel *cancelMsg `json:"cancel,omitempty"`
+}
+
+type startMsg struct {
+	Entry  string `json:"entry"`
+	Limits Limits `json:"limits"`
+}
+
+// sourceMsg answers a loadMsg.
+type sourceMsg struct {
+	Data  []byte      `json:"data,omitempty"`
+	Error *diag.Error `json:"error,omitempty"`
+}
+
+type bodyMsg struct {
+	ID     uint64                     `json:"id"`
+	Task   string                     `json:"task"`
+	Inputs map[string]json.RawMessage `json:"inputs,omitempty"` // in plan.MarshalValue's form
+}
+
+// replyMsg answers a requestMsg: with a failure, an error, or else what was asked for.
+type replyMsg struct {
+	Body    uint64          `json:"body"`
+	Request uint64          `json:"request"`
+	Value   json.RawMessage `json:"value,omitempty"` // Call
+	Data    []byte          `json:"data,omitempty"`  // Read
+	File    *plan.File      `json:"file,omitempty"`  // Text
+	Failure *plan.Failure   `json:"failure,omitempty"`
+	Error   *diag.Error     `json:"error,omitempty"`
+}
+
+// cancelMsg ends a body. Nothing that it asks for is answered any more.
+type cancelMsg struct {
+	Body uint64 `json:"body"`
+}
+
+// fromEvaluator is a message of the evaluator's, who may lie.
+type fromEvaluator struct {
+	Hello   *helloMsg   `json:"hello,omitempty"`
+	Load    *loadMsg    `json:"load,omitempty"`
+	Graph   *plan.Graph `json:"graph,omitempty"`
+	Failed  *failedMsg  `json:"failed,omitempty"`
+	Print   *printMsg   `json:"print,omitempty"`
+	Request *requestMsg `json:"request,omitempty"`
+	Done    *doneMsg    `json:"done,omitempty"`
+}
+
+type helloMsg struct {
+	Lockdown []Layer `json:"lockdown"`
+}
+
+type loadMsg struct {
+	Path string `json:"path"`
+}
+
+type failedMsg struct {
+	Findings diag.List `json:"findings"`
+}
+
+type printMsg struct {
+	Body uint64        `json:"body,omitempty"` // 0: a module
+	Pos  diag.Position `json:"pos"`
+	Text string        `json:"text"`
+}
+
+// requestMsg is a call of [plan.Host]. Exactly one of Call, Read and Text is set.
+type requestMsg struct {
+	Body uint64   `json:"body"`
+	ID   uint64   `json:"id"` // unique within the body, from 1
+	Call *callMsg `json:"call,omitempty"`
+	Read *readMsg `json:"read,omitempty"`
+	Text *textMsg `json:"text,omitempty"`
+}
+
+type callMsg struct {
+	Ordinal int                        `json:"ordinal"`
+	Task    string                     `json:"task"`
+	Inputs  map[string]json.RawMessage `json:"inputs,omitempty"`
+	Pos     diag.Position              `json:"pos"`
+}
+
+type readMsg struct {
+	File plan.File `json:"file"`
+	Max  int64     `json:"max"`
+}
+
+type textMsg struct {
+	Name string `json:"name"`
+	Text string `json:"text"`
+}
+
+// doneMsg is how a body ended: with the error that a request was answered
+// with, with findings, or else with a value.
+type doneMsg struct {
+	Body     uint64          `json:"body"`
+	Value    json.RawMessage `json:"value,omitempty"`
+	Passed   uint64          `json:"passed,omitempty"` // the request whose failure or error the body let through
+	Findings diag.List       `json:"findings,omitempty"`
+}
+
+// Bounds of what the evaluator may say.
+const (
+	maxFindings = 1000
+	maxNotes    = maxFrames + 1000 // a cycle of modules has a note for each
+	maxText     = 2 * maxMessage   // bytes of a message, hint, note or print
+	maxLayers   = 16
+	maxOpen     = 1024 // requests of one body that wait for an answer
+	maxInputs   = 10_000
+	maxName     = 1024 // bytes of a task's full name or an artifact's name
+)
+
+// pipe sends and receives messages. send may be called from several goroutines.
+type pipe struct {
+	r     *bufio.Reader
+	limit int // bytes of a message
+
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func newPipe(r io.Reader, w io.Writer, limit int) *pipe {
+	return &pipe{r: bufio.NewReaderSize(r, 64<<10), w: w, limit: limit}
+}
+
+// errTooBig is the error of sending a message over the limit. Nothing of it has been sent.
+var errTooBig = errors.New("message is too big")
+
+func (p *pipe) send(message any) error {
+	var b bytes.Buffer
+	b.Write(make([]byte, 4))
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(message); err != nil {
+		return err
+	}
+	size := b.Len() - 4
+	if size > p.limit {
+		return fmt.Errorf("%w: %d bytes, more than %d", errTooBig, size, p.limit)
+	}
+	binary.BigEndian.PutUint32(b.Bytes(), uint32(size))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, err := p.w.Write(b.Bytes())
+	return err
+}
+
+// receive reads the next message into an empty one. io.EOF means that there is
+// none; errMalformed, that what came is none.
+func (p *pipe) receive(message any) error {
+	var head [4]byte
+	if _, err := io.ReadFull(p.r, head[:]); err != nil {
+		return err
+	}
+	size := binary.BigEndian.Uint32(head[:])
+	if uint64(size) > uint64(p.limit) {
+		return fmt.Errorf("%w: %d bytes, more than %d", errMalformed, size, p.limit)
+	}
+	// The length is a claim: the buffer grows with what really comes.
+	var b bytes.Buffer
+	if _, err := io.CopyN(&b, p.r, int64(size)); err != nil {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return err
+	}
+	d := json.NewDecoder(&b)
+	d.DisallowUnknownFields()
+	if err := d.Decode(message); err != nil {
+		return fmt.Errorf("%w: %v", errMalformed, err)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return fmt.Errorf("%w: something follows it", errMalformed)
+	}
+	return nil
+}
+
+var errMalformed = errors.New("malformed message")
+
+// check reports what in a message of the evaluator's can't be.
+func (m *fromEvaluator) check() error {
+	if n := count(m.Hello != nil, m.Load != nil, m.Graph != nil, m.Failed != nil, m.Print != nil, m.Request != nil, m.Done != nil); n != 1 {
+		return fmt.Errorf("%w: %d kinds at once", errMalformed, n)
+	}
+	switch {
+	case m.Hello != nil:
+		return m.Hello.check()
+	case m.Failed != nil:
+		if len(m.Failed.Findings.Errors()) == 0 {
+			return fmt.Errorf("%w: failed without a finding", errMalformed)
+		}
+		return checkFindings(m.Failed.Findings)
+	case m.Print != nil:
+		m.Print.Text, m.Print.Pos.File = printable(m.Print.Text), printable(m.Print.Pos.File)
+		return checkSize("printed text", len(m.Print.Text), maxText)
+	case m.Request != nil:
+		return m.Request.check()
+	case m.Done != nil:
+		if n := count(m.Done.Value != nil, m.Done.Passed != 0, len(m.Done.Findings) > 0); n != 1 {
+			return fmt.Errorf("%w: done in %d ways", errMalformed, n)
+		}
+		return checkFindings(m.Done.Findings)
+	}
+	return nil // the loader checks Load's path, the graph checks itself
+}
+
+func (m *helloMsg) check() error {
+	for i := range m.Lockdown {
+		m.Lockdown[i] = Layer{Name: printable(m.Lockdown[i].Name), Missing: printable(m.Lockdown[i].Missing)}
+	}
+	return checkSize("lockdown", len(m.Lockdown), maxLayers)
+}
+
+func (m *requestMsg) check() error {
+	if n := count(m.Call != nil, m.Read != nil, m.Text != nil); n != 1 {
+		return fmt.Errorf("%w: %d requests in one", errMalformed, n)
+	}
+	switch {
+	case m.ID == 0:
+		return fmt.Errorf("%w: request 0", errMalformed)
+	case m.Call != nil:
+		m.Call.Pos.File = printable(m.Call.Pos.File)
+		if m.Call.Ordinal < 0 {
+			return fmt.Errorf("%w: ordinal %d", errMalformed, m.Call.Ordinal)
+		}
+		return errors.Join(checkSize("inputs", len(m.Call.Inputs), maxInputs), checkSize("task", len(m.Call.Task), maxName))
+	case m.Read != nil:
+		return checkSize("name", len(m.Read.File.Name), maxName)
+	}
+	return checkSize("name", len(m.Text.Name), maxName)
+}
+
+// checkFindings bounds findings and makes their text printable.
+func checkFindings(l diag.List) error {
+	if err := checkSize("findings", len(l), maxFindings); err != nil {
+		return err
+	}
+	for _, e := range l {
+		if e == nil {
+			return fmt.Errorf("%w: an empty finding", errMalformed)
+		}
+		longest := max(len(e.Msg), len(e.Hint), len(e.Code))
+		for i := range e.Notes {
+			n := &e.Notes[i]
+			longest = max(longest, len(n.Msg))
+			n.Msg, n.Pos.File = printable(n.Msg), printable(n.Pos.File)
+		}
+		if err := errors.Join(checkSize("notes", len(e.Notes), maxNotes), checkSize("text", longest, maxText)); err != nil {
+			return err
+		}
+		e.Msg, e.Hint, e.Code, e.Pos.File = printable(e.Msg), printable(e.Hint), printable(e.Code), printable(e.Pos.File)
+	}
+	return nil
+}
+
+func checkSize(what string, n, limit int) error {
+	if n > limit {
+		return fmt.Errorf("%w: %s of size %d, more than %d", errMalformed, what, n, limit)
+	}
+	return nil
+}
+
+func count(conditions ...bool) int {
+	n := 0
+	for _, c := range conditions {
+		if c {
+			n++
+		}
+	}
+	return n
+}
+
+// printable replaces the characters with which text could take a terminal over.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if isControl(r) && r != '\n' && r != '\t' {
+			return '\uFFFD'
+		}
+		return r
+	}, s)
+}
+
+// bounded cuts findings down to what may be sent.
+func bounded(l diag.List) diag.List {
+	out := make(diag.List, 0, min(len(l), maxFindings))
+	for _, e := range l {
+		if len(out) == maxFindings-1 && len(l) > maxFindings {
+			return append(out, &diag.Error{Pos: e.Pos, Class: e.Class, Msg: fmt.Sprintf("and %d findings more", len(l)-len(out))})
+		}
+		d := *e
+		d.Msg, d.Hint = clip(d.Msg), clip(d.Hint)
+		d.Notes = append([]diag.Note(nil), d.Notes[:min(len(d.Notes), maxNotes)]...)
+		for i := range d.Notes {
+			d.Notes[i].Msg = clip(d.Notes[i].Msg)
+		}
+		out = append(out, &d)
+	}
+	return out
+}
+
+// encodeInputs puts values by name into the form that messages have.
+func encodeInputs(inputs map[string]plan.Value) (map[string]json.RawMessage, error) {
+	out := make(map[string]json.RawMessage, len(inputs))
+	for name, v := range inputs {
+		data, err := plan.MarshalValue(v)
+		if err != nil {
+			return nil, fmt.Errorf("input %q: %w", name, err)
+		}
+		out[name] = data
+	}
+	return out, nil
+}
+
+// decodeInputs is the reverse of encodeInputs.
+func decodeInputs(inputs map[string]json.RawMessage) (map[string]plan.Value, error) {
+	out := make(map[string]plan.Value, len(inputs))
+	for name, data := range inputs {
+		v, err := plan.UnmarshalValue(data)
+		if err != nil {
+			return nil, fmt.Errorf("input %q: %w", name, err)
+		}
+		out[name] = v
+	}
+	return out, nil
+}

@@ -1,0 +1,177 @@
+package interp
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	osexec "os/exec"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/flytestar/flytestar/diag"
+)
+
+// process is the evaluator as a process.
+type process struct {
+	limits Limits
+	cmd    *osexec.Cmd
+	pipe   *pipe
+	ours   []*os.File
+	stderr capped
+	exited chan struct{} // closed once it has been waited for
+
+	mu     sync.Mutex
+	reason error // why it was killed, if it was
+}
+
+// startProcess starts the evaluator.
+func startProcess(limits Limits) (*process, error) {
+	self, err := selfPath()
+	if err != nil {
+		return nil, startError(err)
+	}
+	p := &process{limits: limits, exited: make(chan struct{})}
+	// Nothing of the environment reaches the evaluator.
+	p.cmd = &osexec.Cmd{Path: self, Args: []string{evaluatorName}, Env: []string{"GOTRACEBACK=none"}, Stderr: &p.stderr, SysProcAttr: processAttributes()}
+	theirs, err := p.openPipes()
+	if err != nil {
+		return nil, startError(err)
+	}
+	p.cmd.ExtraFiles = theirs
+	err = p.run()
+	for _, f := range theirs {
+		f.Close()
+	}
+	if err != nil {
+		p.closePipes()
+		return nil, startError(err)
+	}
+	return p, nil
+}
+
+func startError(err error) *diag.Error {
+	return diag.Errorf(diag.Position{}, diag.System, "can't start the evaluator: %w", err)
+}
+
+// openPipes makes the two pipes and returns the evaluator's ends, for readFD and writeFD.
+func (p *process) openPipes() ([]*os.File, error) {
+	childR, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	r, childW, err := os.Pipe()
+	if err != nil {
+		childR.Close()
+		w.Close()
+		return nil, err
+	}
+	p.ours = []*os.File{r, w}
+	p.pipe = newPipe(r, w, p.limits.Message)
+	return []*os.File{childR, childW}, nil
+}
+
+func (p *process) closePipes() {
+	for _, f := range p.ours {
+		f.Close()
+	}
+}
+
+// run starts the process and waits for it on one thread, which lives as long:
+// the parent-death signal follows the thread, not the parent.
+func (p *process) run() error {
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := p.cmd.Start()
+		started <- err
+		if err == nil {
+			// Its error is how the process ended, which ProcessState has as well.
+			_ = p.cmd.Wait()
+			close(p.exited)
+		}
+	}()
+	return <-started
+}
+
+// kill ends the process and all that it may have started. The first reason counts.
+func (p *process) kill(reason error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.reason != nil {
+		return
+	}
+	p.reason = reason
+	select {
+	case <-p.exited: // its id may be another's by now
+	default:
+		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // it may just have exited
+	}
+}
+
+// close kills the process if it still runs, and frees what it held.
+func (p *process) close(reason error) {
+	p.kill(reason)
+	<-p.exited
+	p.closePipes()
+}
+
+// death says why the process ended, once it has. received is the error with
+// which its messages ended.
+func (p *process) death(received error) error {
+	if errors.Is(received, errMalformed) {
+		p.kill(diag.Errorf(diag.Position{}, diag.System, "the evaluator broke its rules: %w", received).
+			WithHint("a workflow file may have taken the evaluator over; whatever it did, it could reach nothing of this machine"))
+	}
+	// Without its pipe it is of no use, should it still run.
+	p.kill(errPipe)
+	<-p.exited
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.reason != errPipe {
+		return p.reason
+	}
+	return p.diagnose()
+}
+
+// errPipe is the reason to kill an evaluator that has closed its pipe, dying as a rule.
+var errPipe = errors.New("the pipe was closed")
+
+// diagnose makes an error of the process's last words.
+func (p *process) diagnose() *diag.Error {
+	words := p.stderr.String()
+	switch {
+	case strings.Contains(words, "stack exceeds"), strings.Contains(words, "stack overflow"):
+		return limitError(diag.Position{}, ErrStack, "", "evaluation needs more than %d MiB of stack", maxStack>>20).
+			WithHint("a value nests too deeply: build lists and dicts flatter")
+	case strings.Contains(words, "out of memory"), strings.Contains(words, "cannot allocate"), strings.Contains(words, "failed to create new OS thread"):
+		return memoryError(p.limits.Memory)
+	}
+	first, _, _ := strings.Cut(strings.TrimSpace(words), "\n")
+	return diag.Errorf(diag.Position{}, diag.System, "the evaluator died (%s): %s", p.cmd.ProcessState, printable(clip(first)))
+}
+
+// capped keeps the first bytes written to it and drops the rest.
+type capped struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+// maxStderr is how much of the evaluator's standard error is kept, in bytes.
+const maxStderr = 64 << 10
+
+// Write implements io.Writer. It always succeeds, so that the writer isn't held up.
+func (c *capped) Write(data []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.b.Write(data[:min(len(data), maxStderr-c.b.Len())])
+	return len(data), nil
+}
+
+func (c *capped) String() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.b.String()
+}

@@ -1,0 +1,356 @@
+package interp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	"sync"
+
+	"go.starlark.net/starlark"
+
+	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/plan"
+)
+
+// evaluatorName is the evaluator's argv[0], by which it knows itself.
+const evaluatorName = "flytestar-evaluator"
+
+// The evaluator's ends of its pipes.
+const (
+	readFD  = 3
+	writeFD = 4
+)
+
+// maxStack bounds a goroutine's stack, in bytes. Data that nests too deeply
+// for what recurses over it overflows it, which ends the process.
+const maxStack = 64 << 20
+
+// Init must be called first thing in main, and in TestMain of packages whose
+// tests call [Start]. In the evaluator, which is the same binary, it doesn't
+// return. language is called once, and only there.
+func Init(language func() Language) {
+	if len(os.Args) == 0 || os.Args[0] != evaluatorName {
+		return
+	}
+	r, w := os.NewFile(readFD, "from parent"), os.NewFile(writeFD, "to parent")
+	if err := serve(r, w, language); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// server is the evaluator's side.
+type server struct {
+	pipe   *pipe
+	lang   Language
+	limits Limits
+
+	mu     sync.Mutex
+	bodies map[uint64]*pipeHost
+}
+
+// serve reads what to load from r, locks the process down, loads, and then
+// evaluates bodies until r ends.
+func serve(r io.Reader, w io.Writer, language func() Language) error {
+	s := &server{pipe: newPipe(r, w, Limits{}.Defaults().Message), bodies: map[uint64]*pipeHost{}}
+	var m toEvaluator
+	if err := s.pipe.receive(&m); err != nil {
+		return fmt.Errorf("start: %w", err)
+	}
+	s.limits = m.Start.Limits
+	s.pipe.limit = s.limits.Message
+	debug.SetGCPercent(400) // most loads are over before a collection would pay
+	debug.SetMemoryLimit(s.limits.Memory / 4 * 3)
+	debug.SetMaxStack(maxStack)
+	layers, err := lockDown(s.limits)
+	if err != nil {
+		return fmt.Errorf("lock down: %w", err)
+	}
+	if err := s.pipe.send(fromEvaluator{Hello: &helloMsg{layers}}); err != nil {
+		return err
+	}
+	s.lang = language()
+	if ok, err := s.load(m.Start.Entry); !ok {
+		return err
+	}
+	for {
+		var m toEvaluator
+		if err := s.pipe.receive(&m); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		s.handle(&m)
+	}
+}
+
+// load sends the graph, or what is wrong with it. It reports whether there is one.
+func (s *server) load(entry string) (bool, error) {
+	g, err := s.graph(entry)
+	if err == nil {
+		if err = s.pipe.send(fromEvaluator{Graph: g}); !errors.Is(err, errTooBig) {
+			return err == nil, err
+		}
+		err = limitError(diag.Position{File: entry}, ErrSize, "", "the graph: %v", err)
+	}
+	return false, s.pipe.send(fromEvaluator{Failed: &failedMsg{bounded(findings(err))}})
+}
+
+func (s *server) graph(entry string) (*plan.Graph, error) {
+	print := func(pos diag.Position, text string) { s.print(0, pos, text) }
+	m, all, err := load(pipeSource{s.pipe}, entry, s.lang, s.limits, print)
+	if err != nil {
+		return nil, err
+	}
+	return s.lang.Graph(m, all)
+}
+
+// findings returns err as findings.
+func findings(err error) diag.List {
+	var list diag.List
+	var e *diag.Error
+	switch {
+	case errors.As(err, &list):
+		return list
+	case errors.As(err, &e):
+		return diag.List{e}
+	}
+	return diag.List{{Msg: err.Error()}}
+}
+
+// print passes on what a module or body prints. If it can't be sent the parent
+// is gone, which the next receive notices.
+func (s *server) print(body uint64, pos diag.Position, text string) {
+	_ = s.pipe.send(fromEvaluator{Print: &printMsg{Body: body, Pos: pos, Text: clip(text)}})
+}
+
+// pipeSource asks the parent for source.
+type pipeSource struct{ pipe *pipe }
+
+// ReadModule implements Source. While modules load the parent says nothing but what it is asked.
+func (s pipeSource) ReadModule(path string) ([]byte, error) {
+	if err := s.pipe.send(fromEvaluator{Load: &loadMsg{path}}); err != nil {
+		return nil, err
+	}
+	var m toEvaluator
+	if err := s.pipe.receive(&m); err != nil {
+		return nil, err
+	}
+	if m.Source.Error != nil {
+		return nil, m.Source.Error
+	}
+	return m.Source.Data, nil
+}
+
+// handle takes a message once modules are loaded.
+func (s *server) handle(m *toEvaluator) {
+	switch {
+	case m.Body != nil:
+		th := &starlark.Thread{Name: m.Body.Task}
+		h := &pipeHost{
+			id: m.Body.ID, pipe: s.pipe, thread: th,
+			budget:  newBudget(s.limits, "task "+m.Body.Task),
+			stopped: make(chan struct{}),
+			slots:   make(chan struct{}, maxOpen),
+			waiting: map[uint64]chan *replyMsg{},
+			errors:  map[error]uint64{},
+		}
+		s.mu.Lock()
+		s.bodies[h.id] = h
+		s.mu.Unlock()
+		go s.body(h, m.Body)
+	case m.Reply != nil:
+		if h := s.find(m.Reply.Body); h != nil {
+			h.answer(m.Reply)
+		}
+	case m.Cancel != nil:
+		if h := s.find(m.Cancel.Body); h != nil {
+			h.thread.Cancel("the run was cancelled")
+			h.stop()
+		}
+	}
+}
+
+// find returns a body that hasn't ended.
+func (s *server) find(id uint64) *pipeHost {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.bodies[id]
+}
+
+// body evaluates a body and says how it ended.
+func (s *server) body(h *pipeHost, m *bodyMsg) {
+	h.thread.Print = func(th *starlark.Thread, text string) { s.print(m.ID, callPosition(th), text) }
+	h.budget.over = h.stop
+	h.budget.watch(h.thread)
+	done := h.outcome(s.evaluate(h, m))
+	h.stop()
+	s.mu.Lock()
+	delete(s.bodies, m.ID)
+	s.mu.Unlock()
+	if err := s.pipe.send(fromEvaluator{Done: done}); errors.Is(err, errTooBig) {
+		done.Value, done.Findings = nil, diag.List{limitError(diag.Position{}, ErrSize, "", "the result: %v", err)}
+		_ = s.pipe.send(fromEvaluator{Done: done}) // it fails only if the parent is gone
+	}
+}
+
+func (s *server) evaluate(h *pipeHost, m *bodyMsg) (plan.Value, error) {
+	inputs, err := decodeInputs(m.Inputs)
+	if err != nil {
+		return nil, err
+	}
+	return s.lang.Body(h.thread, m.Task, inputs, h)
+}
+
+// pipeHost is a body's [plan.Host]: it asks the parent.
+type pipeHost struct {
+	id      uint64
+	pipe    *pipe
+	thread  *starlark.Thread
+	budget  *budget
+	slots   chan struct{} // bounds what is asked for at once
+	stopped chan struct{}
+	once    sync.Once
+
+	mu      sync.Mutex
+	last    uint64
+	waiting map[uint64]chan *replyMsg // by request
+	errors  map[error]uint64          // requests by the failure or error that answered them
+}
+
+var _ plan.Host = (*pipeHost)(nil)
+
+var errStopped = errors.New("the body has ended")
+
+// stop lets every request return an error, those to come as well.
+func (h *pipeHost) stop() { h.once.Do(func() { close(h.stopped) }) }
+
+// Call implements plan.Host.
+func (h *pipeHost) Call(ctx context.Context, c plan.Invocation) (plan.Value, error) {
+	inputs, err := encodeInputs(c.Inputs)
+	if err != nil {
+		return nil, &diag.Error{Pos: c.Pos, Msg: err.Error(), Err: err}
+	}
+	r, err := h.ask(ctx, requestMsg{Call: &callMsg{Ordinal: c.Ordinal, Task: c.Task, Inputs: inputs, Pos: c.Pos}})
+	if err != nil {
+		return nil, err
+	}
+	return plan.UnmarshalValue(r.Value)
+}
+
+// Read implements plan.Host.
+func (h *pipeHost) Read(ctx context.Context, f plan.File, max int64) ([]byte, error) {
+	r, err := h.ask(ctx, requestMsg{Read: &readMsg{File: f, Max: max}})
+	if err != nil {
+		return nil, err
+	}
+	return r.Data, nil
+}
+
+// Text implements plan.Host.
+func (h *pipeHost) Text(ctx context.Context, name, text string) (plan.File, error) {
+	r, err := h.ask(ctx, requestMsg{Text: &textMsg{Name: name, Text: text}})
+	if err != nil {
+		return plan.File{}, err
+	}
+	if r.File == nil {
+		return plan.File{}, errors.New("the answer has no file")
+	}
+	return *r.File, nil
+}
+
+// ask sends a request and waits for its answer. Its error is the very value
+// that outcome looks for.
+func (h *pipeHost) ask(ctx context.Context, m requestMsg) (*replyMsg, error) {
+	select {
+	case h.slots <- struct{}{}:
+		defer func() { <-h.slots }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-h.stopped:
+		return nil, errStopped
+	}
+	answer := make(chan *replyMsg, 1)
+	h.mu.Lock()
+	h.last++
+	m.Body, m.ID = h.id, h.last
+	h.waiting[m.ID] = answer
+	h.mu.Unlock()
+	if err := h.pipe.send(fromEvaluator{Request: &m}); err != nil {
+		return nil, limitError(diag.Position{}, ErrSize, "", "the request: %v", err)
+	}
+	select {
+	case r := <-answer:
+		return r, h.failure(r)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-h.stopped:
+		return nil, errStopped
+	}
+}
+
+// answer hands a reply to the request that waits for it. A turn begins.
+func (h *pipeHost) answer(r *replyMsg) {
+	h.mu.Lock()
+	answer := h.waiting[r.Request]
+	delete(h.waiting, r.Request)
+	h.mu.Unlock()
+	if answer != nil {
+		h.budget.begin()
+		answer <- r
+	}
+}
+
+// failure returns the error that a reply carries, and remembers whose it is.
+func (h *pipeHost) failure(r *replyMsg) error {
+	var err error
+	switch {
+	case r.Failure != nil:
+		err = r.Failure
+	case r.Error != nil:
+		err = r.Error
+	default:
+		return nil
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.errors[err] = r.Request
+	return err
+}
+
+// outcome says how the body ended. What it let through is told by the request
+// that was answered with it, so that the parent has the very same value.
+func (h *pipeHost) outcome(v plan.Value, err error) *doneMsg {
+	done := &doneMsg{Body: h.id}
+	if err == nil {
+		if done.Value, err = plan.MarshalValue(v); err == nil {
+			return done
+		}
+	}
+	if h.budget.err == nil {
+		if done.Passed = h.requestOf(err); done.Passed != 0 {
+			return done
+		}
+	}
+	done.Findings = bounded(evalError(err, h.budget, diag.Task))
+	return done
+}
+
+// requestOf returns the request that was answered with an error in err's chain, or 0.
+func (h *pipeHost) requestOf(err error) uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var failure *plan.Failure
+	if errors.As(err, &failure) {
+		return h.errors[failure]
+	}
+	var e *diag.Error
+	if errors.As(err, &e) {
+		return h.errors[e]
+	}
+	return 0
+}
