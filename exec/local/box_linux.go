@@ -1,0 +1,350 @@
+package local
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	osexec "os/exec"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/exec/local/inside"
+)
+
+// box is one container, while it is set up and runs.
+type box struct {
+	sandbox *Sandbox
+	c       *exec.Container
+	dir     string   // scratch directory
+	layers  []string // names of unpacked layers, bottom first
+	group   *cgroup  // nil where there are no cgroups and no limits
+	made    []string // what was made for mount points
+}
+
+// run sees the container from its cgroup to its difference.
+func (b *box) run(ctx context.Context) (exit *exec.Exit, err error) {
+	if b.group, err = b.sandbox.groups.make(b.c.Resource, b.sandbox.opts.Processes); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, b.group.remove()) }()
+	if err := b.makeScratch(); err != nil {
+		return nil, err
+	}
+	if exit, err = b.live(ctx); err != nil {
+		return nil, err
+	}
+	if exit.OOM, err = b.group.oom(); err != nil {
+		return nil, err
+	}
+	if b.c.Diff == nil || exit.Code != 0 {
+		return exit, nil
+	}
+	return exit, b.diff().write(ctx, b.c.Diff)
+}
+
+// makeScratch makes the directories that the container writes to, owned by its root.
+func (b *box) makeScratch() error {
+	base := b.sandbox.ids.base
+	if err := os.Chmod(b.dir, 0o700); err != nil {
+		return err
+	}
+	for _, d := range []struct {
+		path string
+		mode os.FileMode
+	}{{"", 0}, {"upper", 0o755}, {"work", 0o755}} {
+		full := filepath.Join(b.dir, d.path)
+		if d.path != "" {
+			if err := os.Mkdir(full, d.mode); err != nil {
+				return err
+			}
+		}
+		if err := os.Chown(full, base, base); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// live starts the first process, feeds it its config, and waits for its end,
+// which is the end of all of the container's processes.
+func (b *box) live(ctx context.Context) (*exec.Exit, error) {
+	t := &trees{sandbox: b.sandbox, next: inside.FirstFD}
+	defer t.close()
+	config, err := b.config(t)
+	if err != nil {
+		return nil, err
+	}
+	p, err := b.spawn(t)
+	if err != nil {
+		return nil, err
+	}
+	t.close()
+	stop := context.AfterFunc(ctx, p.kill)
+	defer stop()
+	err = b.group.join(p.cmd.Process.Pid)
+	if err == nil {
+		err = json.NewEncoder(p.config).Encode(config)
+	}
+	if err != nil {
+		p.kill()
+		p.reap()
+		return nil, fmt.Errorf("starting a container: %w", err)
+	}
+	return b.follow(ctx, p)
+}
+
+// config says what the first process is to do.
+func (b *box) config(t *trees) (*inside.Config, error) {
+	s := b.sandbox
+	c := &inside.Config{
+		Hostname: b.hostname(), Layers: slices.Clone(b.layers), Sys: -1, Shm: b.c.Resource.Shm,
+		Args: b.c.Args, Env: b.c.Env, Workdir: b.c.Workdir, User: b.c.User,
+		Capabilities: capabilities, Seccomp: s.filter, ScopeSockets: b.c.Network && s.scope,
+	}
+	slices.Reverse(c.Layers)
+	if c.Shm == 0 {
+		c.Shm = 64 << 20
+	}
+	var files unix.Rlimit
+	err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files)
+	if err != nil {
+		return nil, err
+	}
+	c.OpenFiles = min(files.Max, 1<<20)
+	if c.LayerTree, err = t.open(s.layers.dir, true); err != nil {
+		return nil, err
+	}
+	if c.Scratch, err = t.openAs(b.dir, false, false); err != nil {
+		return nil, err
+	}
+	if b.c.Network {
+		if c.Sys, err = t.openAs("/sys", true, false); err != nil {
+			return nil, err
+		}
+	}
+	c.Mounts, err = b.mounts(t)
+	return c, err
+}
+
+// firstProcess is a container's first process, as the engine sees it.
+type firstProcess struct {
+	cmd     *osexec.Cmd
+	config  *os.File // closing it ends the container
+	reports *os.File
+	outputs *outputs
+}
+
+// namespaces are those that every container has of its own.
+const namespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS
+
+// spawn clones this program into new namespaces.
+func (b *box) spawn(t *trees) (p *firstProcess, err error) {
+	configR, configW, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	reportR, reportW, err := os.Pipe()
+	if err != nil {
+		configR.Close()
+		configW.Close()
+		return nil, err
+	}
+	p = &firstProcess{config: configW, reports: reportR}
+	stdout, stderr, err := p.capture(b.c.Stdout, b.c.Stderr, b.sandbox.ids.base)
+	if err == nil {
+		p.cmd = b.command(stdout, stderr, append([]*os.File{configR, reportW}, t.files...))
+		err = p.cmd.Start()
+	}
+	for _, f := range []*os.File{configR, reportW, stdout, stderr} {
+		if f != nil {
+			f.Close()
+		}
+	}
+	if err != nil {
+		p.close()
+		return nil, fmt.Errorf("cloning the first process: %w", err)
+	}
+	return p, nil
+}
+
+// command is this program as a container's first process.
+func (b *box) command(stdout, stderr *os.File, extra []*os.File) *osexec.Cmd {
+	flags := uintptr(namespaces)
+	if !b.c.Network {
+		flags |= unix.CLONE_NEWNET
+	}
+	ids := b.sandbox.ids.mappings()
+	return &osexec.Cmd{
+		Path:       "/proc/self/exe",
+		Args:       []string{inside.Argv0},
+		Env:        []string{"GOMAXPROCS=2"}, // one for the thread that is locked down, one for the other
+		Dir:        "/",
+		Stdout:     stdout,
+		Stderr:     stderr,
+		ExtraFiles: extra,
+		SysProcAttr: &syscall.SysProcAttr{
+			Cloneflags:                 flags,
+			UidMappings:                ids,
+			GidMappings:                ids,
+			GidMappingsEnableSetgroups: true,
+			Credential:                 &syscall.Credential{},
+			Setsid:                     true,
+		},
+	}
+}
+
+// kill ends the container with all of its processes.
+func (p *firstProcess) kill() {
+	_ = p.cmd.Process.Kill() // fails only if it has ended
+}
+
+// close closes this end of the pipes.
+func (p *firstProcess) close() {
+	p.config.Close()
+	p.reports.Close()
+	if p.outputs != nil {
+		p.outputs.close()
+	}
+}
+
+// reap waits for the first process, which its processes don't outlive, and closes the pipes.
+func (p *firstProcess) reap() {
+	_ = p.cmd.Wait() // how it ended is in its reports
+	p.close()
+}
+
+// follow waits for the container's end and says how it was.
+func (b *box) follow(ctx context.Context, p *firstProcess) (*exec.Exit, error) {
+	var last inside.Report
+	ready := false
+	for d := json.NewDecoder(p.reports); ; {
+		var r inside.Report
+		if err := d.Decode(&r); err != nil {
+			break // it is dead, or will be; last says what it had to say
+		}
+		if last = r; r.Ready {
+			ready, b.made = true, r.Made
+		}
+		if r.Ended || r.Error != "" {
+			break
+		}
+	}
+	if !last.Ended && last.Error == "" && !ready {
+		p.kill() // whatever it said was no report
+	}
+	_ = p.cmd.Wait()
+	err := p.outputs.wait(ctx)
+	p.close()
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case last.Error != "":
+		return nil, setupError(last)
+	case !ready:
+		return nil, fmt.Errorf("the container's first process died while setting up: %s", p.cmd.ProcessState)
+	case err != nil:
+		return nil, fmt.Errorf("passing on output: %w", err)
+	case last.Ended:
+		return &exec.Exit{Code: last.Code, Signal: last.Signal, MaxRSS: last.MaxRSS, Duration: last.Duration}, nil
+	}
+	// The first process was killed, which the kernel does when memory is short
+	// and nothing else is left to kill.
+	return &exec.Exit{Code: 128 + int(unix.SIGKILL), Signal: "SIGKILL"}, nil
+}
+
+// setupError is why a container couldn't be set up.
+func setupError(r inside.Report) error {
+	class := diag.System
+	if r.Fault {
+		class = diag.Task
+	}
+	return &diag.Error{Class: class, Msg: "setting up a container: " + r.Error, Hint: r.Hint}
+}
+
+// outputs copies what a container writes to where it is wanted.
+type outputs struct {
+	readers []*os.File
+	done    chan struct{} // closed when all is copied
+	mu      sync.Mutex
+	err     error
+}
+
+// capture returns what is to be the first process's stdout and stderr: pipes,
+// even where the engine has a file at hand, since a descriptor of a terminal or a
+// file of the host's would let the container do more with it than write. They
+// are the same pipe where both go the same way, so that the order is kept.
+func (p *firstProcess) capture(stdout, stderr io.Writer, owner int) (outW, errW *os.File, err error) {
+	o := &outputs{done: make(chan struct{})}
+	p.outputs = o
+	writers := []io.Writer{discard(stdout)}
+	if !same(stdout, stderr) {
+		writers = append(writers, discard(stderr))
+	}
+	var ends []*os.File
+	for range writers {
+		r, w, err := os.Pipe()
+		if err == nil {
+			o.readers, ends = append(o.readers, r), append(ends, w)
+			err = w.Chown(owner, owner)
+		}
+		if err != nil {
+			for _, f := range ends {
+				f.Close()
+			}
+			return nil, nil, err
+		}
+	}
+	var wg sync.WaitGroup
+	for i, w := range writers {
+		wg.Go(func() { o.copy(p, w, o.readers[i]) })
+	}
+	go func() { wg.Wait(); close(o.done) }()
+	return ends[0], ends[len(ends)-1], nil
+}
+
+// same reports whether two writers are one. Writers needn't be comparable.
+func same(a, b io.Writer) bool {
+	defer func() { _ = recover() }()
+	return a == b
+}
+
+// copy copies until all of the container's processes have closed their end. A
+// reader who fails ends the container: its output would be lost.
+func (o *outputs) copy(p *firstProcess, w io.Writer, r *os.File) {
+	_, err := io.Copy(w, r)
+	if err == nil || errors.Is(err, os.ErrClosed) {
+		return
+	}
+	o.mu.Lock()
+	o.err = errors.Join(o.err, err)
+	o.mu.Unlock()
+	p.config.Close()
+}
+
+// wait waits until everything is copied, or ctx is cancelled.
+func (o *outputs) wait(ctx context.Context) error {
+	select {
+	case <-o.done:
+	case <-ctx.Done():
+		o.close()
+		<-o.done
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.err
+}
+
+func (o *outputs) close() {
+	for _, r := range o.readers {
+		r.Close()
+	}
+}

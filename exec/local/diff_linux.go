@@ -1,0 +1,393 @@
+package local
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// diff is what a container has changed: the upper directory of its overlay. Its
+// processes are dead, so nothing in it changes any more; but its content is theirs.
+type diff struct {
+	upper  string
+	lowers []string        // unpacked layers, top first
+	skip   map[string]bool // what was made for mount points, relative paths
+	ids    *idmap
+	links  map[inode]string // where a file with several links was first
+}
+
+type inode struct{ dev, ino uint64 }
+
+func (b *box) diff() *diff {
+	d := &diff{
+		upper: filepath.Join(b.dir, "upper"), skip: map[string]bool{}, ids: &b.sandbox.ids, links: map[inode]string{},
+	}
+	for i := len(b.layers) - 1; i >= 0; i-- {
+		d.lowers = append(d.lowers, filepath.Join(b.sandbox.layers.dir, b.layers[i]))
+	}
+	// The container's own mounts cover what is there, if anything.
+	for _, made := range append(b.made, "/proc", "/sys", "/dev") {
+		d.skip[strings.TrimPrefix(made, "/")] = true
+	}
+	return d
+}
+
+// write writes the difference as the tar of an OCI layer: entries sorted by path, parents first.
+func (d *diff) write(ctx context.Context, w io.Writer) error {
+	t := tar.NewWriter(w)
+	if err := d.dir(ctx, t, "."); err != nil {
+		return fmt.Errorf("reading what the container changed: %w", err)
+	}
+	return t.Close()
+}
+
+// change is an entry of a directory of the upper's, as the layer names it.
+type change struct {
+	name string // in the upper
+	as   string // in the layer: another for a whiteout
+	st   unix.Stat_t
+}
+
+// dir writes what is in a directory. Sorting is by whole paths, so that "a/b"
+// comes after "a-b": directories are compared with the slash that ends them.
+func (d *diff) dir(ctx context.Context, t *tar.Writer, dir string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	changes, err := d.changes(dir)
+	if err != nil {
+		return err
+	}
+	if opaque, err := isOpaque(filepath.Join(d.upper, dir)); err != nil {
+		return err
+	} else if opaque && dir != "." {
+		if err := d.header(t, &tar.Header{Typeflag: tar.TypeReg, Name: path.Join(dir, whiteoutOpaque)}); err != nil {
+			return err
+		}
+	}
+	for _, m := range changes {
+		if err := d.change(ctx, t, dir, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// changes lists a directory of the upper's in the order of the layer.
+func (d *diff) changes(dir string) ([]change, error) {
+	entries, err := os.ReadDir(filepath.Join(d.upper, dir))
+	if err != nil {
+		return nil, err
+	}
+	var list []change
+	for _, e := range entries {
+		m := change{name: e.Name(), as: e.Name()}
+		if err := unix.Lstat(filepath.Join(d.upper, dir, m.name), &m.st); err != nil {
+			return nil, err
+		}
+		if isWhiteout(&m.st) {
+			m.as = whiteoutPrefix + m.name
+		}
+		if strings.HasPrefix(m.name, whiteoutPrefix) {
+			return nil, fmt.Errorf("%s: layers can't have a file with that name", path.Join(dir, m.name))
+		}
+		list = append(list, m)
+	}
+	key := func(m change) string {
+		if m.st.Mode&unix.S_IFMT == unix.S_IFDIR {
+			return m.as + "/"
+		}
+		return m.as
+	}
+	slices.SortFunc(list, func(a, b change) int { return strings.Compare(key(a), key(b)) })
+	return list, nil
+}
+
+// change writes one entry, and what is below it.
+func (d *diff) change(ctx context.Context, t *tar.Writer, dir string, m change) error {
+	name := path.Join(dir, m.name)
+	switch m.st.Mode & unix.S_IFMT {
+	case unix.S_IFDIR:
+		keep, err := d.keepsDir(name, &m.st)
+		if err != nil || !keep {
+			return err
+		}
+		if err := d.entry(t, name, &m.st); err != nil {
+			return err
+		}
+		return d.dir(ctx, t, name)
+	case unix.S_IFSOCK:
+		return nil // of a process that is dead
+	case unix.S_IFCHR:
+		if isWhiteout(&m.st) {
+			return d.header(t, &tar.Header{Typeflag: tar.TypeReg, Name: path.Join(dir, m.as)})
+		}
+		return fmt.Errorf("%s: a device node", name)
+	}
+	if d.skip[name] {
+		return nil
+	}
+	return d.entry(t, name, &m.st)
+}
+
+// keepsDir reports whether a directory belongs in the layer: it has something in
+// it that does, or is new, or differs from the one below. One that was only
+// touched because a mount point was made in it doesn't.
+func (d *diff) keepsDir(name string, st *unix.Stat_t) (bool, error) {
+	if slices.Contains([]string{"proc", "sys", "dev"}, name) {
+		return false, nil
+	}
+	changes, err := d.changes(name)
+	if err != nil {
+		return false, err
+	}
+	for _, m := range changes {
+		below := path.Join(name, m.name)
+		keep := !d.skip[below] && m.st.Mode&unix.S_IFMT != unix.S_IFSOCK
+		if m.st.Mode&unix.S_IFMT == unix.S_IFDIR {
+			if keep, err = d.keepsDir(below, &m.st); err != nil {
+				return false, err
+			}
+		}
+		if keep {
+			return true, nil
+		}
+	}
+	if d.skip[name] {
+		return false, nil
+	}
+	if opaque, err := isOpaque(filepath.Join(d.upper, name)); opaque || err != nil {
+		return opaque, err
+	}
+	same, err := d.sameBelow(name, st)
+	return !same, err
+}
+
+// sameBelow reports whether the layers have that directory with the same owner, mode and attributes.
+func (d *diff) sameBelow(name string, st *unix.Stat_t) (bool, error) {
+	lower, low, err := d.below(name)
+	if err != nil || lower == "" || low.Mode != st.Mode {
+		return false, err
+	}
+	uid, err := d.ids.inside(st.Uid)
+	if err != nil {
+		return false, err
+	}
+	gid, err := d.ids.inside(st.Gid)
+	if err != nil || uint32(uid) != low.Uid || uint32(gid) != low.Gid {
+		return false, err
+	}
+	upperAttrs, err := d.xattrs(filepath.Join(d.upper, name))
+	if err != nil {
+		return false, err
+	}
+	lowerAttrs, err := d.xattrs(lower)
+	if err != nil || len(upperAttrs) != len(lowerAttrs) {
+		return false, err
+	}
+	for k, v := range upperAttrs {
+		if lowerAttrs[k] != v {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// below finds what the layers have at a path; "" if it is nothing. A whiteout, or
+// something that isn't a directory, at the path or above it hides the layers
+// below; so does an opaque directory.
+func (d *diff) below(name string) (string, *unix.Stat_t, error) {
+	parts := strings.Split(name, "/")
+layers:
+	for _, lower := range d.lowers {
+		last := false
+		at := lower
+		for i, part := range parts {
+			at = filepath.Join(at, part)
+			var st unix.Stat_t
+			err := unix.Lstat(at, &st)
+			if err == unix.ENOENT {
+				if last {
+					return "", nil, nil
+				}
+				continue layers
+			}
+			if err != nil {
+				return "", nil, &fs.PathError{Op: "lstat", Path: at, Err: err}
+			}
+			if isWhiteout(&st) {
+				return "", nil, nil
+			}
+			if i == len(parts)-1 {
+				return at, &st, nil
+			}
+			if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+				return "", nil, nil
+			}
+			opaque, err := isOpaque(at)
+			if err != nil {
+				return "", nil, err
+			}
+			last = last || opaque
+		}
+	}
+	return "", nil, nil
+}
+
+// entry writes a path of the upper's as it is.
+func (d *diff) entry(t *tar.Writer, name string, st *unix.Stat_t) error {
+	full := filepath.Join(d.upper, name)
+	h := &tar.Header{Name: name, Mode: int64(st.Mode & 0o7777), ModTime: time.Unix(st.Mtim.Sec, 0)}
+	var err error
+	if h.Uid, err = d.ids.inside(st.Uid); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	if h.Gid, err = d.ids.inside(st.Gid); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	attrs, err := d.xattrs(full)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	for k, v := range attrs {
+		if h.PAXRecords == nil {
+			h.PAXRecords = map[string]string{}
+		}
+		h.PAXRecords[xattrPrefix+k] = v
+	}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFDIR:
+		h.Typeflag = tar.TypeDir
+		h.Name += "/"
+		return d.header(t, h)
+	case unix.S_IFLNK:
+		h.Typeflag = tar.TypeSymlink
+		if h.Linkname, err = os.Readlink(full); err != nil {
+			return err
+		}
+	case unix.S_IFIFO:
+		h.Typeflag = tar.TypeFifo
+	case unix.S_IFREG:
+		return d.file(t, h, full, st)
+	default:
+		return fmt.Errorf("%s: a file of type %o", name, st.Mode&unix.S_IFMT)
+	}
+	return d.header(t, h)
+}
+
+// file writes a regular file, or a link to where it was written before.
+func (d *diff) file(t *tar.Writer, h *tar.Header, full string, st *unix.Stat_t) error {
+	if st.Nlink > 1 {
+		id := inode{uint64(st.Dev), st.Ino}
+		if first, ok := d.links[id]; ok {
+			h.Typeflag, h.Linkname, h.PAXRecords = tar.TypeLink, first, nil
+			return d.header(t, h)
+		}
+		d.links[id] = h.Name
+	}
+	h.Typeflag, h.Size = tar.TypeReg, st.Size
+	if err := d.header(t, h); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(full, os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.Copy(t, f)
+	return err
+}
+
+func (d *diff) header(t *tar.Writer, h *tar.Header) error {
+	if err := t.WriteHeader(h); err != nil {
+		return fmt.Errorf("%s: %w", h.Name, err)
+	}
+	return nil
+}
+
+// isWhiteout reports whether a stat is that of an overlay's whiteout.
+func isWhiteout(st *unix.Stat_t) bool {
+	return st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == 0
+}
+
+// isOpaque reports whether a directory hides those of the layers below.
+func isOpaque(dir string) (bool, error) {
+	v, err := getXattr(dir, opaqueXattr)
+	if err != nil {
+		return false, err
+	}
+	return string(v) == "y", nil
+}
+
+// getXattr returns an attribute, nil if there is none.
+func getXattr(path, name string) ([]byte, error) {
+	buf := make([]byte, 256)
+	for {
+		n, err := unix.Lgetxattr(path, name, buf)
+		switch err {
+		case nil:
+			return buf[:n], nil
+		case unix.ENODATA, unix.ENOTSUP:
+			return nil, nil
+		case unix.ERANGE:
+			buf = make([]byte, 1<<16) // the kernel's limit
+		default:
+			return nil, &fs.PathError{Op: "lgetxattr", Path: path, Err: err}
+		}
+	}
+}
+
+// xattrs returns the attributes of a path that belong in a layer.
+func (d *diff) xattrs(path string) (map[string]string, error) {
+	names := make([]byte, 1<<16)
+	n, err := unix.Llistxattr(path, names)
+	if err != nil {
+		if errors.Is(err, unix.ENOTSUP) {
+			return nil, nil
+		}
+		return nil, &fs.PathError{Op: "llistxattr", Path: path, Err: err}
+	}
+	var attrs map[string]string
+	for name := range strings.SplitSeq(strings.TrimSuffix(string(names[:n]), "\x00"), "\x00") {
+		if !portableXattr(name) {
+			continue
+		}
+		v, err := getXattr(path, name)
+		if err != nil {
+			return nil, err
+		}
+		if name == capabilityXattr {
+			v = rootCapability(v)
+		}
+		if attrs == nil {
+			attrs = map[string]string{}
+		}
+		attrs[name] = string(v)
+	}
+	return attrs, nil
+}
+
+// rootCapability turns file capabilities that were set in a user namespace
+// (version 3, which names its root) into those of a layer (version 2).
+func rootCapability(v []byte) []byte {
+	const version, version2, version3 = 0xff000000, 0x02000000, 0x03000000
+	if len(v) != 24 || binary.LittleEndian.Uint32(v)&version != version3 {
+		return v
+	}
+	v = bytes.Clone(v[:20])
+	binary.LittleEndian.PutUint32(v, binary.LittleEndian.Uint32(v)&^uint32(version)|version2)
+	return v
+}

@@ -1,0 +1,180 @@
+package inside
+
+import (
+	"fmt"
+	"os"
+	"path"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// filler puts the container's mounts into its root.
+type filler struct {
+	root int      // a descriptor of /
+	made []string // what was made for mount points
+}
+
+// populate puts mounts and small files in place.
+func (c *Config) populate() (made []string, err error) {
+	root, err := unix.Open("/", unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(root)
+	f := &filler{root: root}
+	for i := range c.Mounts {
+		m := &c.Mounts[i]
+		if err := f.mount(m); err != nil {
+			return nil, fmt.Errorf("mounting %s: %w", m.Target, err)
+		}
+	}
+	return f.made, nil
+}
+
+// mount puts m in place.
+func (f *filler) mount(m *Mount) error {
+	target, err := f.locate(m.Target, m.Dir, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(target)
+	if err := unsuspicious(target); err != nil {
+		return err
+	}
+	const flags = unix.MOVE_MOUNT_F_EMPTY_PATH | unix.MOVE_MOUNT_T_EMPTY_PATH
+	if err := unix.MoveMount(m.Tree, "", target, "", flags); err != nil {
+		if err == unix.ENOTDIR || err == unix.EINVAL {
+			return faultf("the image has something of another kind there", "a file can only be mounted on a file, a directory on a directory: %w", err)
+		}
+		return err
+	}
+	return unix.Close(m.Tree)
+}
+
+// unsuspicious refuses a target that the image's links have led into /proc,
+// where a mount could cover what later checks rely on.
+func unsuspicious(target int) error {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(target, &st); err != nil {
+		return err
+	}
+	if st.Type == unix.PROC_SUPER_MAGIC || st.Type == unix.SYSFS_MAGIC {
+		return faultf("", "a link in the image leads into /proc or /sys")
+	}
+	return nil
+}
+
+// locate opens path in the root, making it, a directory or an empty file, and
+// its parents as needed. Links are followed as if / were the root of all, which it is.
+func (f *filler) locate(p string, dir bool, depth int) (int, error) {
+	if depth > 40 {
+		return -1, faultf("", "too many links in the image")
+	}
+	p = path.Clean(p)
+	fd, err := f.open(p)
+	if err != unix.ENOENT {
+		return fd, err
+	}
+	parent, err := f.locate(path.Dir(p), true, depth+1)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(parent)
+	name := path.Base(p)
+	err = f.create(parent, name, dir)
+	if err == unix.EEXIST { // a link to nowhere
+		to, err := readlinkat(parent, name)
+		if err != nil {
+			return -1, err
+		}
+		if !path.IsAbs(to) {
+			to = path.Join(path.Dir(p), to)
+		}
+		return f.locate(to, dir, depth+1)
+	}
+	if err != nil {
+		return -1, err
+	}
+	return f.open(p)
+}
+
+// open opens an existing path in the root.
+func (f *filler) open(p string) (int, error) {
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
+	for {
+		fd, err := unix.Openat2(f.root, p, &how)
+		if err != unix.EAGAIN && err != unix.EINTR { // EAGAIN: a rename raced with it, somewhere on the machine
+			return fd, err
+		}
+	}
+}
+
+// create makes a mount point, notes it, and leaves its parent's time as it was,
+// so that a difference doesn't show the parent as changed.
+func (f *filler) create(parent int, name string, dir bool) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(parent, &st); err != nil {
+		return err
+	}
+	if err := makeAt(parent, name, dir); err != nil {
+		return err
+	}
+	self := "/proc/self/fd/" + strconv.Itoa(parent)
+	where, err := os.Readlink(self)
+	if err != nil {
+		return err
+	}
+	f.made = append(f.made, path.Join(where, name))
+	return os.Chtimes(self, time.Unix(st.Atim.Unix()), time.Unix(st.Mtim.Unix()))
+}
+
+// makeAt makes an empty directory or file.
+func makeAt(parent int, name string, dir bool) error {
+	if dir {
+		return unix.Mkdirat(parent, name, 0o755)
+	}
+	fd, err := unix.Openat(parent, name, unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o644)
+	if err != nil {
+		return err
+	}
+	return unix.Close(fd)
+}
+
+// readlinkat returns where the link name in dir points.
+func readlinkat(dir int, name string) (string, error) {
+	buf := make([]byte, unix.PathMax)
+	n, err := unix.Readlinkat(dir, name, buf)
+	if err != nil {
+		return "", err
+	}
+	return string(buf[:n]), nil
+}
+
+// openFiles writes the small files to the tmpfs at Staging, the current
+// directory, and turns each into a tree. They never touch a disk, so they may be credentials.
+func (c *Config) openFiles() error {
+	for i := range c.Mounts {
+		m := &c.Mounts[i]
+		if m.Tree >= 0 {
+			continue
+		}
+		name := "f" + strconv.Itoa(i)
+		if err := os.WriteFile(name, m.Data, 0o600); err != nil {
+			return fmt.Errorf("writing %s: %w", m.Target, err)
+		}
+		if err := os.Chmod(name, os.FileMode(m.Mode&0o777)); err != nil {
+			return fmt.Errorf("writing %s: %w", m.Target, err)
+		}
+		tree, err := unix.OpenTree(unix.AT_FDCWD, name, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+		if err != nil {
+			return fmt.Errorf("binding %s: %w", m.Target, err)
+		}
+		if err := unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}); err != nil {
+			return fmt.Errorf("write-protecting %s: %w", m.Target, err)
+		}
+		m.Tree = tree
+	}
+	return nil
+}

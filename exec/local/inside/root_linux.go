@@ -1,0 +1,279 @@
+package inside
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// enter makes the container's root from its layers and moves into it. All
+// mounts are this namespace's own: they vanish with its last process.
+func (c *Config) enter() error {
+	// The engine has moved this process into the container's cgroup; only from there is the cgroup namespace's root the right one.
+	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
+		return fmt.Errorf("making a cgroup namespace: %w", err)
+	}
+	if err := unix.Sethostname([]byte(c.Hostname)); err != nil {
+		return fmt.Errorf("setting the host name: %w", err)
+	}
+	if err := c.mountRoot(); err != nil {
+		return err
+	}
+	if err := c.openFiles(); err != nil {
+		return err
+	}
+	devices, err := openDevices()
+	if err != nil {
+		return err
+	}
+	// The kernel lets only those mount /proc and /sys who see others already.
+	proc, err := fresh("proc", 0)
+	if err != nil {
+		return fmt.Errorf("mounting /proc: %w", err)
+	}
+	sys := c.Sys
+	if sys < 0 {
+		if sys, err = fresh("sysfs", unix.MOUNT_ATTR_RDONLY); err != nil {
+			return fmt.Errorf("mounting /sys: %w", err)
+		}
+	}
+	if err := pivot(Staging + "/root"); err != nil {
+		return err
+	}
+	return c.mountSystem(proc, sys, devices)
+}
+
+// mountRoot mounts the overlay of layers and scratch at Staging/root.
+func (c *Config) mountRoot() error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("making mounts private: %w", err)
+	}
+	if err := unix.Mount("tmpfs", Staging, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755"); err != nil {
+		return fmt.Errorf("mounting a tmpfs: %w", err)
+	}
+	if err := unix.Chdir(Staging); err != nil {
+		return err
+	}
+	for _, d := range []string{"l", "s", "root", "empty"} {
+		if err := unix.Mkdir(d, 0o755); err != nil {
+			return err
+		}
+	}
+	if err := attach(c.LayerTree, "l"); err != nil {
+		return fmt.Errorf("attaching layers: %w", err)
+	}
+	if err := attach(c.Scratch, "s"); err != nil {
+		return fmt.Errorf("attaching the scratch directory: %w", err)
+	}
+	return c.mountOverlay("userxattr,")
+}
+
+// mountOverlay mounts the overlay at "root" in the current directory. The
+// kernel takes one page of options, so layers are given by links with short names.
+func (c *Config) mountOverlay(extra string) error {
+	lower := "empty"
+	for i, dir := range c.Layers {
+		link := strconv.Itoa(i)
+		if err := unix.Symlink("l/"+dir, link); err != nil {
+			return err
+		}
+		if i == 0 {
+			lower = link
+		} else {
+			lower += ":" + link
+		}
+	}
+	// volatile: nothing of the scratch directory outlives the container or the machine's
+	// crash, so syncing it, and the whole file system below with it, would be waste.
+	opts := extra + "volatile,lowerdir=" + lower + ",upperdir=s/upper,workdir=s/work"
+	if err := unix.Mount("overlay", "root", "overlay", unix.MS_NODEV, opts); err != nil {
+		return fmt.Errorf("mounting an overlay of %d layers: %w", len(c.Layers), err)
+	}
+	return nil
+}
+
+// attach moves the detached mount fd to the path target, as seen from the
+// current directory, and closes it.
+func attach(fd int, target string) error {
+	if err := unix.MoveMount(fd, "", unix.AT_FDCWD, target, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		return err
+	}
+	return unix.Close(fd)
+}
+
+// pivot makes dir the root and lets go of everything that was there before.
+func pivot(dir string) error {
+	if err := unix.Chdir(dir); err != nil {
+		return err
+	}
+	// The old root ends up on top of the new one, whence it can be detached
+	// without a directory to hold it.
+	if err := unix.PivotRoot(".", "."); err != nil {
+		return fmt.Errorf("changing the root: %w", err)
+	}
+	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
+		return fmt.Errorf("detaching the old root: %w", err)
+	}
+	return unix.Chdir("/")
+}
+
+// nodes are the device nodes that a container has.
+var nodes = []string{"null", "zero", "full", "random", "urandom", "tty"}
+
+// openDevices returns a detached mount of each node of the host's.
+func openDevices() ([]int, error) {
+	fds := make([]int, len(nodes))
+	for i, n := range nodes {
+		fd, err := unix.OpenTree(unix.AT_FDCWD, "/dev/"+n, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+		if err != nil {
+			return nil, fmt.Errorf("binding /dev/%s: %w", n, err)
+		}
+		fds[i] = fd
+	}
+	return fds, nil
+}
+
+// fresh returns a detached mount of a new file system.
+func fresh(fstype string, attrs int) (int, error) {
+	fs, err := unix.Fsopen(fstype, unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(fs)
+	if err := unix.FsconfigCreate(fs); err != nil {
+		return -1, err
+	}
+	return unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, attrs|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC)
+}
+
+// mountSystem mounts /proc, /sys and /dev, and hides what is to be hidden.
+func (c *Config) mountSystem(proc, sys int, devices []int) error {
+	for _, m := range []struct {
+		tree   int
+		target string
+	}{{proc, "/proc"}, {sys, "/sys"}} {
+		if err := realDir(m.target); err != nil {
+			return err
+		}
+		if err := attach(m.tree, m.target); err != nil {
+			return fmt.Errorf("mounting %s: %w", m.target, err)
+		}
+	}
+	const safe = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
+	for _, m := range []struct {
+		target, fstype string
+		flags          uintptr
+		data           string
+	}{
+		{"/dev", "tmpfs", unix.MS_NOSUID | unix.MS_NOEXEC, "mode=755,size=64k"},
+		{"/dev/pts", "devpts", unix.MS_NOSUID | unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5"},
+		{"/dev/shm", "tmpfs", safe, "mode=1777,size=" + strconv.FormatInt(c.Shm, 10)},
+		{"/dev/mqueue", "mqueue", safe, ""},
+	} {
+		if err := realDir(m.target); err != nil {
+			return err
+		}
+		if err := unix.Mount(m.fstype, m.target, m.fstype, m.flags, m.data); err != nil {
+			return fmt.Errorf("mounting %s: %w", m.target, err)
+		}
+	}
+	if err := fillDev(devices); err != nil {
+		return err
+	}
+	return hide()
+}
+
+// realDir makes the directory path, of depth one or in a directory of ours,
+// unless it is there. A link there could divert a mount, and with it what is hidden under it.
+func realDir(path string) error {
+	if err := unix.Mkdir(path, 0o755); err != nil && err != unix.EEXIST {
+		return fmt.Errorf("making %s: %w", path, err)
+	}
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err != nil {
+		return err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return faultf("an image needs a directory there, or nothing", "the image's %s is not a directory", path)
+	}
+	return nil
+}
+
+// fillDev puts nodes and links into /dev.
+func fillDev(devices []int) error {
+	for i, n := range nodes {
+		path := "/dev/" + n
+		fd, err := unix.Open(path, unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o666)
+		if err != nil {
+			return err
+		}
+		unix.Close(fd)
+		if err := attach(devices[i], path); err != nil {
+			return fmt.Errorf("binding %s: %w", path, err)
+		}
+	}
+	for _, l := range [][2]string{
+		{"pts/ptmx", "/dev/ptmx"}, {"/proc/self/fd", "/dev/fd"},
+		{"/proc/self/fd/0", "/dev/stdin"}, {"/proc/self/fd/1", "/dev/stdout"}, {"/proc/self/fd/2", "/dev/stderr"},
+	} {
+		if err := unix.Symlink(l[0], l[1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Masked and ReadOnly are the paths that OCI runtimes hide and write-protect
+// by default. What a kernel doesn't have needs no mask.
+var (
+	Masked = []string{
+		"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/sched_debug",
+		"/proc/scsi", "/proc/timer_list", "/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware",
+	}
+	ReadOnly = []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
+)
+
+// hide masks and write-protects what /proc and /sys show of the host.
+func hide() error {
+	masked := Masked
+	if _, err := os.Lstat("/sys/devices/system/cpu/cpu0/thermal_throttle"); err == nil {
+		all, err := filepath.Glob("/sys/devices/system/cpu/cpu[0-9]*/thermal_throttle")
+		if err != nil {
+			return err
+		}
+		masked = append(all, masked...)
+	}
+	for _, p := range masked {
+		if err := mask(p); err != nil && !errors.Is(err, unix.ENOENT) {
+			return fmt.Errorf("masking %s: %w", p, err)
+		}
+	}
+	for _, p := range ReadOnly {
+		if err := protect(p); err != nil && !errors.Is(err, unix.ENOENT) {
+			return fmt.Errorf("write-protecting %s: %w", p, err)
+		}
+	}
+	return nil
+}
+
+// mask covers a file with /dev/null and a directory with an empty one.
+func mask(path string) error {
+	err := unix.Mount("/dev/null", path, "", unix.MS_BIND, "")
+	if err == unix.ENOTDIR {
+		return unix.Mount("tmpfs", path, "tmpfs", unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "size=4k,mode=755")
+	}
+	return err
+}
+
+// protect binds path on itself, read-only.
+func protect(path string) error {
+	if err := unix.Mount(path, path, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return err
+	}
+	const flags = unix.MS_BIND | unix.MS_REMOUNT | unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
+	return unix.Mount("", path, "", flags, "")
+}

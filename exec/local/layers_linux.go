@@ -1,0 +1,174 @@
+package local
+
+import (
+	"archive/tar"
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/flytestar/flytestar/exec"
+)
+
+// layers is a directory of unpacked layers, each in a directory named by its
+// diff id: complete, since it got there by being renamed. Nothing in it changes.
+//
+// Files have the ids and modes of the layer, so they may be root's and
+// setuid: the directory is nobody else's to enter, and containers see it through
+// a mount that maps ids.
+type layers struct{ dir string }
+
+func openLayers(dir string) (*layers, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	return &layers{dir}, nil
+}
+
+// diffID is the form of layer digests.
+var diffID = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+
+// unpacked returns the name of l's directory, unpacking it first if need be. Of
+// several that want it at the same time, in whatever process, one does. temp makes a
+// directory, on the same file system, that is removed by the function that comes with it.
+func (s *layers) unpacked(ctx context.Context, l exec.Layer, temp func() (string, func() error, error)) (name string, err error) {
+	id := l.DiffID()
+	if !diffID.MatchString(id) {
+		return "", fmt.Errorf("layer with the digest %q", id)
+	}
+	name = strings.TrimPrefix(id, "sha256:")
+	if exists(filepath.Join(s.dir, name)) {
+		return name, nil
+	}
+	unlock, err := lockFile(ctx, filepath.Join(s.dir, name+".lock"))
+	if err != nil {
+		return "", fmt.Errorf("waiting for layer %s: %w", id, err)
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	if exists(filepath.Join(s.dir, name)) {
+		return name, nil
+	}
+	dir, remove, err := temp()
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, remove()) }()
+	if err := s.unpack(ctx, l, filepath.Join(dir, "layer"), name); err != nil {
+		return "", fmt.Errorf("unpacking layer %s: %w", id, err)
+	}
+	return name, nil
+}
+
+// lockFile takes a lock that processes and goroutines wait for. Its file stays:
+// one that is removed could be locked by two.
+func lockFile(ctx context.Context, path string) (unlock func() error, err error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return f.Close, nil
+		}
+		if err != unix.EWOULDBLOCK && err != unix.EINTR {
+			f.Close()
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			f.Close()
+			return nil, ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+}
+
+// unpack unpacks l into dir, checks its digest, and puts it in place.
+func (s *layers) unpack(ctx context.Context, l exec.Layer, dir, name string) error {
+	r, err := l.Uncompressed()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	hash := sha256.New()
+	in := io.TeeReader(&contextReader{ctx, r}, hash)
+	if err := unpackTar(bufio.NewReaderSize(in, 1<<18), dir); err != nil {
+		return err
+	}
+	if _, err := io.Copy(io.Discard, in); err != nil { // what follows the tar's end is in the digest
+		return err
+	}
+	if got := hex.EncodeToString(hash.Sum(nil)); got != name {
+		return fmt.Errorf("its content has the digest sha256:%s", got)
+	}
+	// A machine that crashes mustn't find a complete directory of empty files.
+	if err := syncTree(dir); err != nil {
+		return err
+	}
+	return os.Rename(dir, filepath.Join(s.dir, name))
+}
+
+// syncTree syncs the file system that dir is on: one call, where a tree may have 100,000 files.
+func syncTree(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return unix.Syncfs(int(f.Fd()))
+}
+
+// contextReader reads until ctx is cancelled.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c *contextReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
+}
+
+// unpackTar unpacks a layer's tar into dir as an overlay has it: whiteouts are
+// devices 0/0 and opaque directories have an attribute. Device nodes are left
+// out: a container's are in its /dev. Nothing is written outside of dir,
+// whatever the tar says; an entry that would be is an error.
+func unpackTar(r io.Reader, dir string) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	u := &unpacker{root: root, dirs: map[string]*tar.Header{}}
+	defer u.leave()
+	for t := tar.NewReader(r); ; {
+		h, err := t.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if err := u.entry(h, t); err != nil {
+			return fmt.Errorf("entry %q: %w", h.Name, err)
+		}
+	}
+	u.leave()
+	return u.finishDirs()
+}

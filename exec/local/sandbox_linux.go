@@ -1,0 +1,284 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/exec/local/inside"
+)
+
+var _ exec.Sandbox = (*Sandbox)(nil)
+
+// Sandbox runs processes in containers. Its methods may be called concurrently.
+type Sandbox struct {
+	opts    Options
+	layers  *layers
+	filter  []byte // seccomp, assembled
+	runtime string // path of an OCI runtime, or empty
+	ids     idmap
+	groups  *cgroupSite
+	scope   bool // whether the kernel can scope abstract sockets
+
+	mu      sync.Mutex
+	scratch *scratch // of this process; there while containers run
+	users   int      // how many of them
+}
+
+// NewSandbox returns a sandbox, after sweeping what killed engines left. That
+// this machine can't run containers is a *diag.Error of class System.
+func NewSandbox(opts Options) (*Sandbox, error) {
+	s, err := newSandbox(opts)
+	if err != nil {
+		var e *diag.Error
+		if errors.As(err, &e) {
+			return nil, err
+		}
+		return nil, broken("setting up the sandbox: %w", err)
+	}
+	return s, nil
+}
+
+func newSandbox(opts Options) (*Sandbox, error) {
+	if os.Geteuid() != 0 {
+		return nil, broken("running containers needs root on this machine").
+			WithHint("run flytestar with sudo; check, plan and graph work without")
+	}
+	if opts.IDBase == 0 {
+		opts.IDBase = IDBase
+	}
+	if opts.Processes == 0 {
+		opts.Processes = 32768
+	}
+	home, err := filepath.Abs(opts.Home)
+	if err != nil {
+		return nil, err
+	}
+	opts.Home = home
+	s := &Sandbox{opts: opts, ids: idmap{base: int(opts.IDBase)}, scope: canScopeSockets()}
+	if s.runtime, err = findRuntime(opts.Runtime); err != nil {
+		return nil, err
+	}
+	if s.filter, err = assembleFilter(); err != nil {
+		return nil, err
+	}
+	if s.layers, err = openLayers(filepath.Join(home, "layers")); err != nil {
+		return nil, err
+	}
+	if s.groups, err = findCgroups(); err != nil {
+		return nil, err
+	}
+	_, err = s.Sweep(context.Background())
+	return s, err
+}
+
+// broken is an error of the machine's.
+func broken(format string, args ...any) *diag.Error {
+	return diag.Errorf(diag.Position{}, diag.System, format, args...)
+}
+
+// Run implements [exec.Sandbox]. A command that can't be executed is no error:
+// its exit code is 127 or 126, and stderr says why.
+func (s *Sandbox) Run(ctx context.Context, c *exec.Container) (exit *exec.Exit, err error) {
+	defer func() {
+		var e *diag.Error
+		switch {
+		case err == nil || errors.As(err, &e):
+		case ctx.Err() != nil:
+			err = ctx.Err()
+		default:
+			err = broken("running a container for %s: %w", c.Name, err)
+		}
+	}()
+	if err := check(c); err != nil {
+		return nil, err
+	}
+	names := make([]string, len(c.Layers))
+	for i, l := range c.Layers {
+		if names[i], err = s.layers.unpacked(ctx, l, s.scratchDir); err != nil {
+			return nil, err
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	dir, release, err := s.scratchDir()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	b := &box{sandbox: s, c: c, dir: dir, layers: names}
+	return b.run(ctx)
+}
+
+// check refuses what a container can't be.
+func check(c *exec.Container) error {
+	switch {
+	case len(c.Args) == 0 || c.Args[0] == "":
+		return broken("a container without a command")
+	case c.Resource.Disk != 0:
+		return broken("a limit of disk can't be enforced by the local executor").
+			WithHint("leave disk out of resources; what tasks write shares the disk that flytestar's home is on")
+	case c.Resource.GPU != 0:
+		return broken("the local executor can't give GPUs to containers").WithHint("leave gpu out of resources")
+	case c.Workdir != "" && !path.IsAbs(c.Workdir):
+		return broken("the working directory %s isn't an absolute path", c.Workdir)
+	}
+	for _, m := range c.Mounts {
+		if err := checkTarget(m.Target); err != nil {
+			return err
+		}
+	}
+	for _, f := range c.Files {
+		if err := checkTarget(f.Path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkTarget refuses a mount point where the container's own mounts are.
+func checkTarget(target string) error {
+	clean := path.Clean(target)
+	top, _, _ := strings.Cut(strings.TrimPrefix(clean, "/"), "/")
+	if !path.IsAbs(target) || top == "" || slices.Contains([]string{"proc", "sys", "dev"}, top) {
+		return broken("nothing can be mounted at %q in a container", target)
+	}
+	return nil
+}
+
+// scratchDir makes a directory of a container's own. The process's scratch
+// directory, in which it is, goes with the last one.
+func (s *Sandbox) scratchDir() (dir string, release func() error, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.users == 0 {
+		if s.scratch, err = openScratch(s.sandboxDir()); err != nil {
+			return "", nil, fmt.Errorf("making a scratch directory: %w", err)
+		}
+	}
+	s.users++
+	dir, err = s.scratch.dir()
+	if err != nil {
+		return "", nil, errors.Join(fmt.Errorf("making a scratch directory: %w", err), s.leave())
+	}
+	return dir, func() error {
+		err := removeTree(dir)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return errors.Join(err, s.leave())
+	}, nil
+}
+
+// leave counts a container out. s.mu is held.
+func (s *Sandbox) leave() error {
+	s.users--
+	if s.users > 0 {
+		return nil
+	}
+	return s.scratch.Close()
+}
+
+func (s *Sandbox) sandboxDir() string { return filepath.Join(s.opts.Home, "sandbox") }
+
+// Sweep removes what killed engines left: cgroups and scratch directories. Their
+// processes and mounts died with them.
+func (s *Sandbox) Sweep(ctx context.Context) (Swept, error) {
+	var swept Swept
+	var err error
+	if swept.Cgroups, err = s.groups.sweep(); err != nil {
+		return swept, err
+	}
+	before, err := filepath.Glob(filepath.Join(s.sandboxDir(), "*"))
+	if err != nil || len(before) == 0 {
+		return swept, err
+	}
+	if err := sweepScratch(s.sandboxDir()); err != nil {
+		return swept, fmt.Errorf("sweeping scratch directories: %w", err)
+	}
+	for _, dir := range before {
+		if !exists(dir) {
+			swept.Scratch = append(swept.Scratch, dir)
+		}
+	}
+	return swept, ctx.Err()
+}
+
+// mounts returns what the container sees besides its layers, sorted by
+// target, and adds the descriptors that these mounts are to t.
+func (b *box) mounts(t *trees) ([]inside.Mount, error) {
+	var list []inside.Mount
+	for _, m := range b.c.Mounts {
+		info, err := os.Stat(m.Source)
+		if err != nil {
+			return nil, err
+		}
+		fd, err := t.open(m.Source, !m.Writable)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, inside.Mount{Target: path.Clean(m.Target), Tree: fd, Dir: info.IsDir()})
+	}
+	files := append(slices.Clone(b.c.Files), b.names()...)
+	for _, f := range files {
+		list = append(list, inside.Mount{Target: path.Clean(f.Path), Tree: -1, Mode: f.Mode, Data: f.Data})
+	}
+	slices.SortStableFunc(list, func(x, y inside.Mount) int { return strings.Compare(x.Target, y.Target) })
+	for i := 1; i < len(list); i++ {
+		if list[i].Target == list[i-1].Target {
+			return nil, broken("two mounts at %s", list[i].Target)
+		}
+	}
+	return list, nil
+}
+
+// names are the files by which a container finds names and hosts, unless it brings its own.
+func (b *box) names() []exec.File {
+	hosts := []byte("127.0.0.1\tlocalhost " + b.hostname() + "\n::1\tlocalhost\n")
+	files := []exec.File{{Path: "/etc/hosts", Mode: 0o644, Data: hosts}}
+	if b.c.Network {
+		files = nil
+		for _, name := range []string{"/etc/hosts", "/etc/resolv.conf"} {
+			if data, err := os.ReadFile(name); err == nil { // a host without one has nothing to say there
+				files = append(files, exec.File{Path: name, Mode: 0o644, Data: data})
+			}
+		}
+	}
+	return slices.DeleteFunc(files, func(f exec.File) bool {
+		same := func(target string) bool { return path.Clean(target) == f.Path }
+		return slices.ContainsFunc(b.c.Mounts, func(m exec.Mount) bool { return same(m.Target) }) ||
+			slices.ContainsFunc(b.c.Files, func(g exec.File) bool { return same(g.Path) })
+	})
+}
+
+// hostname is the container's name as a host name.
+func (b *box) hostname() string {
+	name := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' {
+			return r
+		}
+		return '-'
+	}, b.c.Name)
+	name = strings.Trim(name[:min(len(name), 63)], "-")
+	if name == "" {
+		return "container"
+	}
+	return name
+}
+
+// discard is where output goes that nobody wants.
+func discard(w io.Writer) io.Writer {
+	if w == nil {
+		return io.Discard
+	}
+	return w
+}
