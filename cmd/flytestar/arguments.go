@@ -1,0 +1,428 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"sort"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/spf13/pflag"
+
+	"github.com/flytestar/flytestar"
+	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/plan"
+)
+
+// arguments reads what stands after TASK as the task's inputs:
+//
+//	--name VALUE   --name=VALUE   --flag   --no-flag   @inputs.json
+//
+// Inputs' types decide how a value is read (spec.md, "Inputs on the command
+// line"). A File or Dir becomes a [flytestar.Path].
+type arguments struct {
+	task   string // full name, for messages
+	params []plan.Param
+	own    *pflag.FlagSet // flytestar's flags, to tell a misplaced one from a misspelt input
+	values map[string]plan.Value
+}
+
+// errHelp says that the task's help was asked for.
+var errHelp = fmt.Errorf("help asked for")
+
+// parseArguments returns the inputs by name, or errHelp. Inputs that aren't
+// named in args are left out: defaults are the engine's matter.
+func parseArguments(g *plan.Graph, task int, args []string, own *pflag.FlagSet) (map[string]plan.Value, error) {
+	a := &arguments{g.FullName(task), g.Tasks[task].Inputs, own, map[string]plan.Value{}}
+	for len(args) > 0 {
+		used, err := a.parseOne(args)
+		if err != nil {
+			return nil, err
+		}
+		args = args[used:]
+	}
+	return a.values, nil
+}
+
+// parseOne reads the first argument, and the next where that is its value. It
+// returns how many it used.
+func (a *arguments) parseOne(args []string) (int, error) {
+	arg := args[0]
+	if arg == "--help" || arg == "-h" {
+		return 0, errHelp
+	}
+	if file, ok := strings.CutPrefix(arg, "@"); ok {
+		return 1, a.readAll(file)
+	}
+	flag, ok := strings.CutPrefix(arg, "--")
+	if !ok || flag == "" {
+		return 0, a.usage("unexpected argument %q", arg).WithHint("inputs are given by name, as --%s VALUE", a.example())
+	}
+	name, text, hasText := strings.Cut(flag, "=")
+	param, negated := a.find(name)
+	switch {
+	case param == nil:
+		return 0, a.unknown(name)
+	case negated && hasText:
+		return 0, a.usage("--%s takes no value", name)
+	case negated:
+		return 1, a.set(param, false)
+	case !hasText && param.Type.Kind == plan.KindBool:
+		return 1, a.set(param, true)
+	case !hasText && len(args) == 1:
+		return 0, a.usage("--%s lacks its value, %s", name, article(param.Type))
+	}
+	used := 1
+	if !hasText {
+		text, used = args[1], 2
+	}
+	v, err := fromText(text, param.Type)
+	if err != nil {
+		return 0, a.usage("--%s: %v", name, err)
+	}
+	return used, a.set(param, v)
+}
+
+// find returns the input that a flag names, with "-" and "_" as one; negated
+// says that the flag is the --no- form of a bool.
+func (a *arguments) find(flag string) (p *plan.Param, negated bool) {
+	byName := func(name string) *plan.Param {
+		for i := range a.params {
+			if strings.ReplaceAll(a.params[i].Name, "-", "_") == name {
+				return &a.params[i]
+			}
+		}
+		return nil
+	}
+	name := strings.ReplaceAll(flag, "-", "_")
+	if p := byName(name); p != nil {
+		return p, false
+	}
+	if rest, ok := strings.CutPrefix(name, "no_"); ok {
+		if p := byName(rest); p != nil && p.Type.Kind == plan.KindBool {
+			return p, true
+		}
+	}
+	return nil, false
+}
+
+func (a *arguments) set(p *plan.Param, v plan.Value) error {
+	if _, twice := a.values[p.Name]; twice {
+		return a.usage("input %q is given twice", p.Name)
+	}
+	a.values[p.Name] = v
+	return nil
+}
+
+// readAll reads a JSON object with inputs by name.
+func (a *arguments) readAll(file string) error {
+	raw, err := readJSON(file)
+	if err != nil {
+		return a.usage("@%s: %v", file, err)
+	}
+	object, ok := raw.(map[string]any)
+	if !ok {
+		return a.usage("@%s: want a JSON object with inputs by name, got %s", file, jsonKind(raw))
+	}
+	for _, name := range sortedKeys(object) {
+		p, _ := a.find(name)
+		if p == nil || p.Name != name {
+			return a.unknown(name)
+		}
+		v, err := fromJSON(object[name], p.Type)
+		if err != nil {
+			return a.usage("@%s: %s: %v", file, name, err)
+		}
+		if err := a.set(p, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *arguments) usage(format string, args ...any) *diag.Error {
+	return diag.Errorf(diag.Position{}, diag.Usage, format, args...)
+}
+
+// unknown is the error for a flag that is no input.
+func (a *arguments) unknown(name string) error {
+	err := a.usage("task %q has no input %q", a.task, name)
+	if a.own != nil && a.own.Lookup(name) != nil {
+		return err.WithHint("--%s is a flag of flytestar: those stand before FILE", name)
+	}
+	names := make([]string, len(a.params))
+	for i, p := range a.params {
+		names[i] = p.Name
+	}
+	if s := diag.Suggest(name, names); s != "" {
+		return err.WithHint("did you mean --%s?", s)
+	}
+	if len(names) == 0 {
+		return err.WithHint("it has none")
+	}
+	return err.WithHint("its inputs are %s", strings.Join(names, ", "))
+}
+
+// example is an input's name for hints.
+func (a *arguments) example() string {
+	if len(a.params) == 0 {
+		return "NAME"
+	}
+	return a.params[0].Name
+}
+
+// article returns "a str", "an int" and so on.
+func article(t plan.Type) string {
+	s := t.String()
+	if strings.ContainsRune("aeiou", rune(s[0])) {
+		return "an " + s
+	}
+	return "a " + s
+}
+
+// fromText reads an argument as a value of type t.
+func fromText(s string, t plan.Type) (plan.Value, error) {
+	switch t.Kind {
+	case plan.KindStr:
+		if !utf8.ValidString(s) {
+			return nil, fmt.Errorf("not valid UTF-8")
+		}
+		return s, nil
+	case plan.KindInt:
+		i, err := strconv.ParseInt(s, 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("want an int of 64 bits, got %q", s)
+		}
+		return i, nil
+	case plan.KindFloat:
+		f, err := strconv.ParseFloat(s, 64)
+		if err != nil || math.IsInf(f, 0) || math.IsNaN(f) {
+			return nil, fmt.Errorf("want a finite float, got %q", s)
+		}
+		return f, nil
+	case plan.KindBool:
+		if s != "true" && s != "false" {
+			return nil, fmt.Errorf("want true or false, got %q", s)
+		}
+		return s == "true", nil
+	case plan.KindFile, plan.KindDir:
+		return flytestar.Path(s), nil
+	case plan.KindOptional:
+		if s == "null" && t.Elem.Kind != plan.KindStr {
+			return nil, nil
+		}
+		return fromText(s, *t.Elem)
+	}
+	return fromJSONText(s, t)
+}
+
+// fromJSONText reads a value of a type that has no plain form: JSON, or @FILE with JSON in it.
+func fromJSONText(s string, t plan.Type) (plan.Value, error) {
+	var raw any
+	var err error
+	if file, ok := strings.CutPrefix(s, "@"); ok {
+		raw, err = readJSON(file)
+	} else {
+		raw, err = decodeJSON(strings.NewReader(s))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("want %s as JSON, or @FILE with it: %w", t, err)
+	}
+	return fromJSON(raw, t)
+}
+
+// fromJSON returns what decodeJSON returned as a value of type t: a string is a
+// path where a File or Dir is declared, an object a struct where a record is.
+// Whatever fits nothing is passed on as it is, for plan.Conform to refuse.
+func fromJSON(raw any, t plan.Type) (plan.Value, error) {
+	if t.Kind == plan.KindOptional {
+		if raw == nil {
+			return nil, nil
+		}
+		return fromJSON(raw, *t.Elem)
+	}
+	switch x := raw.(type) {
+	case json.Number:
+		return fromNumber(x.String())
+	case string:
+		if t.Kind == plan.KindFile || t.Kind == plan.KindDir {
+			return flytestar.Path(x), nil
+		}
+		return x, nil
+	case []any:
+		return fromArray(x, elemType(t, plan.KindList))
+	case map[string]any:
+		return fromObject(x, t)
+	}
+	return raw, nil // nil, bool
+}
+
+func fromNumber(s string) (plan.Value, error) {
+	if strings.ContainsAny(s, ".eE") {
+		f, err := strconv.ParseFloat(s, 64)
+		if err != nil {
+			return nil, fmt.Errorf("number %s is out of range", s)
+		}
+		return f, nil
+	}
+	i, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		return nil, fmt.Errorf("int %s doesn't fit 64 bits", s)
+	}
+	return i, nil
+}
+
+func fromArray(x []any, elem plan.Type) (plan.Value, error) {
+	list := make([]plan.Value, len(x))
+	for i, e := range x {
+		v, err := fromJSON(e, elem)
+		if err != nil {
+			return nil, fmt.Errorf("[%d]: %w", i, err)
+		}
+		list[i] = v
+	}
+	return list, nil
+}
+
+func fromObject(x map[string]any, t plan.Type) (plan.Value, error) {
+	fields := map[string]plan.Type{}
+	for _, f := range t.Fields {
+		fields[f.Name] = f.Type
+	}
+	dict := make(map[string]plan.Value, len(x))
+	for _, k := range sortedKeys(x) {
+		elem, isField := fields[k]
+		if !isField {
+			elem = elemType(t, plan.KindDict)
+		}
+		v, err := fromJSON(x[k], elem)
+		if err != nil {
+			return nil, fmt.Errorf("%q: %w", k, err)
+		}
+		dict[k] = v
+	}
+	if t.Kind == plan.KindRecord {
+		return plan.Struct(dict), nil
+	}
+	return dict, nil
+}
+
+// elemType is the type of t's elements where t is of that kind, else any.
+func elemType(t plan.Type, kind plan.Kind) plan.Type {
+	if t.Kind == kind {
+		return *t.Elem
+	}
+	return plan.Type{Kind: plan.KindAny}
+}
+
+// maxInputFile bounds what is read of @FILE: a value may have no more when it is encoded.
+const maxInputFile = plan.MaxValue
+
+func readJSON(file string) (any, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxInputFile+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > maxInputFile {
+		return nil, fmt.Errorf("more than %d bytes", maxInputFile)
+	}
+	return decodeJSON(bytes.NewReader(data))
+}
+
+// decodeJSON reads one JSON value: nil, bool, string, json.Number, []any or
+// map[string]any. Unlike encoding/json it refuses an object with a key twice.
+func decodeJSON(r io.Reader) (any, error) {
+	d := json.NewDecoder(r)
+	d.UseNumber()
+	v, err := decodeNext(d, 0)
+	if err == io.EOF {
+		return nil, fmt.Errorf("there is no JSON value")
+	}
+	if err != nil {
+		return nil, err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, fmt.Errorf("something follows the JSON value")
+	}
+	return v, nil
+}
+
+func decodeNext(d *json.Decoder, depth int) (any, error) {
+	if depth > plan.MaxDepth {
+		return nil, fmt.Errorf("value nests deeper than %d", plan.MaxDepth)
+	}
+	tok, err := d.Token()
+	if err != nil {
+		return nil, err
+	}
+	switch tok {
+	case json.Delim('['):
+		list := []any{}
+		for d.More() {
+			v, err := decodeNext(d, depth+1)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, v)
+		}
+		_, err := d.Token()
+		return list, err
+	case json.Delim('{'):
+		return decodeMembers(d, depth)
+	}
+	return tok, nil
+}
+
+func decodeMembers(d *json.Decoder, depth int) (any, error) {
+	object := map[string]any{}
+	for d.More() {
+		tok, err := d.Token()
+		if err != nil {
+			return nil, err
+		}
+		key := tok.(string) // the decoder allows nothing else here
+		if _, twice := object[key]; twice {
+			return nil, fmt.Errorf("key %q stands twice", key)
+		}
+		if object[key], err = decodeNext(d, depth+1); err != nil {
+			return nil, err
+		}
+	}
+	_, err := d.Token()
+	return object, err
+}
+
+func jsonKind(v any) string {
+	switch v.(type) {
+	case nil:
+		return "null"
+	case bool:
+		return "a bool"
+	case string:
+		return "a string"
+	case json.Number:
+		return "a number"
+	case []any:
+		return "an array"
+	}
+	return "an object"
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/pflag"
+
+	"github.com/flytestar/flytestar"
+	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/plan"
+)
+
+func kind(k plan.Kind) plan.Type                { return plan.Type{Kind: k} }
+func of(k plan.Kind, elem plan.Type) plan.Type  { return plan.Type{Kind: k, Elem: &elem} }
+func param(name string, t plan.Type) plan.Param { return plan.Param{Name: name, Type: t} }
+func record(name string, field plan.Type) plan.Type {
+	return plan.Type{Kind: plan.KindRecord, Fields: []plan.Field{{Name: name, Type: field}}}
+}
+
+// argumentsGraph has one task with an input of every type.
+func argumentsGraph() *plan.Graph {
+	return &plan.Graph{
+		Environments: []plan.Environment{{Name: "env", Image: plan.NoImage}},
+		Tasks: []plan.Task{{Name: "t", Inputs: []plan.Param{
+			param("sequence", kind(plan.KindStr)),
+			param("n", kind(plan.KindInt)),
+			param("rate", kind(plan.KindFloat)),
+			param("dry_run", kind(plan.KindBool)),
+			param("reads", kind(plan.KindFile)),
+			param("maybe", of(plan.KindOptional, kind(plan.KindInt))),
+			param("label", of(plan.KindOptional, kind(plan.KindStr))),
+			param("all_reads", of(plan.KindList, kind(plan.KindFile))),
+			param("opts", of(plan.KindDict, kind(plan.KindInt))),
+			param("sample", record("reads", kind(plan.KindFile))),
+			param("extra", kind(plan.KindAny)),
+		}}},
+	}
+}
+
+func TestArguments(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, content string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(content), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	opts := write("opts.json", `{"a": 1}`)
+	all := write("all.json", `{"n": 3, "sequence": "@x", "reads": "a.fq"}`)
+	own := pflag.NewFlagSet("run", pflag.ContinueOnError)
+	own.Int("jobs", 0, "")
+
+	type values = map[string]plan.Value
+	for _, test := range []struct {
+		args []string
+		want values
+		err  string // message, or message and hint
+	}{
+		{args: nil, want: values{}},
+		{args: []string{"--sequence", "AAGG", "--n=-3"}, want: values{"sequence": "AAGG", "n": int64(-3)}},
+		{args: []string{"--sequence", "--n"}, want: values{"sequence": "--n"}},
+		{args: []string{"--sequence="}, want: values{"sequence": ""}},
+		{args: []string{"--sequence", "@not-read"}, want: values{"sequence": "@not-read"}},
+		{args: []string{"--dry-run"}, want: values{"dry_run": true}},
+		{args: []string{"--no-dry_run"}, want: values{"dry_run": false}},
+		{args: []string{"--dry_run=false"}, want: values{"dry_run": false}},
+		{args: []string{"--rate", "2"}, want: values{"rate": 2.0}},
+		{args: []string{"--reads", "./x.fq"}, want: values{"reads": flytestar.Path("./x.fq")}},
+		{args: []string{"--maybe", "null", "--label", "null"}, want: values{"maybe": nil, "label": "null"}},
+		{args: []string{"--all_reads", `["a", "b"]`}, want: values{"all_reads": []plan.Value{flytestar.Path("a"), flytestar.Path("b")}}},
+		{args: []string{"--opts", `{"a": 1}`}, want: values{"opts": values{"a": int64(1)}}},
+		{args: []string{"--opts", "@" + opts}, want: values{"opts": values{"a": int64(1)}}},
+		{args: []string{"--sample", `{"reads": "a"}`}, want: values{"sample": plan.Struct{"reads": flytestar.Path("a")}}},
+		{args: []string{"--extra", `[1, 1.5, "x", null, {"k": true}]`},
+			want: values{"extra": []plan.Value{int64(1), 1.5, "x", nil, values{"k": true}}}},
+		{args: []string{"@" + all}, want: values{"n": int64(3), "sequence": "@x", "reads": flytestar.Path("a.fq")}},
+
+		{args: []string{"--sequense", "x"}, err: `task "env.t" has no input "sequense" (did you mean --sequence?)`},
+		{args: []string{"--jobs", "2"}, err: `task "env.t" has no input "jobs" (--jobs is a flag of flytestar: those stand before FILE)`},
+		{args: []string{"AAGG"}, err: `unexpected argument "AAGG" (inputs are given by name, as --sequence VALUE)`},
+		{args: []string{"--sequence"}, err: `--sequence lacks its value, a str`},
+		{args: []string{"--n", "x"}, err: `--n: want an int of 64 bits, got "x"`},
+		{args: []string{"--n", "9223372036854775808"}, err: `--n: want an int of 64 bits, got "9223372036854775808"`},
+		{args: []string{"--rate", "inf"}, err: `--rate: want a finite float, got "inf"`},
+		{args: []string{"--dry_run=yes"}, err: `--dry_run: want true or false, got "yes"`},
+		{args: []string{"--no-dry-run=true"}, err: `--no-dry-run takes no value`},
+		{args: []string{"--no-n"}, err: `task "env.t" has no input "no-n"`},
+		{args: []string{"--n=1", "--n=2"}, err: `input "n" is given twice`},
+		{args: []string{"--opts", `{"a": 1, "a": 2}`}, err: `--opts: want dict[str, int] as JSON, or @FILE with it: key "a" stands twice`},
+		{args: []string{"--opts", `{} {}`}, err: `--opts: want dict[str, int] as JSON, or @FILE with it: something follows the JSON value`},
+		{args: []string{"--opts", ``}, err: `--opts: want dict[str, int] as JSON, or @FILE with it: there is no JSON value`},
+		{args: []string{"@" + write("list.json", "[]")}, err: `@` + dir + `/list.json: want a JSON object with inputs by name, got an array`},
+	} {
+		got, err := parseArguments(argumentsGraph(), 0, test.args, own)
+		if test.err != "" {
+			checkUsage(t, test.args, err, test.err)
+		} else if err != nil {
+			t.Errorf("%q: %v", test.args, err)
+		} else if d := cmp.Diff(test.want, got); d != "" {
+			t.Errorf("%q: (-want +got)\n%s", test.args, d)
+		}
+	}
+	if _, err := parseArguments(argumentsGraph(), 0, []string{"--n=1", "--help"}, own); err != errHelp {
+		t.Errorf("--help: got %v", err)
+	}
+}
+
+// checkUsage checks that err is of class Usage, with the message, or "message (hint)".
+func checkUsage(t *testing.T, args []string, err error, want string) {
+	t.Helper()
+	var e *diag.Error
+	if !errors.As(err, &e) || e.Class != diag.Usage {
+		t.Errorf("%q: got %v, want an error of class usage", args, err)
+		return
+	}
+	if e.Msg != want && e.Msg+" ("+e.Hint+")" != want {
+		t.Errorf("%q: got %s (%s)\nwant %s", args, e.Msg, e.Hint, want)
+	}
+}
+
+// FuzzDecodeJSON: whatever stands on the command line is a value or an error.
+func FuzzDecodeJSON(f *testing.F) {
+	for _, s := range []string{`{"a": [1, 2.5, null]}`, `[`, `{"a":1,"a":2}`, `"\ud800"`, `[[[[`, `1e999`, `}`} {
+		f.Add(s)
+	}
+	types := argumentsGraph().Tasks[0].Inputs
+	f.Fuzz(func(t *testing.T, s string) {
+		for _, p := range types {
+			if v, err := fromText(s, p.Type); err == nil {
+				(&results{format: "json", path: func(plan.Value) (string, error) { return "", nil }}).show(v, nil)
+			}
+		}
+	})
+}

@@ -1,0 +1,287 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/exec"
+)
+
+// console is standard error while something is built or run: what happens, as
+// plain lines, or on a terminal as a board that is redrawn in place below the
+// lines that stay; and the logs of tasks, each line after its task's name.
+type console struct {
+	w       io.Writer
+	quiet   bool // neither progress nor logs; warnings stay
+	verbose bool // also what is there already, and orchestrators
+	size    func() (width, height int, err error)
+
+	mu    sync.Mutex
+	board *board          // nil where w is no terminal, or quiet
+	lines []string        // to be written above the board at the next redraw
+	drawn int             // rows of the board on the screen
+	steps map[string]step // by image: what was last said of it, where there is no board
+	began map[string]time.Time
+	err   error // of writing
+	stop  chan struct{}
+	done  chan struct{}
+}
+
+// step is what was last said of an image.
+type step struct {
+	name  string
+	began time.Time
+}
+
+// redrawEvery is how often the board is redrawn: often enough to look live,
+// seldom enough that a thousand log lines a second cost nothing.
+const redrawEvery = 100 * time.Millisecond
+
+// newConsole returns a console on w. The caller closes it.
+func newConsole(w io.Writer, quiet, verbose bool) *console {
+	c := &console{w: w, quiet: quiet, verbose: verbose, steps: map[string]step{}, began: map[string]time.Time{}}
+	f, ok := w.(*os.File)
+	if ok && !quiet && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
+		c.size = func() (int, int, error) { return term.GetSize(int(f.Fd())) }
+		c.board = newBoard()
+		c.stop, c.done = make(chan struct{}), make(chan struct{})
+		go c.redraw()
+	}
+	return c
+}
+
+// Close takes the board away and returns the first error of writing.
+func (c *console) Close() error {
+	if c.board != nil {
+		close(c.stop)
+		<-c.done
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.draw(nil)
+	return c.err
+}
+
+func (c *console) redraw() {
+	defer close(c.done)
+	tick := time.NewTicker(redrawEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-c.stop:
+			return
+		case now := <-tick.C:
+			c.mu.Lock()
+			c.draw(c.rows(now))
+			c.mu.Unlock()
+		}
+	}
+}
+
+// rows is the board as it fits the terminal now.
+func (c *console) rows(now time.Time) []string {
+	w, h, err := c.size()
+	if err != nil || w < 20 || h < 4 {
+		return nil
+	}
+	rows := c.board.rows(now, min(h-2, 16))
+	for i, r := range rows {
+		rows[i] = cut(safe(r), w-1)
+	}
+	return rows
+}
+
+// draw writes the lines that wait and the board's rows below them, over the
+// rows that were there: in one write, and nothing is cleared before it is
+// written anew, so that it doesn't flicker.
+func (c *console) draw(rows []string) {
+	if len(c.lines) == 0 && len(rows) == 0 && c.drawn == 0 {
+		return
+	}
+	out := ""
+	if c.drawn > 0 {
+		out = fmt.Sprintf("\x1b[%dA\r", c.drawn)
+	}
+	end := "\n"
+	if c.board != nil {
+		end = "\x1b[K\n"
+	}
+	for _, l := range append(c.lines, rows...) {
+		out += l + end
+	}
+	if c.drawn > len(rows) {
+		out += "\x1b[J"
+	}
+	c.lines, c.drawn = nil, len(rows)
+	if _, err := io.WriteString(c.w, out); err != nil && c.err == nil {
+		c.err = err
+	}
+}
+
+// say writes a line that stays.
+func (c *console) say(format string, args ...any) {
+	c.lines = append(c.lines, fmt.Sprintf(format, args...))
+	if c.board == nil {
+		c.draw(nil)
+	}
+}
+
+// log writes a line of a task's log, or what an orchestrator printed.
+func (c *console) log(task, line string) {
+	if c.board != nil {
+		line = safeLine(line)
+	}
+	c.say("%s | %s", task, line)
+}
+
+// Print is told what a module or an orchestrator printed.
+func (c *console) Print(pos diag.Position, task, text string) {
+	if c.quiet {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if task == "" {
+		task = pos.String()
+	}
+	c.log(task, text)
+}
+
+// Watch is told what happens; it is an exec.Watch.
+func (c *console) Watch(e exec.Event) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e.Kind == exec.Warning {
+		c.say("flytestar: warning: %s", safe(e.Msg))
+		return
+	}
+	if c.quiet {
+		return
+	}
+	if c.board != nil {
+		c.board.update(e)
+	}
+	switch e.Kind {
+	case exec.ImageStep, exec.ImageHit, exec.ImageDone, exec.ImageFailed:
+		c.image(e)
+	case exec.ActionLog:
+		c.log(e.Task, e.Line)
+	default:
+		c.action(e)
+	}
+}
+
+func (c *console) image(e exec.Event) {
+	last, known := c.steps[e.Image]
+	if !known {
+		last.began = e.Time
+	}
+	took := e.Time.Sub(last.began)
+	switch e.Kind {
+	case exec.ImageStep:
+		if c.board == nil && e.Step != last.name {
+			c.say("image %s: %s", e.Image, safe(e.Step))
+		}
+		c.steps[e.Image] = step{e.Step, last.began}
+	case exec.ImageHit:
+		if c.verbose {
+			c.say("image %s: there already, %s", e.Image, short(e.Digest))
+		}
+	case exec.ImageDone:
+		c.say("image %s: built %s in %s", e.Image, short(e.Digest), seconds(took))
+	case exec.ImageFailed:
+		c.say("image %s: failed after %s", e.Image, seconds(took))
+	}
+}
+
+func (c *console) action(e exec.Event) {
+	quietKinds := c.board != nil && !c.verbose // the board shows these
+	switch e.Kind {
+	case exec.ActionStarted:
+		if _, again := c.began[e.Action]; !again {
+			c.began[e.Action] = e.Time
+		}
+		if !quietKinds {
+			c.say("task %s: started%s", e.Task, c.id(e))
+		}
+	case exec.ActionRetried:
+		c.say("task %s: attempt %d failed, trying again%s: %s", e.Task, e.Number, c.id(e), message(e))
+	case exec.ActionDone:
+		if !quietKinds {
+			c.say("task %s: done in %s%s", e.Task, seconds(e.Time.Sub(c.began[e.Action])), c.id(e))
+		}
+	case exec.ActionFailed:
+		c.say("task %s: failed%s: %s", e.Task, c.id(e), message(e))
+	}
+}
+
+// id names the action, where that was asked for.
+func (c *console) id(e exec.Event) string {
+	if !c.verbose || e.Action == "" {
+		return ""
+	}
+	return " (" + e.Action + ")"
+}
+
+// message is the first line of why an action failed.
+func message(e exec.Event) string {
+	msg := e.Msg
+	if e.Error != nil {
+		msg = e.Error.Message
+	}
+	for i, r := range msg {
+		if r == '\n' {
+			msg = msg[:i]
+			break
+		}
+	}
+	return safe(msg)
+}
+
+// short is the beginning of a digest.
+func short(digest string) string { return digest[:min(len(digest), len("sha256:")+12)] }
+
+// seconds is a duration as progress shows it.
+func seconds(d time.Duration) string { return fmt.Sprintf("%.1fs", max(d, 0).Seconds()) }
+
+// events writes what happens as NDJSON.
+type events struct {
+	mu  sync.Mutex
+	f   *os.File
+	enc *json.Encoder
+	err error
+}
+
+func newEvents(path string) (*events, error) {
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, diag.Errorf(diag.Position{}, diag.Usage, "--events: %w", err)
+	}
+	enc := json.NewEncoder(f)
+	enc.SetEscapeHTML(false)
+	return &events{f: f, enc: enc}, nil
+}
+
+// Watch is an exec.Watch.
+func (e *events) Watch(ev exec.Event) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.enc.Encode(ev); err != nil && e.err == nil {
+		e.err = err
+	}
+}
+
+// Close returns the first error of writing.
+func (e *events) Close() error {
+	if err := e.f.Close(); e.err == nil {
+		e.err = err
+	}
+	return e.err
+}

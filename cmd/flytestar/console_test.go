@@ -1,0 +1,156 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/plan"
+)
+
+// story is a build and a run.
+func story() []exec.Event {
+	at := time.Unix(0, 0)
+	events := []exec.Event{
+		{Kind: exec.ImageStep, Image: "msa_env", Step: "pip pytest", Bytes: 1_500_000, Total: 3_000_000},
+		{Kind: exec.ImageStep, Image: "msa_env", Step: "pip pytest", Bytes: 2_000_000, Total: 3_000_000},
+		{Kind: exec.ImageHit, Image: "fold_env", Digest: "sha256:0123456789abcdef"},
+		{Kind: exec.ImageDone, Image: "msa_env", Digest: "sha256:0123456789abcdef"},
+		{Kind: exec.ActionQueued, Task: "e.a", Action: "1"},
+		{Kind: exec.ActionQueued, Task: "e.a", Action: "2"},
+		{Kind: exec.ActionStarted, Task: "e.a", Action: "1"},
+		{Kind: exec.ActionLog, Task: "e.a", Action: "1", Line: "50%\r\x1b[31mred"},
+		{Kind: exec.ActionFailed, Task: "e.a", Action: "1", Error: &plan.Failure{Message: "exit code 3\nmore"}},
+		{Kind: exec.Warning, Msg: "disk is nearly full"},
+	}
+	for i := range events {
+		events[i].Time = at.Add(time.Duration(i) * time.Second)
+	}
+	return events
+}
+
+func TestPlainLines(t *testing.T) {
+	for _, test := range []struct {
+		quiet bool
+		want  string
+	}{
+		{true, "flytestar: warning: disk is nearly full\n"},
+		{false, `image msa_env: pip pytest
+image msa_env: built sha256:0123456789ab in 3.0s
+task e.a: started
+e.a | 50%` + "\r\x1b[31mred" + `
+task e.a: failed: exit code 3
+flytestar: warning: disk is nearly full
+`},
+	} {
+		var b strings.Builder
+		c := newConsole(&b, test.quiet, false)
+		for _, e := range story() {
+			c.Watch(e)
+		}
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if b.String() != test.want {
+			t.Errorf("quiet %v: got\n%q\nwant\n%q", test.quiet, b.String(), test.want)
+		}
+	}
+}
+
+func TestBoard(t *testing.T) {
+	b := newBoard()
+	events := story()
+	rows := func(n int) string {
+		for _, e := range events[:n] {
+			b.update(e)
+		}
+		events = events[n:]
+		return strings.Join(b.rows(time.Unix(10, 0), 5), "\n")
+	}
+	if got, want := rows(2), "image msa_env               10.0s  pip pytest  2.0 of 3.0 MB"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got, want := rows(5), "task  e.a                    6.0s  1 running, 1 queued"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got, want := rows(2), "task  e.a                    6.0s  0 running, 1 queued, 1 failed"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestRedraw draws on a small model of a terminal: what stays is above, the board below, nothing is left over.
+func TestRedraw(t *testing.T) {
+	var b strings.Builder
+	c := &console{w: &b, board: newBoard(), size: func() (int, int, error) { return 30, 20, nil },
+		steps: map[string]step{}, began: map[string]time.Time{}}
+	now := time.Unix(10, 0)
+	for _, e := range story() {
+		c.Watch(e)
+		c.draw(c.rows(now))
+		for _, row := range c.rows(now) {
+			if width(row) > 29 {
+				t.Errorf("row %q is wider than the terminal", row)
+			}
+		}
+	}
+	c.draw(nil)
+	want := `image msa_env: built sha256:0123456789ab in 3.0s
+e.a | \x1b[31mred
+task e.a: failed: exit code 3
+flytestar: warning: disk is nearly full`
+	if got := screen(b.String()); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// screen is what a terminal shows after s, for the few sequences that draw writes.
+func screen(s string) string {
+	var lines []string
+	row := 0
+	for _, part := range strings.SplitAfter(s, "\n") {
+		if rest, ok := strings.CutPrefix(part, "\x1b["); ok && strings.Contains(rest, "A\r") {
+			n := 0
+			for rest[0] != 'A' {
+				n, rest = n*10+int(rest[0]-'0'), rest[1:]
+			}
+			row, part = row-n, rest[2:]
+		}
+		if rest, ok := strings.CutPrefix(part, "\x1b[J"); ok {
+			lines, part = lines[:row], rest
+		}
+		if part == "" {
+			continue
+		}
+		text := strings.TrimSuffix(part, "\x1b[K\n")
+		lines = append(lines[:row], append([]string{text}, lines[min(row+1, len(lines)):]...)...)
+		row++
+	}
+	return strings.Join(lines[:row], "\n")
+}
+
+func TestSafe(t *testing.T) {
+	for in, want := range map[string]string{
+		"plain\ttext\n":    "plain\ttext\n",
+		"\x1b]0;title\x07": `\x1b]0;title\x07`,
+		"\u202egnp.exe":    `\u202egnp.exe`,
+		"\u009b31m":        `\u009b31m`,
+		"bad \xff byte":    `bad \xff byte`,
+		"überlänge 東京":     "überlänge 東京",
+	} {
+		if got := safe(in); got != want {
+			t.Errorf("safe(%q) = %q, want %q", in, got, want)
+		}
+	}
+	if got := cut("東京x", 3); got != "東" {
+		t.Errorf("cut = %q", got)
+	}
+}
+
+func width(s string) int {
+	n := 0
+	for _, r := range s {
+		n += runeWidth(r)
+	}
+	return n
+}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/flytestar/flytestar"
+)
+
+func newDoctorCommand(a *app) *cobra.Command {
+	format := newFormat("text", "json")
+	cmd := &cobra.Command{
+		Use:   "doctor [flags]",
+		Short: "Say what of this machine works, what is missing, and how to get it",
+		Long: `doctor looks at what building and running need: namespaces, overlayfs, cgroups,
+the Debian mirror and the Python index as this machine is configured for them, disk
+space. It exits with 5 if something that is needed is missing.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.doctor(cmd.Context(), format.value) },
+	}
+	format.addFlags(cmd.Flags())
+	return cmd
+}
+
+func (a *app) doctor(ctx context.Context, format string) error {
+	findings := flytestar.Examine(ctx, flytestar.Options{})
+	missing := false
+	var b strings.Builder
+	for _, f := range findings {
+		missing = missing || !f.OK && f.Needed
+		fmt.Fprintf(&b, "%-8s %s: %s\n", verdict(f), f.Name, f.Detail)
+		if f.Hint != "" {
+			fmt.Fprintf(&b, "           hint: %s\n", f.Hint)
+		}
+	}
+	var err error
+	if format == "json" {
+		err = writeJSON(a.out, map[string]any{"findings": findings})
+	} else {
+		err = write(a.out, b.String())
+	}
+	if err == nil && missing {
+		return status(exitSystem)
+	}
+	return err
+}
+
+// verdict is one word for a finding.
+func verdict(f flytestar.Finding) string {
+	switch {
+	case f.OK:
+		return "ok"
+	case f.Needed:
+		return "missing"
+	}
+	return "without" // flytestar goes on without it
+}

@@ -1,0 +1,133 @@
+// Command flytestar loads, checks, builds and runs workflows; spec.md, "Command
+// line", is its manual.
+//
+// A file per verb (run.go, build.go, plan.go, check.go, graph.go, doctor.go,
+// version.go, completion.go) has its options, its flags and what it does with the
+// facade. What they share: options.go (flags that several have), arguments.go
+// (a task's inputs), result.go (standard output), console.go and board.go
+// (progress on standard error), report.go (errors), exit.go (exit codes and signals).
+// Only main exits.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/flytestar/flytestar"
+	"github.com/flytestar/flytestar/diag"
+)
+
+func main() {
+	flytestar.Init()
+	os.Exit(execute(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// app is what the verbs share: where they write, and what errors are explained with.
+type app struct {
+	out     io.Writer  // the result only
+	err     io.Writer  // everything else
+	lines   diag.Lines // the source of the file that was loaded last
+	actions actions    // of the run
+}
+
+// execute runs one command line and returns its exit code.
+func execute(args []string, out, errOut io.Writer) int {
+	ctx, stop := withSignals(context.Background())
+	defer stop()
+	a := &app{out: out, err: errOut}
+	root := newRoot(a)
+	root.SetArgs(args)
+	root.SetOut(out)
+	root.SetErr(errOut)
+	err := verbFirst(args)
+	if err == nil {
+		err = root.ExecuteContext(ctx)
+	}
+	code := exitCode(ctx, err)
+	if err != nil {
+		a.report(ctx, err)
+	}
+	return code
+}
+
+// newRoot returns the command with its verbs.
+func newRoot(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "flytestar VERB [flags] FILE ...",
+		Short: "Runs multi-environment workflows written in Starlark, each task in a container of its own",
+		Long: `flytestar runs multi-environment workflows that are written in Starlark: it checks
+them before anything is built, builds their images, and runs each task in a
+container of its environment. Flags stand before FILE.
+
+Exit codes: 0 done; 1 a task failed; 2 usage; 3 findings in the source;
+4 a build failed; 5 the machine or network failed; 130 interrupted; 143 terminated.`,
+		SilenceErrors:      true,
+		SilenceUsage:       true,
+		DisableSuggestions: true, // misspelt has its own
+		Args:               cobra.ArbitraryArgs,
+		FParseErrWhitelist: cobra.FParseErrWhitelist{UnknownFlags: true}, // of a misspelt verb
+		CompletionOptions:  cobra.CompletionOptions{DisableDefaultCmd: true},
+	}
+	root.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		return misspelt(root, args[0])
+	}
+	root.AddCommand(newRunCommand(a), newBuildCommand(a), newPlanCommand(a), newCheckCommand(a), newGraphCommand(a),
+		newDoctorCommand(a), newVersionCommand(a), newCompletionCommand(a))
+	for _, cmd := range root.Commands() {
+		cmd.Flags().SetInterspersed(false)
+		cmd.Flags().SortFlags = false
+		cmd.DisableFlagsInUseLine = true
+		cmd.SetFlagErrorFunc(flagError)
+	}
+	return root
+}
+
+// verbFirst refuses flags before the verb, of which there are none but --help.
+func verbFirst(args []string) error {
+	if len(args) == 0 || !strings.HasPrefix(args[0], "-") || args[0] == "-h" || args[0] == "--help" {
+		return nil
+	}
+	err := usage("%q stands before the verb", args[0])
+	if args[0] == "--version" {
+		return err.WithHint("flytestar version")
+	}
+	return err.WithHint("flags stand after the verb and before FILE: flytestar VERB [flags] FILE ...")
+}
+
+// misspelt is the error for a verb that there isn't.
+func misspelt(root *cobra.Command, verb string) error {
+	var verbs []string
+	for _, cmd := range root.Commands() {
+		verbs = append(verbs, cmd.Name())
+	}
+	err := usage("there is no verb %q", verb)
+	if s := diag.Suggest(verb, verbs); s != "" {
+		return err.WithHint("did you mean %q?", s)
+	}
+	return err.WithHint("flytestar --help lists the verbs")
+}
+
+// flagError adds a hint to what pflag says.
+func flagError(cmd *cobra.Command, err error) error {
+	e := usage("%w", err)
+	var names []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, "--"+f.Name) })
+	for _, word := range flagWords(err.Error()) {
+		if s := diag.Suggest(word, names); s != "" && cmd.Flags().Lookup(word[2:]) == nil {
+			return e.WithHint("did you mean %s?", s)
+		}
+	}
+	return e.WithHint("%s --help lists the flags", cmd.CommandPath())
+}
+
+func usage(format string, args ...any) *diag.Error {
+	return diag.Errorf(diag.Position{}, diag.Usage, format, args...)
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/flytestar/flytestar"
+)
+
+var update = flag.Bool("update", false, "rewrite the goldens in testdata/script")
+
+// suite is what the tests of one run of the binary share: a home directory,
+// so that the Debian base is bootstrapped once. $FLYTESTAR_TEST_HOME names one that outlives the run.
+type suite struct {
+	m    *testing.M
+	home string
+}
+
+var shared suite
+
+func TestMain(m *testing.M) {
+	flytestar.Init()
+	shared.m = m
+	testscript.Main(&shared, map[string]func(){"flytestar": main})
+}
+
+// Run implements testscript.TestingM.
+func (s *suite) Run() int {
+	s.home = os.Getenv("FLYTESTAR_TEST_HOME")
+	if s.home == "" {
+		dir, err := os.MkdirTemp("", "flytestar-test-home-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		s.home = dir
+	}
+	return s.m.Run()
+}
+
+// TestScripts runs the real main on testdata/script/*.txtar; each says in its
+// first line what it proves. Scripts that need containers or the network skip
+// openly where there are none.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		UpdateScripts:       *update,
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup:               setup,
+		Condition:           condition,
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+	})
+}
+
+// exits runs a command and demands its exit code: exits CODE COMMAND ARG...
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE COMMAND ARG...")
+	}
+	code := 0
+	var exit *exec.ExitError
+	if err := ts.Exec(args[1], args[2:]...); errors.As(err, &exit) {
+		code = exit.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	if strconv.Itoa(code) != args[0] {
+		ts.Fatalf("exit code %d, want %s", code, args[0])
+	}
+}
+
+// setup gives a script the shared home, the examples, and what of this
+// process's environment says how to reach the network.
+func setup(env *testscript.Env) error {
+	examples, err := filepath.Abs("../../examples")
+	if err != nil {
+		return err
+	}
+	env.Setenv("FLYTESTAR_HOME", shared.home)
+	env.Setenv("EXAMPLES", examples)
+	for _, kv := range os.Environ() {
+		name, value, _ := strings.Cut(kv, "=")
+		lower := strings.ToLower(name)
+		if name == "HOME" || strings.HasPrefix(name, "PIP_") || strings.HasSuffix(lower, "_proxy") ||
+			strings.HasPrefix(name, "SSL_CERT_") || strings.HasSuffix(name, "_CA_BUNDLE") {
+			env.Setenv(name, value)
+		}
+	}
+	return nil
+}
+
+// condition decides [containers] (this machine can run them, and build images:
+// doctor misses nothing) and [root].
+func condition(name string) (bool, error) {
+	switch name {
+	case "containers":
+		return len(missing()) == 0, nil
+	case "root":
+		return os.Geteuid() == 0, nil
+	}
+	return false, fmt.Errorf("unknown condition %q", name)
+}
+
+// missing lists what this machine lacks for building and running, asked once.
+var missing = sync.OnceValue(func() []string {
+	var names []string
+	for _, f := range flytestar.Examine(context.Background(), flytestar.Options{Home: shared.home}) {
+		if f.Needed && !f.OK {
+			names = append(names, f.Name+": "+f.Detail)
+		}
+	}
+	return names
+})

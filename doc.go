@@ -1,0 +1,44 @@
+// Package flytestar runs multi-environment workflows that are written in
+// Starlark. This package is the facade, for embedding and for cmd/flytestar:
+// it wires the others, and the whole flow stands in flytestar.go.
+//
+//	w, err := flytestar.Load(ctx, "examples/af2.star", flytestar.Options{})
+//	…
+//	defer w.Close()
+//	v, err := w.Run(ctx, "main", map[string]plan.Value{"sequence": "AAGG"})
+//
+// # Map
+//
+//	spec.md          the language, the checks and the command line; outranks the code
+//	diag             one positioned error: position, message, code, hint, notes
+//	plan             graph, plan, types and values as plain data: the contract between everything else
+//	interp           source to modules: loading, limits, the evaluator process
+//	builtins         what authors write, a file per noun
+//	resolve          graph and files to findings, digests and plan; pure
+//	resolve/reach    values to graph: declarations and call edges; in the evaluator
+//	internal/source  what folders and requirements files of a workspace hold
+//	exec             plan to results: the engine; declares Builder, Sandbox, Executor, Store
+//	exec/image       Builder: OCI images, without a daemon
+//	exec/image/debian  Debian bases from a mirror
+//	exec/local       Sandbox, Executor and Store on this machine
+//	exec/exectest    the suite that every Executor passes
+//	cmd/flytestar    the command line, a file per verb
+//
+// Imports go one way: plan and diag are leaves; the evaluator's half (interp,
+// builtins, resolve/reach), resolve and exec don't import each other.
+//
+// # One run, from the command line to a container and back
+//
+// cmd/flytestar calls [Load]. interp.Start re-executes this program as the
+// evaluator, which asks for modules over a pipe, executes them with what
+// builtins predeclares, and answers with the plan.Graph that resolve/reach makes.
+// From here on the evaluator only evaluates bodies.
+//
+// [Workflow.Run] has resolve check what the task reaches and plan its images;
+// until then nothing has had an effect. image.Builder builds those that aren't
+// there, running apt, pip's resolver and commands in local.Sandbox. exec.Engine
+// then runs the task: an orchestrator's body in the evaluator, whose calls come back
+// to the engine as actions; any other body as an attempt, which local.Executor
+// runs in a container of its environment's image. Its outputs go into
+// local.Store, its value back into the body that called, and the root's to the command line.
+package flytestar

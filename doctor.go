@@ -1,0 +1,133 @@
+package flytestar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	osexec "os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/exec/image"
+	"github.com/flytestar/flytestar/exec/image/debian"
+	"github.com/flytestar/flytestar/exec/local"
+)
+
+// Finding is something of the machine that [Examine] looked at.
+type Finding struct {
+	Name   string `json:"name"`
+	OK     bool   `json:"ok"`
+	Needed bool   `json:"needed"` // nothing can be built or run without it
+	Detail string `json:"detail"`
+	Hint   string `json:"hint,omitempty"` // how to get it
+}
+
+const (
+	askTimeout = 15 * time.Second // for a mirror's or an index's answer
+	roomy      = 5 << 30          // bytes that a few images take
+)
+
+// runtimes are the OCI runtimes that Options.Runtime may name.
+var runtimes = []string{"runc", "crun", "runsc"}
+
+// Examine looks at what building and running need of this machine and its
+// network, and changes nothing. What it says has no credentials.
+func Examine(ctx context.Context, opts Options) []Finding {
+	findings := make([]Finding, 4)
+	var asked sync.WaitGroup
+	for i, look := range []func(context.Context) Finding{debianMirror, pythonIndex} {
+		asked.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, askTimeout)
+			defer cancel()
+			findings[i] = look(ctx)
+		})
+	}
+	findings[2], findings[3] = disk(opts.Home), ociRuntimes()
+	var sandbox []Finding
+	for _, f := range local.Probe() {
+		sandbox = append(sandbox, Finding{f.Name, f.OK, f.Needed, f.Detail, f.Hint})
+	}
+	asked.Wait()
+	return append(sandbox, findings...)
+}
+
+func debianMirror(ctx context.Context) Finding {
+	f := Finding{Name: "debian mirror", Needed: true}
+	sources, err := debian.HostSources("/")
+	if err == nil {
+		var suite, mirror string
+		suite, mirror, err = (&debian.Debian{Sources: sources}).Probe(ctx)
+		f.Detail = fmt.Sprintf("%s has %s, signed by a key of this machine's keyring", mirror, suite)
+	}
+	return f.because(err, "image.from_debian_base needs it; image.from_base(REF) does without")
+}
+
+func pythonIndex(ctx context.Context) Finding {
+	f := Finding{Name: "python index", Needed: true}
+	var err error
+	f.Detail, err = image.ProbePip(ctx, nil)
+	return f.because(err, "check the network, the proxy variables, and index-url in pip's configuration")
+}
+
+// because completes a finding: with nothing, or with what went wrong.
+func (f Finding) because(err error, hint string) Finding {
+	if err == nil {
+		f.OK = true
+		return f
+	}
+	f.Detail, f.Hint = err.Error(), hint
+	var e *diag.Error
+	if errors.As(err, &e) && e.Hint != "" {
+		f.Hint = e.Hint
+	}
+	return f
+}
+
+// disk looks at the file system that the home directory is on, or will be.
+func disk(dir string) Finding {
+	f := Finding{Name: "disk"}
+	dir, err := home(dir)
+	if err != nil {
+		return f.because(err, "set FLYTESTAR_HOME")
+	}
+	at := dir
+	for {
+		if _, err := os.Stat(at); err == nil || at == filepath.Dir(at) {
+			break
+		}
+		at = filepath.Dir(at)
+	}
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(at, &fs); err != nil {
+		return f.because(&os.PathError{Op: "statfs", Path: at, Err: err}, "set FLYTESTAR_HOME")
+	}
+	free := int64(fs.Bavail) * int64(fs.Bsize)
+	f.OK = free >= roomy
+	f.Detail = fmt.Sprintf("%.1f GB free for %s", float64(free)/1e9, dir)
+	if !f.OK {
+		f.Hint = "images take some hundred MB each; FLYTESTAR_HOME can name a directory elsewhere"
+	}
+	return f
+}
+
+func ociRuntimes() Finding {
+	f := Finding{Name: "oci runtimes"}
+	var found []string
+	for _, name := range runtimes {
+		if path, err := osexec.LookPath(name); err == nil {
+			found = append(found, path)
+		}
+	}
+	if f.OK = len(found) > 0; f.OK {
+		f.Detail = strings.Join(found, ", ")
+	} else {
+		f.Detail = "none of " + strings.Join(runtimes, ", ") + " is on PATH"
+		f.Hint = "only --runtime needs one"
+	}
+	return f
+}

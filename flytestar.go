@@ -1,0 +1,189 @@
+package flytestar
+
+import (
+	"context"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/exec/local"
+	"github.com/flytestar/flytestar/interp"
+	"github.com/flytestar/flytestar/plan"
+	"github.com/flytestar/flytestar/resolve"
+	"github.com/flytestar/flytestar/resolve/reach"
+)
+
+// Options say how a workflow is loaded and run. Every zero value has a meaning.
+type Options struct {
+	Workspace string        // root directory that load can see; default: see spec.md, "Modules"
+	Home      string        // images, logs and artifacts; default: $FLYTESTAR_HOME, else under the XDG data directory
+	Limits    interp.Limits // of the evaluator
+	Jobs      int           // attempts in containers at a time; 0: the number of CPUs
+	Runtime   string        // an OCI runtime on PATH ("runc"); default: flytestar's own sandbox
+	Platform  string        // default: "linux/" and this machine's architecture
+	Watch     exec.Watch    // told what happens in builds and runs
+	// Print is told what modules and orchestrators print; task is "" while modules load. Default: nobody is.
+	Print func(pos diag.Position, task, text string)
+}
+
+// Init must be the first thing in main, and in TestMain of tests that use this
+// package: the evaluator and the sandbox's first process are this program,
+// re-executed, and never return from it.
+func Init() {
+	local.Init()
+	interp.Init(reach.Language)
+}
+
+// Workflow is a loaded file: its graph, and the evaluator that made it.
+// Its methods may be called concurrently.
+type Workflow struct {
+	opts      Options
+	dir       string   // the workspace
+	root      *os.Root // the workspace, for what is read of it
+	home      string
+	evaluator *interp.Evaluator
+	graph     *plan.Graph
+}
+
+// Load starts an evaluator, which loads file and what it loads. Findings are a
+// diag.List or *diag.Error. The caller closes the workflow.
+func Load(ctx context.Context, file string, opts Options) (*Workflow, error) {
+	dir, entry, err := workspace(opts.Workspace, file)
+	if err != nil {
+		return nil, err
+	}
+	if opts.Platform == "" {
+		opts.Platform = "linux/" + runtime.GOARCH
+	}
+	w := &Workflow{opts: opts, dir: dir}
+	if w.home, err = home(opts.Home); err != nil {
+		return nil, err
+	}
+	if w.root, err = os.OpenRoot(dir); err != nil {
+		return nil, usage("workspace: %w", err)
+	}
+	source := interp.NewWorkspace(w.root)
+	w.evaluator, w.graph, err = interp.Start(ctx, interp.Options{Source: source, Entry: entry, Limits: opts.Limits, Print: opts.Print})
+	if err != nil {
+		w.root.Close()
+		return nil, err
+	}
+	return w, nil
+}
+
+// Close ends the evaluator.
+func (w *Workflow) Close() error {
+	err := w.evaluator.Close()
+	if e := w.root.Close(); err == nil {
+		err = e
+	}
+	return err
+}
+
+// Graph returns what the file declares. The caller doesn't change it.
+func (w *Workflow) Graph() *plan.Graph { return w.graph }
+
+// Task returns the index of a task in the graph, by its name or full name. An
+// unknown or ambiguous name is an error of class Usage.
+func (w *Workflow) Task(name string) (int, error) { return resolve.Task(w.graph, name) }
+
+// Check returns the findings of the whole file, warnings included.
+func (w *Workflow) Check() diag.List { return resolve.Check(w.graph, w.files()) }
+
+// Plan returns what running a task would build, and does nothing. Findings in
+// the task's reach are an error.
+func (w *Workflow) Plan(ctx context.Context, task string) (*plan.Plan, error) {
+	_, p, err := w.plan(task)
+	if err != nil || len(p.Images) == 0 {
+		return p, err
+	}
+	b, err := w.openBuilder(nil) // only looks
+	if err != nil {
+		return nil, err
+	}
+	for i := range p.Images {
+		if p.Images[i], err = b.State(ctx, p.Images[i]); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// plan looks up a task and checks what it reaches. It has no effects.
+func (w *Workflow) plan(task string) (int, *plan.Plan, error) {
+	t, err := w.Task(task)
+	if err != nil {
+		return 0, nil, err
+	}
+	if err := resolve.CheckTask(w.graph, w.files(), t).Err(); err != nil {
+		return 0, nil, err
+	}
+	p, err := resolve.Plan(w.graph, w.files(), t, w.opts.Platform)
+	return t, p, err
+}
+
+// Build builds the images that running a task needs. The plan that it returns
+// has every image's digest.
+func (w *Workflow) Build(ctx context.Context, task string) (p *plan.Plan, err error) {
+	if _, p, err = w.plan(task); err != nil || len(p.Images) == 0 {
+		return p, err
+	}
+	m, err := w.machine(p)
+	if err != nil {
+		return nil, err
+	}
+	defer closeInto(&err, m.Close)
+	return p, m.build(ctx, p)
+}
+
+// Run runs a task with inputs by name; a [Path] among them stands for a File or
+// Dir. An action's failure is a *plan.Failure. Findings, an unknown task and
+// inputs that don't fit are errors before any effect.
+func (w *Workflow) Run(ctx context.Context, task string, inputs map[string]plan.Value) (v plan.Value, err error) {
+	t, p, err := w.plan(task)
+	if err != nil {
+		return nil, err
+	}
+	bound, err := bind(w.graph, t, inputs)
+	if err != nil {
+		return nil, err
+	}
+	m, err := w.machine(p)
+	if err != nil {
+		return nil, err
+	}
+	defer closeInto(&err, m.Close)
+	if err := m.build(ctx, p); err != nil {
+		return nil, err
+	}
+	values, err := store(ctx, m.store, w.graph.Tasks[t].Inputs, bound)
+	if err != nil {
+		return nil, err
+	}
+	return m.engine(p).Run(ctx, w.graph.FullName(t), values)
+}
+
+// Path returns where a File or Dir of a run's result lies on this machine. What
+// is there mustn't be changed.
+func (w *Workflow) Path(v plan.Value) (path string, err error) {
+	s, err := local.OpenStore(w.artifacts())
+	if err != nil {
+		return "", err
+	}
+	defer closeInto(&err, s.Close)
+	return s.Path(v)
+}
+
+// Reference returns the name by which tools find a built image: "oci:DIR:NAME",
+// where NAME is how the builder lists it in its layout (spec.md, "Images").
+func (w *Workflow) Reference(i plan.BuildImage) string {
+	hex := strings.TrimPrefix(i.Declared, "sha256:")
+	return "oci:" + filepath.Join(w.home, "images") + ":" + hex[:min(12, len(hex))]
+}
+
+// files is the workspace, for packages that only read it.
+func (w *Workflow) files() fs.FS { return w.root.FS() }

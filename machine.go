@@ -1,0 +1,162 @@
+package flytestar
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/exec/image"
+	"github.com/flytestar/flytestar/exec/image/debian"
+	"github.com/flytestar/flytestar/exec/local"
+	"github.com/flytestar/flytestar/plan"
+)
+
+// machine is what of this machine a workflow builds and runs with. Opening it
+// is a run's first effect.
+type machine struct {
+	workflow *Workflow
+	builder  *image.Builder
+	sandbox  exec.Sandbox // nil where the plan has no image, and so no container
+	store    *local.Store
+}
+
+// artifacts is the directory of the artifact store.
+func (w *Workflow) artifacts() string { return filepath.Join(w.home, "artifacts") }
+
+// openBuilder returns a builder. With no sandbox it can only look.
+func (w *Workflow) openBuilder(sandbox exec.Sandbox) (*image.Builder, error) {
+	return image.NewBuilder(image.Options{
+		Home:      w.home,
+		Workspace: w.root,
+		Sandbox:   sandbox,
+		Debian:    hostDebian(filepath.Join(w.home, "cache", "debian"), sandbox),
+		Jobs:      w.opts.Jobs,
+	})
+}
+
+// machine opens what carrying out p takes. The caller closes it.
+func (w *Workflow) machine(p *plan.Plan) (m *machine, err error) {
+	m = &machine{workflow: w}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, m.Close())
+		}
+	}()
+	if len(p.Images) > 0 {
+		sandbox, err := local.NewSandbox(local.Options{Home: w.home, Runtime: w.opts.Runtime})
+		if err != nil {
+			return nil, err
+		}
+		m.sandbox = sandbox
+	}
+	if m.builder, err = w.openBuilder(m.sandbox); err != nil {
+		return nil, err
+	}
+	m.store, err = local.OpenStore(w.artifacts())
+	return m, err
+}
+
+// Close removes what was only needed meanwhile.
+func (m *machine) Close() error {
+	var errs []error
+	if m.builder != nil {
+		errs = append(errs, m.builder.Close())
+	}
+	if m.store != nil {
+		errs = append(errs, m.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// build builds the images of a plan in parallel, and notes their digests in it.
+func (m *machine) build(ctx context.Context, p *plan.Plan) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for i := range p.Images {
+		g.Go(func() (err error) {
+			p.Images[i].Digest, err = m.builder.Build(ctx, p.Images[i], m.workflow.opts.Watch)
+			return err
+		})
+	}
+	return g.Wait()
+}
+
+// engine returns the engine that runs tasks in the images of p, which are built.
+func (m *machine) engine(p *plan.Plan) *exec.Engine {
+	w := m.workflow
+	e := &exec.Engine{
+		Graph:  w.graph,
+		Bodies: w.evaluator,
+		Store:  m.store,
+		Images: imagesByEnvironment(w.graph, p),
+		Source: w.files(),
+		Skip:   w.homeInWorkspace(),
+		Jobs:   w.opts.Jobs,
+		RunDir: filepath.Join(w.home, "runs"),
+		Watch:  w.opts.Watch,
+	}
+	if m.sandbox != nil {
+		e.Executor = &local.Executor{Sandbox: m.sandbox, Builder: m.builder, Store: m.store}
+	}
+	return e
+}
+
+// imagesByEnvironment returns the digests of a plan's images by environment, an index into g's.
+func imagesByEnvironment(g *plan.Graph, p *plan.Plan) map[int]string {
+	byName := map[string]string{}
+	for _, i := range p.Images {
+		for _, env := range i.Environments {
+			byName[env] = i.Digest
+		}
+	}
+	digests := map[int]string{}
+	for i, env := range g.Environments {
+		if d, ok := byName[env.Name]; ok {
+			digests[i] = d
+		}
+	}
+	return digests
+}
+
+// homeInWorkspace returns the home directory as a path in the workspace, or "" if it isn't there.
+func (w *Workflow) homeInWorkspace() string {
+	rel, err := filepath.Rel(w.dir, w.home)
+	if err != nil || !filepath.IsLocal(rel) {
+		return ""
+	}
+	return filepath.ToSlash(rel)
+}
+
+// hostDebian makes Debian bases from this machine's own apt sources. That there are
+// none is an error only where a base is wanted.
+func hostDebian(cache string, sandbox exec.Sandbox) image.Debian {
+	sources, err := debian.HostSources("/")
+	if err != nil {
+		return noDebian{err}
+	}
+	return &debian.Debian{Sources: sources, Cache: cache, Sandbox: sandbox}
+}
+
+// noDebian fails with why this machine has no Debian sources.
+type noDebian struct{ err error }
+
+func (n noDebian) Resolve(context.Context, debian.Request, exec.Watch) (*debian.Closure, error) {
+	return nil, n.err
+}
+
+func (n noDebian) Build(context.Context, *debian.Closure, string, exec.Watch) ([]*debian.Layer, error) {
+	return nil, n.err
+}
+
+func (n noDebian) Fetch(context.Context, string, string, exec.Watch) (string, debian.Package, error) {
+	return "", debian.Package{}, n.err
+}
+
+// closeInto keeps the error of close, unless there is one already.
+func closeInto(err *error, close func() error) {
+	if e := close(); *err == nil {
+		*err = e
+	}
+}
