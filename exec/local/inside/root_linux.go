@@ -144,6 +144,9 @@ func fresh(fstype string, attrs int) (int, error) {
 		return -1, err
 	}
 	defer unix.Close(fs)
+	if err := unix.FsconfigSetString(fs, "source", fstype); err != nil {
+		return -1, err
+	}
 	if err := unix.FsconfigCreate(fs); err != nil {
 		return -1, err
 	}
