@@ -248,7 +248,7 @@ func TestDeaths(t *testing.T) {
 		{"native loop", "all(range(1, 1 << 40))", "^loading took longer than 300ms$"},
 		{"dag hash", "def f():\n  x = ()\n  for i in range(60):\n    x = (x, x)\n  return {x: 1}\nf()", "^loading took longer than"},
 		{"dag freeze", "def f():\n  x = ()\n  for i in range(60):\n    x = (x, x)\n  return x\nx = f()", "^loading took longer than"},
-		{"deep freeze", "def f():\n  x = []\n  for i in range(1500000):\n    x = [x]\n  return x\nx = f()", "^evaluation needs more than 64 MiB of stack|^loading took longer"},
+		{"deep freeze", "def f():\n  x = []\n  for i in range(1500000):\n    x = [x]\n  return x\nx = f()", "^evaluation needs more than 64 MiB of stack|^evaluation needs more than 256 MiB of memory|^loading took longer"},
 		{"deep value", "def f():\n  x = ()\n  for i in range(1000000):\n    x = (x,)\n  return str(x)\nf()", "^evaluation needs more than 64 MiB of stack|^loading took longer"},
 		{"one allocation", "x = (None,) * ((1 << 30) - 1)", "^evaluation needs more than 256 MiB of memory"},
 		{"doubling", "def f():\n  x = 'a'\n  for i in range(40):\n    x = x + x\nf()", "^evaluation needs more than 256 MiB of memory|^loading took longer"},
@@ -496,10 +496,10 @@ func TestClose(t *testing.T) {
 
 // TestMemoryBody shows that a body which grows slowly is told where it was, and the others live on.
 func TestMemoryBody(t *testing.T) {
-	e := startFile(t, "def grows():\n  a = []\n  for i in range(1 << 40):\n    a.append('x' * 1000)\ndef fine(): return 1\n", Limits{Memory: 512 << 20, Steps: 1 << 50})
+	e := startFile(t, "def grows():\n  a = []\n  for i in range(1 << 40):\n    a.append('x' * 1000)\ndef fine(): return 1\n", Limits{Memory: 256 << 20, Steps: 1 << 50})
 	_, err := e.Body(t.Context(), "grows", nil, testHost{})
 	var d *diag.Error
-	if !errors.As(err, &d) || d.Msg != "evaluation needs more than 512 MiB of memory" || d.Pos.Line == 0 {
+	if !errors.As(err, &d) || d.Msg != "evaluation needs more than 256 MiB of memory" || d.Pos.Line == 0 {
 		t.Errorf("got %+v", err)
 	}
 	if v, err := e.Body(t.Context(), "fine", nil, testHost{}); err != nil || v != int64(1) {
