@@ -12,6 +12,7 @@ import (
 	"github.com/flytestar/flytestar/exec/image/debian"
 	"github.com/flytestar/flytestar/exec/local"
 	"github.com/flytestar/flytestar/plan"
+	"github.com/flytestar/flytestar/resolve"
 )
 
 // machine is what of this machine a workflow builds and runs with. Opening it
@@ -95,6 +96,7 @@ func (m *machine) engine(p *plan.Plan) *exec.Engine {
 		Skip:   w.homeInWorkspace(),
 		Jobs:   w.opts.Jobs,
 		RunDir: filepath.Join(w.home, "runs"),
+		Check:  resolve.CallCheck(w.graph, w.files()),
 		Watch:  w.opts.Watch,
 	}
 	if m.sandbox != nil {
