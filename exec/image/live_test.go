@@ -22,13 +22,15 @@ import (
 	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/exec/image"
 	"github.com/flytestar/flytestar/exec/image/debian"
+	"github.com/flytestar/flytestar/exec/local"
 	"github.com/flytestar/flytestar/plan"
 )
 
-// TestMain lets the test binary be a second
+// TestMain lets the test binary be a container's first process, and a second
 // process that works on the same store.
 func TestMain(m *testing.M) {
-	if home := os.Getenv("FLYTESTAR_TEST_HOME"); home != "" {
+	local.Init()
+	if home := os.Getenv("FLYTESTAR_TEST_SECOND"); home != "" {
 		if err := image.BuildForever(home, os.Getenv("FLYTESTAR_TEST_WORKSPACE")); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
@@ -68,7 +70,7 @@ func liveHome(t testing.TB) {
 			t.Fatal(err)
 		}
 		live.close = func() { os.RemoveAll(live.home) }
-		if live.sandbox, err = newSandbox(live.home); err != nil {
+		if live.sandbox, err = local.NewSandbox(local.Options{Home: live.home}); err != nil {
 			live.skip = "no sandbox here: " + err.Error()
 			return
 		}

@@ -48,7 +48,7 @@ func numbered(n int) plan.BuildImage {
 func process(t *testing.T, b *Builder, workspace string, images int) *osexec.Cmd {
 	t.Helper()
 	cmd := osexec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "FLYTESTAR_TEST_HOME="+b.opts.Home, "FLYTESTAR_TEST_WORKSPACE="+workspace)
+	cmd.Env = append(os.Environ(), "FLYTESTAR_TEST_SECOND="+b.opts.Home, "FLYTESTAR_TEST_WORKSPACE="+workspace)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	must(t, err)

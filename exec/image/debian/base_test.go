@@ -13,10 +13,17 @@ import (
 
 	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/exec/image/debian"
+	"github.com/flytestar/flytestar/exec/local"
 )
 
 // The tests in this file bootstrap real bases, from this machine's mirror, in
 // containers. They skip, and say so, where one of them is missing.
+
+// TestMain lets the test binary be a container's first process.
+func TestMain(m *testing.M) {
+	local.Init()
+	os.Exit(m.Run())
+}
 
 // live returns a Debian that keeps everything below dir.
 func live(t testing.TB, dir string) *debian.Debian {
@@ -28,7 +35,7 @@ func live(t testing.TB, dir string) *debian.Debian {
 	if err != nil {
 		t.Skip("no mirror: ", err)
 	}
-	sandbox, err := newSandbox(filepath.Join(dir, "sandbox"))
+	sandbox, err := local.NewSandbox(local.Options{Home: dir})
 	if err != nil {
 		t.Skip("no sandbox: ", err)
 	}
