@@ -23,7 +23,6 @@ type Task struct {
 	Func *starlark.Function // the body of an orchestrator, else nil
 	Site Site
 
-	named    bool // by name =, so that binding doesn't name it
 	defaults map[string]plan.Value
 	registry *Registry
 }
@@ -115,7 +114,7 @@ func (r *Registry) newTask(th *starlark.Thread, b *starlark.Builtin, args starla
 
 // taskArguments are task's arguments as given.
 type taskArguments struct {
-	fn, output, resources, python, command, script starlark.Value
+	fn, output, python, command, script starlark.Value
 
 	name, doc string
 	in        inputs

@@ -57,8 +57,8 @@ shim.main()
 `
 
 // run calls function of the source with tagged inputs, and returns the value,
-// the log and the exit code. Outputs become artifacts whose digest is their entry's name.
-func (p *python) run(t *testing.T, source, inputs string, output plan.Type) (v plan.Value, err error, log string, code int) {
+// the log, the exit code and what is wrong with the value. Outputs become artifacts whose digest is their entry's name.
+func (p *python) run(t *testing.T, source, inputs string, output plan.Type) (v plan.Value, log string, code int, err error) {
 	t.Helper()
 	p.write(t, "workspace/lib/run.py", source)
 	typ, _ := json.Marshal(output)
@@ -75,11 +75,11 @@ func (p *python) run(t *testing.T, source, inputs string, output plan.Type) (v p
 		t.Fatal(err)
 	}
 	if code := cmd.ProcessState.ExitCode(); code != 0 {
-		return nil, err, string(out), code
+		return nil, string(out), code, err
 	}
 	data, err := os.ReadFile(p.path("outputs/flytestar.json"))
 	if err != nil {
-		return nil, err, string(out), 0
+		return nil, string(out), 0, err
 	}
 	entries, err := os.ReadDir(p.path("outputs"))
 	if err != nil {
@@ -94,7 +94,7 @@ func (p *python) run(t *testing.T, source, inputs string, output plan.Type) (v p
 		}
 	}
 	v, err = exec.ReadResult(data, outputs)
-	return v, err, string(out), 0
+	return v, string(out), 0, err
 }
 
 func list(t plan.Type) plan.Type     { return plan.Type{Kind: plan.KindList, Elem: &t} }
@@ -155,7 +155,7 @@ func TestPythonShim(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			v, err, log, code := p.run(t, tt.source, tt.inputs, tt.output)
+			v, log, code, err := p.run(t, tt.source, tt.inputs, tt.output)
 			if code != 0 {
 				t.Fatalf("exit code %d: %s", code, log)
 			}
@@ -175,7 +175,7 @@ func TestPythonShim(t *testing.T) {
 // TestPythonTraceback: the log has the traceback, and nothing of the shim in it.
 func TestPythonTraceback(t *testing.T) {
 	p := newPython(t)
-	_, _, log, _ := p.run(t, "import sys\ndef inner(): return {}['k']\ndef run():\n  print('out')\n  inner()\n", `{}`, plan.Type{Kind: plan.KindNone})
+	_, log, _, _ := p.run(t, "import sys\ndef inner(): return {}['k']\ndef run():\n  print('out')\n  inner()\n", `{}`, plan.Type{Kind: plan.KindNone})
 	if !strings.HasPrefix(log, "out\nTraceback (most recent call last):\n") || !strings.HasSuffix(log, "KeyError: 'k'\n") || strings.Contains(log, "shim") {
 		t.Errorf("log:\n%s", log)
 	}
@@ -185,10 +185,10 @@ func TestPythonTraceback(t *testing.T) {
 func TestPythonExit(t *testing.T) {
 	p := newPython(t)
 	none := plan.Type{Kind: plan.KindNone}
-	if _, _, _, code := p.run(t, "import sys\ndef run(): sys.exit(7)", `{}`, none); code != 7 {
+	if _, _, code, _ := p.run(t, "import sys\ndef run(): sys.exit(7)", `{}`, none); code != 7 {
 		t.Errorf("exit code %d, want 7", code)
 	}
-	if _, err, _, code := p.run(t, "import os\ndef run(): os._exit(0)", `{}`, none); code != 0 || err == nil {
+	if _, _, code, err := p.run(t, "import os\ndef run(): os._exit(0)", `{}`, none); code != 0 || err == nil {
 		t.Errorf("exit code %d, error %v; want no result", code, err)
 	}
 }
@@ -197,7 +197,7 @@ func TestPythonExit(t *testing.T) {
 func TestPythonDir(t *testing.T) {
 	p := newPython(t)
 	source := "import os\ndef run():\n  os.makedirs('../d/sub/empty')\n  open('../d/sub/x', 'w').write('x')\n  os.chmod('../d/sub/x', 0o700)\n  return '../d'\n"
-	v, err, log, _ := p.run(t, source, `{}`, plan.Type{Kind: plan.KindDir})
+	v, log, _, err := p.run(t, source, `{}`, plan.Type{Kind: plan.KindDir})
 	if want := (plan.Dir{Name: "d", Digest: "flytestar.0"}); err != nil || v != want {
 		t.Fatalf("got %v, %v\n%s", v, err, log)
 	}
