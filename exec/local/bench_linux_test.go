@@ -1,0 +1,52 @@
+package local_test
+
+import (
+	"io"
+	osexec "os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/flytestar/flytestar/exec/local"
+)
+
+// BenchmarkAction measures start to exit of busybox's true in a container: ours,
+// runc's with Docker's default filter, bwrap's without a filter, and without
+// any container. Goal: half of runc's time or less.
+func BenchmarkAction(b *testing.B) {
+	b.Run("flytestar", func(b *testing.B) {
+		s := newSandbox(b, local.Options{})
+		median(b, func(int) { run(b, s, script(b, "exec true")) })
+	})
+	b.Run("runc", func(b *testing.B) {
+		dir := bundle(b, []string{"/bin/sh", "-c", "exec true"}, nil, nil)
+		median(b, func(n int) { runc(b, dir, n, io.Discard) })
+	})
+	b.Run("bwrap", func(b *testing.B) {
+		if _, err := osexec.LookPath("bwrap"); err != nil {
+			b.Skip("needs bwrap: apt-get install bubblewrap")
+		}
+		root := filepath.Join(bundle(b, []string{"true"}, nil, nil), "rootfs")
+		median(b, func(int) {
+			must(b, osexec.Command("bwrap", "--unshare-all", "--bind", root, "/", "--proc", "/proc", "--dev", "/dev", "/bin/sh", "-c", "exec true").Run())
+		})
+	})
+	b.Run("bare", func(b *testing.B) {
+		median(b, func(int) { must(b, osexec.Command("busybox", "sh", "-c", "exec true").Run()) })
+	})
+}
+
+// median runs f b.N times after a first time, and reports the median and the slowest tenth.
+func median(b *testing.B, f func(n int)) {
+	f(-1)
+	var times []time.Duration
+	for b.Loop() {
+		start := time.Now()
+		f(len(times))
+		times = append(times, time.Since(start))
+	}
+	slices.Sort(times)
+	b.ReportMetric(float64(times[len(times)/2].Microseconds())/1000, "p50-ms")
+	b.ReportMetric(float64(times[len(times)*9/10].Microseconds())/1000, "p90-ms")
+}
