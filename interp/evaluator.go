@@ -30,7 +30,7 @@ type Evaluator struct {
 	process  *process
 	lockdown []Layer
 	served   map[string]string // digest by path, of what was served while loading
-	order    []string          // paths, as they were first asked for
+	running  string            // the module that runs, while loading
 
 	// A turn holds one of these, so that the wall clock measures the body that computes and not how many do.
 	turns chan struct{}
@@ -98,6 +98,18 @@ func (e *Evaluator) Close() error {
 
 // load speaks the first part of the protocol, up to the graph.
 func (e *Evaluator) load() (*plan.Graph, error) {
+	g, err := e.converse()
+	// A limit that killed the evaluator has no position of its own.
+	if d, ok := err.(*diag.Error); ok && !d.Pos.IsValid() && d.Class == diag.Limit {
+		at := *d
+		at.Pos.File = e.running
+		err = &at
+	}
+	return g, err
+}
+
+// converse exchanges load's messages.
+func (e *Evaluator) converse() (*plan.Graph, error) {
 	pipe := e.process.pipe
 	clock := time.AfterFunc(startTime, func() {
 		e.process.kill(diag.Errorf(diag.Position{}, diag.System, "the evaluator didn't start within %s", startTime))
@@ -123,6 +135,11 @@ func (e *Evaluator) load() (*plan.Graph, error) {
 			if err := e.serve(m.Load.Path); err != nil {
 				return nil, e.process.death(err)
 			}
+		case m.Running != nil:
+			if _, ok := e.served[m.Running.Path]; !ok {
+				return nil, e.process.death(fmt.Errorf("%w: runs what it hasn't loaded", errMalformed))
+			}
+			e.running = m.Running.Path
 		case m.Print != nil:
 			e.print(m.Print)
 		case m.Failed != nil:

@@ -61,8 +61,8 @@ var (
 	ErrSize   = errors.New("size limit")
 )
 
-// limitError says that a limit was exceeded, and how to raise it. Without a
-// flag it can't be raised.
+// limitError says that a limit was exceeded, and which flag raises it. Where
+// there is none, what to do instead is for the caller to say.
 func limitError(pos diag.Position, cause error, flag, format string, args ...any) *diag.Error {
 	e := &diag.Error{Pos: pos, Class: diag.Limit, Msg: fmt.Sprintf(format, args...), Err: cause}
 	if flag != "" {
@@ -154,7 +154,8 @@ func (b *budget) exceeded(th *starlark.Thread) *diag.Error {
 	case b.steps > l.Steps:
 		return limitError(diag.Position{}, ErrSteps, "--max-steps", "%s took more than %d steps", b.what, l.Steps)
 	case th.CallStackDepth() > l.Calls:
-		return limitError(diag.Position{}, ErrCalls, "--max-calls", "calls nest deeper than %d", l.Calls)
+		return limitError(diag.Position{}, ErrCalls, "", "calls nest deeper than %d", l.Calls).
+			WithHint("use a loop, or recurse over halves")
 	case time.Since(b.started) > l.Wall:
 		return wallError(b.what, l.Wall)
 	}
@@ -168,7 +169,7 @@ func (b *budget) exceeded(th *starlark.Thread) *diag.Error {
 // checkMemory reports whether what is alive nears the limit, while there is
 // still room to say where: the kernel's refusal kills the process.
 func checkMemory(limit int64) *diag.Error {
-	threshold := uint64(limit) / 10 * 7
+	threshold := uint64(limit) / 10 * 6
 	if heapBytes() < threshold {
 		return nil
 	}

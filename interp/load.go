@@ -22,13 +22,15 @@ import (
 // literals. So the whole graph of modules is read and checked before any of it
 // runs, and one Load reports the findings of all modules: err is a diag.List.
 func Load(source Source, entry string, lang Language, limits Limits) (m *Module, all []*Module, err error) {
-	print := func(pos diag.Position, text string) { fmt.Fprintf(os.Stderr, "%s: %s\n", pos, text) }
-	return load(source, entry, lang, limits.Defaults(), print)
+	return load(source, entry, lang, limits.Defaults(), watcher{
+		print:   func(pos diag.Position, text string) { fmt.Fprintf(os.Stderr, "%s: %s\n", pos, text) },
+		running: func(string) {},
+	})
 }
 
-func load(source Source, entry string, lang Language, limits Limits, print printer) (*Module, []*Module, error) {
+func load(source Source, entry string, lang Language, limits Limits, watch watcher) (*Module, []*Module, error) {
 	l := &loader{
-		source: source, lang: lang, limits: limits, print: print,
+		source: source, lang: lang, limits: limits, watch: watch,
 		budget:  newBudget(limits, "loading"),
 		modules: map[string]*Module{},
 	}
@@ -41,15 +43,18 @@ func load(source Source, entry string, lang Language, limits Limits, print print
 	return l.order[len(l.order)-1], l.order, nil
 }
 
-// printer takes what a module prints.
-type printer func(pos diag.Position, text string)
+// watcher is told what happens while modules are executed.
+type watcher struct {
+	print   func(pos diag.Position, text string)
+	running func(path string) // a module begins to run
+}
 
 // loader loads a graph of modules.
 type loader struct {
 	source  Source
 	lang    Language
 	limits  Limits
-	print   printer
+	watch   watcher
 	budget  *budget
 	modules map[string]*Module // by path; nil for one with findings of its own
 	order   []*Module          // each after those that it loads
@@ -134,7 +139,8 @@ func cycle(way []visit, to string) *diag.Error {
 // for one whose text or syntax has a finding, and an error for what ends the walk.
 func (l *loader) module(path string, pos diag.Position) (*Module, *diag.Error) {
 	if len(l.modules) == l.limits.Modules {
-		return nil, limitError(pos, ErrSize, "--max-modules", "more than %d modules are loaded", l.limits.Modules)
+		return nil, limitError(pos, ErrSize, "", "more than %d modules are loaded", l.limits.Modules).
+			WithHint("put small modules together")
 	}
 	l.modules[path] = nil
 	source, err := l.source.ReadModule(path)
@@ -209,6 +215,7 @@ func (m *Module) findLoads() diag.List {
 func (l *loader) execute() error {
 	for _, m := range l.order {
 		th := l.thread(m)
+		l.watch.running(m.Path)
 		if err := l.run(th, m); err != nil {
 			l.found = append(l.found, evalError(err, l.budget, diag.Source)...)
 			break
@@ -222,7 +229,7 @@ func (l *loader) execute() error {
 // thread makes the thread that runs m's top level.
 func (l *loader) thread(m *Module) *starlark.Thread {
 	th := &starlark.Thread{Name: m.Path}
-	th.Print = func(th *starlark.Thread, text string) { l.print(callPosition(th), text) }
+	th.Print = func(th *starlark.Thread, text string) { l.watch.print(callPosition(th), text) }
 	th.Load = func(_ *starlark.Thread, name string) (starlark.StringDict, error) {
 		return l.modules[m.loads[name]].Globals, nil // it has finished, by the order
 	}

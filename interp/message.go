@@ -23,6 +23,7 @@ import (
 //	                        ←  Hello
 //	                        ←  Load, for each module
 //	Source                  →
+//	                        ←  Running, for each module
 //	                        ←  Graph, or Failed, which is the last
 //	Body                    →
 //	                        ←  Request, for each that the body makes, several at once
@@ -78,6 +79,7 @@ type cancelMsg struct {
 type fromEvaluator struct {
 	Hello   *helloMsg   `json:"hello,omitempty"`
 	Load    *loadMsg    `json:"load,omitempty"`
+	Running *runningMsg `json:"running,omitempty"`
 	Graph   *plan.Graph `json:"graph,omitempty"`
 	Failed  *failedMsg  `json:"failed,omitempty"`
 	Print   *printMsg   `json:"print,omitempty"`
@@ -90,6 +92,11 @@ type helloMsg struct {
 }
 
 type loadMsg struct {
+	Path string `json:"path"`
+}
+
+// runningMsg says where the evaluator is, should it have to be killed there.
+type runningMsg struct {
 	Path string `json:"path"`
 }
 
@@ -218,17 +225,20 @@ var errMalformed = errors.New("malformed message")
 
 // check reports what in a message of the evaluator's can't be.
 func (m *fromEvaluator) check() error {
-	if n := count(m.Hello != nil, m.Load != nil, m.Graph != nil, m.Failed != nil, m.Print != nil, m.Request != nil, m.Done != nil); n != 1 {
+	if n := count(m.Hello != nil, m.Load != nil, m.Running != nil, m.Graph != nil, m.Failed != nil, m.Print != nil, m.Request != nil, m.Done != nil); n != 1 {
 		return fmt.Errorf("%w: %d kinds at once", errMalformed, n)
 	}
 	switch {
 	case m.Hello != nil:
 		return m.Hello.check()
 	case m.Failed != nil:
-		if len(m.Failed.Findings.Errors()) == 0 {
-			return fmt.Errorf("%w: failed without a finding", errMalformed)
+		if err := checkFindings(m.Failed.Findings); err != nil {
+			return err
 		}
-		return checkFindings(m.Failed.Findings)
+		if m.Failed.Findings.Err() == nil {
+			return fmt.Errorf("%w: failed without an error", errMalformed)
+		}
+		return nil
 	case m.Print != nil:
 		m.Print.Text, m.Print.Pos.File = printable(m.Print.Text), printable(m.Print.Pos.File)
 		return checkSize("printed text", len(m.Print.Text), maxText)
@@ -240,7 +250,7 @@ func (m *fromEvaluator) check() error {
 		}
 		return checkFindings(m.Done.Findings)
 	}
-	return nil // the loader checks Load's path, the graph checks itself
+	return nil // the parent checks paths when it uses them, the graph checks itself
 }
 
 func (m *helloMsg) check() error {

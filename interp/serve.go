@@ -101,8 +101,11 @@ func (s *server) load(entry string) (bool, error) {
 }
 
 func (s *server) graph(entry string) (*plan.Graph, error) {
-	print := func(pos diag.Position, text string) { s.print(0, pos, text) }
-	m, all, err := load(pipeSource{s.pipe}, entry, s.lang, s.limits, print)
+	m, all, err := load(pipeSource{s.pipe}, entry, s.lang, s.limits, watcher{
+		print: func(pos diag.Position, text string) { s.print(0, pos, text) },
+		// As with print: if it can't be sent, the next receive notices.
+		running: func(path string) { _ = s.pipe.send(fromEvaluator{Running: &runningMsg{path}}) },
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -103,7 +103,8 @@ func checkText(file string, source []byte, limits Limits) *diag.Error {
 }
 
 func sourceSizeError(file string, limit int) *diag.Error {
-	return limitError(diag.Position{File: file}, ErrSize, "--max-source", "source is larger than %d bytes", limit)
+	return limitError(diag.Position{File: file}, ErrSize, "", "source is larger than %d bytes", limit).
+		WithHint("split the module, or keep data in files that tasks read")
 }
 
 // offset returns the position of the byte at n.
@@ -157,8 +158,8 @@ func checkNesting(f *syntax.File, limit int) *diag.Error {
 			it.pos = p
 		}
 		if it.depth > limit {
-			return limitError(position(it.pos), ErrSize, "--max-nesting", "syntax nests deeper than %d", limit).
-				WithHint("break it up with variables or a list; or raise the limit with --max-nesting")
+			return limitError(position(it.pos), ErrSize, "", "syntax nests deeper than %d", limit).
+				WithHint("break it up with variables or a list")
 		}
 		children = appendChildren(children[:0], it.node)
 		for _, c := range children {
