@@ -26,10 +26,17 @@ import (
 // parentVariable, if set, makes the test binary a parent to be killed by TestOrphan.
 const parentVariable = "INTERP_TEST_PARENT"
 
+// probeVariable, if set, makes it say what it can do, for TestProbe.
+const probeVariable = "INTERP_TEST_PROBE"
+
 func TestMain(m *testing.M) {
 	Init(bodyLanguage)
 	if os.Getenv(parentVariable) != "" {
 		beParent()
+	}
+	if os.Getenv(probeVariable) != "" {
+		fmt.Print(probe())
+		return
 	}
 	os.Exit(m.Run())
 }
