@@ -131,8 +131,10 @@ func (b *box) config(t *trees) (*inside.Config, error) {
 			return nil, err
 		}
 	}
-	c.Mounts, err = b.mounts(t)
-	return c, err
+	if c.Mounts, err = b.mounts(t); err != nil || s.runtime == "" {
+		return c, err
+	}
+	return c, b.foreign(c, t)
 }
 
 // firstProcess is a container's first process, as the engine sees it.
@@ -176,29 +178,28 @@ func (b *box) spawn(t *trees) (p *firstProcess, err error) {
 	return p, nil
 }
 
-// command is this program as a container's first process.
+// command is this program as a container's first process. An OCI runtime makes
+// namespaces of its own; for it, this one only guards.
 func (b *box) command(stdout, stderr *os.File, extra []*os.File) *osexec.Cmd {
-	flags := uintptr(namespaces)
-	if !b.c.Network {
-		flags |= unix.CLONE_NEWNET
+	attr := &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID, Setsid: true}
+	if b.sandbox.runtime == "" {
+		attr.Cloneflags = namespaces
+		if !b.c.Network {
+			attr.Cloneflags |= unix.CLONE_NEWNET
+		}
+		attr.UidMappings, attr.GidMappings = b.sandbox.ids.mappings(), b.sandbox.ids.mappings()
+		attr.GidMappingsEnableSetgroups = true
+		attr.Credential = &syscall.Credential{}
 	}
-	ids := b.sandbox.ids.mappings()
 	return &osexec.Cmd{
-		Path:       "/proc/self/exe",
-		Args:       []string{inside.Argv0},
-		Env:        []string{"GOMAXPROCS=2"}, // one for the thread that is locked down, one for the other
-		Dir:        "/",
-		Stdout:     stdout,
-		Stderr:     stderr,
-		ExtraFiles: extra,
-		SysProcAttr: &syscall.SysProcAttr{
-			Cloneflags:                 flags,
-			UidMappings:                ids,
-			GidMappings:                ids,
-			GidMappingsEnableSetgroups: true,
-			Credential:                 &syscall.Credential{},
-			Setsid:                     true,
-		},
+		Path:        "/proc/self/exe",
+		Args:        []string{inside.Argv0},
+		Env:         []string{"GOMAXPROCS=2"}, // one for the thread that is locked down, one for the other
+		Dir:         "/",
+		Stdout:      stdout,
+		Stderr:      stderr,
+		ExtraFiles:  extra,
+		SysProcAttr: attr,
 	}
 }
 

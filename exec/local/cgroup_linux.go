@@ -12,6 +12,7 @@ import (
 	"github.com/opencontainers/cgroups"
 	"github.com/opencontainers/cgroups/fs"
 	"github.com/opencontainers/cgroups/fs2"
+	"golang.org/x/sys/unix"
 
 	"github.com/flytestar/flytestar/plan"
 )
@@ -20,26 +21,32 @@ import (
 // start time follow, so that a sweep can tell dead owners, then a number.
 const groupPrefix = "flytestar-"
 
+// groupCount numbers this process's cgroups.
+var groupCount atomic.Int64
+
 // cgroupSite is where this process makes cgroups for containers: below its own
 // (cgroup v1), so that limits on it hold for them, or beside it (v2, where
 // one with processes can't have limited children).
 type cgroupSite struct {
 	dirs  map[string]string // parent directories by controller; one with the key "" for v2
 	owner string            // "PID-START"
-	count atomic.Int64
+
+	// foreign is whether an OCI runtime makes a cgroup below each of these. Runtimes take
+	// one path for all controllers, so these are then at the top.
+	foreign bool
 }
 
-// controllers are those that containers use. The others would only cost time.
+// controllers are those that limits need. The others would only cost time.
 var controllers = []string{"memory", "pids", "cpu"}
 
 // findCgroups looks at how cgroups are mounted here. What isn't there is
 // only an error when a limit needs it.
-func findCgroups() (*cgroupSite, error) {
+func findCgroups(foreign bool) (*cgroupSite, error) {
 	start, err := startTime("self")
 	if err != nil {
 		return nil, err
 	}
-	g := &cgroupSite{dirs: map[string]string{}, owner: fmt.Sprintf("%d-%s", os.Getpid(), start)}
+	g := &cgroupSite{dirs: map[string]string{}, owner: fmt.Sprintf("%d-%s", os.Getpid(), start), foreign: foreign}
 	if cgroups.IsCgroup2UnifiedMode() {
 		m, err := fs2.NewManager(&cgroups.Cgroup{Name: groupPrefix, Resources: &cgroups.Resources{}}, "")
 		if err == nil {
@@ -47,10 +54,25 @@ func findCgroups() (*cgroupSite, error) {
 		}
 		return g, nil
 	}
-	for _, c := range controllers {
-		if dir, err := cgroups.GetOwnCgroupPath(c); err == nil {
-			g.dirs[c] = dir
+	if !foreign {
+		for _, c := range controllers {
+			if dir, err := cgroups.GetOwnCgroupPath(c); err == nil {
+				g.dirs[c] = dir
+			}
 		}
+		return g, nil
+	}
+	mounts, err := cgroups.GetCgroupMounts(true)
+	if err != nil {
+		return g, nil
+	}
+	for _, m := range mounts {
+		for _, c := range m.Subsystems {
+			g.dirs[c] = m.Mountpoint // runtimes make cgroups in all of them
+		}
+	}
+	if cgroups.IsCgroup2HybridMode() {
+		g.dirs["unified"] = filepath.Join(fs2.UnifiedMountpoint, "unified")
 	}
 	return g, nil
 }
@@ -72,6 +94,9 @@ func startTime(pid string) (string, error) {
 // cgroup is a container's cgroup. A nil one has no limits, and tells nothing.
 type cgroup struct {
 	manager cgroups.Manager
+	site    *cgroupSite
+	name    string
+	alarm   *oomAlarm // where the kernel doesn't count kills below this cgroup
 }
 
 // make makes a cgroup with limits. Where that can't be, it is an error if a
@@ -90,16 +115,19 @@ func (g *cgroupSite) make(r plan.Resources, processes int64) (*cgroup, error) {
 
 func (g *cgroupSite) tryMake(r plan.Resources, processes int64) (*cgroup, error) {
 	cfg := &cgroups.Cgroup{
-		Name:      fmt.Sprintf("%s%s-%d", groupPrefix, g.owner, g.count.Add(1)),
+		Name:      fmt.Sprintf("%s%s-%d", groupPrefix, g.owner, groupCount.Add(1)),
 		Resources: g.limits(r, processes),
 	}
 	m, err := g.manager(cfg, r)
 	if err != nil {
 		return nil, err
 	}
-	c := &cgroup{m}
+	c := &cgroup{manager: m, site: g, name: cfg.Name}
 	if err = m.Apply(-1); err == nil {
 		err = m.Set(cfg.Resources)
+	}
+	if _, v2 := g.dirs[""]; err == nil && g.foreign && !v2 && r.Memory > 0 {
+		c.alarm, err = newOOMAlarm(m.Path("memory"))
 	}
 	if err != nil {
 		return nil, errors.Join(err, c.remove())
@@ -153,16 +181,27 @@ func (g *cgroupSite) countsSwap() bool {
 
 // join moves a process into the cgroup.
 func (c *cgroup) join(pid int) error {
-	if c == nil {
+	if c == nil || c.site.foreign {
 		return nil
 	}
 	return c.manager.AddPid("", pid)
+}
+
+// path is where an OCI runtime is to make the container's cgroup: below this one.
+func (c *cgroup) path() string {
+	if c == nil {
+		return ""
+	}
+	return strings.TrimPrefix(filepath.Join("/", c.site.dirs[""], c.name, "container"), fs2.UnifiedMountpoint)
 }
 
 // oom reports whether the kernel killed a process of the cgroup for want of memory.
 func (c *cgroup) oom() (bool, error) {
 	if c == nil {
 		return false, nil
+	}
+	if c.alarm != nil {
+		return c.alarm.rang()
 	}
 	n, err := c.manager.OOMKillCount()
 	if errors.Is(err, os.ErrNotExist) {
@@ -176,7 +215,57 @@ func (c *cgroup) remove() error {
 	if c == nil {
 		return nil
 	}
-	return c.manager.Destroy()
+	if c.alarm != nil {
+		c.alarm.close()
+	}
+	err := c.manager.Destroy()
+	if c.site.foreign {
+		for _, dir := range c.site.dirs {
+			err = errors.Join(err, cgroups.RemovePath(filepath.Join(dir, c.name)))
+		}
+	}
+	return err
+}
+
+// oomAlarm is told by the kernel that a cgroup's (v1) memory has run out, for
+// itself or for one below.
+type oomAlarm struct {
+	event   int // an eventfd
+	control *os.File
+}
+
+func newOOMAlarm(dir string) (*oomAlarm, error) {
+	event, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return nil, err
+	}
+	control, err := os.Open(filepath.Join(dir, "memory.oom_control"))
+	if err != nil {
+		unix.Close(event)
+		return nil, err
+	}
+	a := &oomAlarm{event, control}
+	line := fmt.Sprintf("%d %d", event, control.Fd())
+	if err := os.WriteFile(filepath.Join(dir, "cgroup.event_control"), []byte(line), 0); err != nil {
+		a.close()
+		return nil, err
+	}
+	return a, nil
+}
+
+// rang reports whether memory has run out.
+func (a *oomAlarm) rang() (bool, error) {
+	var n [8]byte
+	_, err := unix.Read(a.event, n[:])
+	if err == unix.EAGAIN {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func (a *oomAlarm) close() {
+	a.control.Close()
+	unix.Close(a.event)
 }
 
 // sweep removes cgroups whose owners are dead. One that has processes, which

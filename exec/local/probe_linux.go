@@ -74,7 +74,7 @@ func probeMapping() Finding {
 // probeCgroups makes a cgroup with limits, and removes it.
 func probeCgroups() Finding {
 	f := Finding{Name: "cgroups", Hint: "only limits of memory and cpu need them: flytestar must be able to write to the cgroup file system"}
-	g, err := findCgroups()
+	g, err := findCgroups(false)
 	if err == nil {
 		var c *cgroup
 		if c, err = g.tryMake(plan.Resources{Memory: 64 << 20, MilliCPU: 1000}, 1000); err == nil {

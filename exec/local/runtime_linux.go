@@ -1,8 +1,14 @@
 package local
 
 import (
+	"debug/elf"
+	"encoding/json"
 	osexec "os/exec"
 	"path/filepath"
+	"strconv"
+
+	"github.com/flytestar/flytestar/exec/local/inside"
+	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // findRuntime finds an OCI runtime on PATH. No name is no runtime.
@@ -17,5 +23,115 @@ func findRuntime(name string) (string, error) {
 	if err != nil {
 		return "", broken("the OCI runtime %s can't be found: %w", name, err).WithHint("install it, or leave --runtime out")
 	}
+	if err := needStatic("/proc/self/exe"); err != nil {
+		return "", err
+	}
 	return found, nil
+}
+
+// needStatic refuses a program that can't run in containers, which have no loader for it.
+func needStatic(program string) error {
+	f, err := elf.Open(program)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if f.Section(".interp") != nil {
+		return broken("an OCI runtime needs a flytestar that is statically linked").WithHint("build it with CGO_ENABLED=0")
+	}
+	return nil
+}
+
+// foreign turns a config for the first process into one by which it hands the
+// container to the OCI runtime. The mounts are the same, and stay detached
+// from the host; the bundle is made where only that process and the runtime see it.
+func (b *box) foreign(c *inside.Config, t *trees) error {
+	self, err := t.open("/proc/self/exe", true)
+	if err != nil {
+		return err
+	}
+	c.Mounts = append(c.Mounts, inside.Mount{Target: inside.InitPath, Tree: self})
+	spec, err := b.bundle(c)
+	if err != nil {
+		return err
+	}
+	data, err := json.Marshal(spec)
+	c.Foreign = &inside.Foreign{Path: b.sandbox.runtime, Spec: data, RootID: b.sandbox.ids.base}
+	return err
+}
+
+// bundle describes the container as OCI runtimes take it (config.json). The
+// user is left to package inside, which can look it up.
+func (b *box) bundle(c *inside.Config) (*specs.Spec, error) {
+	filter, err := profile()
+	if err != nil {
+		return nil, err
+	}
+	ids := []specs.LinuxIDMapping{{ContainerID: 0, HostID: uint32(b.sandbox.ids.base), Size: IDCount}}
+	return &specs.Spec{
+		Version:  "1.0.2",
+		Hostname: c.Hostname,
+		Root:     &specs.Root{Path: "root"},
+		Process: &specs.Process{
+			Args: append([]string{inside.InitPath}, c.Args...), Env: c.Env, Cwd: orRoot(c.Workdir), NoNewPrivileges: true,
+			Capabilities: &specs.LinuxCapabilities{Bounding: capabilityNames, Effective: capabilityNames, Permitted: capabilityNames},
+			Rlimits: []specs.POSIXRlimit{
+				{Type: "RLIMIT_NOFILE", Hard: c.OpenFiles, Soft: c.OpenFiles}, {Type: "RLIMIT_CORE"},
+			},
+		},
+		Mounts: b.bundleMounts(c),
+		Linux: &specs.Linux{
+			UIDMappings: ids, GIDMappings: ids, Seccomp: filter,
+			Namespaces:    b.bundleNamespaces(),
+			MaskedPaths:   inside.Masked,
+			ReadonlyPaths: inside.ReadOnly,
+			CgroupsPath:   b.group.path(),
+			Resources:     &specs.LinuxResources{}, // the cgroup above has the limits
+		},
+	}, nil
+}
+
+func orRoot(dir string) string {
+	if dir == "" {
+		return "/"
+	}
+	return dir
+}
+
+func (b *box) bundleNamespaces() []specs.LinuxNamespace {
+	kinds := []specs.LinuxNamespaceType{
+		specs.UserNamespace, specs.MountNamespace, specs.PIDNamespace, specs.IPCNamespace, specs.UTSNamespace, specs.CgroupNamespace,
+	}
+	if !b.c.Network {
+		kinds = append(kinds, specs.NetworkNamespace)
+	}
+	var list []specs.LinuxNamespace
+	for _, k := range kinds {
+		list = append(list, specs.LinuxNamespace{Type: k})
+	}
+	return list
+}
+
+// bundleMounts are the mounts that package inside makes, for a runtime to make.
+func (b *box) bundleMounts(c *inside.Config) []specs.Mount {
+	list := []specs.Mount{
+		{Destination: "/proc", Type: "proc", Source: "proc"},
+		{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "noexec", "mode=755", "size=64k"}},
+		{Destination: "/dev/pts", Type: "devpts", Source: "devpts", Options: []string{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}},
+		{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{"nosuid", "noexec", "nodev", "mode=1777", "size=" + strconv.FormatInt(c.Shm, 10)}},
+		{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}},
+	}
+	sys := specs.Mount{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", "ro"}}
+	if b.c.Network {
+		sys.Type, sys.Source, sys.Options = "bind", "/sys", []string{"bind", "nosuid", "noexec", "nodev", "ro"}
+	}
+	list = append(list, sys)
+	for i, m := range c.Mounts {
+		options := []string{"bind", "nosuid", "nodev"}
+		if !m.Write {
+			options = append(options, "ro")
+		}
+		list = append(list, specs.Mount{Destination: m.Target, Type: "bind", Source: inside.TreePath(i), Options: options})
+	}
+	return list
 }

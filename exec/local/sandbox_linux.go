@@ -74,7 +74,7 @@ func newSandbox(opts Options) (*Sandbox, error) {
 	if s.layers, err = openLayers(filepath.Join(home, "layers")); err != nil {
 		return nil, err
 	}
-	if s.groups, err = findCgroups(); err != nil {
+	if s.groups, err = findCgroups(s.runtime != ""); err != nil {
 		return nil, err
 	}
 	_, err = s.Sweep(context.Background())
@@ -226,7 +226,7 @@ func (b *box) mounts(t *trees) ([]inside.Mount, error) {
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, inside.Mount{Target: path.Clean(m.Target), Tree: fd, Dir: info.IsDir()})
+		list = append(list, inside.Mount{Target: path.Clean(m.Target), Tree: fd, Dir: info.IsDir(), Write: m.Writable})
 	}
 	files := append(slices.Clone(b.c.Files), b.names()...)
 	for _, f := range files {

@@ -59,9 +59,10 @@ type Config struct {
 
 // Foreign is an OCI runtime's part. The bundle is [Staging].
 type Foreign struct {
-	Path string   // the runtime's
-	Args []string // its arguments, the program's name first
-	Spec []byte   // config.json
+	Path string // the runtime's
+	Spec []byte // config.json, but for the user
+	// RootID is what the container's root is here: the runtime makes the user namespace, so this process isn't in it.
+	RootID int
 }
 
 // Mount is one path to be made visible in the container: a tree, or a small file.
@@ -69,6 +70,7 @@ type Mount struct {
 	Target string
 	Tree   int    // or -1 for a small file
 	Dir    bool   // whether the tree's root is a directory
+	Write  bool   // whether the container may write to it
 	Mode   uint32 // small file: permission bits
 	Data   []byte // small file: content
 }

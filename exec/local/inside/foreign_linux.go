@@ -1,9 +1,12 @@
 package inside
 
 import (
+	"bufio"
+	"encoding/json"
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -13,42 +16,66 @@ import (
 // TreePath is where a foreign runtime finds the i-th of Config.Mounts.
 func TreePath(i int) string { return Staging + "/m" + strconv.Itoa(i) }
 
-// RootPath is where a foreign runtime finds the container's root file system.
-const RootPath = Staging + "/root"
+// Where a foreign runtime finds the container's root file system, and writes.
+const (
+	rootPath = Staging + "/root"
+	logPath  = Staging + "/log"
+	pidPath  = Staging + "/pid"
+)
 
 // startForeign mounts what the container is made of and starts an OCI runtime.
 // This process is PID 1 of the runtime and of the container too, so that both
 // die with it, however the engine ends.
-func (c *Config) startForeign() (*process, error) {
+func (c *Config) startForeign() (p *process, made []string, err error) {
 	if err := c.mountRoot(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	// The runtime looks processes up by the numbers that they have here.
 	const safe = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 	if err := unix.Mount("proc", "/proc", "proc", safe, ""); err != nil {
-		return nil, fmt.Errorf("mounting /proc: %w", err)
+		return nil, nil, fmt.Errorf("mounting /proc: %w", err)
 	}
+	r, err := openRoot(rootPath)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer r.close()
+	if made, err = c.stage(r); err != nil {
+		return nil, nil, err
+	}
+	id, err := r.lookUser(c.User)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := c.Foreign.writeSpec(id); err != nil {
+		return nil, nil, err
+	}
+	p, err = c.Foreign.start()
+	return p, made, err
+}
+
+// stage puts mounts where the runtime finds them, and makes their mount points, which runtimes would make without saying so.
+func (c *Config) stage(r root) (made []string, err error) {
+	f := &filler{root: r, owner: c.Foreign.RootID}
 	for i := range c.Mounts {
-		if err := c.Mounts[i].place(TreePath(i)); err != nil {
-			return nil, fmt.Errorf("mounting %s: %w", c.Mounts[i].Target, err)
+		m := &c.Mounts[i]
+		err := m.place(TreePath(i))
+		if err == nil && m.Target == InitPath {
+			continue // on the runtime's own /dev
 		}
+		var fd int
+		if err == nil {
+			fd, err = f.locate(m.Target, m.Dir, 0)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("mounting %s: %w", m.Target, err)
+		}
+		unix.Close(fd)
 	}
-	if err := os.WriteFile(Staging+"/config.json", c.Foreign.Spec, 0o600); err != nil {
-		return nil, err
+	for i, at := range f.made {
+		f.made[i] = strings.TrimPrefix(at, rootPath)
 	}
-	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer null.Close()
-	p := &process{since: time.Now()}
-	p.pid, err = syscall.ForkExec(c.Foreign.Path, c.Foreign.Args, &syscall.ProcAttr{
-		Dir: Staging, Env: []string{"PATH=" + defaultPath}, Files: []uintptr{null.Fd(), 1, 2},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("starting %s: %w", c.Foreign.Path, err)
-	}
-	return p, nil
+	return f.made, nil
 }
 
 // place makes a mount or a small file visible at a path.
@@ -63,4 +90,123 @@ func (m *Mount) place(at string) error {
 		return err
 	}
 	return attach(m.Tree, at)
+}
+
+// writeSpec writes config.json, the user filled in.
+func (f *Foreign) writeSpec(id identity) error {
+	var spec map[string]json.RawMessage
+	var process map[string]any
+	if err := json.Unmarshal(f.Spec, &spec); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(spec["process"], &process); err != nil {
+		return err
+	}
+	process["user"] = map[string]any{"uid": id.uid, "gid": id.gid, "additionalGids": id.groups, "umask": 0o022}
+	if id.uid != 0 { // a runtime would let any user keep them
+		caps := process["capabilities"].(map[string]any)
+		delete(caps, "effective")
+		delete(caps, "permitted")
+	}
+	var err error
+	if spec["process"], err = json.Marshal(process); err != nil {
+		return err
+	}
+	data, err := json.Marshal(spec)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(Staging+"/config.json", data, 0o600)
+}
+
+// start has the runtime create the container and start it. It isn't told to
+// run it, since then runtimes copy output, stdout apart from stderr.
+func (f *Foreign) start() (*process, error) {
+	if err := f.command("create", "--bundle", Staging, "--pid-file", pidPath, containerID); err != nil {
+		return nil, err
+	}
+	data, err := os.ReadFile(pidPath)
+	if err != nil {
+		return nil, err
+	}
+	p := &process{since: time.Now(), coded: true}
+	if p.pid, err = strconv.Atoi(strings.TrimSpace(string(data))); err != nil {
+		return nil, err
+	}
+	return p, f.command("start", containerID)
+}
+
+// containerID is the container's name to the runtime, whose state nobody else sees.
+const containerID = "container"
+
+// command runs the runtime, and returns what it logged if it failed.
+func (f *Foreign) command(args ...string) error {
+	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	argv := append([]string{f.Path, "--root", Staging + "/state", "--log", logPath, "--log-format", "json"}, args...)
+	pid, err := syscall.ForkExec(f.Path, argv, &syscall.ProcAttr{
+		Dir: Staging, Env: []string{"PATH=" + defaultPath, "XDG_RUNTIME_DIR=" + Staging}, Files: []uintptr{null.Fd(), 1, 2},
+	})
+	if err != nil {
+		return fmt.Errorf("executing %s: %w", f.Path, err)
+	}
+	var ws unix.WaitStatus
+	for {
+		_, err := unix.Wait4(pid, &ws, 0, nil)
+		if err == nil {
+			break
+		}
+		if err != unix.EINTR {
+			return err
+		}
+	}
+	if ws.ExitStatus() != 0 {
+		return fmt.Errorf("%s %s: %s", f.Path, args[0], runtimeError())
+	}
+	return nil
+}
+
+// runtimeError returns the last error in the runtime's log.
+func runtimeError() string {
+	last := "it failed, and its log doesn't say why"
+	f, err := os.Open(logPath)
+	if err != nil {
+		return last
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		var line struct{ Level, Msg string }
+		if json.Unmarshal(lines.Bytes(), &line) == nil && (line.Level == "error" || line.Level == "fatal") {
+			last = line.Msg
+		}
+	}
+	return last
+}
+
+// InitPath is where a foreign runtime's container has this program, as its first
+// process: it executes its arguments and reaps. Without it the container's
+// process would be PID 1, which no signal of its own can end.
+const InitPath = "/dev/flytestar-init"
+
+// mainInit is the first process in a foreign runtime's container.
+func mainInit(args []string) int {
+	holdSignals()
+	dir, err := os.Getwd()
+	var path string
+	if err == nil {
+		path, err = lookPath(args[0], os.Environ(), dir)
+	}
+	p := &process{since: time.Now()}
+	if err == nil {
+		p.pid, err = syscall.ForkExec(path, args, &syscall.ProcAttr{
+			Env: os.Environ(), Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{Setsid: true},
+		})
+	}
+	if err != nil {
+		return cannotExecute(args[0], err)
+	}
+	return p.wait().Code
 }

@@ -30,16 +30,16 @@ func (id identity) credential() *syscall.Credential {
 
 // lookUser finds user ("", "name", "uid", or either with ":group") in the
 // container's /etc/passwd and /etc/group. An id needs no entry there.
-func lookUser(user string) (identity, error) {
+func (r root) lookUser(user string) (identity, error) {
 	if user == "" {
 		user = "0"
 	}
 	name, group, hasGroup := strings.Cut(user, ":")
-	passwd, err := readTable("/etc/passwd")
+	passwd, err := r.readTable("/etc/passwd")
 	if err != nil {
 		return identity{}, err
 	}
-	groups, err := readTable("/etc/group")
+	groups, err := r.readTable("/etc/group")
 	if err != nil {
 		return identity{}, err
 	}
@@ -118,8 +118,8 @@ const maxTable = 4 << 20
 
 // readTable reads a colon-separated file of the image's. A missing one is
 // empty. The image may be hostile: only a regular file is read, and not without end.
-func readTable(name string) ([][]string, error) {
-	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+func (r root) readTable(name string) ([][]string, error) {
+	fd, err := r.open(name, unix.O_RDONLY|unix.O_NONBLOCK)
 	if err == unix.ENOENT || err == unix.ENOTDIR {
 		return nil, nil
 	}

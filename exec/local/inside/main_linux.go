@@ -18,16 +18,17 @@ import (
 // as one; else it does nothing. Programs that run containers call it before
 // anything else.
 func Main() {
-	if len(os.Args) != 1 {
-		return
-	}
-	switch os.Args[0] {
-	case Argv0:
+	switch {
+	case len(os.Args) > 1 && os.Args[0] == InitPath:
+		runtime.LockOSThread()
+		os.Exit(mainInit(os.Args[1:]))
+	case len(os.Args) != 1:
+	case os.Args[0] == Argv0:
 		// Capabilities and filters belong to a thread, and a process inherits
 		// those of the thread that forks it.
 		runtime.LockOSThread()
 		os.Exit(run())
-	case Argv0Hold:
+	case os.Args[0] == Argv0Hold:
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(0)
 	}
@@ -103,22 +104,26 @@ type process struct {
 	pid   int
 	since time.Time
 	ended *Report // set if it could not even be executed
+	coded bool    // whether an exit code above 128 stands for a signal
 }
 
 // start sets the container up and starts its process. made lists what was made for mount points.
 func (c *Config) start() (p *process, made []string, err error) {
 	if c.Foreign != nil {
-		p, err = c.startForeign()
-		return p, nil, err
+		return c.startForeign()
 	}
 	if err := c.enter(); err != nil {
 		return nil, nil, err
 	}
-	made, err = c.populate()
+	r, err := openRoot("/")
 	if err != nil {
 		return nil, nil, err
 	}
-	id, err := lookUser(c.User)
+	defer r.close()
+	if made, err = c.populate(r); err != nil {
+		return nil, nil, err
+	}
+	id, err := r.lookUser(c.User)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -152,6 +157,9 @@ func (p *process) wait() Report {
 		if ws.Signaled() {
 			r.Code, r.Signal = 128+int(ws.Signal()), unix.SignalName(ws.Signal())
 		}
+		if p.coded && r.Code > 128 {
+			r.Signal = unix.SignalName(unix.Signal(r.Code - 128)) // or none, if there is no such signal
+		}
 		return r
 	}
 }
@@ -177,14 +185,19 @@ func (c *Config) exec(id identity) (*process, error) {
 		p.pid, err = syscall.ForkExec(path, c.Args, attr)
 	}
 	if err != nil {
-		p.ended = &Report{Ended: true, Code: 126}
-		if errors.Is(err, os.ErrNotExist) {
-			p.ended.Code = 127
-		}
-		fmt.Fprintf(os.Stderr, "flytestar: cannot execute %s: %v\n", c.Args[0], err)
+		p.ended = &Report{Ended: true, Code: cannotExecute(c.Args[0], err)}
 	}
 	// The pipes end with the container's processes, not with this one.
 	unix.Close(1)
 	unix.Close(2)
 	return p, nil
+}
+
+// cannotExecute says on stderr why a command can't be executed, and returns the exit code that shells give it.
+func cannotExecute(command string, err error) int {
+	fmt.Fprintf(os.Stderr, "flytestar: cannot execute %s: %v\n", command, err)
+	if errors.Is(err, os.ErrNotExist) {
+		return 127
+	}
+	return 126
 }

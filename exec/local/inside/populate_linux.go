@@ -10,20 +10,39 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// root is a descriptor of the container's root directory. What the image has in
+// it may be hostile, so paths are followed as if there was nothing beyond.
+type root int
+
+// openRoot opens the root directory at a path.
+func openRoot(path string) (root, error) {
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	return root(fd), err
+}
+
+func (r root) close() { unix.Close(int(r)) }
+
+// open opens an existing path in the root.
+func (r root) open(p string, flags uint64) (int, error) {
+	how := unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
+	for {
+		fd, err := unix.Openat2(int(r), p, &how)
+		if err != unix.EAGAIN && err != unix.EINTR { // EAGAIN: a rename raced with it, somewhere on the machine
+			return fd, err
+		}
+	}
+}
+
 // filler puts the container's mounts into its root.
 type filler struct {
-	root int      // a descriptor of /
-	made []string // what was made for mount points
+	root
+	owner int      // of what is made
+	made  []string // what was made for mount points
 }
 
 // populate puts mounts and small files in place.
-func (c *Config) populate() (made []string, err error) {
-	root, err := unix.Open("/", unix.O_PATH|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer unix.Close(root)
-	f := &filler{root: root}
+func (c *Config) populate(r root) (made []string, err error) {
+	f := &filler{root: r}
 	for i := range c.Mounts {
 		m := &c.Mounts[i]
 		if err := f.mount(m); err != nil {
@@ -73,7 +92,7 @@ func (f *filler) locate(p string, dir bool, depth int) (int, error) {
 		return -1, faultf("", "too many links in the image")
 	}
 	p = path.Clean(p)
-	fd, err := f.open(p)
+	fd, err := f.open(p, unix.O_PATH)
 	if err != unix.ENOENT {
 		return fd, err
 	}
@@ -97,18 +116,7 @@ func (f *filler) locate(p string, dir bool, depth int) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	return f.open(p)
-}
-
-// open opens an existing path in the root.
-func (f *filler) open(p string) (int, error) {
-	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
-	for {
-		fd, err := unix.Openat2(f.root, p, &how)
-		if err != unix.EAGAIN && err != unix.EINTR { // EAGAIN: a rename raced with it, somewhere on the machine
-			return fd, err
-		}
-	}
+	return f.open(p, unix.O_PATH)
 }
 
 // create makes a mount point, notes it, and leaves its parent's time as it was,
@@ -119,6 +127,9 @@ func (f *filler) create(parent int, name string, dir bool) error {
 		return err
 	}
 	if err := makeAt(parent, name, dir); err != nil {
+		return err
+	}
+	if err := unix.Fchownat(parent, name, f.owner, f.owner, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return err
 	}
 	self := "/proc/self/fd/" + strconv.Itoa(parent)
