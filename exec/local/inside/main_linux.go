@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"runtime"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -62,9 +62,7 @@ func run() int {
 		return 3 // the engine is gone, or will see that nothing was reported
 	}
 	go dieWith(config)
-	holdSignals()
-
-	child, made, err := c.start()
+	child, made, err := c.started()
 	if err != nil {
 		r := Report{Error: err.Error()}
 		var f *fault
@@ -92,11 +90,24 @@ func dieWith(config io.Reader) {
 	os.Exit(4)
 }
 
+// deadly are the signals that would end a Go program that doesn't ask for them.
+var deadly = []unix.Signal{
+	unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGILL, unix.SIGTRAP, unix.SIGABRT, unix.SIGBUS, unix.SIGFPE, unix.SIGSEGV,
+	unix.SIGTERM, unix.SIGSTKFLT, unix.SIGSYS,
+}
+
 // holdSignals makes signals that the container's processes send to PID 1
-// harmless. They are caught, not ignored: what is ignored, a child inherits.
-func holdSignals() {
-	c := make(chan os.Signal, 1)
-	signal.Notify(c)
+// harmless. os/signal would take a hundred switches between threads for that. What is
+// ignored a child would inherit, but Go resets what it handles itself, as it does these, when it forks.
+func holdSignals() error {
+	const ignore = 1 // SIG_IGN
+	action := [4]uintptr{ignore}
+	for _, sig := range deadly {
+		if _, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(&action)), 0, 8, 0, 0); errno != 0 {
+			return os.NewSyscallError("rt_sigaction", errno)
+		}
+	}
+	return nil
 }
 
 // process is the container's process.
@@ -105,6 +116,14 @@ type process struct {
 	since time.Time
 	ended *Report // set if it could not even be executed
 	coded bool    // whether an exit code above 128 stands for a signal
+}
+
+// started is start with signals held.
+func (c *Config) started() (*process, []string, error) {
+	if err := holdSignals(); err != nil {
+		return nil, nil, err
+	}
+	return c.start()
 }
 
 // start sets the container up and starts its process. made lists what was made for mount points.
