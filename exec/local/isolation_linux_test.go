@@ -2,12 +2,16 @@ package local_test
 
 import (
 	"bytes"
+	"debug/elf"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	osexec "os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -28,11 +32,15 @@ type sight struct {
 	PIDs    int               // processes that it sees
 	Links   []string          // network interfaces
 	Blocks  []string          // block devices in /dev
+	Root    []string          // entries of /
+	Mounts  string            // /proc/self/mountinfo
+	Cgroup  string            // /proc/self/cgroup
 	Refused map[string]string // by what was tried: the error, or "" where it was allowed
 }
 
 // probe runs in a container: it reads what it can, and tries what it mustn't be able to do.
 func probe() {
+	runtime.LockOSThread() // a process that is traced, or a namespace that is left, is the thread's
 	s := sight{Status: map[string]string{}, Refused: map[string]string{}}
 	data, _ := os.ReadFile("/proc/self/status")
 	for line := range strings.Lines(string(data)) {
@@ -53,6 +61,14 @@ func probe() {
 			s.Blocks = append(s.Blocks, d.Name())
 		}
 	}
+	entries, _ := os.ReadDir("/")
+	for _, e := range entries {
+		s.Root = append(s.Root, e.Name())
+	}
+	data, _ = os.ReadFile("/proc/self/mountinfo")
+	s.Mounts = string(data)
+	data, _ = os.ReadFile("/proc/self/cgroup")
+	s.Cgroup = string(data)
 	for name, try := range tries() {
 		s.Refused[name] = ""
 		if err := try(); err != nil {
@@ -65,39 +81,12 @@ func probe() {
 	}
 }
 
-// tries are what a task must not be able to do; nil means that it could.
+// tries are attempts, and those that the test tells the probe of.
 func tries() map[string]func() error {
-	t := map[string]func() error{
-		"mount":        func() error { return unix.Mount("tmpfs", "/tmp", "tmpfs", 0, "") },
-		"new user ns":  func() error { return clone(unix.CLONE_NEWUSER) },
-		"new mount ns": func() error { return clone(unix.CLONE_NEWNS) },
-		"unshare":      func() error { return unix.Unshare(unix.CLONE_NEWNS) },
-		"setns":        func() error { return setns("/proc/self/ns/uts") },
-		"ptrace init":  func() error { return unix.PtraceAttach(1) },
-		"keyctl":       func() error { _, err := unix.KeyctlGetKeyringID(unix.KEY_SPEC_SESSION_KEYRING, true); return err },
-		"add_key": func() error {
-			_, err := unix.AddKey("user", "x", []byte("x"), unix.KEY_SPEC_PROCESS_KEYRING)
-			return err
-		},
-		"bpf":           func() error { return call(unix.SYS_BPF, 0, 0, 0) },
-		"userfaultfd":   func() error { return call(unix.SYS_USERFAULTFD, 0, 0, 0) },
-		"io_uring":      func() error { return call(unix.SYS_IO_URING_SETUP, 0, 0, 0) },
-		"perf":          func() error { return call(unix.SYS_PERF_EVENT_OPEN, 0, 0, 0) },
-		"kexec":         func() error { return call(unix.SYS_KEXEC_LOAD, 0, 0, 0) },
-		"init_module":   func() error { return call(unix.SYS_INIT_MODULE, 0, 0, 0) },
-		"block device":  func() error { return unix.Mknod("/tmp/block", unix.S_IFBLK|0o600, int(unix.Mkdev(8, 0))) },
-		"kernel memory": func() error { return unix.Mknod("/tmp/mem", unix.S_IFCHR|0o600, int(unix.Mkdev(1, 1))) },
-		"host name":     func() error { return unix.Sethostname([]byte("x")) },
-		"clock":         func() error { return unix.Settimeofday(&unix.Timeval{Sec: 1}) },
-		"chroot":        func() error { return unix.Chroot("/tmp") },
-		"packet socket": func() error { return socket(unix.AF_PACKET, unix.SOCK_RAW) },
-		"raw socket":    func() error { return socket(unix.AF_INET, unix.SOCK_RAW) },
-		"host port":     dialHost,
-		"host file":     func() error { _, err := os.Stat(os.Getenv("PROBE_FILE")); return err },
-	}
-	for _, p := range []string{"/proc/sys/kernel/hostname", "/proc/sysrq-trigger", "/sys/kernel/mm/ksm/run", "/proc/irq/default_smp_affinity"} {
-		t["write "+p] = func() error { return openForWriting(p) }
-	}
+	t := maps.Clone(attempts)
+	t["setns uts"] = func() error { return setns("/proc/self/ns/uts") }
+	t["host port"] = dial("tcp", os.Getenv("PROBE_ADDRESS"))
+	t["host file"] = func() error { _, err := os.Stat(os.Getenv("PROBE_FILE")); return err }
 	for _, p := range []string{
 		"/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/interrupts", "/proc/latency_stats", "/proc/sched_debug",
 		"/proc/scsi", "/proc/asound", "/proc/acpi", "/sys/firmware", "/sys/devices/virtual/powercap",
@@ -117,39 +106,6 @@ func setns(file string) error {
 		return err
 	}
 	return unix.Setns(fd, 0)
-}
-
-// call makes a system call with arguments that mean nothing: only a refusal
-// without looking at them counts as one.
-func call(number, a, b, c uintptr) error {
-	if _, _, errno := unix.Syscall6(number, a, b, c, 0, 0, 0); errno == unix.EPERM || errno == unix.ENOSYS {
-		return errno
-	}
-	return nil
-}
-
-func socket(family, kind int) error {
-	fd, err := unix.Socket(family, kind, unix.IPPROTO_ICMP)
-	if err == nil {
-		unix.Close(fd)
-	}
-	return err
-}
-
-func dialHost() error {
-	conn, err := net.Dial("tcp", os.Getenv("PROBE_ADDRESS"))
-	if err == nil {
-		conn.Close()
-	}
-	return err
-}
-
-func openForWriting(name string) error {
-	f, err := os.OpenFile(name, os.O_WRONLY, 0)
-	if err == nil {
-		f.Close()
-	}
-	return err
 }
 
 // readSomething fails where a path isn't there, mustn't be read, or has nothing in it.
@@ -172,14 +128,27 @@ func readSomething(name string) error {
 // probed returns what the probe sees in a container of ours.
 func probed(t *testing.T, network bool, env []string) sight {
 	t.Helper()
-	exe, err := os.Executable()
-	must(t, err)
+	exe := staticProgram(t)
 	c := script(t, "exec /probe")
 	c.Env = append(c.Env, env...)
 	c.Network = network
 	c.Mounts = []exec.Mount{{Source: exe, Target: "/probe"}}
 	exit, out := run(t, newSandbox(t, local.Options{}), c)
 	return parse(t, exit.Code, out)
+}
+
+// staticProgram is this program, if it can run in containers, which have no loader for it.
+func staticProgram(t *testing.T) string {
+	t.Helper()
+	exe, err := os.Executable()
+	must(t, err)
+	f, err := elf.Open(exe)
+	must(t, err)
+	defer f.Close()
+	if f.Section(".interp") != nil {
+		t.Skip("needs a test program that is statically linked: CGO_ENABLED=0 go test")
+	}
+	return exe
 }
 
 func parse(t *testing.T, code int, out string) sight {
@@ -197,12 +166,17 @@ func TestIsolation(t *testing.T) {
 	host, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	defer host.Close()
+	abstract, err := net.Listen("unix", abstractSocket)
+	must(t, err)
+	defer abstract.Close()
 	secret := filepath.Join(t.TempDir(), "secret")
 	must(t, os.WriteFile(secret, []byte("x"), 0o644))
 	env := []string{"FLYTESTAR_TEST_ROLE=probe", "PROBE_ADDRESS=" + host.Addr().String(), "PROBE_FILE=" + secret}
 
 	ours := probed(t, false, env)
-	for key, want := range map[string]string{"Seccomp": "2", "NoNewPrivs": "1", "CapInh": strings.Repeat("0", 16), "CapAmb": strings.Repeat("0", 16)} {
+	for key, want := range map[string]string{
+		"Seccomp": "2", "NoNewPrivs": "1", "CapInh": none, "CapAmb": none, "CapPrm": some, "CapEff": some, "CapBnd": some,
+	} {
 		if got := ours.Status[key]; got != want {
 			t.Errorf("%s: %s, want %s", key, got, want)
 		}
@@ -218,17 +192,77 @@ func TestIsolation(t *testing.T) {
 			t.Errorf("%s: not refused", name)
 		}
 	}
-	if open := probed(t, true, env); open.Refused["host port"] != "" {
-		t.Errorf("with the network asked for: %s", open.Refused["host port"])
+	if got := ours.Refused["clone3"]; got != unix.ENOSYS.Error() {
+		t.Errorf("clone3: %s; programs fall back to clone only if it isn't implemented", got)
 	}
+	opaque(t, ours)
 	notStricter(t, ours, env)
+	connected(t, probed(t, true, env))
+}
+
+const (
+	none = "0000000000000000"
+	some = "00000000800004fb" // CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, NET_BIND_SERVICE, SETFCAP
+)
+
+// opaque fails where a container sees paths of the host's that it needn't see.
+func opaque(t *testing.T, s sight) {
+	t.Helper()
+	if want := "[bin dev etc probe proc root sys tmp]"; fmt.Sprint(s.Root) != want {
+		t.Errorf("/: %v, want %s", s.Root, want)
+	}
+	for line := range strings.Lines(s.Cgroup) {
+		if !strings.HasSuffix(line, ":/\n") {
+			t.Errorf("a cgroup's path shows: %s", line)
+		}
+	}
+	for line := range strings.Lines(s.Mounts) {
+		// What is bound shows its path within its file system; nothing else does.
+		if f := strings.Fields(line); f[4] != "/probe" && (strings.Contains(line, os.TempDir()) || strings.Contains(line, "flytestar")) {
+			t.Errorf("a mount shows the host's paths: %s", line)
+		}
+	}
+}
+
+// connected checks what a container with network can do: that much more, and nothing else.
+func connected(t *testing.T, s sight) {
+	t.Helper()
+	links, err := net.Interfaces()
+	must(t, err)
+	if len(s.Links) != len(links) {
+		t.Errorf("network interfaces %v, the host has %d", s.Links, len(links))
+	}
+	scoped := slices.ContainsFunc(local.Probe(), func(f local.Finding) bool { return f.Name == "landlock" && f.OK })
+	for name, refusal := range s.Refused {
+		allowed := name == "host port" || name == "reach out" || name == "abstract socket" && !scoped
+		if refusal == "" && !allowed {
+			t.Errorf("with network, %s: not refused", name)
+		}
+	}
+	if refusal := s.Refused["host port"]; refusal != "" {
+		t.Errorf("with network, a port of the host's: %s", refusal)
+	}
+}
+
+// TestIsolationUser: another user than root has no capabilities at all.
+func TestIsolationUser(t *testing.T) {
+	c := script(t, "grep -E '^(Cap(Inh|Prm|Eff|Amb)|Uid|Gid|Groups|NoNewPrivs|Seccomp):' /proc/self/status; id -u; touch /x 2>&1")
+	c.User = "worker"
+	exit, out := run(t, newSandbox(t, local.Options{}), c)
+	for _, want := range []string{"CapPrm:\t" + none, "CapEff:\t" + none, "CapInh:\t" + none, "CapAmb:\t" + none, "Uid:\t1000\t1000\t1000\t1000", "Groups:\t1000 ", "Permission denied"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in: %s", want, out)
+		}
+	}
+	if exit.Code == 0 {
+		t.Error("it could write to /")
+	}
 }
 
 // notStricter fails where runc with Docker's default profile refuses something that ours allows.
 func notStricter(t *testing.T, ours sight, env []string) {
 	t.Helper()
-	exe, err := os.Executable()
-	must(t, err)
+	exe := staticProgram(t)
 	var out bytes.Buffer
 	runc(t, bundle(t, []string{"/probe"}, env, map[string]string{"probe": exe}), 0, &out)
 	docker := parse(t, 0, out.String())

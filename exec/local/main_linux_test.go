@@ -147,6 +147,7 @@ func TestExecutorSuiteRuntimes(t *testing.T) {
 			if _, err := osexec.LookPath(name); err != nil {
 				t.Skip(err)
 			}
+			staticProgram(t)
 			home := t.TempDir()
 			s := newSandbox(t, local.Options{Home: home, Runtime: name})
 			if _, err := s.Run(t.Context(), script(t, "")); err != nil {
