@@ -39,25 +39,29 @@ func (w *Workflow) openBuilder(sandbox exec.Sandbox) (*image.Builder, error) {
 }
 
 // machine opens what carrying out p takes. The caller closes it.
-func (w *Workflow) machine(p *plan.Plan) (m *machine, err error) {
-	m = &machine{workflow: w}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, m.Close())
-		}
-	}()
+func (w *Workflow) machine(p *plan.Plan) (*machine, error) {
+	m := &machine{workflow: w}
+	if err := m.open(p); err != nil {
+		_ = m.Close() // why it couldn't be opened is what the user must know
+		return nil, err
+	}
+	return m, nil
+}
+
+func (m *machine) open(p *plan.Plan) (err error) {
+	w := m.workflow
 	if len(p.Images) > 0 {
 		sandbox, err := local.NewSandbox(local.Options{Home: w.home, Runtime: w.opts.Runtime})
 		if err != nil {
-			return nil, err
+			return err
 		}
 		m.sandbox = sandbox
 	}
 	if m.builder, err = w.openBuilder(m.sandbox); err != nil {
-		return nil, err
+		return err
 	}
 	m.store, err = local.OpenStore(w.artifacts())
-	return m, err
+	return err
 }
 
 // Close removes what was only needed meanwhile.
