@@ -250,10 +250,10 @@ func (b *box) follow(ctx context.Context, p *firstProcess) (*exec.Exit, error) {
 		return nil, ctx.Err()
 	case last.Error != "":
 		return nil, setupError(last)
+	case err != nil: // which ends a container, also while it is set up
+		return nil, fmt.Errorf("passing on output: %w", err)
 	case !ready:
 		return nil, fmt.Errorf("the container's first process died while setting up: %s", p.cmd.ProcessState)
-	case err != nil:
-		return nil, fmt.Errorf("passing on output: %w", err)
 	case last.Ended:
 		return &exec.Exit{Code: last.Code, Signal: last.Signal, MaxRSS: last.MaxRSS, Duration: last.Duration}, nil
 	}

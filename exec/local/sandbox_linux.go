@@ -120,6 +120,9 @@ func (s *Sandbox) Run(ctx context.Context, c *exec.Container) (exit *exec.Exit, 
 	return b.run(ctx)
 }
 
+// maxLayers is the kernel's limit of an overlay's lower directories.
+const maxLayers = 500
+
 // check refuses what a container can't be.
 func check(c *exec.Container) error {
 	switch {
@@ -130,6 +133,8 @@ func check(c *exec.Container) error {
 			WithHint("leave disk out of resources; what tasks write shares the disk that flytestar's home is on")
 	case c.Resource.GPU != 0:
 		return broken("the local executor can't give GPUs to containers").WithHint("leave gpu out of resources")
+	case len(c.Layers) > maxLayers:
+		return broken("an image of %d layers: the kernel takes %d", len(c.Layers), maxLayers).WithHint("merge steps of the image")
 	case c.Workdir != "" && !path.IsAbs(c.Workdir):
 		return broken("the working directory %s isn't an absolute path", c.Workdir)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"strings"
@@ -68,6 +69,9 @@ func (u *unpacker) entry(h *tar.Header, content io.Reader) error {
 	if h.Typeflag == tar.TypeXGlobalHeader {
 		return nil
 	}
+	if sparse(h) {
+		return errors.New("a sparse file: layers have files whole")
+	}
 	name := path.Clean(h.Name)
 	if strings.HasPrefix(h.Name, "/") {
 		name = path.Clean("." + h.Name)
@@ -86,10 +90,18 @@ func (u *unpacker) entry(h *tar.Header, content io.Reader) error {
 	if rest, ok := strings.CutPrefix(base, whiteoutPrefix); ok {
 		return u.whiteout(at, dir, base, rest)
 	}
-	if err := u.write(at, name, base, h, content); err != nil {
-		return err
+	return u.write(at, name, base, h, content)
+}
+
+// sparse reports whether an entry is larger than its part of the tar: without
+// bound, in a tar that isn't well-meant.
+func sparse(h *tar.Header) bool {
+	for key := range h.PAXRecords {
+		if strings.HasPrefix(key, "GNU.sparse.") {
+			return true
+		}
 	}
-	return nil
+	return h.Typeflag == tar.TypeGNUSparse
 }
 
 // rootEntry notes the layer's root, which is there.
@@ -116,29 +128,32 @@ func (u *unpacker) whiteout(at *os.Root, dir, base, name string) error {
 	case name == "" || name == "." || name == "..":
 		return errors.New("a whiteout of nothing")
 	}
-	if err := clearPath(at, name, false); err != nil {
+	if err := u.clear(at, path.Join(dir, name), false); err != nil {
 		return err
 	}
-	delete(u.dirs, path.Join(dir, name))
 	return unix.Mknodat(int(d.Fd()), name, unix.S_IFCHR, 0)
 }
 
-// clearPath makes way for an entry: of two with one name, the later counts. A
-// directory stays where another directory is to be.
-func clearPath(at *os.Root, name string, dir bool) error {
-	info, err := at.Lstat(name)
+// clear makes way for an entry at a path: of two with one name, the later
+// counts. A directory stays where another directory is to be.
+func (u *unpacker) clear(at *os.Root, name string, dir bool) error {
+	base := path.Base(name)
+	info, err := at.Lstat(base)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil || dir && info.IsDir() {
 		return err
 	}
-	return at.RemoveAll(name)
+	if info.IsDir() {
+		maps.DeleteFunc(u.dirs, func(d string, _ *tar.Header) bool { return d == name || strings.HasPrefix(d, name+"/") })
+	}
+	return at.RemoveAll(base)
 }
 
 // write writes what isn't a whiteout. name is its path, base its name in at.
 func (u *unpacker) write(at *os.Root, name, base string, h *tar.Header, content io.Reader) error {
-	if err := clearPath(at, base, h.Typeflag == tar.TypeDir); err != nil {
+	if err := u.clear(at, name, h.Typeflag == tar.TypeDir); err != nil {
 		return err
 	}
 	switch h.Typeflag {
@@ -148,7 +163,7 @@ func (u *unpacker) write(at *os.Root, name, base string, h *tar.Header, content 
 		}
 		u.dirs[name] = h
 		return nil
-	case tar.TypeReg, tar.TypeGNUSparse:
+	case tar.TypeReg:
 		return writeFile(at, base, h, content)
 	case tar.TypeSymlink:
 		if err := at.Symlink(h.Linkname, base); err != nil {
@@ -242,9 +257,6 @@ func setLinkTime(at *os.Root, name string, h *tar.Header) error {
 func (u *unpacker) finishDirs() error {
 	for name, h := range u.dirs {
 		d, err := u.root.Open(name)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // a later entry took its place
-		}
 		if err != nil {
 			return err
 		}

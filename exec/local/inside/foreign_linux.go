@@ -59,7 +59,7 @@ func (c *Config) stage(r root) (made []string, err error) {
 	f := &filler{root: r, owner: c.Foreign.RootID}
 	for i := range c.Mounts {
 		m := &c.Mounts[i]
-		err := m.place(TreePath(i))
+		err := m.place(TreePath(i), c.Foreign.RootID)
 		if err == nil && m.Target == InitPath {
 			continue // on the runtime's own /dev
 		}
@@ -78,10 +78,13 @@ func (c *Config) stage(r root) (made []string, err error) {
 	return f.made, nil
 }
 
-// place makes a mount or a small file visible at a path.
-func (m *Mount) place(at string) error {
+// place makes a mount, or a small file of the container's root, visible at a path.
+func (m *Mount) place(at string, rootID int) error {
 	if m.Tree < 0 {
 		if err := os.WriteFile(at, m.Data, 0o600); err != nil {
+			return err
+		}
+		if err := os.Chown(at, rootID, rootID); err != nil {
 			return err
 		}
 		return os.Chmod(at, os.FileMode(m.Mode&0o777))
