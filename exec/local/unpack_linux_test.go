@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	osexec "os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -152,6 +153,26 @@ func TestUnpackHostile(t *testing.T) {
 		}
 		if strings.Contains(tree(t, dir), "disk") || strings.Contains(tree(t, dir), "null") {
 			t.Errorf("%s: it made a device: %s", name, tree(t, dir))
+		}
+	}
+}
+
+// TestUnpackSparse: a small layer can't fill the disk.
+func TestUnpackSparse(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(dir+"/f", []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(dir+"/f", 1<<40); err != nil {
+		t.Fatal(err)
+	}
+	for _, format := range []string{"gnu", "pax"} {
+		data, err := osexec.Command("tar", "-C", dir, "--sparse", "--format="+format, "-cf", "-", "f").Output()
+		if err != nil {
+			t.Skipf("needs tar: %v", err)
+		}
+		if _, err := unpackBeside(t, data); err == nil || !strings.Contains(err.Error(), "sparse") {
+			t.Errorf("%s: got %v", format, err)
 		}
 	}
 }
