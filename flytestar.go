@@ -31,12 +31,8 @@ type Options struct {
 }
 
 // Init must be the first thing in main, and in TestMain of tests that use this
-// package: the evaluator and the sandbox's first process are this program,
-// re-executed, and never return from it.
-func Init() {
-	local.Init()
-	interp.Init(reach.Language)
-}
+// package: the evaluator is this program, re-executed, and never returns from it.
+func Init() { interp.Init(reach.Language) }
 
 // Workflow is a loaded file: its graph, and the evaluator that made it.
 // Its methods may be called concurrently.

@@ -26,10 +26,8 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// TestMain lets the test binary be a container's first process, and a second
-// process that works on the same store.
+// TestMain lets the test binary be a second process that works on the same store.
 func TestMain(m *testing.M) {
-	local.Init()
 	if home := os.Getenv("FLYTESTAR_TEST_SECOND"); home != "" {
 		if err := image.BuildForever(home, os.Getenv("FLYTESTAR_TEST_WORKSPACE")); err != nil {
 			fmt.Fprintln(os.Stderr, err)

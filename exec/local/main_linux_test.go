@@ -17,10 +17,8 @@ import (
 	"github.com/flytestar/flytestar/exec/local"
 )
 
-// TestMain is also the first process of the containers that tests run, the
-// probe that runs in them, and an engine that is to be killed.
+// TestMain is also the probe that runs in containers, and an engine that is to be killed.
 func TestMain(m *testing.M) {
-	local.Init()
 	if run, ok := roles[os.Getenv("FLYTESTAR_TEST_ROLE")]; ok {
 		run()
 		os.Exit(0)

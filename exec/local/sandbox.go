@@ -4,7 +4,7 @@
 //     in Linux namespaces of its own, or through an OCI runtime on PATH.
 //   - [Executor] runs attempts in such containers (exec.Executor).
 //   - [Store] keeps artifacts by content (exec.Store).
-//   - [Init] must be called first thing by every program that uses a Sandbox.
+//   - A program that imports this package is, re-executed, a container's first process (package inside).
 //   - [Probe] says what of this machine a Sandbox needs and finds.
 //
 // How a container comes about: the engine unpacks layers once (layers), makes a
@@ -14,10 +14,6 @@
 // it is gone, so is everything of the container but its scratch directory,
 // from which the difference is read (diff) and which is then removed.
 package local
-
-import (
-	"github.com/flytestar/flytestar/exec/local/inside"
-)
 
 // IDBase is the first of the 65,536 user and group ids of this machine that
 // containers' ids map to, unless [Options] say otherwise: root in a container is
@@ -56,8 +52,3 @@ type Finding struct {
 	Detail string // what there is
 	Hint   string // how to get it, where it isn't OK
 }
-
-// Init runs a container's first process, and doesn't return, if this process
-// was started as one. It must be the first thing that main does, and TestMain
-// in tests.
-func Init() { inside.Main() }

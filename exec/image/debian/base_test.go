@@ -19,12 +19,6 @@ import (
 // The tests in this file bootstrap real bases, from this machine's mirror, in
 // containers. They skip, and say so, where one of them is missing.
 
-// TestMain lets the test binary be a container's first process.
-func TestMain(m *testing.M) {
-	local.Init()
-	os.Exit(m.Run())
-}
-
 // live returns a Debian that keeps everything below dir.
 func live(t testing.TB, dir string) *debian.Debian {
 	t.Helper()

@@ -1,7 +1,7 @@
 // Package inside is the first process of a container.
 //
 //   - [Config] is what the engine tells it, over a pipe; [Report] what it answers.
-//   - [Main] sets the container up from within its namespaces, starts the
+//   - Its init sets the container up from within its namespaces, starts the
 //     task's process, reaps, and reports how that process ended.
 //
 // It is the engine's own binary, re-executed, so every import of this package
