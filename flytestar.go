@@ -32,7 +32,7 @@ type Options struct {
 
 // Init must be the first thing in main, and in TestMain of tests that use this
 // package: the evaluator is this program, re-executed, and never returns from it.
-func Init() { interp.Init(reach.Language) }
+func Init() { interp.Init(reach.Language, nil) }
 
 // Workflow is a loaded file: its graph, and the evaluator that made it.
 // Its methods may be called concurrently.

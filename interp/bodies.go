@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/plan"
@@ -33,7 +32,7 @@ type body struct {
 	ended   bool             // done, or cancelled
 	open    int              // requests without an answer
 	held    bool             // a turn is held
-	clock   *time.Timer      // runs during a turn, and after a cancellation until the end
+	stop    func()           // of the clock, which runs during a turn, and after a cancellation until the end
 	answers []*replyMsg      // that wait for a turn
 	errors  map[uint64]error // with what requests were answered, for those that failed
 }
@@ -141,15 +140,14 @@ func (b *body) begin() bool {
 
 // startClock kills the evaluator unless the body pauses or ends in time. b.mu is held.
 func (b *body) startClock() {
-	wall := wallError("task "+b.task, b.evaluator.limits.Wall)
-	b.clock = time.AfterFunc(b.evaluator.limits.Wall+grace, func() { b.evaluator.process.kill(wall) })
+	b.stop = b.evaluator.process.startClock("task " + b.task)
 }
 
 // endTurn stops the clock and lets another body have the turn. b.mu is held.
 func (b *body) endTurn() {
-	if b.clock != nil {
-		b.clock.Stop()
-		b.clock = nil
+	if b.stop != nil {
+		b.stop()
+		b.stop = nil
 	}
 	if b.held {
 		b.held = false
@@ -162,7 +160,7 @@ func (b *body) endTurn() {
 func (b *body) abandon() {
 	b.mu.Lock()
 	b.ended = true
-	if b.clock == nil {
+	if b.stop == nil {
 		b.startClock()
 	}
 	b.mu.Unlock()

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
-	"time"
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/plan"
@@ -42,12 +41,6 @@ type Evaluator struct {
 	bodies  map[uint64]*body
 	printed map[uint64]int // bytes, by body; 0 is the load
 }
-
-// What may pass beyond the evaluator's own clock before the parent ends it.
-const (
-	startTime = 10 * time.Second       // from the start of the process to its first message
-	grace     = 300 * time.Millisecond // for the evaluator to say itself where it was
-)
 
 // maxPrinted bounds what is passed on of what one body, or the load, prints, in bytes.
 const maxPrinted = 1 << 20
@@ -110,27 +103,17 @@ func (e *Evaluator) load() (*plan.Graph, error) {
 
 // converse exchanges load's messages.
 func (e *Evaluator) converse() (*plan.Graph, error) {
-	pipe := e.process.pipe
-	clock := time.AfterFunc(startTime, func() {
-		e.process.kill(diag.Errorf(diag.Position{}, diag.System, "the evaluator didn't start within %s", startTime))
-	})
-	defer func() { clock.Stop() }()
-	if err := pipe.send(toEvaluator{Start: &startMsg{Entry: e.options.Entry, Limits: e.limits}}); err != nil {
-		return nil, e.process.death(err)
+	var err error
+	if e.lockdown, err = e.process.greet(startMsg{Entry: e.options.Entry, Limits: e.limits}); err != nil {
+		return nil, err
 	}
+	defer e.process.startClock("loading")()
 	for {
 		var m fromEvaluator
-		if err := e.receive(&m); err != nil {
+		if err := e.process.receive(&m); err != nil {
 			return nil, e.process.death(err)
 		}
 		switch {
-		case m.Hello != nil && e.lockdown == nil:
-			clock.Stop()
-			wall := wallError("loading", e.limits.Wall)
-			clock = time.AfterFunc(e.limits.Wall+grace, func() { e.process.kill(wall) })
-			e.lockdown = m.Hello.Lockdown
-		case e.lockdown == nil:
-			return nil, e.process.death(fmt.Errorf("%w: no greeting", errMalformed))
 		case m.Load != nil:
 			if err := e.serve(m.Load.Path); err != nil {
 				return nil, e.process.death(err)
@@ -153,14 +136,6 @@ func (e *Evaluator) converse() (*plan.Graph, error) {
 			return nil, e.process.death(fmt.Errorf("%w: not while loading", errMalformed))
 		}
 	}
-}
-
-// receive reads a message that is in order.
-func (e *Evaluator) receive(m *fromEvaluator) error {
-	if err := e.process.pipe.receive(m); err != nil {
-		return err
-	}
-	return m.check()
 }
 
 // serve answers a request for a module's source.
@@ -234,7 +209,7 @@ func (e *Evaluator) print(m *printMsg) {
 func (e *Evaluator) listen() {
 	for {
 		var m fromEvaluator
-		err := e.receive(&m)
+		err := e.process.receive(&m)
 		if err == nil {
 			err = e.handle(&m)
 		}

@@ -30,7 +30,7 @@ const parentVariable = "INTERP_TEST_PARENT"
 const probeVariable = "INTERP_TEST_PROBE"
 
 func TestMain(m *testing.M) {
-	Init(bodyLanguage)
+	Init(bodyLanguage, testTools)
 	if os.Getenv(parentVariable) != "" {
 		beParent()
 	}

@@ -12,6 +12,7 @@
 //     binary, it doesn't return: it locks the process down and serves.
 //   - [Start] makes an evaluator, gives it the source that it asks for, and
 //     returns the graph. [Evaluator.Body] then evaluates orchestrators in it.
+//   - [RunTool] runs other work on source, such as formatting, in such a process.
 //   - [Workspace] is the directory from which source is served.
 //
 // The evaluator has no file system and no network. What it says is untrusted:

@@ -21,6 +21,7 @@ import (
 //	parent                     evaluator
 //	Start                   →
 //	                        ←  Hello
+//	                        ←  Output, or Failed, of a tool: the last
 //	                        ←  Load, for each module
 //	Source                  →
 //	                        ←  Running, for each module
@@ -42,8 +43,11 @@ type toEvaluator struct {
 	Cancel *cancelMsg `json:"cancel,omitempty"`
 }
 
+// startMsg has a module to load, or a tool and what it is given.
 type startMsg struct {
-	Entry  string `json:"entry"`
+	Entry  string `json:"entry,omitempty"`
+	Tool   string `json:"tool,omitempty"`
+	Input  []byte `json:"input,omitempty"`
 	Limits Limits `json:"limits"`
 }
 
@@ -82,6 +86,7 @@ type fromEvaluator struct {
 	Running *runningMsg `json:"running,omitempty"`
 	Graph   *plan.Graph `json:"graph,omitempty"`
 	Failed  *failedMsg  `json:"failed,omitempty"`
+	Output  *outputMsg  `json:"output,omitempty"`
 	Print   *printMsg   `json:"print,omitempty"`
 	Request *requestMsg `json:"request,omitempty"`
 	Done    *doneMsg    `json:"done,omitempty"`
@@ -98,6 +103,11 @@ type loadMsg struct {
 // runningMsg says where the evaluator is, should it have to be killed there.
 type runningMsg struct {
 	Path string `json:"path"`
+}
+
+// outputMsg is what a tool has made.
+type outputMsg struct {
+	Data []byte `json:"data"`
 }
 
 type failedMsg struct {
@@ -225,7 +235,7 @@ var errMalformed = errors.New("malformed message")
 
 // check reports what in a message of the evaluator's can't be.
 func (m *fromEvaluator) check() error {
-	if n := count(m.Hello != nil, m.Load != nil, m.Running != nil, m.Graph != nil, m.Failed != nil, m.Print != nil, m.Request != nil, m.Done != nil); n != 1 {
+	if n := count(m.Hello != nil, m.Load != nil, m.Running != nil, m.Graph != nil, m.Failed != nil, m.Output != nil, m.Print != nil, m.Request != nil, m.Done != nil); n != 1 {
 		return fmt.Errorf("%w: %d kinds at once", errMalformed, n)
 	}
 	switch {

@@ -3,12 +3,14 @@ package interp
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	osexec "os/exec"
 	"runtime"
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/flytestar/flytestar/diag"
 )
@@ -49,6 +51,49 @@ func startProcess(limits Limits) (*process, error) {
 		return nil, startError(err)
 	}
 	return p, nil
+}
+
+// What may pass beyond the evaluator's own clock before the parent ends it.
+const (
+	startTime = 10 * time.Second       // from the start of the process to its first message
+	grace     = 300 * time.Millisecond // for the evaluator to say itself where it was
+)
+
+// greet tells the process what to do and returns its lockdown, which is in
+// force before it begins. errTooBig: the process hasn't heard of it.
+func (p *process) greet(start startMsg) ([]Layer, error) {
+	clock := time.AfterFunc(startTime, func() {
+		p.kill(diag.Errorf(diag.Position{}, diag.System, "the evaluator didn't start within %s", startTime))
+	})
+	defer clock.Stop()
+	if err := p.pipe.send(toEvaluator{Start: &start}); errors.Is(err, errTooBig) {
+		return nil, err
+	} else if err != nil {
+		return nil, p.death(err)
+	}
+	var m fromEvaluator
+	if err := p.receive(&m); err != nil {
+		return nil, p.death(err)
+	}
+	if m.Hello == nil {
+		return nil, p.death(fmt.Errorf("%w: no greeting", errMalformed))
+	}
+	return m.Hello.Lockdown, nil
+}
+
+// startClock kills the process unless stop is called within the wall clock limit.
+func (p *process) startClock(what string) (stop func()) {
+	wall := wallError(what, p.limits.Wall)
+	clock := time.AfterFunc(p.limits.Wall+grace, func() { p.kill(wall) })
+	return func() { clock.Stop() }
+}
+
+// receive reads a message that is in order.
+func (p *process) receive(m *fromEvaluator) error {
+	if err := p.pipe.receive(m); err != nil {
+		return err
+	}
+	return m.check()
 }
 
 func startError(err error) *diag.Error {

@@ -29,14 +29,14 @@ const (
 const maxStack = 64 << 20
 
 // Init must be called first thing in main, and in TestMain of packages whose
-// tests call [Start]. In the evaluator, which is the same binary, it doesn't
-// return. language is called once, and only there.
-func Init(language func() Language) {
+// tests call [Start] or [RunTool]. In the evaluator, which is the same binary, it doesn't
+// return. language is called once, and only there; tools are what RunTool can name.
+func Init(language func() Language, tools map[string]Tool) {
 	if len(os.Args) == 0 || os.Args[0] != evaluatorName {
 		return
 	}
 	r, w := os.NewFile(readFD, "from parent"), os.NewFile(writeFD, "to parent")
-	if err := serve(r, w, language); err != nil {
+	if err := serve(r, w, language, tools); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -54,8 +54,8 @@ type server struct {
 }
 
 // serve reads what to load from r, locks the process down, loads, and then
-// evaluates bodies until r ends.
-func serve(r io.Reader, w io.Writer, language func() Language) error {
+// evaluates bodies until r ends. Or it reads which tool to run, and runs that.
+func serve(r io.Reader, w io.Writer, language func() Language, tools map[string]Tool) error {
 	s := &server{pipe: newPipe(r, w, Limits{}.Defaults().Message), bodies: map[uint64]*pipeHost{}}
 	var m toEvaluator
 	if err := s.pipe.receive(&m); err != nil {
@@ -72,6 +72,9 @@ func serve(r io.Reader, w io.Writer, language func() Language) error {
 	}
 	if err := s.pipe.send(fromEvaluator{Hello: &helloMsg{layers}}); err != nil {
 		return err
+	}
+	if m.Start.Tool != "" {
+		return s.tool(tools[m.Start.Tool], m.Start)
 	}
 	s.lang = language()
 	if ok, err := s.load(m.Start.Entry); !ok {

@@ -1,0 +1,74 @@
+package interp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.starlark.net/syntax"
+
+	"github.com/flytestar/flytestar/diag"
+)
+
+// Tool is work on source that isn't evaluation, formatting say. It is called
+// once in a process. Its error is best a diag.List or *diag.Error.
+type Tool func(in []byte) ([]byte, error)
+
+// RunTool runs the tool of that name, one of those given to [Init], in a
+// process of its own that is locked down as an evaluator is: what parses
+// source recurses over it, and a stack that overflows ends the process. limits'
+// zero fields mean the defaults. Errors are a diag.List or a *diag.Error;
+// ctx's own once it is done.
+func RunTool(ctx context.Context, name string, in []byte, limits Limits) (out []byte, err error) {
+	limits = limits.Defaults()
+	p, err := startProcess(limits)
+	if err != nil {
+		return nil, err
+	}
+	defer p.close(errClosed)
+	stop := context.AfterFunc(ctx, func() { p.kill(ctx.Err()) })
+	defer stop()
+	if _, err := p.greet(startMsg{Tool: name, Input: in, Limits: limits}); errors.Is(err, errTooBig) {
+		return nil, limitError(diag.Position{}, ErrSize, "", "the input of %s: %v", name, err)
+	} else if err != nil {
+		return nil, err
+	}
+	defer p.startClock(name)()
+	var m fromEvaluator
+	if err := p.receive(&m); err != nil {
+		return nil, p.death(err)
+	}
+	switch {
+	case m.Failed != nil:
+		return nil, m.Failed.Findings
+	case m.Output != nil:
+		return m.Output.Data, nil
+	}
+	return nil, p.death(fmt.Errorf("%w: neither output nor failure", errMalformed))
+}
+
+// tool runs a tool and sends what it makes, or what is wrong.
+func (s *server) tool(tool Tool, m *startMsg) error {
+	if tool == nil {
+		return fmt.Errorf("there is no tool %q", m.Tool)
+	}
+	out, err := tool(m.Input)
+	if err == nil {
+		if err = s.pipe.send(fromEvaluator{Output: &outputMsg{out}}); !errors.Is(err, errTooBig) {
+			return err
+		}
+		err = limitError(diag.Position{}, ErrSize, "", "the output of %s: %v", m.Tool, err)
+	}
+	return s.pipe.send(fromEvaluator{Failed: &failedMsg{bounded(findings(err))}})
+}
+
+// Parse returns the syntax tree of the module at path, of which passes that
+// recurse may be sure that it is shallow. An error is a *diag.Error. It is for
+// tools: limits bound what it takes but for the parser's own time and memory.
+func Parse(path string, source []byte, limits Limits) (*syntax.File, error) {
+	f, err := parse(path, source, limits.Defaults())
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}

@@ -1,0 +1,79 @@
+package interp
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/flytestar/flytestar/diag"
+)
+
+// testTools are the tools of this package's tests.
+var testTools = map[string]Tool{
+	"double": func(in []byte) ([]byte, error) { return append(in, in...), nil },
+	"probe":  func([]byte) ([]byte, error) { return []byte(probe()), nil },
+	"fail":   func(in []byte) ([]byte, error) { return nil, diag.List{{Msg: string(in)}, {Msg: "too"}} },
+	"hang":   func([]byte) ([]byte, error) { select {} },
+	"sink":   func(in []byte) ([]byte, error) { return []byte(strings.Repeat("x", sink(0))), nil },
+	"flood":  func([]byte) ([]byte, error) { return make([]byte, 100<<20), nil },
+	"parse": func(in []byte) ([]byte, error) {
+		_, err := Parse("main.star", in, Limits{})
+		return nil, err
+	},
+}
+
+// sink recurses for ever.
+func sink(n int) int { return sink(n+1) + 1 }
+
+func TestTool(t *testing.T) {
+	run := func(name, in string) (string, error) {
+		out, err := RunTool(t.Context(), name, []byte(in), Limits{Wall: 2 * time.Second, Memory: 1 << 30})
+		return string(out), err
+	}
+	if out, err := run("double", "ab"); out != "abab" || err != nil {
+		t.Errorf("got %q, %v", out, err)
+	}
+	if out, err := run("fail", "this"); len(findings(err)) != 2 || findings(err)[0].Msg != "this" {
+		t.Errorf("got %q, %v", out, err)
+	}
+	if able, err := run("probe", ""); err != nil || able != "" {
+		for _, l := range lockdownHere(t) {
+			if l.Missing != "" {
+				t.Skipf("this machine's kernel can't: %v", l)
+			}
+		}
+		t.Errorf("a tool can: %s, %v", able, err)
+	}
+	for name, want := range map[string]string{
+		"hang":  "hang took longer than 2s",
+		"sink":  "evaluation needs more than 64 MiB of stack",
+		"flood": "the output of flood: message is too big",
+		"none":  "the evaluator died (exit status 1): there is no tool",
+	} {
+		if _, err := run(name, ""); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %s", name, err, want)
+		}
+	}
+	if _, err := run("double", strings.Repeat("x", 64<<20)); err == nil || !strings.Contains(err.Error(), "the input of double: message is too big") {
+		t.Errorf("got %v", err)
+	}
+	_, err := run("parse", "x = "+strings.Repeat("1-", 100_000)+"1")
+	if list := findings(err); len(list) != 1 || list[0].Class != diag.Limit || list[0].Pos.Line != 1 {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestToolCancelled shows that a tool doesn't outlive the interest in it.
+func TestToolCancelled(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := RunTool(ctx, "hang", bytes.Repeat([]byte("x"), 1000), Limits{}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// lockdownHere is the lockdown that an evaluator reaches on this machine.
+func lockdownHere(t *testing.T) []Layer { return startFile(t, "", Limits{}).Lockdown() }
