@@ -3,6 +3,7 @@
 //
 //   - [Error] is one finding; [List] is several, sorted by position.
 //   - [Class] says who is at fault, and so which exit code follows.
+//   - [Rule] is a kind of finding, [Fix] the edit that mends one.
 //   - [Render] prints findings for people, with the source line and a caret.
 //   - [Suggest] picks the "did you mean" candidate for a misspelt name.
 //
@@ -59,13 +60,14 @@ const (
 	System Class = "system" // 5: the machine or the network failed
 )
 
-// Severity tells errors, which stop a run, from warnings, which don't.
+// Severity tells errors, which stop a run, from warnings and infos, which don't.
 type Severity string
 
 // The severities; the empty one counts as an error.
 const (
 	SeverityError   Severity = "error"
 	SeverityWarning Severity = "warning"
+	SeverityInfo    Severity = "info" // worth knowing; often nothing to mend
 )
 
 // Note points at a second place that belongs to a finding.
@@ -84,6 +86,7 @@ type Error struct {
 	Msg      string   `json:"message"`
 	Hint     string   `json:"hint,omitempty"`
 	Notes    []Note   `json:"notes,omitempty"`
+	Fix      *Fix     `json:"fix,omitempty"` // what lint --fix would do; nil: nothing
 	// Err is the cause, kept for errors.Is; it isn't printed or sent on.
 	Err error `json:"-"`
 }
@@ -116,8 +119,8 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// IsWarning reports whether e lets a run go on.
-func (e *Error) IsWarning() bool { return e.Severity == SeverityWarning }
+// IsWarning reports whether e lets a run go on: it is a warning or an info.
+func (e *Error) IsWarning() bool { return e.Severity == SeverityWarning || e.Severity == SeverityInfo }
 
 // List is several findings. As an error it reads as its first, and how many follow.
 type List []*Error

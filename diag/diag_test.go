@@ -72,6 +72,7 @@ func TestRender(t *testing.T) {
 		{Pos: at(2, 8), Code: "FS101", Msg: "task calls another", Hint: "add it\nto depends_on",
 			Notes: []diag.Note{{Pos: at(1, 1), Msg: "the list"}, {Msg: "nowhere"}}},
 		{Pos: at(3, 9), Severity: diag.SeverityWarning, Msg: "columns are runes"},
+		{Pos: at(3, 9), Severity: diag.SeverityInfo, Msg: "worth knowing"},
 		{Pos: at(3, 900), Msg: "a column beyond the line"},
 		{Pos: at(3, 0), Msg: "no column"},
 		{Pos: at(0, 5), Msg: "no line"},

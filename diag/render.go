@@ -20,7 +20,7 @@ type Lines func(file string) []string
 //	  note: file:line:col: message
 //	  hint: what to do
 //
-// A warning says so before its message. Errors writing to w are returned.
+// A warning or info says so before its message. Errors writing to w are returned.
 func Render(w io.Writer, l List, lines Lines) error {
 	for _, e := range l {
 		if err := render(w, e, lines); err != nil {
@@ -36,7 +36,7 @@ func render(w io.Writer, e *Error, lines Lines) error {
 		b.WriteString(e.Pos.String() + ": ")
 	}
 	if e.IsWarning() {
-		b.WriteString("warning: ")
+		b.WriteString(string(e.Severity) + ": ")
 	}
 	b.WriteString(e.Msg)
 	if e.Code != "" {

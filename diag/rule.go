@@ -1,0 +1,56 @@
+package diag
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Rule is a kind of finding: what `explain` lists. Each has a section "CODE: …" in spec.md.
+type Rule struct {
+	Code     string   `json:"code"`     // "FS101"; a code of buildtools is its category, "unused-variable"
+	Name     string   `json:"name"`     // a few words, joined: "missing-dependency"
+	Severity Severity `json:"severity"` // of its findings, unless one says otherwise
+	Fixable  bool     `json:"fixable"`  // lint --fix can mend it, where the finding has a [Fix]
+	Summary  string   `json:"summary"`  // one line, lower case: what is wrong
+}
+
+// Finding returns a finding of the rule at pos, of class [Source].
+func (r Rule) Finding(pos Position, format string, args ...any) *Error {
+	e := Errorf(pos, Source, format, args...)
+	e.Code, e.Severity = r.Code, r.Severity
+	return e
+}
+
+// SortRules sorts rules by code.
+func SortRules(rules []Rule) {
+	slices.SortFunc(rules, func(a, b Rule) int { return cmp.Compare(a.Code, b.Code) })
+}
+
+// Fix is the edit that mends a finding, as data; `lint --fix` makes it. Which of the
+// fields are set follows from its kind.
+type Fix struct {
+	Kind FixKind `json:"kind"`
+	// Pos is where the call that is edited starts: an environment's constructor, or, at the method's name, an
+	// image's last step; for an image without steps, its base's constructor.
+	Pos    Position  `json:"pos"`
+	Symbol string    `json:"symbol,omitempty"` // dependency: the global that the environment is bound to
+	Module string    `json:"module,omitempty"` // dependency: the module that Symbol belongs to
+	Index  int       `json:"index,omitempty"`  // remove-dependency: which of depends_on's elements, from 0, repetitions left out
+	Calls  []FixCall `json:"calls,omitempty"`  // add-packages: what is appended to the call at Pos
+}
+
+// FixKind tells the fixes apart.
+type FixKind string
+
+// The kinds of fix.
+const (
+	FixAddDependency    FixKind = "add-dependency"    // add Symbol to the environment's depends_on, loading it from Module
+	FixRemoveDependency FixKind = "remove-dependency" // remove Symbol from it
+	FixAddPackages      FixKind = "add-packages"      // append Calls to the image's expression
+)
+
+// FixCall is a method call with strings as arguments: with_pip_packages("pytest").
+type FixCall struct {
+	Method string   `json:"method"`
+	Args   []string `json:"args"` // the strings' values
+}
