@@ -16,6 +16,11 @@ type Options struct {
 	Source Source // usually a [Workspace]
 	Entry  string // path of the module to load first, as in [Module.Path]
 	Limits Limits // zero fields mean the defaults
+	// RequireSandbox makes a lockdown below [Full] an error of class System,
+	// before any source is read.
+	RequireSandbox bool
+	// Locked is told how far the process is locked down, before it gets any source. nil: nobody is.
+	Locked func(Lockdown)
 	// Print is told what modules and bodies print; task is "" while modules
 	// load. It is called from one goroutine and must be quick. nil: nobody is told.
 	Print func(pos diag.Position, task, text string)
@@ -27,7 +32,7 @@ type Evaluator struct {
 	options  Options
 	limits   Limits
 	process  *process
-	lockdown []Layer
+	lockdown Lockdown
 	served   map[string]string // digest by path, of what was served while loading
 	running  string            // the module that runs, while loading
 
@@ -78,8 +83,8 @@ func Start(ctx context.Context, options Options) (*Evaluator, *plan.Graph, error
 	return e, g, nil
 }
 
-// Lockdown returns the layers of the evaluator's lockdown, those that this machine lacks included.
-func (e *Evaluator) Lockdown() []Layer { return e.lockdown }
+// Lockdown returns what keeps the evaluator from everything but evaluating, and what of it this machine lacks.
+func (e *Evaluator) Lockdown() Lockdown { return e.lockdown }
 
 // Close ends the evaluator. Bodies under way return an error.
 func (e *Evaluator) Close() error {
@@ -104,7 +109,7 @@ func (e *Evaluator) load() (*plan.Graph, error) {
 // converse exchanges load's messages.
 func (e *Evaluator) converse() (*plan.Graph, error) {
 	var err error
-	if e.lockdown, err = e.process.greet(startMsg{Entry: e.options.Entry, Limits: e.limits}); err != nil {
+	if e.lockdown, err = e.process.greet(startMsg{Entry: e.options.Entry, Limits: e.limits}, e.options); err != nil {
 		return nil, err
 	}
 	defer e.process.startClock("loading")()

@@ -1,7 +1,6 @@
 package interp
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -14,19 +13,25 @@ import (
 	landlocksyscall "github.com/landlock-lsm/go-landlock/landlock/syscall"
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
+	"kernel.org/pub/linux/libs/security/libcap/psx"
 )
 
+// closeInherited closes what whoever started flytestar has left open and not
+// marked to be closed: a file, a socket, a lock. It must come before this process opens anything.
+func closeInherited() error { return unix.CloseRange(writeFD+1, 1<<31-1, 0) }
+
 // lockDown takes from this process all that evaluating doesn't need: memory
-// beyond the budget, files, the network, other processes. Limits are
+// beyond the budget, rights, files, the network, other processes. Limits are
 // indispensable; what else the kernel can't do is reported.
 func lockDown(limits Limits) ([]Layer, error) {
 	if err := limitResources(limits.Memory); err != nil {
 		return nil, err
 	}
 	return []Layer{
-		layer("limits", nil),
-		layer("landlock", denyFiles()),
-		layer("seccomp", filterCalls()),
+		layer("limits", fmt.Sprintf("%d MiB of memory", limits.Memory>>20), nil),
+		dropPrivileges(),
+		denyFiles(),
+		filterCalls(),
 	}, nil
 }
 
@@ -34,7 +39,9 @@ func lockDown(limits Limits) ([]Layer, error) {
 const maxFiles = 32
 
 // limitResources sets the limits that the kernel enforces. The one on memory
-// is relative to what is mapped already: starlark reserves 4 GiB of addresses at start.
+// is relative to what is mapped already: starlark reserves 4 GiB of addresses at start. There is none
+// on CPU time, since runs last for days: the clock of a turn stands in. Nor on processes, which would count all of
+// the user's: the filter refuses new ones.
 func limitResources(memory int64) error {
 	mapped, err := mappedBytes()
 	if err != nil {
@@ -50,7 +57,12 @@ func limitResources(memory int64) error {
 		{unix.RLIMIT_NOFILE, maxFiles},
 	}
 	for _, l := range limits {
-		if err := syscall.Setrlimit(l.resource, &syscall.Rlimit{Cur: l.value, Max: l.value}); err != nil {
+		var has syscall.Rlimit // may be stricter: this user can't raise it
+		if err := syscall.Getrlimit(l.resource, &has); err != nil {
+			return fmt.Errorf("resource limit %d: %w", l.resource, err)
+		}
+		value := min(l.value, has.Max)
+		if err := syscall.Setrlimit(l.resource, &syscall.Rlimit{Cur: value, Max: value}); err != nil {
 			return fmt.Errorf("resource limit %d: %w", l.resource, err)
 		}
 	}
@@ -71,52 +83,83 @@ func mappedBytes() (uint64, error) {
 	return pages * uint64(os.Getpagesize()), nil
 }
 
-// denyFiles denies every access to files, and to the network and other
-// processes as far as this kernel's landlock can.
-func denyFiles() error {
-	version, err := landlocksyscall.LandlockGetABIVersion()
-	if err != nil || version < 1 {
-		return errors.New("this kernel has no landlock")
+// dropPrivileges takes what capabilities there are from all threads. An
+// evaluator of root's is another user already, unless this machine can't do that; see processAttributes.
+func dropPrivileges() Layer {
+	unix.Umask(0o777)
+	detail := fmt.Sprintf("user %d, no capabilities", os.Getuid())
+	none := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var has, data [2]unix.CapUserData
+	if err := unix.Capget(&none, &has[0]); err != nil {
+		return layer("privileges", "", err)
 	}
-	return landlock.V8.BestEffort().Restrict()
+	if has == data {
+		return layer("privileges", detail, nil)
+	}
+	if _, _, errno := psx.Syscall3(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&none)), uintptr(unsafe.Pointer(&data[0])), 0); errno != 0 {
+		return layer("privileges", "", fmt.Errorf("capset: %w", errno))
+	}
+	return layer("privileges", detail, nil)
+}
+
+// denyFiles denies every access to files, and to the network and other
+// processes as far as this kernel's landlock can: what its version can't deny
+// the filter of calls refuses.
+func denyFiles() Layer {
+	version, err := landlocksyscall.LandlockGetABIVersion()
+	if err != nil {
+		return layer("landlock", "", fmt.Errorf("this kernel has none: %w", err))
+	}
+	// From version 1 on something is denied, or this is an error.
+	err = landlock.V11.BestEffort().Restrict()
+	return layer("landlock", fmt.Sprintf("version %d", version), err)
 }
 
 // allowedCalls are what Go's runtime needs to compute, to collect garbage and
 // to sleep, and reading and writing what is open.
 var allowedCalls = []uint32{
 	unix.SYS_READ, unix.SYS_WRITE, unix.SYS_CLOSE,
-	unix.SYS_MMAP, unix.SYS_MUNMAP, unix.SYS_MPROTECT, unix.SYS_MADVISE, unix.SYS_MINCORE, unix.SYS_BRK,
+	unix.SYS_MUNMAP, unix.SYS_MADVISE, unix.SYS_MINCORE, unix.SYS_BRK,
 	unix.SYS_FUTEX, unix.SYS_SCHED_YIELD, unix.SYS_SCHED_GETAFFINITY, unix.SYS_NANOSLEEP, unix.SYS_CLOCK_NANOSLEEP,
 	unix.SYS_CLOCK_GETTIME, unix.SYS_GETTIMEOFDAY, unix.SYS_RESTART_SYSCALL,
 	unix.SYS_RT_SIGACTION, unix.SYS_RT_SIGPROCMASK, unix.SYS_RT_SIGRETURN, unix.SYS_SIGALTSTACK,
-	unix.SYS_GETPID, unix.SYS_GETTID, unix.SYS_TGKILL, unix.SYS_EXIT, unix.SYS_EXIT_GROUP,
+	unix.SYS_GETPID, unix.SYS_GETTID, unix.SYS_EXIT, unix.SYS_EXIT_GROUP,
 	unix.SYS_EPOLL_CREATE1, unix.SYS_EPOLL_CTL, unix.SYS_EPOLL_PWAIT, unix.SYS_EVENTFD2,
-	unix.SYS_SETITIMER, unix.SYS_TIMER_CREATE, unix.SYS_TIMER_SETTIME, unix.SYS_TIMER_DELETE,
 	unix.SYS_GETRANDOM, unix.SYS_RSEQ, unix.SYS_SET_ROBUST_LIST,
 }
+
+// threadFlags are what a clone may ask for: a thread, as Go's runtime and C libraries make them.
+const threadFlags = unix.CLONE_VM | unix.CLONE_FS | unix.CLONE_FILES | unix.CLONE_SIGHAND | unix.CLONE_THREAD | unix.CLONE_SYSVSEM |
+	unix.CLONE_SETTLS | unix.CLONE_PARENT_SETTID | unix.CLONE_CHILD_CLEARTID | unix.CLONE_CHILD_SETTID | unix.CLONE_DETACHED
 
 // Where a filter finds what it looks at: struct seccomp_data's fields, of
 // which arguments are 64 bits in the machine's order, here little-endian.
 const (
-	callOffset  = 0
-	archOffset  = 4
-	flagsOffset = 16 // the low half of the first argument
+	callOffset     = 0
+	archOffset     = 4
+	argumentOffset = 16
 )
 
-// filterCalls allows allowedCalls, and new threads, to all threads. Any other call fails with EPERM.
-func filterCalls() error {
+// filterCalls refuses all threads every call but the few that computing needs. Refused calls fail with EPERM.
+func filterCalls() Layer {
+	const name = "seccomp"
 	arch, ok := map[string]uint32{"amd64": unix.AUDIT_ARCH_X86_64, "arm64": unix.AUDIT_ARCH_AARCH64}[runtime.GOARCH]
 	if !ok {
-		return fmt.Errorf("there is no filter for %s", runtime.GOARCH)
+		return layer(name, "", fmt.Errorf("there is no filter for %s", runtime.GOARCH))
 	}
-	program, err := bpf.Assemble(callFilter(arch))
+	program, err := bpf.Assemble(callFilter(arch, uint32(os.Getpid())))
 	if err != nil {
-		return err
+		return layer(name, "", err)
 	}
 	filter := make([]unix.SockFilter, len(program))
 	for i, in := range program {
 		filter[i] = unix.SockFilter{Code: in.Op, Jt: in.Jt, Jf: in.Jf, K: in.K}
 	}
+	return layer(name, fmt.Sprintf("%d calls", len(allowedCalls)+len(boundCalls(0))), installFilter(filter))
+}
+
+// installFilter puts a filter on all threads.
+func installFilter(filter []unix.SockFilter) error {
 	// The kernel wants no_new_privs of the thread that asks, and gives it to the others with the filter.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -134,28 +177,54 @@ func filterCalls() error {
 	return nil
 }
 
+// Verdicts of the filter.
+var (
+	allowCall = bpf.RetConstant{Val: unix.SECCOMP_RET_ALLOW}
+	denyCall  = bpf.RetConstant{Val: unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)}
+	// A C library that hears that there is no clone3, whose flags no filter can see, takes clone.
+	noCall = bpf.RetConstant{Val: unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)}
+)
+
+// boundCall is a call that is allowed with some arguments only. The test
+// decides by the low half of the argument, which is all that the kernel looks at.
+type boundCall struct {
+	number   uint32
+	argument uint32
+	test     []bpf.Instruction // ends with a verdict
+}
+
+// boundCalls are those that are bound: new threads but no processes, memory
+// but no code, signals to this process's own threads.
+func boundCalls(pid uint32) []boundCall {
+	notExecutable := []bpf.Instruction{bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: unix.PROT_EXEC, SkipTrue: 1}, allowCall, denyCall}
+	return []boundCall{
+		{unix.SYS_MMAP, 2, notExecutable},
+		{unix.SYS_MPROTECT, 2, notExecutable},
+		{unix.SYS_TGKILL, 0, []bpf.Instruction{bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: pid, SkipTrue: 1}, allowCall, denyCall}},
+		{unix.SYS_CLONE, 0, []bpf.Instruction{
+			bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: ^uint32(threadFlags), SkipTrue: 2},
+			bpf.JumpIf{Cond: bpf.JumpBitsNotSet, Val: unix.CLONE_THREAD, SkipTrue: 1},
+			allowCall, denyCall,
+		}},
+	}
+}
+
 // callFilter is the filter's program. x32 calls have numbers of their own, and so are refused.
-func callFilter(arch uint32) []bpf.Instruction {
-	const denied = unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)
-	allow, deny := bpf.RetConstant{Val: unix.SECCOMP_RET_ALLOW}, bpf.RetConstant{Val: denied}
+func callFilter(arch, pid uint32) []bpf.Instruction {
 	program := []bpf.Instruction{
 		bpf.LoadAbsolute{Off: archOffset, Size: 4},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: arch, SkipTrue: 1},
-		deny,
+		denyCall,
 		bpf.LoadAbsolute{Off: callOffset, Size: 4},
 	}
 	for _, call := range allowedCalls {
-		program = append(program, bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: call, SkipTrue: 1}, allow)
+		program = append(program, bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: call, SkipTrue: 1}, allowCall)
 	}
-	return append(program,
-		// A C library that hears that there is no clone3, whose flags no filter can see, takes clone.
-		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.SYS_CLONE3, SkipTrue: 1},
-		bpf.RetConstant{Val: unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.SYS_CLONE, SkipTrue: 1},
-		deny,
-		bpf.LoadAbsolute{Off: flagsOffset, Size: 4},
-		bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: unix.CLONE_THREAD, SkipTrue: 1},
-		deny,
-		allow,
-	)
+	for _, call := range boundCalls(pid) {
+		program = append(program,
+			bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: call.number, SkipTrue: uint8(len(call.test)) + 1},
+			bpf.LoadAbsolute{Off: argumentOffset + 8*call.argument, Size: 4})
+		program = append(program, call.test...)
+	}
+	return append(program, bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.SYS_CLONE3, SkipTrue: 1}, noCall, denyCall)
 }

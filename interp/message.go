@@ -47,11 +47,10 @@ type toEvaluator struct {
 type startMsg struct {
 	Entry  string `json:"entry,omitempty"`
 	Tool   string `json:"tool,omitempty"`
-	Input  []byte `json:"input,omitempty"`
 	Limits Limits `json:"limits"`
 }
 
-// sourceMsg answers a loadMsg.
+// sourceMsg answers a loadMsg, or has what a tool works on.
 type sourceMsg struct {
 	Data  []byte      `json:"data,omitempty"`
 	Error *diag.Error `json:"error,omitempty"`
@@ -265,7 +264,8 @@ func (m *fromEvaluator) check() error {
 
 func (m *helloMsg) check() error {
 	for i := range m.Lockdown {
-		m.Lockdown[i] = Layer{Name: printable(m.Lockdown[i].Name), Missing: printable(m.Lockdown[i].Missing)}
+		l := &m.Lockdown[i]
+		l.Name, l.Detail, l.Missing = printable(l.Name), printable(l.Detail), printable(l.Missing)
 	}
 	return checkSize("lockdown", len(m.Lockdown), maxLayers)
 }

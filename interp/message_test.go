@@ -157,7 +157,7 @@ func TestBounded(t *testing.T) {
 // FuzzReceive feeds the parent's reader.
 func FuzzReceive(f *testing.F) {
 	for _, m := range []any{
-		fromEvaluator{Hello: &helloMsg{[]Layer{{"landlock", "old kernel"}}}},
+		fromEvaluator{Hello: &helloMsg{[]Layer{{Name: "landlock", Missing: "old kernel"}}}},
 		fromEvaluator{Load: &loadMsg{"a.star"}},
 		fromEvaluator{Graph: &plan.Graph{Version: plan.Version, Entry: "a.star"}},
 		fromEvaluator{Failed: &failedMsg{diag.List{{Msg: "x", Notes: []diag.Note{{Msg: "y"}}}}}},

@@ -7,6 +7,7 @@ import (
 	"os"
 	osexec "os/exec"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -35,14 +36,11 @@ func startProcess(limits Limits) (*process, error) {
 		return nil, startError(err)
 	}
 	p := &process{limits: limits, exited: make(chan struct{})}
-	// Nothing of the environment reaches the evaluator.
-	p.cmd = &osexec.Cmd{Path: self, Args: []string{evaluatorName}, Env: []string{"GOTRACEBACK=none"}, Stderr: &p.stderr, SysProcAttr: processAttributes()}
 	theirs, err := p.openPipes()
 	if err != nil {
 		return nil, startError(err)
 	}
-	p.cmd.ExtraFiles = theirs
-	err = p.run()
+	err = p.run(self, theirs)
 	for _, f := range theirs {
 		f.Close()
 	}
@@ -60,25 +58,32 @@ const (
 )
 
 // greet tells the process what to do and returns its lockdown, which is in
-// force before it begins. errTooBig: the process hasn't heard of it.
-func (p *process) greet(start startMsg) ([]Layer, error) {
+// force before it begins. A lockdown that options don't accept is an error.
+func (p *process) greet(start startMsg, options Options) (Lockdown, error) {
 	clock := time.AfterFunc(startTime, func() {
 		p.kill(diag.Errorf(diag.Position{}, diag.System, "the evaluator didn't start within %s", startTime))
 	})
 	defer clock.Stop()
-	if err := p.pipe.send(toEvaluator{Start: &start}); errors.Is(err, errTooBig) {
-		return nil, err
-	} else if err != nil {
-		return nil, p.death(err)
+	if err := p.pipe.send(toEvaluator{Start: &start}); err != nil {
+		return Lockdown{}, p.death(err)
 	}
 	var m fromEvaluator
 	if err := p.receive(&m); err != nil {
-		return nil, p.death(err)
+		return Lockdown{}, p.death(err)
 	}
 	if m.Hello == nil {
-		return nil, p.death(fmt.Errorf("%w: no greeting", errMalformed))
+		return Lockdown{}, p.death(fmt.Errorf("%w: no greeting", errMalformed))
 	}
-	return m.Hello.Lockdown, nil
+	lockdown := newLockdown(m.Hello.Lockdown)
+	if options.RequireSandbox {
+		if err := lockdown.demand(); err != nil {
+			return lockdown, err
+		}
+	}
+	if options.Locked != nil {
+		options.Locked(lockdown)
+	}
+	return lockdown, nil
 }
 
 // startClock kills the process unless stop is called within the wall clock limit.
@@ -125,12 +130,12 @@ func (p *process) closePipes() {
 
 // run starts the process and waits for it on one thread, which lives as long:
 // the parent-death signal follows the thread, not the parent.
-func (p *process) run() error {
+func (p *process) run(self string, theirs []*os.File) error {
 	started := make(chan error)
 	go func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		err := p.cmd.Start()
+		err := p.start(self, theirs)
 		started <- err
 		if err == nil {
 			// Its error is how the process ended, which ProcessState has as well.
@@ -139,6 +144,29 @@ func (p *process) run() error {
 		}
 	}()
 	return <-started
+}
+
+// start starts the process. A root that can't be another user, as in a
+// container that has no other, or whose binary no other may execute, stays root: the lockdown says so.
+func (p *process) start(self string, theirs []*os.File) error {
+	p.cmd = p.command(self, theirs, false)
+	err := p.cmd.Start()
+	if err != nil && p.cmd.SysProcAttr.Credential != nil {
+		p.cmd = p.command(self, theirs, true)
+		err = p.cmd.Start()
+	}
+	return err
+}
+
+// command is the process's command line. Nothing of the environment reaches
+// it, and it keeps no directory busy. That the number of threads is given keeps Go's runtime
+// from watching that of the cgroup, through a file that closeInherited closes.
+func (p *process) command(self string, theirs []*os.File, asRoot bool) *osexec.Cmd {
+	return &osexec.Cmd{
+		Path: self, Args: []string{evaluatorName}, Dir: "/",
+		Env:    []string{"GOTRACEBACK=none", "GOMAXPROCS=" + strconv.Itoa(runtime.GOMAXPROCS(0))},
+		Stderr: &p.stderr, ExtraFiles: theirs, SysProcAttr: processAttributes(asRoot),
+	}
 }
 
 // kill ends the process and all that it may have started. The first reason counts.

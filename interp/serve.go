@@ -35,6 +35,10 @@ func Init(language func() Language, tools map[string]Tool) {
 	if len(os.Args) == 0 || os.Args[0] != evaluatorName {
 		return
 	}
+	if err := closeInherited(); err != nil {
+		fmt.Fprintln(os.Stderr, "close inherited files:", err)
+		os.Exit(1)
+	}
 	r, w := os.NewFile(readFD, "from parent"), os.NewFile(writeFD, "to parent")
 	if err := serve(r, w, language, tools); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -74,7 +78,7 @@ func serve(r io.Reader, w io.Writer, language func() Language, tools map[string]
 		return err
 	}
 	if m.Start.Tool != "" {
-		return s.tool(tools[m.Start.Tool], m.Start)
+		return s.tool(tools[m.Start.Tool], m.Start.Tool)
 	}
 	s.lang = language()
 	if ok, err := s.load(m.Start.Entry); !ok {

@@ -1,12 +1,26 @@
 package interp
 
-import "syscall"
+import (
+	"os"
+	"syscall"
+)
 
 // selfPath is the binary that runs, also when its file has been replaced.
 func selfPath() (string, error) { return "/proc/self/exe", nil }
 
-// processAttributes put the evaluator into a process group of its own and let
-// it die with the thread that starts it.
-func processAttributes() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+// firstUser is the first of the user and group ids that evaluators of root's
+// run under: the parent's process id is added. They follow those of exec/local's containers, and
+// neither is an id that anybody else has.
+const firstUser = 0x70010000
+
+// processAttributes put the evaluator into a session and process group of its
+// own, without a terminal, and let it die with the thread that starts it. An evaluator of root's gets
+// a user of its own, without groups, unless asRoot.
+func processAttributes(asRoot bool) *syscall.SysProcAttr {
+	attr := &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
+	if os.Geteuid() == 0 && !asRoot {
+		id := firstUser + uint32(os.Getpid())
+		attr.Credential = &syscall.Credential{Uid: id, Gid: id}
+	}
+	return attr
 }

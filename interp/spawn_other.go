@@ -10,6 +10,6 @@ import (
 // selfPath is the binary that runs.
 func selfPath() (string, error) { return os.Executable() }
 
-// processAttributes put the evaluator into a process group of its own. When
-// the parent dies, the evaluator notices at the end of its pipe.
-func processAttributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+// processAttributes put the evaluator into a session and process group of its
+// own, without a terminal. When the parent dies, the evaluator notices at the end of its pipe.
+func processAttributes(bool) *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }

@@ -16,11 +16,11 @@ type Tool func(in []byte) ([]byte, error)
 
 // RunTool runs the tool of that name, one of those given to [Init], in a
 // process of its own that is locked down as an evaluator is: what parses
-// source recurses over it, and a stack that overflows ends the process. limits'
-// zero fields mean the defaults. Errors are a diag.List or a *diag.Error;
+// source recurses over it, and a stack that overflows ends the process. Of
+// options, Limits, RequireSandbox and Locked count. Errors are a diag.List or a *diag.Error;
 // ctx's own once it is done.
-func RunTool(ctx context.Context, name string, in []byte, limits Limits) (out []byte, err error) {
-	limits = limits.Defaults()
+func RunTool(ctx context.Context, name string, in []byte, options Options) (out []byte, err error) {
+	limits := options.Limits.Defaults()
 	p, err := startProcess(limits)
 	if err != nil {
 		return nil, err
@@ -28,12 +28,15 @@ func RunTool(ctx context.Context, name string, in []byte, limits Limits) (out []
 	defer p.close(errClosed)
 	stop := context.AfterFunc(ctx, func() { p.kill(ctx.Err()) })
 	defer stop()
-	if _, err := p.greet(startMsg{Tool: name, Input: in, Limits: limits}); errors.Is(err, errTooBig) {
-		return nil, limitError(diag.Position{}, ErrSize, "", "the input of %s: %v", name, err)
-	} else if err != nil {
+	if _, err := p.greet(startMsg{Tool: name, Limits: limits}, options); err != nil {
 		return nil, err
 	}
 	defer p.startClock(name)()
+	if err := p.pipe.send(toEvaluator{Source: &sourceMsg{Data: in}}); errors.Is(err, errTooBig) {
+		return nil, limitError(diag.Position{}, ErrSize, "", "the input of %s: %v", name, err)
+	} else if err != nil {
+		return nil, p.death(err)
+	}
 	var m fromEvaluator
 	if err := p.receive(&m); err != nil {
 		return nil, p.death(err)
@@ -47,17 +50,21 @@ func RunTool(ctx context.Context, name string, in []byte, limits Limits) (out []
 	return nil, p.death(fmt.Errorf("%w: neither output nor failure", errMalformed))
 }
 
-// tool runs a tool and sends what it makes, or what is wrong.
-func (s *server) tool(tool Tool, m *startMsg) error {
+// tool runs a tool on what the parent sends, and sends what it makes, or what is wrong.
+func (s *server) tool(tool Tool, name string) error {
 	if tool == nil {
-		return fmt.Errorf("there is no tool %q", m.Tool)
+		return fmt.Errorf("there is no tool %q", name)
 	}
-	out, err := tool(m.Input)
+	var m toEvaluator
+	if err := s.pipe.receive(&m); err != nil {
+		return err
+	}
+	out, err := tool(m.Source.Data)
 	if err == nil {
 		if err = s.pipe.send(fromEvaluator{Output: &outputMsg{out}}); !errors.Is(err, errTooBig) {
 			return err
 		}
-		err = limitError(diag.Position{}, ErrSize, "", "the output of %s: %v", m.Tool, err)
+		err = limitError(diag.Position{}, ErrSize, "", "the output of %s: %v", name, err)
 	}
 	return s.pipe.send(fromEvaluator{Failed: &failedMsg{bounded(findings(err))}})
 }
