@@ -20,9 +20,14 @@ const bodyLocal = "flytestar.body"
 type body struct {
 	task    *Task
 	host    plan.Host
-	futures []*Future // by ordinal
+	calls   int              // made so far
+	open    map[*Future]bool // those that the body hasn't looked at
 	running sync.WaitGroup
 	slots   chan struct{} // bounds what is under way at once
+
+	mu      sync.Mutex
+	queue   []*Future // started, in order
+	workers int       // goroutines that take from queue
 }
 
 // underWay bounds how many calls of one body the host is asked for at once.
@@ -41,7 +46,7 @@ func RunBody(th *starlark.Thread, t *Task, inputs map[string]plan.Value, host pl
 	if t.Func == nil {
 		return nil, errorf("%s has no body in Starlark", t.FullName())
 	}
-	b := &body{task: t, host: host, slots: make(chan struct{}, underWay)}
+	b := &body{task: t, host: host, open: map[*Future]bool{}, slots: make(chan struct{}, underWay)}
 	th.SetLocal(bodyLocal, b)
 	result, err := b.call(th, inputs)
 	b.running.Wait()
@@ -89,12 +94,16 @@ func (b *body) located(err error) error {
 
 // neglected returns the first failure whose future nobody looked at.
 func (b *body) neglected() error {
-	for _, f := range b.futures {
-		if f.err != nil && !f.looked {
-			return f.err
+	var first *Future
+	for f := range b.open {
+		if f.err != nil && (first == nil || f.call.Ordinal < first.call.Ordinal) {
+			first = f
 		}
 	}
-	return nil
+	if first == nil {
+		return nil
+	}
+	return first.err
 }
 
 // bodyOf returns the body that th evaluates. It is an error for it to load a module instead.
@@ -130,12 +139,15 @@ func (t *Task) begin(th *starlark.Thread, args starlark.Tuple, kwargs []starlark
 	if err != nil {
 		return nil, err
 	}
+	if err := b.room(1); err != nil {
+		return nil, err
+	}
 	inputs, err := t.bind(args, kwargs)
 	if err != nil {
 		return nil, err
 	}
 	f := b.newFuture(t, inputs, t.registry.Position(siteOf(th)))
-	b.running.Go(f.run)
+	b.enqueue(f)
 	return f, nil
 }
 

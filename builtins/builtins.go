@@ -33,12 +33,25 @@ type Registry struct {
 	Environments []*Environment // in the order of construction, so each after those that it depends on
 	Tasks        []*Task        // in the order of construction
 
+	limits Limits
 	byName map[string]*Task
 	calls  callIndex
 }
 
+// Limits bounds what one evaluation may declare and start. All are positive.
+type Limits struct {
+	Tasks   int // declared in all; as many environments
+	Futures int // calls of one body that haven't ended, or whose end it hasn't looked at
+}
+
+// Names of the limits, as errors have them.
+const (
+	limitTasks   = diag.LimitName("max-tasks")
+	limitFutures = diag.LimitName("max-futures")
+)
+
 // NewRegistry returns an empty registry.
-func NewRegistry() *Registry { return &Registry{calls: newCallIndex()} }
+func NewRegistry(limits Limits) *Registry { return &Registry{limits: limits, calls: newCallIndex()} }
 
 // Predeclared returns the names that every module sees. What is constructed
 // through them is kept in r.

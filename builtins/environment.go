@@ -100,6 +100,9 @@ func (r *Registry) declare(th *starlark.Thread, fn string, e Environment, args s
 	if env != nil {
 		e.EnvVars = env
 	}
+	if len(r.Environments) == r.limits.Tasks {
+		return nil, limitTasks.Errorf("more than %d environments are declared", r.limits.Tasks)
+	}
 	r.Environments = append(r.Environments, &e)
 	return &e, nil
 }

@@ -19,9 +19,8 @@ type Future struct {
 	call plan.Invocation
 	done chan struct{} // closed when value and err are set
 
-	value  plan.Value
-	err    error // a *plan.Failure, or what ends the body
-	looked bool  // the body has been told of err
+	value plan.Value
+	err   error // a *plan.Failure, or what ends the body
 }
 
 var _ starlark.HasAttrs = (*Future)(nil)
@@ -55,13 +54,50 @@ func (f *Future) AttrNames() []string { return []string{"result"} }
 // newFuture numbers a call; run makes it.
 func (b *body) newFuture(t *Task, inputs map[string]plan.Value, pos diag.Position) *Future {
 	f := &Future{body: b, done: make(chan struct{}), call: plan.Invocation{
-		Ordinal: len(b.futures),
+		Ordinal: b.calls,
 		Task:    t.FullName(),
 		Inputs:  inputs,
 		Pos:     pos,
 	}}
-	b.futures = append(b.futures, f)
+	b.calls++
+	b.open[f] = true
 	return f
+}
+
+// room returns an error if the body can't have so many more futures.
+func (b *body) room(n int) error {
+	if limit := b.task.registry.limits.Futures; n > limit-len(b.open) {
+		return limitFutures.Errorf("%s has more than %d calls under way", b.task.FullName(), limit).
+			WithHint("take the results of some before starting others, or raise the limit with --%s", limitFutures)
+	}
+	return nil
+}
+
+// enqueue lets a future run, in its turn.
+func (b *body) enqueue(f *Future) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.queue = append(b.queue, f)
+	if b.workers < underWay {
+		b.workers++
+		b.running.Go(b.work)
+	}
+}
+
+// work runs what is enqueued until nothing is.
+func (b *body) work() {
+	for {
+		b.mu.Lock()
+		if len(b.queue) == 0 {
+			b.workers--
+			b.mu.Unlock()
+			return
+		}
+		f := b.queue[0]
+		b.queue = b.queue[1:]
+		b.mu.Unlock()
+		f.run()
+	}
 }
 
 // run makes the call. It is called once, on a goroutine other than the thread's.
@@ -75,7 +111,7 @@ func (f *Future) run() {
 // wait waits for the action and marks its failure as seen.
 func (f *Future) wait() error {
 	<-f.done
-	f.looked = true
+	delete(f.body.open, f)
 	return f.err
 }
 
@@ -187,9 +223,6 @@ func results(futures []*Future) (starlark.Value, error) {
 	return starlark.NewList(values), nil
 }
 
-// maxItems bounds what one map takes: an endless range would otherwise take all memory.
-const maxItems = 100_000
-
 // mapItems implements .map. spec.md, "Bodies".
 func (t *Task) mapItems(th *starlark.Thread, fn string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var items starlark.Iterable
@@ -205,8 +238,8 @@ func (t *Task) mapItems(th *starlark.Thread, fn string, args starlark.Tuple, kwa
 	// All are checked and numbered before any starts.
 	var bound []map[string]plan.Value
 	for item := range starlark.Elements(items) {
-		if len(bound) == maxItems {
-			return nil, errorf("%s takes at most %d items", fn, maxItems).WithHint("map over parts, in tasks that map")
+		if err := b.room(len(bound) + 1); err != nil {
+			return nil, err
 		}
 		inputs, err := t.bindItem(item)
 		if err != nil {

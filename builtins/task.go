@@ -108,6 +108,9 @@ func (r *Registry) newTask(th *starlark.Thread, b *starlark.Builtin, args starla
 	if err := t.declare(th, args, kwargs); err != nil {
 		return nil, about(b.Name(), err)
 	}
+	if len(r.Tasks) == r.limits.Tasks {
+		return nil, limitTasks.Errorf("more than %d tasks are declared", r.limits.Tasks)
+	}
 	r.Tasks = append(r.Tasks, t)
 	return t, nil
 }

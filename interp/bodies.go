@@ -58,7 +58,7 @@ func (e *Evaluator) Body(ctx context.Context, task string, inputs map[string]pla
 	}
 	if err := e.process.pipe.send(toEvaluator{Body: &bodyMsg{ID: b.id, Task: task, Inputs: encoded}}); errors.Is(err, errTooBig) {
 		e.forget(b)
-		return nil, limitError(diag.Position{}, ErrSize, "", "the inputs of task %s: %v", task, err)
+		return nil, messageError("the inputs of task "+task, err)
 	}
 	select {
 	case <-b.done:
@@ -254,7 +254,7 @@ func (b *body) reply(m *requestMsg, ask func(*replyMsg) error) {
 // send sends an answer. An error other than its size means that the evaluator is dead, which others notice.
 func (b *body) send(r *replyMsg) {
 	if err := b.evaluator.process.pipe.send(toEvaluator{Reply: r}); errors.Is(err, errTooBig) {
-		b.fail(r, limitError(diag.Position{}, ErrSize, "", "the answer: %v", err))
+		b.fail(r, messageError("the answer", err))
 		_ = b.evaluator.process.pipe.send(toEvaluator{Reply: r})
 	}
 }

@@ -155,7 +155,7 @@ func (e *Evaluator) serve(path string) error {
 		return fmt.Errorf("%w: module %s twice", errMalformed, path)
 	}
 	data, err := e.options.Source.ReadModule(path)
-	if err == nil && len(data) > e.limits.Source {
+	if err == nil && int64(len(data)) > e.limits.Source {
 		err = sourceSizeError(path, e.limits.Source)
 	}
 	answer := sourceMsg{Data: data}

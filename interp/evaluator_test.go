@@ -43,7 +43,7 @@ func TestMain(m *testing.M) {
 
 // bodyLanguage is a language for tests of the process: a body is a global
 // function of the entry module, called with the inputs by name.
-func bodyLanguage() Language {
+func bodyLanguage(Limits) Language {
 	lang := loadLanguage()
 	const hostLocal = "test.host"
 	var entry *Module
@@ -431,10 +431,10 @@ func TestBodyDeath(t *testing.T) {
 	}()
 	<-hung
 	_, err := e.Body(t.Context(), "stuck", nil, host)
-	if err == nil || err.Error() != "task stuck took longer than 200ms" || !errors.Is(err, ErrWall) {
+	if err == nil || err.Error() != "task stuck took longer than 200ms [max-wall]" || !errors.Is(err, ErrWall) {
 		t.Errorf("stuck: got %v", err)
 	}
-	if err := <-other; err == nil || err.Error() != "task waits: task stuck took longer than 200ms" {
+	if err := <-other; err == nil || err.Error() != "task waits: task stuck took longer than 200ms [max-wall]" {
 		t.Errorf("waits: got %v", err)
 	}
 	if _, err := e.Body(t.Context(), "waits", nil, host); !errors.Is(err, ErrWall) {

@@ -1,8 +1,7 @@
 package interp
 
 import (
-	"errors"
-	"fmt"
+	"cmp"
 	"runtime"
 	"runtime/metrics"
 	"sync/atomic"
@@ -16,69 +15,93 @@ import (
 // Limits bounds what evaluating may cost. A zero field means its default.
 //
 // A turn is what the evaluator does without waiting for the parent's engine:
-// the load of all modules, or a body's evaluation until all that it asked for
-// is outstanding, and again from an answer on.
+// the load of all modules, or a body's evaluation until it waits for an
+// answer, and again from that on.
 type Limits struct {
-	Steps   uint64        `json:"steps"`   // of a turn, as the interpreter counts them; 10 million
-	Memory  int64         `json:"memory"`  // bytes that the evaluator may use beyond what it has at start; 512 MiB
-	Wall    time.Duration `json:"wall"`    // of a turn; 5 s
-	Source  int           `json:"source"`  // bytes of one module; 1 MiB
-	Modules int           `json:"modules"` // loaded in all; 1,000
-	Nesting int           `json:"nesting"` // depth of a module's syntax tree; 1,000
-	Calls   int           `json:"calls"`   // depth of calls on one thread; 1,000
-	Message int           `json:"message"` // bytes of one message between the processes; 64 MiB
+	Steps   uint64        // of a turn, as the interpreter counts them
+	Memory  int64         // bytes that the evaluator may use beyond what it has at start
+	Wall    time.Duration // of a turn
+	Source  int64         // bytes of one module
+	Modules int           // loaded in all
+	Nesting int           // depth of a module's syntax tree
+	Tasks   int           // declared in all; as many environments
+	Calls   int           // depth of calls on one thread
+	Futures int           // calls of one body that are under way at once
+	Message int64         // bytes of one message between the processes
+}
+
+// Limit is one of the limits, for those who set or show them all.
+type Limit struct {
+	Name    diag.LimitName
+	Field   any // a *uint64, *int (a number), *int64 (bytes) or *time.Duration
+	Default any // of the type that Field points to
+	Bounds  string
+}
+
+// All returns every limit of l, in the order in which to show them.
+func (l *Limits) All() []Limit {
+	return []Limit{
+		{ErrSteps, &l.Steps, uint64(10_000_000), "steps that evaluating may take in a turn"},
+		{ErrMemory, &l.Memory, int64(512 << 20), "memory that the evaluator may take"},
+		{ErrWall, &l.Wall, 5 * time.Second, "time that evaluating may take in a turn"},
+		{ErrSource, &l.Source, int64(1 << 20), "size of a module"},
+		{ErrModules, &l.Modules, 1000, "modules that may be loaded"},
+		{ErrNesting, &l.Nesting, 1000, "depth to which syntax may nest"},
+		{ErrTasks, &l.Tasks, 100_000, "tasks, and environments, that may be declared"},
+		{ErrCalls, &l.Calls, 1000, "depth to which calls of functions may nest"},
+		{ErrFutures, &l.Futures, 100_000, "calls of one body that may be under way"},
+		{ErrMessage, &l.Message, int64(64 << 20), "size of what passes to or from the evaluator at once"},
+	}
 }
 
 // Defaults returns l with its zero fields set.
 func (l Limits) Defaults() Limits {
-	setDefault(&l.Steps, 10_000_000)
-	setDefault(&l.Memory, 512<<20)
-	setDefault(&l.Wall, 5*time.Second)
-	setDefault(&l.Source, 1<<20)
-	setDefault(&l.Modules, 1000)
-	setDefault(&l.Nesting, 1000)
-	setDefault(&l.Calls, 1000)
-	setDefault(&l.Message, 64<<20)
-	l.Message = max(l.Message, 2*l.Source) // source passes in base 64
+	for _, limit := range l.All() {
+		switch p := limit.Field.(type) {
+		case *uint64:
+			*p = cmp.Or(*p, limit.Default.(uint64))
+		case *int:
+			*p = cmp.Or(*p, limit.Default.(int))
+		case *int64:
+			*p = cmp.Or(*p, limit.Default.(int64))
+		case *time.Duration:
+			*p = cmp.Or(*p, limit.Default.(time.Duration))
+		}
+	}
+	l.Message = max(l.Message, 2*l.Source)
 	return l
 }
 
-func setDefault[T comparable](p *T, value T) {
-	var zero T
-	if *p == zero {
-		*p = value
-	}
-}
-
-// What an error of class Limit is about, for errors.Is. Between the
-// processes only the text passes; the parent sets the first three where it ends the evaluator itself.
-var (
-	ErrWall   = errors.New("wall clock limit")
-	ErrMemory = errors.New("memory limit")
-	ErrStack  = errors.New("stack limit")
-	ErrSteps  = errors.New("step limit")
-	ErrCalls  = errors.New("call depth limit")
-	ErrSize   = errors.New("size limit")
+// What an error of class Limit is about: its cause, for errors.Is, and its code.
+// All but ErrStack are flags.
+const (
+	ErrSteps   = diag.LimitName("max-steps")
+	ErrMemory  = diag.LimitName("max-memory")
+	ErrWall    = diag.LimitName("max-wall")
+	ErrSource  = diag.LimitName("max-source")
+	ErrModules = diag.LimitName("max-modules")
+	ErrNesting = diag.LimitName("max-nesting")
+	ErrTasks   = diag.LimitName("max-tasks")
+	ErrCalls   = diag.LimitName("max-calls")
+	ErrFutures = diag.LimitName("max-futures")
+	ErrMessage = diag.LimitName("max-message")
+	ErrStack   = diag.LimitName("stack")
 )
-
-// limitError says that a limit was exceeded, and which flag raises it. Where
-// there is none, what to do instead is for the caller to say.
-func limitError(pos diag.Position, cause error, flag, format string, args ...any) *diag.Error {
-	e := &diag.Error{Pos: pos, Class: diag.Limit, Msg: fmt.Sprintf(format, args...), Err: cause}
-	if flag != "" {
-		e.Hint = "raise it with " + flag + " if this is meant"
-	}
-	return e
-}
 
 // wallError is the limit error for a turn that took too long.
 func wallError(what string, limit time.Duration) *diag.Error {
-	return limitError(diag.Position{}, ErrWall, "--max-wall", "%s took longer than %s", what, limit)
+	return ErrWall.Errorf("%s took longer than %s", what, limit)
 }
 
 // memoryError is the limit error for an evaluator that needs too much memory.
 func memoryError(limit int64) *diag.Error {
-	return limitError(diag.Position{}, ErrMemory, "--max-memory", "evaluation needs more than %d MiB of memory", limit>>20)
+	return ErrMemory.Errorf("evaluation needs more than %d MiB of memory", limit>>20)
+}
+
+// messageError is the limit error for a message that is too big. err says how big.
+func messageError(what string, err error) *diag.Error {
+	return ErrMessage.Errorf("%s: %v", what, err).
+		WithHint("pass large data as a File, or raise the limit with --max-message")
 }
 
 // slice is how many steps a thread runs between two looks at its budget: well
@@ -152,10 +175,10 @@ func (b *budget) exceeded(th *starlark.Thread) *diag.Error {
 	l := b.limits
 	switch {
 	case b.steps > l.Steps:
-		return limitError(diag.Position{}, ErrSteps, "--max-steps", "%s took more than %d steps", b.what, l.Steps)
+		return ErrSteps.Errorf("%s took more than %d steps", b.what, l.Steps)
 	case th.CallStackDepth() > l.Calls:
-		return limitError(diag.Position{}, ErrCalls, "", "calls nest deeper than %d", l.Calls).
-			WithHint("use a loop, or recurse over halves")
+		return ErrCalls.Errorf("calls nest deeper than %d", l.Calls).
+			WithHint("use a loop, recurse over halves, or raise the limit with --max-calls")
 	case time.Since(b.started) > l.Wall:
 		return wallError(b.what, l.Wall)
 	}

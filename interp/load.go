@@ -139,8 +139,8 @@ func cycle(way []visit, to string) *diag.Error {
 // for one whose text or syntax has a finding, and an error for what ends the walk.
 func (l *loader) module(path string, pos diag.Position) (*Module, *diag.Error) {
 	if len(l.modules) == l.limits.Modules {
-		return nil, limitError(pos, ErrSize, "", "more than %d modules are loaded", l.limits.Modules).
-			WithHint("put small modules together")
+		return nil, ErrModules.Errorf("more than %d modules are loaded", l.limits.Modules).
+			WithHint("put small modules together, or raise the limit with --max-modules").At(pos)
 	}
 	l.modules[path] = nil
 	source, err := l.source.ReadModule(path)

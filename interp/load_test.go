@@ -178,7 +178,7 @@ func TestLimits(t *testing.T) {
 		{spin, Limits{Steps: 7}, ErrSteps, "loading took more than 7 steps"},
 		{spin, Limits{Steps: 1 << 60, Wall: 50 * time.Millisecond}, ErrWall, "loading took longer than 50ms"},
 		{grow, Limits{Steps: 1 << 60, Memory: 64 << 20}, ErrMemory, "evaluation needs more than 64 MiB of memory"},
-		{many, Limits{Modules: 10}, ErrSize, "more than 10 modules are loaded"},
+		{many, Limits{Modules: 10}, ErrModules, "more than 10 modules are loaded"},
 	}
 	for _, test := range tests {
 		_, _, err := Load(test.source, "main.star", loadLanguage(), test.limits)

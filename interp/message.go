@@ -168,13 +168,13 @@ const (
 // pipe sends and receives messages. send may be called from several goroutines.
 type pipe struct {
 	r     *bufio.Reader
-	limit int // bytes of a message
+	limit int64 // bytes of a message
 
 	mu sync.Mutex
 	w  io.Writer
 }
 
-func newPipe(r io.Reader, w io.Writer, limit int) *pipe {
+func newPipe(r io.Reader, w io.Writer, limit int64) *pipe {
 	return &pipe{r: bufio.NewReaderSize(r, 64<<10), w: w, limit: limit}
 }
 
@@ -190,7 +190,7 @@ func (p *pipe) send(message any) error {
 		return err
 	}
 	size := b.Len() - 4
-	if size > p.limit {
+	if int64(size) > p.limit {
 		return fmt.Errorf("%w: %d bytes, more than %d", errTooBig, size, p.limit)
 	}
 	binary.BigEndian.PutUint32(b.Bytes(), uint32(size))
@@ -208,7 +208,7 @@ func (p *pipe) receive(message any) error {
 		return err
 	}
 	size := binary.BigEndian.Uint32(head[:])
-	if uint64(size) > uint64(p.limit) {
+	if int64(size) > p.limit {
 		return fmt.Errorf("%w: %d bytes, more than %d", errMalformed, size, p.limit)
 	}
 	// The length is a claim: the buffer grows with what really comes.
@@ -297,6 +297,9 @@ func checkFindings(l diag.List) error {
 	for _, e := range l {
 		if e == nil {
 			return fmt.Errorf("%w: an empty finding", errMalformed)
+		}
+		if e.Class == diag.Limit {
+			e.Err = diag.LimitName(e.Code) // causes don't pass between processes
 		}
 		longest := max(len(e.Msg), len(e.Hint), len(e.Code))
 		for i := range e.Notes {

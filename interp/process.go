@@ -217,7 +217,7 @@ func (p *process) diagnose() *diag.Error {
 	words := p.stderr.String()
 	switch {
 	case strings.Contains(words, "stack exceeds"), strings.Contains(words, "stack overflow"):
-		return limitError(diag.Position{}, ErrStack, "", "evaluation needs more than %d MiB of stack", maxStack>>20).
+		return ErrStack.Errorf("evaluation needs more than %d MiB of stack", maxStack>>20).
 			WithHint("a value nests too deeply: build lists and dicts flatter")
 	case strings.Contains(words, "out of memory"), strings.Contains(words, "cannot allocate"), strings.Contains(words, "failed to create new OS thread"):
 		return memoryError(p.limits.Memory)

@@ -30,8 +30,8 @@ const maxStack = 64 << 20
 
 // Init must be called first thing in main, and in TestMain of packages whose
 // tests call [Start] or [RunTool]. In the evaluator, which is the same binary, it doesn't
-// return. language is called once, and only there; tools are what RunTool can name.
-func Init(language func() Language, tools map[string]Tool) {
+// return. language is called once, and only there, with the limits in force; tools are what RunTool can name.
+func Init(language func(Limits) Language, tools map[string]Tool) {
 	if len(os.Args) == 0 || os.Args[0] != evaluatorName {
 		return
 	}
@@ -59,7 +59,7 @@ type server struct {
 
 // serve reads what to load from r, locks the process down, loads, and then
 // evaluates bodies until r ends. Or it reads which tool to run, and runs that.
-func serve(r io.Reader, w io.Writer, language func() Language, tools map[string]Tool) error {
+func serve(r io.Reader, w io.Writer, language func(Limits) Language, tools map[string]Tool) error {
 	s := &server{pipe: newPipe(r, w, Limits{}.Defaults().Message), bodies: map[uint64]*pipeHost{}}
 	var m toEvaluator
 	if err := s.pipe.receive(&m); err != nil {
@@ -80,7 +80,7 @@ func serve(r io.Reader, w io.Writer, language func() Language, tools map[string]
 	if m.Start.Tool != "" {
 		return s.tool(tools[m.Start.Tool], m.Start.Tool)
 	}
-	s.lang = language()
+	s.lang = language(s.limits)
 	if ok, err := s.load(m.Start.Entry); !ok {
 		return err
 	}
@@ -102,7 +102,7 @@ func (s *server) load(entry string) (bool, error) {
 		if err = s.pipe.send(fromEvaluator{Graph: g}); !errors.Is(err, errTooBig) {
 			return err == nil, err
 		}
-		err = limitError(diag.Position{File: entry}, ErrSize, "", "the graph: %v", err)
+		err = messageError("the graph", err).At(diag.Position{File: entry})
 	}
 	return false, s.pipe.send(fromEvaluator{Failed: &failedMsg{bounded(findings(err))}})
 }
@@ -203,7 +203,7 @@ func (s *server) body(h *pipeHost, m *bodyMsg) {
 	delete(s.bodies, m.ID)
 	s.mu.Unlock()
 	if err := s.pipe.send(fromEvaluator{Done: done}); errors.Is(err, errTooBig) {
-		done.Value, done.Findings = nil, diag.List{limitError(diag.Position{}, ErrSize, "", "the result: %v", err)}
+		done.Value, done.Findings = nil, diag.List{messageError("the result", err)}
 		_ = s.pipe.send(fromEvaluator{Done: done}) // it fails only if the parent is gone
 	}
 }
@@ -291,7 +291,7 @@ func (h *pipeHost) ask(ctx context.Context, m requestMsg) (*replyMsg, error) {
 	h.waiting[m.ID] = answer
 	h.mu.Unlock()
 	if err := h.pipe.send(fromEvaluator{Request: &m}); err != nil {
-		return nil, limitError(diag.Position{}, ErrSize, "", "the request: %v", err)
+		return nil, messageError("the request", err)
 	}
 	select {
 	case r := <-answer:

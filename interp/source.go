@@ -82,7 +82,7 @@ func isBidi(r rune) bool {
 // checkText reports the first thing in a module's source that isn't text or
 // would hide what it says. The scanner takes a NUL for the file's end.
 func checkText(file string, source []byte, limits Limits) *diag.Error {
-	if len(source) > limits.Source {
+	if int64(len(source)) > limits.Source {
 		return sourceSizeError(file, limits.Source)
 	}
 	for rest := source; len(rest) > 0; {
@@ -102,9 +102,9 @@ func checkText(file string, source []byte, limits Limits) *diag.Error {
 	return nil
 }
 
-func sourceSizeError(file string, limit int) *diag.Error {
-	return limitError(diag.Position{File: file}, ErrSize, "", "source is larger than %d bytes", limit).
-		WithHint("split the module, or keep data in files that tasks read")
+func sourceSizeError(file string, limit int64) *diag.Error {
+	return ErrSource.Errorf("source is larger than %d bytes", limit).At(diag.Position{File: file}).
+		WithHint("split the module, keep data in files that tasks read, or raise the limit with --max-source")
 }
 
 // offset returns the position of the byte at n.
@@ -158,8 +158,8 @@ func checkNesting(f *syntax.File, limit int) *diag.Error {
 			it.pos = p
 		}
 		if it.depth > limit {
-			return limitError(position(it.pos), ErrSize, "", "syntax nests deeper than %d", limit).
-				WithHint("break it up with variables or a list")
+			return ErrNesting.Errorf("syntax nests deeper than %d", limit).At(position(it.pos)).
+				WithHint("break it up with variables or a list, or raise the limit with --max-nesting")
 		}
 		children = appendChildren(children[:0], it.node)
 		for _, c := range children {

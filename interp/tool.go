@@ -6,8 +6,6 @@ import (
 	"fmt"
 
 	"go.starlark.net/syntax"
-
-	"github.com/flytestar/flytestar/diag"
 )
 
 // Tool is work on source that isn't evaluation, formatting say. It is called
@@ -33,7 +31,7 @@ func RunTool(ctx context.Context, name string, in []byte, options Options) (out 
 	}
 	defer p.startClock(name)()
 	if err := p.pipe.send(toEvaluator{Source: &sourceMsg{Data: in}}); errors.Is(err, errTooBig) {
-		return nil, limitError(diag.Position{}, ErrSize, "", "the input of %s: %v", name, err)
+		return nil, messageError("the input of "+name, err)
 	} else if err != nil {
 		return nil, p.death(err)
 	}
@@ -64,7 +62,7 @@ func (s *server) tool(tool Tool, name string) error {
 		if err = s.pipe.send(fromEvaluator{Output: &outputMsg{out}}); !errors.Is(err, errTooBig) {
 			return err
 		}
-		err = limitError(diag.Position{}, ErrSize, "", "the output of %s: %v", name, err)
+		err = messageError("the output of "+name, err)
 	}
 	return s.pipe.send(fromEvaluator{Failed: &failedMsg{bounded(findings(err))}})
 }

@@ -60,7 +60,7 @@ func (w *Workspace) ReadModule(p string) ([]byte, error) {
 		return nil, w.readError(p, err)
 	}
 	if len(data) > maxRead {
-		return nil, &diag.Error{Class: diag.Limit, Msg: fmt.Sprintf("%s is larger than %d bytes", p, maxRead), Err: ErrSize}
+		return nil, ErrSource.Errorf("%s is larger than %d bytes", p, maxRead).WithHint("no limit can be higher: keep data in files that tasks read")
 	}
 	return data, nil
 }

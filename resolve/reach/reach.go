@@ -24,8 +24,8 @@ import (
 )
 
 // Language returns what a workflow file may use, for one evaluation.
-func Language() interp.Language {
-	r := builtins.NewRegistry()
+func Language(limits interp.Limits) interp.Language {
+	r := builtins.NewRegistry(builtins.Limits{Tasks: limits.Tasks, Futures: limits.Futures})
 	return interp.Language{
 		Predeclared: r.Predeclared(),
 		ModuleLocal: builtins.ModuleLocal,

@@ -15,7 +15,7 @@ import (
 
 // graphOf loads entry and makes its graph, in this process.
 func graphOf(source interp.Source, entry string) (*plan.Graph, error) {
-	lang := reach.Language()
+	lang := reach.Language(interp.Limits{}.Defaults())
 	m, all, err := interp.Load(source, entry, lang, interp.Limits{})
 	if err != nil {
 		return nil, err
