@@ -13,10 +13,10 @@ import (
 	"time"
 
 	"go.starlark.net/starlark"
-	"go.starlark.net/syntax"
 
 	"github.com/flytestar/flytestar/builtins"
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/interp"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -35,24 +35,24 @@ reads = task(command = ["x"], env = env, inputs = {"f": File | None}, output = F
 func load(t testing.TB, source string) *builtins.Registry {
 	t.Helper()
 	r := builtins.NewRegistry(builtins.Limits{Tasks: 1000, Futures: 100_000})
-	th := &starlark.Thread{}
-	th.SetLocal(builtins.ModuleLocal, "dir/test.star")
-	opts := &syntax.FileOptions{Set: true, Recursion: true, TopLevelControl: true}
-	file, program, err := starlark.SourceProgramOptions(opts, "dir/test.star", source, r.Predeclared().Has)
-	if err != nil {
+	lang := interp.Language{
+		Predeclared: r.Predeclared(),
+		ModuleLocal: builtins.ModuleLocal,
+		Finished: func(_ *starlark.Thread, m *interp.Module) error {
+			return r.Finished(m.Path, m.Summary, m.Globals)
+		},
+	}
+	if _, _, err := interp.Load(oneModule(source), "dir/test.star", lang, interp.Limits{}); err != nil {
 		t.Fatal(err)
 	}
-	globals, err := program.Init(th, r.Predeclared())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := r.Finished("dir/test.star", file, globals); err != nil {
-		t.Fatal(err)
-	}
-	globals.Freeze()
 	r.Index()
 	return r
 }
+
+// oneModule is the source of whatever module is asked for.
+type oneModule string
+
+func (m oneModule) ReadModule(string) ([]byte, error) { return []byte(m), nil }
 
 // host is a plan.Host that calls a function.
 type host struct {

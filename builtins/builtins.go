@@ -18,7 +18,6 @@ import (
 	"go.starlark.net/lib/math"
 	"go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
-	"go.starlark.net/syntax"
 
 	"github.com/flytestar/flytestar/diag"
 )
@@ -33,9 +32,9 @@ type Registry struct {
 	Environments []*Environment // in the order of construction, so each after those that it depends on
 	Tasks        []*Task        // in the order of construction
 
-	limits Limits
-	byName map[string]*Task
-	calls  callIndex
+	limits  Limits
+	byName  map[string]*Task
+	sources sources
 }
 
 // Limits bounds what one evaluation may declare and start. All are positive.
@@ -51,7 +50,9 @@ const (
 )
 
 // NewRegistry returns an empty registry.
-func NewRegistry(limits Limits) *Registry { return &Registry{limits: limits, calls: newCallIndex()} }
+func NewRegistry(limits Limits) *Registry {
+	return &Registry{limits: limits, sources: sources{byPath: map[string]Source{}}}
+}
 
 // Predeclared returns the names that every module sees. What is constructed
 // through them is kept in r.
@@ -82,18 +83,18 @@ func (r *Registry) Predeclared() starlark.StringDict {
 
 // Finished names what the module's globals are the first to hold, in source
 // order. It is called when the module's top level has ended, before another module's does.
-func (r *Registry) Finished(path string, file *syntax.File, globals starlark.StringDict) error {
-	r.calls.add(path, file)
+func (r *Registry) Finished(path string, source Source, globals starlark.StringDict) error {
+	r.sources.add(path, source)
 	var problems diag.List
-	for _, id := range boundIn(file) {
-		switch v := globals[id.Name].(type) {
+	for name, pos := range source.Globals() {
+		switch v := globals[name].(type) {
 		case *Task:
-			if err := v.bound(id); err != nil {
+			if err := v.bound(name, pos); err != nil {
 				problems = append(problems, err)
 			}
 		case *Environment:
 			if v.Global == "" && v.Module == path {
-				v.Global = id.Name
+				v.Global = name
 			}
 		}
 	}

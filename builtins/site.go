@@ -1,15 +1,27 @@
 package builtins
 
 import (
-	"sort"
+	"iter"
 	"sync"
 
-	"go.starlark.net/resolve"
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 
 	"github.com/flytestar/flytestar/diag"
 )
+
+// Source is what the registry asks of a module's syntax. Calls are found by the
+// position of their opening parenthesis; where there is no such thing as is asked for, a position is zero.
+type Source interface {
+	// Globals returns the module's globals and where each is bound first, in source order.
+	Globals() iter.Seq2[string, syntax.Position]
+	// CallStart returns where a call begins.
+	CallStart(call syntax.Position) syntax.Position
+	// CallMethod returns where the method's name stands in a call.
+	CallMethod(call syntax.Position) syntax.Position
+	// CallArgument returns where the value of a named argument begins in a call.
+	CallArgument(call syntax.Position, name string) syntax.Position
+}
 
 // Site is where a call was made, in Starlark's own terms: by its opening parenthesis.
 type Site struct {
@@ -41,92 +53,52 @@ func positionOf(p syntax.Position) diag.Position {
 
 // Position returns the start of the call at s.
 func (r *Registry) Position(s Site) diag.Position {
-	if call := r.calls.find(s.At); call != nil {
-		start, _ := call.Span()
-		return positionOf(start)
-	}
-	return positionOf(s.At)
+	return r.place(s, Source.CallStart)
 }
 
 // MethodPosition returns where the method's name stands in the call at s, or
 // the call's start if it isn't written as one.
 func (r *Registry) MethodPosition(s Site) diag.Position {
-	if call := r.calls.find(s.At); call != nil {
-		if dot, ok := call.Fn.(*syntax.DotExpr); ok {
-			return positionOf(dot.Name.NamePos)
-		}
-	}
-	return r.Position(s)
+	return r.place(s, Source.CallMethod)
 }
 
 // ArgumentPosition returns where the named argument's value starts in the call at s,
 // or the call's start if it isn't written there.
 func (r *Registry) ArgumentPosition(s Site, name string) diag.Position {
-	if call := r.calls.find(s.At); call != nil {
-		for _, arg := range call.Args {
-			eq, ok := arg.(*syntax.BinaryExpr)
-			if !ok || eq.Op != syntax.EQ {
-				continue
-			}
-			if id, ok := eq.X.(*syntax.Ident); ok && id.Name == name {
-				start, _ := eq.Y.Span()
-				return positionOf(start)
-			}
+	return r.place(s, func(source Source, call syntax.Position) syntax.Position { return source.CallArgument(call, name) })
+}
+
+// place returns the position that ask gives, else that of the call's start, else the site's own.
+func (r *Registry) place(s Site, ask func(Source, syntax.Position) syntax.Position) diag.Position {
+	source := r.sources.of(s.At)
+	if source == nil {
+		return positionOf(s.At)
+	}
+	for _, pos := range []syntax.Position{ask(source, s.At), source.CallStart(s.At)} {
+		if pos.Line != 0 {
+			return positionOf(pos)
 		}
 	}
-	return r.Position(s)
+	return positionOf(s.At)
 }
 
-// callIndex finds a call expression by its opening parenthesis. A module is
-// indexed when it is first asked for.
-type callIndex struct {
-	mu    *sync.Mutex // bodies ask from several goroutines
-	files map[string]*syntax.File
-	calls map[string]map[[2]int32]*syntax.CallExpr
+// sources are the finished modules' by path. Bodies ask from several goroutines.
+type sources struct {
+	mu     sync.RWMutex
+	byPath map[string]Source
 }
 
-func newCallIndex() callIndex {
-	return callIndex{new(sync.Mutex), map[string]*syntax.File{}, map[string]map[[2]int32]*syntax.CallExpr{}}
-}
-
-func (x *callIndex) add(path string, file *syntax.File) {
+func (x *sources) add(path string, s Source) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.files[path] = file
+	x.byPath[path] = s
 }
 
-// find returns nil where the position isn't one of a call in a finished module.
-func (x *callIndex) find(pos syntax.Position) *syntax.CallExpr {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	path := pos.Filename()
-	calls, ok := x.calls[path]
-	if file := x.files[path]; !ok && file != nil {
-		calls = map[[2]int32]*syntax.CallExpr{}
-		syntax.Walk(file, func(n syntax.Node) bool {
-			if call, ok := n.(*syntax.CallExpr); ok {
-				calls[[2]int32{call.Lparen.Line, call.Lparen.Col}] = call
-			}
-			return true
-		})
-		x.calls[path] = calls
-	}
-	return calls[[2]int32{pos.Line, pos.Col}]
-}
-
-// boundIn returns the first binding of each of the file's globals, in source order.
-func boundIn(file *syntax.File) []*syntax.Ident {
-	module, ok := file.Module.(*resolve.Module)
-	if !ok {
+func (x *sources) of(pos syntax.Position) Source {
+	if pos.Line == 0 {
 		return nil
 	}
-	ids := make([]*syntax.Ident, 0, len(module.Globals))
-	for _, b := range module.Globals {
-		ids = append(ids, b.First)
-	}
-	sort.Slice(ids, func(i, j int) bool {
-		a, b := ids[i].NamePos, ids[j].NamePos
-		return a.Line < b.Line || a.Line == b.Line && a.Col < b.Col
-	})
-	return ids
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.byPath[pos.Filename()]
 }

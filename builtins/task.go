@@ -83,17 +83,17 @@ func (t *Task) Attr(name string) (starlark.Value, error) {
 // AttrNames implements starlark.HasAttrs.
 func (t *Task) AttrNames() []string { return []string{"env", "map", "name", "start"} }
 
-// bound is told that the task is a global of a module that has finished.
-func (t *Task) bound(id *syntax.Ident) *diag.Error {
+// bound is told that the task is a global of a module that has finished, bound at pos.
+func (t *Task) bound(name string, pos syntax.Position) *diag.Error {
 	if t.Decl.Name != "" {
 		return nil
 	}
-	if !plan.ValidTaskName(id.Name) {
-		e := errorf("%q can't name a task", id.Name)
-		e.Pos = positionOf(id.NamePos)
+	if !plan.ValidTaskName(name) {
+		e := errorf("%q can't name a task", name)
+		e.Pos = positionOf(pos)
 		return e.WithHint("names match %s; give the task a name = of its own", plan.TaskNamePattern)
 	}
-	t.Decl.Name = id.Name
+	t.Decl.Name = name
 	return nil
 }
 

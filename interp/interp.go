@@ -21,13 +21,12 @@
 package interp
 
 // A file's way through the package: workspace.go reads it, source.go and
-// names.go check it, load.go executes it, errors.go makes findings of what
-// went wrong. limits.go counts. message.go has what the two processes say to each
+// names.go check it, summarize.go keeps of its syntax what is used later
+// (summary.go), load.go executes it, errors.go makes findings of what went wrong. limits.go counts. message.go has what the two processes say to each
 // other, serve.go the evaluator's side, evaluator.go and bodies.go the parent's.
 
 import (
 	"go.starlark.net/starlark"
-	"go.starlark.net/syntax"
 
 	"github.com/flytestar/flytestar/plan"
 )
@@ -55,7 +54,7 @@ type Language struct {
 // Module is a file that has been loaded.
 type Module struct {
 	Path    string              // relative to the workspace, clean, with slashes
-	File    *syntax.File        // resolved: its identifiers have their bindings
+	Summary *Summary            // of its syntax
 	Globals starlark.StringDict // frozen once the module has finished
 	Digest  string              // "sha256:…" of the source
 	Size    int                 // bytes of source
@@ -63,6 +62,7 @@ type Module struct {
 
 	program *starlark.Program
 	loads   map[string]string // path by the name as written
+	binds   map[string]bool   // the names of its globals; made when it is first asked
 }
 
 // Source has the modules' source.

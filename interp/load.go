@@ -5,10 +5,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 
 	"go.starlark.net/starlark"
-	"go.starlark.net/syntax"
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/plan"
@@ -59,6 +59,10 @@ type loader struct {
 	modules map[string]*Module // by path; nil for one with findings of its own
 	order   []*Module          // each after those that it loads
 	found   diag.List
+
+	cycles   int // that have been found
+	edges    int // in those of them that are reported
+	compared int // names, to suggest one
 }
 
 // read reads, checks and compiles entry and everything that it loads.
@@ -70,7 +74,7 @@ func (l *loader) read(entry string) error {
 		return diag.List{err}
 	}
 	for _, m := range l.order {
-		l.found = append(l.found, m.checkLoadedNames(l.modules)...)
+		l.checkLoadedNames(m)
 	}
 	l.found.Sort()
 	return l.found.Err()
@@ -109,7 +113,7 @@ func (l *loader) walk(entry string) *diag.Error {
 		to := v.module.Loads[v.next]
 		v.next++
 		if open[to.Path] {
-			l.found = append(l.found, cycle(way, to.Path))
+			l.cycle(way, to.Path)
 		} else if _, seen := l.modules[to.Path]; !seen {
 			if err := enter(to.Path, to.Pos); err != nil {
 				return err
@@ -119,20 +123,29 @@ func (l *loader) walk(entry string) *diag.Error {
 	return nil
 }
 
-// cycle is the finding that the module at the end of the way loads one that is on it.
-func cycle(way []visit, to string) *diag.Error {
+// maxEdges bounds how many loads the findings of cycles list together: 1,000
+// modules that all load each other have half a million cycles of hundreds of loads.
+const maxEdges = 10_000
+
+// cycle reports that the module at the end of the way loads one that is on it.
+func (l *loader) cycle(way []visit, to string) {
+	l.cycles++
 	for way[0].module.Path != to {
 		way = way[1:]
 	}
 	e := &diag.Error{Class: diag.Source, Code: "FS105"}
+	last := way[len(way)-1]
+	e.Pos = last.module.Loads[last.next-1].Pos
+	if l.edges += len(way); l.edges > maxEdges && l.cycles > 1 {
+		return
+	}
 	for _, v := range way {
 		edge := v.module.Loads[v.next-1]
 		e.Msg += v.module.Path + " → "
 		e.Notes = append(e.Notes, diag.Note{Pos: edge.Pos, Msg: v.module.Path + " loads " + edge.Path})
 	}
 	e.Msg = "modules load each other: " + e.Msg + to
-	e.Pos = e.Notes[len(e.Notes)-1].Pos
-	return e.WithHint("move what they share into a module that loads neither")
+	l.found = append(l.found, e.WithHint("move what they share into a module that loads neither"))
 }
 
 // module reads and compiles the module at path, loaded at pos. It returns nil
@@ -148,14 +161,13 @@ func (l *loader) module(path string, pos diag.Position) (*Module, *diag.Error) {
 		l.found = append(l.found, readError(err, path, pos))
 		return nil, nil
 	}
-	f, e := parse(path, source, l.limits)
-	if e != nil {
-		l.found = append(l.found, e)
+	c, found := compile(path, source, l.lang.Predeclared, l.limits)
+	l.found = append(l.found, found...)
+	if c == nil {
 		return nil, nil
 	}
-	m := &Module{Path: path, File: f, Digest: digest(source), Size: len(source), loads: map[string]string{}}
+	m := &Module{Path: path, Digest: digest(source), Size: len(source), Summary: c.summary, program: c.program}
 	l.found = append(l.found, m.findLoads()...)
-	l.found = append(l.found, m.compile(l.lang.Predeclared)...)
 	l.modules[path] = m
 	return m, nil
 }
@@ -190,24 +202,34 @@ func digest(source []byte) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// findLoads sets m.Loads from the load statements at m's top level. Others the resolver reports.
+// findLoads sets m.Loads from the load statements at m's top level.
 func (m *Module) findLoads() diag.List {
 	var found diag.List
-	for _, stmt := range m.File.Stmts {
-		s, ok := stmt.(*syntax.LoadStmt)
-		if !ok {
-			continue
-		}
-		pos := position(s.Module.TokenPos)
-		path, err := ModulePath(m.Path, s.ModuleName())
+	m.loads = make(map[string]string, len(m.Summary.loads))
+	for _, l := range m.Summary.loads {
+		pos := position(m.Summary.position(l.pos))
+		path, err := ModulePath(m.Path, l.module)
 		if err != nil {
 			found = append(found, diag.Errorf(pos, diag.Source, "can't load: %w", err))
 			continue
 		}
-		m.loads[s.ModuleName()] = path
+		m.loads[l.module] = path
 		m.Loads = append(m.Loads, plan.Load{Path: path, Pos: pos})
 	}
 	return found
+}
+
+// Loaded returns the names that m's load statements ask for, each with the path of the module that has it.
+func (m *Module) Loaded() iter.Seq2[string, string] {
+	return func(yield func(path, name string) bool) {
+		for _, l := range m.Summary.loads {
+			for _, n := range l.names {
+				if !yield(m.loads[l.module], n.from) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // execute runs the modules in order, with one budget. It ends at the first

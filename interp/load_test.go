@@ -11,7 +11,6 @@ import (
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
-	"go.starlark.net/syntax"
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/internal/startest"
@@ -40,7 +39,9 @@ func loadLanguage() Language {
 		},
 		Finished: func(_ *starlark.Thread, m *Module) error {
 			if m.Globals.Has("finished_badly") {
-				return diag.Errorf(position(syntax.Start(m.File.Stmts[0])), "", "finished badly")
+				for _, pos := range m.Summary.Globals() {
+					return diag.Errorf(position(pos), "", "finished badly")
+				}
 			}
 			return nil
 		},

@@ -14,89 +14,126 @@ import (
 	"github.com/flytestar/flytestar/diag"
 )
 
-// compile resolves a module's names and compiles it. It reports every finding.
-func (m *Module) compile(predeclared starlark.StringDict) diag.List {
-	bound, found := boundPredeclared(m.File, predeclared)
-	program, err := starlark.FileProgram(m.File, predeclared.Has)
+// compiled is a module that has been parsed and compiled.
+type compiled struct {
+	program *starlark.Program // nil if there are findings
+	summary *Summary
+}
+
+// compile parses, checks and compiles a module. It reports every finding; it
+// returns nil where text or syntax has one, since nothing more is known of the module then.
+func compile(path string, source []byte, predeclared starlark.StringDict, limits Limits) (*compiled, diag.List) {
+	f, e := parse(path, source, limits)
+	if e != nil {
+		return nil, diag.List{e}
+	}
+	r := resolver{file: f, predeclared: predeclared, first: map[string]syntax.Position{}, unknown: max(minUnknown, maxCompared/(len(source)+1))}
+	r.bindings(f.Stmts)
+	program, err := starlark.FileProgram(f, r.isPredeclared)
 	var list starresolve.ErrorList
 	switch {
 	case errors.As(err, &list):
 		for _, e := range list {
-			if d := resolveError(m.File, e, bound, predeclared); d != nil {
-				found = append(found, d)
-			}
+			r.report(e)
+		}
+		if r.unreported > 0 {
+			r.found = append(r.found, diag.Errorf(position(list[len(list)-1].Pos), diag.Source, "and %d names more are undefined", r.unreported))
 		}
 	case err != nil:
-		found = append(found, diag.Errorf(diag.Position{File: m.Path}, diag.Source, "%s", clip(err.Error())))
+		r.found = append(r.found, diag.Errorf(diag.Position{File: path}, diag.Source, "%s", clip(err.Error())))
 	}
-	m.program = program
-	return found
+	return &compiled{program, summarize(f)}, r.found
 }
 
-// boundPredeclared reports each predeclared name that the module binds at its
-// top level, FS110 at the first binding of each.
-func boundPredeclared(f *syntax.File, predeclared starlark.StringDict) (map[string]bool, diag.List) {
-	bound := map[string]bool{}
-	var found diag.List
-	for _, id := range topLevelBindings(f) {
-		if !predeclared.Has(id.Name) || bound[id.Name] {
-			continue
+// Starlark's resolver compares each undefined name with all that are bound,
+// and so does a hint: how many are reported depends on how large the module is.
+const (
+	maxCompared = 16 << 20 // names reported times bytes of source
+	minUnknown  = 20
+)
+
+// resolver resolves one module's names.
+type resolver struct {
+	file        *syntax.File
+	predeclared starlark.StringDict
+	names       []string                   // that the top level binds, in source order
+	first       map[string]syntax.Position // where
+	found       diag.List
+
+	unknown    int // uses of undefined names that may still be reported
+	unreported int // undefined names that aren't
+}
+
+// isPredeclared is asked about each name that nothing binds, and only once
+// about one which it says is predeclared. It claims that of undefined names which are too many to report.
+func (r *resolver) isPredeclared(name string) bool {
+	if r.predeclared.Has(name) {
+		return true
+	}
+	if starlark.Universe.Has(name) {
+		return false
+	}
+	if r.unknown--; r.unknown >= 0 {
+		return false
+	}
+	r.unreported++
+	return true
+}
+
+// bindings notes the identifiers that statements of the top level bind, in
+// source order: by assignment, def, load or for, also within if and for. It recurses as deep as these nest.
+func (r *resolver) bindings(stmts []syntax.Stmt) {
+	for _, stmt := range stmts {
+		switch s := stmt.(type) {
+		case *syntax.AssignStmt:
+			r.targets(s.LHS)
+		case *syntax.DefStmt:
+			r.bind(s.Name)
+		case *syntax.LoadStmt:
+			for _, id := range s.To {
+				r.bind(id)
+			}
+		case *syntax.ForStmt:
+			r.targets(s.Vars)
+			r.bindings(s.Body)
+		case *syntax.IfStmt:
+			r.bindings(s.True)
+			r.bindings(s.False)
 		}
-		bound[id.Name] = true
+	}
+}
+
+// bind notes where a name is bound, and reports a predeclared one, FS110, at its first binding.
+func (r *resolver) bind(id *syntax.Ident) {
+	if _, again := r.first[id.Name]; again {
+		return
+	}
+	r.first[id.Name] = id.NamePos
+	r.names = append(r.names, id.Name)
+	if r.predeclared.Has(id.Name) {
 		e := diag.Errorf(position(id.NamePos), diag.Source, "%s is a predeclared name and can't be bound", id.Name).
 			WithHint("use another name, such as my_%s", id.Name)
 		e.Code = "FS110"
-		found = append(found, e)
+		r.found = append(r.found, e)
 	}
-	return bound, found
 }
 
-// topLevelBindings returns the identifiers that the module's top level binds,
-// in source order: by assignment, def, load or for, also within if and for.
-func topLevelBindings(f *syntax.File) []*syntax.Ident {
-	var ids []*syntax.Ident
-	todo := slices.Clone(f.Stmts)
-	for len(todo) > 0 {
-		stmt := todo[0]
-		todo = todo[1:]
-		switch s := stmt.(type) {
-		case *syntax.AssignStmt:
-			ids = append(ids, targets(s.LHS)...)
-		case *syntax.DefStmt:
-			ids = append(ids, s.Name)
-		case *syntax.LoadStmt:
-			ids = append(ids, s.To...)
-		case *syntax.ForStmt:
-			ids = append(ids, targets(s.Vars)...)
-			todo = append(slices.Clone(s.Body), todo...)
-		case *syntax.IfStmt:
-			todo = append(append(slices.Clone(s.True), s.False...), todo...)
-		}
-	}
-	return ids
-}
-
-// targets returns the identifiers that assigning to lhs binds.
-func targets(lhs syntax.Expr) []*syntax.Ident {
+// targets notes the identifiers that assigning to lhs binds. x[i] = … and x.f = … bind none.
+func (r *resolver) targets(lhs syntax.Expr) {
 	switch x := lhs.(type) {
 	case *syntax.Ident:
-		return []*syntax.Ident{x}
+		r.bind(x)
 	case *syntax.ParenExpr:
-		return targets(x.X)
+		r.targets(x.X)
 	case *syntax.TupleExpr:
-		return targetsOf(x.List)
+		for _, x := range x.List {
+			r.targets(x)
+		}
 	case *syntax.ListExpr:
-		return targetsOf(x.List)
+		for _, x := range x.List {
+			r.targets(x)
+		}
 	}
-	return nil // x[i] = …, x.f = …: nothing is bound
-}
-
-func targetsOf(list []syntax.Expr) []*syntax.Ident {
-	var ids []*syntax.Ident
-	for _, x := range list {
-		ids = append(ids, targets(x)...)
-	}
-	return ids
 }
 
 // The messages of the resolver that are told in another way here.
@@ -105,22 +142,24 @@ var (
 	reassignRE  = regexp.MustCompile(`^cannot reassign \S+ (\S+)(?: declared at \S+:(\d+):(\d+))?$`)
 )
 
-// resolveError makes a finding of the resolver's e, or nil if FS110 says it already.
-func resolveError(f *syntax.File, e starresolve.Error, bound map[string]bool, predeclared starlark.StringDict) *diag.Error {
+// report makes a finding of Starlark's resolver's e, unless FS110 says it already.
+func (r *resolver) report(e starresolve.Error) {
 	d := diag.Errorf(position(e.Pos), diag.Source, "%s", clip(e.Msg))
+	r.found = append(r.found, d)
 	if m := undefinedRE.FindStringSubmatch(e.Msg); m != nil {
 		d.Msg = "undefined: " + m[1]
-		if s := diag.Suggest(m[1], candidates(f, m[2], predeclared)); s != "" {
+		if s := diag.Suggest(m[1], r.candidates(m[2])); s != "" {
 			d.WithHint("did you mean %q?", s)
 		}
-		return d
+		return
 	}
 	if m := reassignRE.FindStringSubmatch(e.Msg); m != nil {
-		if bound[m[1]] {
-			return nil
+		if r.predeclared.Has(m[1]) {
+			r.found = r.found[:len(r.found)-1]
+			return
 		}
 		d.Msg = fmt.Sprintf("%s is bound already, and globals are bound once", m[1])
-		if first := position(firstBinding(f, m[1])); first.IsValid() {
+		if first := position(r.first[m[1]]); first.IsValid() {
 			d.Notes = []diag.Note{{Pos: first, Msg: "it is bound here"}}
 		}
 	}
@@ -128,79 +167,70 @@ func resolveError(f *syntax.File, e starresolve.Error, bound map[string]bool, pr
 		d.Msg = "there is no while"
 		d.WithHint("use for, over range(n) say, and break")
 	}
-	return d
 }
 
 // candidates are the names that an undefined one may have meant: nearest is
 // the resolver's own suggestion, which knows the locals, or empty.
-func candidates(f *syntax.File, nearest string, predeclared starlark.StringDict) []string {
-	names := append(predeclared.Keys(), starlark.Universe.Keys()...)
-	for _, id := range topLevelBindings(f) {
-		names = append(names, id.Name)
-	}
+func (r *resolver) candidates(nearest string) []string {
+	names := slices.Concat(r.predeclared.Keys(), starlark.Universe.Keys(), r.names)
 	if nearest != "" {
 		names = append(names, nearest)
 	}
 	return names
 }
 
-func firstBinding(f *syntax.File, name string) syntax.Position {
-	for _, id := range topLevelBindings(f) {
-		if id.Name == name {
-			return id.NamePos
-		}
-	}
-	return syntax.Position{}
-}
-
 // checkLoadedNames reports the names that m's load statements ask for and
-// that the modules don't bind. by has the modules by path.
-func (m *Module) checkLoadedNames(by map[string]*Module) diag.List {
-	var found diag.List
-	for _, stmt := range m.File.Stmts {
-		load, ok := stmt.(*syntax.LoadStmt)
-		if !ok {
+// that the modules don't bind.
+func (l *loader) checkLoadedNames(m *Module) {
+	for _, load := range m.Summary.loads {
+		from := l.modules[m.loads[load.module]]
+		if from == nil {
 			continue
 		}
-		from := by[m.loads[load.ModuleName()]]
-		for _, id := range load.From {
-			if from != nil && !strings.HasPrefix(id.Name, "_") && !from.binds(id.Name) {
-				found = append(found, from.missing(id))
+		for _, n := range load.names {
+			if !strings.HasPrefix(n.from, "_") && !from.has(n.from) {
+				l.missing(m, from, n)
 			}
 		}
 	}
-	return found
 }
 
-// binds reports whether name is a global of m. What m itself loads isn't.
-func (m *Module) binds(name string) bool {
-	return slices.Contains(m.globalNames(), name)
+// has reports whether name is a global of m. What m itself loads isn't.
+func (m *Module) has(name string) bool {
+	if m.binds == nil {
+		m.binds = make(map[string]bool, len(m.Summary.globals))
+		for _, g := range m.Summary.globals {
+			m.binds[g.name] = true
+		}
+	}
+	return m.binds[name]
 }
 
-func (m *Module) globalNames() []string {
+// maxSuggested bounds how many names are compared in one load to suggest one.
+const maxSuggested = 1_000_000
+
+// missing reports that from has no global of the name that m loads.
+func (l *loader) missing(m, from *Module, n loadedName) {
+	e := diag.Errorf(position(m.Summary.position(n.pos)), diag.Source, "%s has no global %q", from.Path, n.from)
+	l.found = append(l.found, e)
+	if l.compared > maxSuggested {
+		return
+	}
+	for _, load := range from.Summary.loads {
+		l.compared += len(load.names)
+		for _, own := range load.names {
+			if own.to == n.from {
+				e.WithHint("%s only loads it: load %q from %q", from.Path, own.from, "//"+from.loads[load.module])
+				return
+			}
+		}
+	}
 	var names []string
-	for _, b := range m.File.Module.(*starresolve.Module).Globals {
-		names = append(names, b.First.Name)
+	for _, g := range from.Summary.globals {
+		names = append(names, g.name)
 	}
-	return names
-}
-
-// missing is the finding that m has no global of the name that id loads.
-func (m *Module) missing(id *syntax.Ident) *diag.Error {
-	e := diag.Errorf(position(id.NamePos), diag.Source, "%s has no global %q", m.Path, id.Name)
-	for _, stmt := range m.File.Stmts {
-		load, ok := stmt.(*syntax.LoadStmt)
-		if !ok {
-			continue
-		}
-		for i, to := range load.To {
-			if to.Name == id.Name {
-				return e.WithHint("%s only loads it: load %q from %q", m.Path, load.From[i].Name, "//"+m.loads[load.ModuleName()])
-			}
-		}
-	}
-	if s := diag.Suggest(id.Name, m.globalNames()); s != "" {
+	l.compared += len(names)
+	if s := diag.Suggest(n.from, names); s != "" {
 		e.WithHint("did you mean %q?", s)
 	}
-	return e
 }

@@ -2,7 +2,6 @@ package reach
 
 import (
 	"go.starlark.net/starlark"
-	"go.starlark.net/starlarkstruct"
 
 	"github.com/flytestar/flytestar/builtins"
 	"github.com/flytestar/flytestar/diag"
@@ -11,149 +10,138 @@ import (
 )
 
 // findCalls returns the calls of every orchestrator, by caller. index has the tasks' indices.
-func findCalls(tasks []*builtins.Task, index map[*builtins.Task]int, all []*interp.Module) []plan.Call {
-	mentions := newMentioner(all)
-	var calls []plan.Call
+func findCalls(tasks []*builtins.Task, index map[*builtins.Task]int, all []*interp.Module) ([]plan.Call, error) {
+	w := &work{left: maxWork}
+	s := search{mentions: newMentioner(all, w), work: w, index: index, callers: make([]int, len(tasks))}
+	known := map[*starlark.Function]span{}
 	for _, t := range tasks {
 		if t.Func == nil {
 			continue
 		}
-		s := newSearch(mentions)
-		s.run(t.Func)
-		for _, callee := range s.order {
-			c := s.calls[callee]
-			c.Caller, c.Callee = index[t], index[callee]
-			calls = append(calls, c)
+		at, again := known[t.Func]
+		if !again {
+			at.from = len(s.calls)
+			s.run(t.Func)
+			at.to = len(s.calls)
+			known[t.Func] = at
+		}
+		if again && w.spend(at.to-at.from) {
+			s.calls = append(s.calls, s.calls[at.from:at.to]...)
+			at = span{len(s.calls) - (at.to - at.from), len(s.calls)}
+		}
+		for i := at.from; i < at.to; i++ {
+			s.calls[i].Caller = index[t]
 		}
 	}
-	return calls
+	return s.calls, w.err()
 }
 
-// search finds what one function can call. First it follows what code
+// span is a part of a slice.
+type span struct{ from, to int }
+
+// work bounds what finding the calls takes: that each of many orchestrators
+// reaches each of many functions or tasks takes few lines to write.
+type work struct{ left int }
+
+// What it takes: following one mention takes 1. Reading takes more, since what is read is kept.
+const (
+	maxWork = 20_000_000
+	reading = 10
+)
+
+// spend reports whether there is work left to spend.
+func (w *work) spend(n int) bool {
+	w.left -= n
+	return w.left >= 0
+}
+
+func (w *work) err() error {
+	if w.left >= 0 {
+		return nil
+	}
+	return diag.Errorf(diag.Position{}, diag.Limit, "finding what orchestrators can call takes more than %d steps", maxWork).
+		WithHint("let fewer orchestrators share so many functions, or keep tasks out of large lists and dicts that they name")
+}
+
+// search finds what functions can call, one after the other. First it follows what code
 // names outright, then what lies in the containers met on the way: their
 // elements, and all that only these lead to, may be called.
 type search struct {
-	mentions  *mentioner
-	functions map[*starlark.Function]bool // those that have been queued
-	inside    map[any]bool                // containers that have been opened, by identity
-	queue     []mention                   // functions to follow, from the first pass
-	later     []mention                   // what the second pass starts from
-	order     []*builtins.Task            // keys of calls, in the order in which they were found
-	calls     map[*builtins.Task]plan.Call
+	mentions *mentioner
+	work     *work
+	index    map[*builtins.Task]int
+	calls    []plan.Call // of all functions
+
+	number  int         // of this search, from 1
+	callers []int       // by task: the last search that has found it called
+	queue   []*function // to follow, from the first pass
+	later   []mention   // what the second pass starts from
 }
 
-func newSearch(m *mentioner) *search {
-	return &search{
-		mentions:  m,
-		functions: map[*starlark.Function]bool{},
-		inside:    map[any]bool{},
-		calls:     map[*builtins.Task]plan.Call{},
-	}
-}
-
+// run appends the calls of fn.
 func (s *search) run(fn *starlark.Function) {
-	s.follow(mention{value: fn})
+	s.number++
+	s.queue, s.later = s.queue[:0], s.later[:0]
+	s.follow(mention{function: s.mentions.function(fn)})
 	for i := 0; i < len(s.queue); i++ {
-		for _, m := range s.mentions.of(s.queue[i].value.(*starlark.Function)) {
+		for _, m := range s.mentions.of(s.queue[i]) {
+			if !s.work.spend(1) {
+				return
+			}
 			s.follow(m)
 		}
 	}
 	for i := 0; i < len(s.later); i++ {
+		if !s.work.spend(1) {
+			return
+		}
 		s.suppose(s.later[i])
 	}
 }
 
 // follow takes what code names outright.
 func (s *search) follow(m mention) {
-	switch v := m.value.(type) {
-	case *builtins.Task:
-		s.found(v, m.pos, false)
-	case *starlark.Function:
-		if !s.functions[v] {
-			s.functions[v] = true
-			s.queue = append(s.queue, m)
-		}
-	case *starlark.Builtin:
-		if v.Receiver() != nil {
-			s.follow(mention{v.Receiver(), m.pos})
-		}
-	default:
+	switch {
+	case m.task != nil:
+		s.found(m, false)
+	case m.container != nil:
 		s.later = append(s.later, m)
+	case m.function.search != s.number:
+		m.function.search = s.number
+		s.queue = append(s.queue, m.function)
 	}
 }
 
 // suppose takes what a container's look-up could give.
 func (s *search) suppose(m mention) {
-	switch v := m.value.(type) {
-	case *builtins.Task:
-		s.found(v, m.pos, true)
-	case *starlark.Function:
-		if !s.functions[v] {
-			s.functions[v] = true
-			s.later = append(s.later, s.mentions.of(v)...)
-		}
-	case *starlark.Builtin:
-		if v.Receiver() != nil {
-			s.later = append(s.later, mention{v.Receiver(), m.pos})
-		}
-	default:
-		id := identity(v)
-		if id == nil || s.inside[id] {
-			return
-		}
-		s.inside[id] = true
-		for _, child := range contents(v) {
-			if leads(child) {
-				s.later = append(s.later, mention{child, m.pos})
-			}
-		}
+	switch {
+	case m.task != nil:
+		s.found(m, true)
+	case m.container != nil:
+		s.open(m)
+	case m.function.search != s.number:
+		m.function.search = s.number
+		s.later = append(s.later, s.mentions.of(m.function)...)
+	}
+}
+
+// open takes what a container holds, at the position where that is mentioned.
+func (s *search) open(m mention) {
+	if m.container.search == s.number {
+		return
+	}
+	m.container.search = s.number
+	for _, held := range s.mentions.in(m.container) {
+		held.pos = m.pos
+		s.later = append(s.later, held)
 	}
 }
 
 // found notes a call, unless it is known. The first pass has been before the second.
-func (s *search) found(t *builtins.Task, pos diag.Position, possible bool) {
-	if _, ok := s.calls[t]; !ok {
-		s.order = append(s.order, t)
-		s.calls[t] = plan.Call{Pos: pos, Possible: possible}
+func (s *search) found(m mention, possible bool) {
+	callee := s.index[m.task]
+	if s.callers[callee] != s.number {
+		s.callers[callee] = s.number
+		s.calls = append(s.calls, plan.Call{Callee: callee, Pos: position(m.pos), Possible: possible})
 	}
-}
-
-// identity returns a key for a container that holds something, else nil.
-func identity(v starlark.Value) any {
-	switch v := v.(type) {
-	case starlark.Tuple:
-		if len(v) == 0 {
-			return nil
-		}
-		return [2]any{&v[0], len(v)}
-	case *starlark.List, *starlark.Dict, *starlark.Set, *starlarkstruct.Struct, *starlarkstruct.Module:
-		return v
-	}
-	return nil
-}
-
-// contents returns what a container holds, a dict's keys included.
-func contents(v starlark.Value) []starlark.Value {
-	var out []starlark.Value
-	switch v := v.(type) {
-	case *starlark.Dict:
-		for k, x := range v.Entries() {
-			out = append(out, k, x)
-		}
-	case starlark.Sequence:
-		for x := range starlark.Elements(v) {
-			out = append(out, x)
-		}
-	case *starlarkstruct.Module:
-		for _, name := range v.Members.Keys() {
-			out = append(out, v.Members[name])
-		}
-	case *starlarkstruct.Struct:
-		for _, name := range v.AttrNames() {
-			if x, err := v.Attr(name); err == nil {
-				out = append(out, x)
-			}
-		}
-	}
-	return out
 }

@@ -1,35 +1,53 @@
 package reach
 
 import (
-	"go.starlark.net/resolve"
 	"go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
 	"go.starlark.net/syntax"
 
 	"github.com/flytestar/flytestar/builtins"
-	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/interp"
 )
 
-// mention is a value that a function's code names.
+// mention is something that a function's code names, or a container holds, and
+// that may lead to a task. One of the first three is set.
 type mention struct {
-	value starlark.Value
-	pos   diag.Position
+	task      *builtins.Task
+	function  *function
+	container *container
+	pos       syntax.Position
 }
 
-// mentioner finds what functions mention, each module's functions indexed and
-// each function read once.
+// function is a function of the workflow's, and what its code mentions, once that has been read.
+type function struct {
+	value    *starlark.Function
+	read     bool
+	mentions []mention
+	search   int // the last one that has come by
+}
+
+// container is a value that holds others, and those of them that may lead to a task, once it has been opened.
+type container struct {
+	value  starlark.Value
+	opened bool
+	holds  []mention // without a position
+	search int       // the last one that has come by
+}
+
+// mentioner finds what functions mention and containers hold. Each is looked at once.
 type mentioner struct {
-	modules   map[string]*interp.Module
-	functions map[string]map[[2]int32]*resolve.Function // by module and position of def or lambda
-	known     map[*starlark.Function][]mention
+	modules    map[string]*interp.Module
+	functions  map[*starlark.Function]*function
+	containers map[any]*container // by identity
+	work       *work
 }
 
-func newMentioner(all []*interp.Module) *mentioner {
+func newMentioner(all []*interp.Module, w *work) *mentioner {
 	m := &mentioner{
-		modules:   map[string]*interp.Module{},
-		functions: map[string]map[[2]int32]*resolve.Function{},
-		known:     map[*starlark.Function][]mention{},
+		modules:    map[string]*interp.Module{},
+		functions:  map[*starlark.Function]*function{},
+		containers: map[any]*container{},
+		work:       w,
 	}
 	for _, mod := range all {
 		m.modules[mod.Path] = mod
@@ -37,176 +55,164 @@ func newMentioner(all []*interp.Module) *mentioner {
 	return m
 }
 
-// of returns what fn's code and its defaults mention, in source order: the
+func (m *mentioner) function(fn *starlark.Function) *function {
+	f := m.functions[fn]
+	if f == nil {
+		f = &function{value: fn}
+		m.functions[fn] = f
+	}
+	return f
+}
+
+// of returns what f's code and its defaults mention, in source order: the
 // globals and free variables that hold a value, narrowed to the field where the
-// code names one of a struct. What nested functions mention counts as fn's.
-func (m *mentioner) of(fn *starlark.Function) []mention {
-	if found, ok := m.known[fn]; ok {
-		return found
+// code names one of a struct. What nested functions mention counts as f's.
+func (m *mentioner) of(f *function) []mention {
+	mod := m.modules[f.value.Position().Filename()]
+	if f.read || mod == nil {
+		return f.mentions
 	}
-	mod := m.modules[fn.Position().Filename()]
-	r := reader{fn: fn, globals: mod.Globals}
-	if node := m.function(mod, fn.Position()); node != nil {
-		r.defaults(node)
-		r.body(node)
-	}
-	m.known[fn] = r.found
-	return r.found
-}
-
-// function returns the syntax of the function at pos.
-func (m *mentioner) function(mod *interp.Module, pos syntax.Position) *resolve.Function {
-	index := m.functions[mod.Path]
-	if index == nil {
-		index = map[[2]int32]*resolve.Function{}
-		syntax.Walk(mod.File, func(n syntax.Node) bool {
-			if f := functionOf(n); f != nil {
-				index[[2]int32{f.Pos.Line, f.Pos.Col}] = f
-			}
-			return true
-		})
-		m.functions[mod.Path] = index
-	}
-	return index[[2]int32{pos.Line, pos.Col}]
-}
-
-// functionOf returns what the resolver knows of a def or lambda, else nil.
-func functionOf(n syntax.Node) *resolve.Function {
-	var f any
-	switch n := n.(type) {
-	case *syntax.DefStmt:
-		f = n.Function
-	case *syntax.LambdaExpr:
-		f = n.Function
-	}
-	out, _ := f.(*resolve.Function)
-	return out
-}
-
-// reader reads the code of one function.
-type reader struct {
-	fn      *starlark.Function
-	globals starlark.StringDict
-	within  []*resolve.Function // fn's syntax, and the nested functions around what is being read
-	found   []mention
-}
-
-// defaults reads the defaults of fn itself, which were evaluated when it was made.
-func (r *reader) defaults(node *resolve.Function) {
-	at := map[string]syntax.Expr{}
-	for _, p := range node.Params {
-		if eq, ok := p.(*syntax.BinaryExpr); ok {
-			at[eq.X.(*syntax.Ident).Name] = eq.Y
+	f.read = true
+	for i := range f.value.NumParams() {
+		if v := f.value.ParamDefault(i); v != nil {
+			name, _ := f.value.Param(i)
+			m.add(f, v, mod.Summary.Default(f.value.Position(), name))
 		}
 	}
-	for i := range r.fn.NumParams() {
-		name, _ := r.fn.Param(i)
-		if v := r.fn.ParamDefault(i); v != nil {
-			r.add(v, at[name])
-		}
-	}
-}
-
-// body reads the statements of a function.
-func (r *reader) body(f *resolve.Function) {
-	r.within = append(r.within, f)
-	for _, stmt := range f.Body {
-		syntax.Walk(stmt, r.visit)
-	}
-	r.within = r.within[:len(r.within)-1]
-}
-
-// visit is called for each node; it returns whether to go on to the children.
-func (r *reader) visit(n syntax.Node) bool {
-	if f := functionOf(n); f != nil {
-		for _, p := range f.Params { // defaults belong to the code around
-			if eq, ok := p.(*syntax.BinaryExpr); ok {
-				syntax.Walk(eq.Y, r.visit)
-			}
-		}
-		r.body(f)
-		return false
-	}
-	switch n := n.(type) {
-	case *syntax.Ident:
-		r.add(r.lookUp(n), n)
-	case *syntax.DotExpr:
-		return r.attribute(n)
-	}
-	return true
-}
-
-// attribute reads NAME.attr.attr…. It returns false where it has dealt with all of it.
-func (r *reader) attribute(n *syntax.DotExpr) bool {
-	var names []string
-	var x syntax.Expr = n
-	for {
-		dot, ok := x.(*syntax.DotExpr)
-		if !ok {
+	for at := range mod.Summary.Mentions(f.value.Position()) {
+		if !m.work.spend(reading) {
 			break
 		}
-		names = append(names, dot.Name.Name)
-		x = dot.X
+		m.add(f, narrowed(value(f.value, mod, at), at.Fields), at.Pos)
 	}
-	id, ok := x.(*syntax.Ident)
-	if !ok {
-		return true
-	}
-	v := r.lookUp(id)
-	for i := len(names) - 1; i >= 0 && v != nil; i-- {
-		switch t := v.(type) {
-		case *starlarkstruct.Struct:
-			v, _ = t.Attr(names[i])
-			continue
-		case *starlarkstruct.Module:
-			v, _ = t.Attr(names[i])
-			continue
-		case *builtins.Task:
-			if names[i] != "start" && names[i] != "map" {
-				v = nil // asks for its name, say, and doesn't call it
-			}
-		}
-		break
-	}
-	r.add(v, n)
-	return false
+	return f.mentions
 }
 
-// lookUp returns the value of a variable where it is known without running the
-// code: a global, or a variable of a function around fn. Otherwise nil.
-func (r *reader) lookUp(id *syntax.Ident) starlark.Value {
-	b, ok := id.Binding.(*resolve.Binding)
-	if !ok {
-		return nil // a field's or argument's name
+// value returns the value of the variable that is mentioned; nil for a global that was never bound.
+func value(fn *starlark.Function, mod *interp.Module, at interp.Mention) starlark.Value {
+	if at.Global != "" {
+		return mod.Globals[at.Global]
 	}
-	for depth := len(r.within) - 1; b.Scope == resolve.Free; depth-- {
-		if depth == 0 {
-			_, v := r.fn.FreeVar(b.Index)
+	_, v := fn.FreeVar(at.Free)
+	return v
+}
+
+// narrowed returns what v.field.field… could be, as far as that is certain: v's
+// field if v is a struct or module, and so on. It is nil for a task that isn't called.
+func narrowed(v starlark.Value, fields []string) starlark.Value {
+	for _, field := range fields {
+		switch t := v.(type) {
+		case *starlarkstruct.Struct:
+			v, _ = t.Attr(field)
+		case *starlarkstruct.Module:
+			v, _ = t.Attr(field)
+		case *builtins.Task:
+			if field != "start" && field != "map" {
+				return nil // asks for its name, say
+			}
+			return v
+		default:
 			return v
 		}
-		b = r.within[depth].FreeVars[b.Index]
 	}
-	if b.Scope == resolve.Global {
-		return r.globals[b.First.Name]
+	return v
+}
+
+// add notes that f mentions v at pos.
+func (m *mentioner) add(f *function, v starlark.Value, pos syntax.Position) {
+	if out, ok := m.mention(v, pos); ok {
+		f.mentions = append(f.mentions, out)
+	}
+}
+
+// mention returns v as a mention. It reports whether a task could be reached from it.
+func (m *mentioner) mention(v starlark.Value, pos syntax.Position) (mention, bool) {
+	out := mention{pos: pos}
+	switch v := v.(type) {
+	case *builtins.Task:
+		out.task = v
+	case *starlark.Function:
+		out.function = m.function(v)
+	case *starlark.Builtin:
+		if v.Receiver() == nil {
+			return mention{}, false
+		}
+		return m.mention(v.Receiver(), pos)
+	default:
+		if out.container = m.container(v); out.container == nil {
+			return mention{}, false
+		}
+	}
+	return out, true
+}
+
+// container returns nil for a value that holds nothing.
+func (m *mentioner) container(v starlark.Value) *container {
+	id := identity(v)
+	if id == nil {
+		return nil
+	}
+	c := m.containers[id]
+	if c == nil {
+		c = &container{value: v}
+		m.containers[id] = c
+	}
+	return c
+}
+
+// in returns what c holds that may lead to a task.
+func (m *mentioner) in(c *container) []mention {
+	if c.opened {
+		return c.holds
+	}
+	c.opened = true
+	for _, v := range contents(c.value) {
+		if !m.work.spend(1) {
+			break
+		}
+		if out, ok := m.mention(v, syntax.Position{}); ok && m.work.spend(reading) {
+			c.holds = append(c.holds, out)
+		}
+	}
+	return c.holds
+}
+
+// identity returns a key for a container that holds something, else nil.
+func identity(v starlark.Value) any {
+	switch v := v.(type) {
+	case starlark.Tuple:
+		if len(v) == 0 {
+			return nil
+		}
+		return [2]any{&v[0], len(v)}
+	case *starlark.List, *starlark.Dict, *starlark.Set, *starlarkstruct.Struct, *starlarkstruct.Module:
+		return v
 	}
 	return nil
 }
 
-func (r *reader) add(v starlark.Value, at syntax.Node) {
-	if v == nil || !leads(v) {
-		return
-	}
-	start, _ := at.Span()
-	r.found = append(r.found, mention{v, position(start)})
-}
-
-// leads reports whether a task could be reached from v.
-func leads(v starlark.Value) bool {
+// contents returns what a container holds, a dict's keys included.
+func contents(v starlark.Value) []starlark.Value {
+	var out []starlark.Value
 	switch v := v.(type) {
-	case *builtins.Task, *starlark.Function, *starlarkstruct.Struct, *starlarkstruct.Module, starlark.Sequence:
-		return true
-	case *starlark.Builtin:
-		return v.Receiver() != nil
+	case *starlark.Dict:
+		for k, x := range v.Entries() {
+			out = append(out, k, x)
+		}
+	case starlark.Sequence:
+		for x := range starlark.Elements(v) {
+			out = append(out, x)
+		}
+	case *starlarkstruct.Module:
+		for _, name := range v.Members.Keys() {
+			out = append(out, v.Members[name])
+		}
+	case *starlarkstruct.Struct:
+		for _, name := range v.AttrNames() {
+			if x, err := v.Attr(name); err == nil {
+				out = append(out, x)
+			}
+		}
 	}
-	return false
+	return out
 }

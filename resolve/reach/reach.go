@@ -30,7 +30,7 @@ func Language(limits interp.Limits) interp.Language {
 		Predeclared: r.Predeclared(),
 		ModuleLocal: builtins.ModuleLocal,
 		Finished: func(_ *starlark.Thread, m *interp.Module) error {
-			return r.Finished(m.Path, m.File, m.Globals)
+			return r.Finished(m.Path, m.Summary, m.Globals)
 		},
 		Graph: func(entry *interp.Module, all []*interp.Module) (*plan.Graph, error) {
 			return Graph(r, entry, all)
@@ -47,7 +47,7 @@ func Language(limits interp.Limits) interp.Language {
 
 // Graph returns what r's modules declare, in the order of construction. all is
 // in the order in which the modules finished, entry the last. Its error is a
-// diag.List of all that has no name or another's.
+// diag.List of all that has no name or another's, or a *diag.Error of a limit.
 func Graph(r *builtins.Registry, entry *interp.Module, all []*interp.Module) (*plan.Graph, error) {
 	if err := checkNames(r); err != nil {
 		return nil, err
@@ -70,7 +70,10 @@ func Graph(r *builtins.Registry, entry *interp.Module, all []*interp.Module) (*p
 	for _, t := range r.Tasks {
 		m.task(t, listed[t])
 	}
-	m.graph.Calls = findCalls(r.Tasks, m.tasks, all)
+	var err error
+	if m.graph.Calls, err = findCalls(r.Tasks, m.tasks, all); err != nil {
+		return nil, err
+	}
 	return m.graph, nil
 }
 
@@ -140,19 +143,8 @@ func listedIn(entry *interp.Module, all []*interp.Module) map[*builtins.Task]boo
 	for _, m := range all {
 		byPath[m.Path] = m
 	}
-	at := map[diag.Position]*interp.Module{} // the module that the load statement there loads
-	for _, l := range entry.Loads {
-		at[l.Pos] = byPath[l.Path]
-	}
-	for _, stmt := range entry.File.Stmts {
-		load, ok := stmt.(*syntax.LoadStmt)
-		if !ok {
-			continue
-		}
-		from := at[position(load.Module.TokenPos)]
-		for _, id := range load.From {
-			add(from.Globals[id.Name])
-		}
+	for path, name := range entry.Loaded() {
+		add(byPath[path].Globals[name])
 	}
 	return listed
 }
