@@ -19,7 +19,7 @@ const bodyLocal = "flytestar.body"
 // results, only the thread's goroutine touches it.
 type body struct {
 	task    *Task
-	host    plan.Host
+	host    plan.BodyHost
 	calls   int              // made so far
 	open    map[*Future]bool // those that the body hasn't looked at
 	running sync.WaitGroup
@@ -42,14 +42,19 @@ const underWay = 1000
 // An action's failure that the body let through, or that it didn't look at, is
 // returned as the *plan.Failure itself; any other error of the body is a
 // *starlark.EvalError or a *diag.Error. spec.md, "Bodies".
-func RunBody(th *starlark.Thread, t *Task, inputs map[string]plan.Value, host plan.Host) (plan.Value, error) {
+func RunBody(th *starlark.Thread, t *Task, inputs map[string]plan.Value, host plan.BodyHost) (plan.Value, error) {
 	if t.Func == nil {
 		return nil, errorf("%s has no body in Starlark", t.FullName())
 	}
 	b := &body{task: t, host: host, open: map[*Future]bool{}, slots: make(chan struct{}, underWay)}
 	th.SetLocal(bodyLocal, b)
 	result, err := b.call(th, inputs)
-	b.running.Wait()
+	ended := make(chan struct{})
+	go func() {
+		b.running.Wait()
+		close(ended)
+	}()
+	host.Await(ended)
 	if err != nil {
 		return nil, err
 	}

@@ -69,6 +69,8 @@ func (h *host) Call(_ context.Context, c plan.Invocation) (plan.Value, error) {
 	return h.call(c)
 }
 
+func (h *host) Await(done <-chan struct{}) { <-done }
+
 func (h *host) Read(_ context.Context, f plan.File, limit int64) ([]byte, error) {
 	s, ok := h.files[f.Digest]
 	if !ok || int64(len(s)) > limit {

@@ -110,7 +110,7 @@ func (f *Future) run() {
 
 // wait waits for the action and marks its failure as seen.
 func (f *Future) wait() error {
-	<-f.done
+	f.body.host.Await(f.done)
 	delete(f.body.open, f)
 	return f.err
 }

@@ -28,14 +28,23 @@ type body struct {
 	value plan.Value
 	err   error
 
-	mu      sync.Mutex
-	ended   bool             // done, or cancelled
-	open    int              // requests without an answer
-	held    bool             // a turn is held
-	stop    func()           // of the clock, which runs during a turn, and after a cancellation until the end
-	answers []*replyMsg      // that wait for a turn
-	errors  map[uint64]error // with what requests were answered, for those that failed
+	mu     sync.Mutex
+	ended  bool // done, or cancelled
+	open   int  // requests without an answer
+	turn   turn
+	stop   func()           // of the clock, which runs during a turn, and after a cancellation until the end
+	errors map[uint64]error // with what requests were answered, for those that failed
 }
+
+// turn is whether a body may compute.
+type turn int
+
+// The turns, of which each follows only the one before it, and paused held.
+const (
+	paused turn = iota
+	wanted
+	held
+)
 
 // Body implements exec.Bodies: it evaluates the body of task, by full name. A
 // failure or error of host's that the body lets through is returned as host
@@ -52,6 +61,7 @@ func (e *Evaluator) Body(ctx context.Context, task string, inputs map[string]pla
 	}
 	defer b.asked.Wait()
 	defer b.cancel()
+	b.turn = wanted
 	if !b.begin() {
 		e.forget(b)
 		return nil, e.interrupted(ctx, task)
@@ -117,8 +127,8 @@ func inTask(task string, err error) error {
 	return &d
 }
 
-// begin waits for a turn and starts its clock. It returns false if the body
-// ends before. A body that has asked for more meanwhile gets none: it waits for that as a rule.
+// begin waits for the turn that is wanted and starts its clock. It returns
+// false if the body ends before.
 func (b *body) begin() bool {
 	select {
 	case b.evaluator.turns <- struct{}{}:
@@ -129,13 +139,47 @@ func (b *body) begin() bool {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.open > 0 || b.ended {
+	if b.ended {
 		<-b.evaluator.turns
-		return !b.ended
+		return false
 	}
-	b.held = true
+	b.turn = held
 	b.startClock()
 	return true
+}
+
+// pause ends the turn of a body that waits. An error ends the evaluator.
+func (b *body) pause() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.ended: // it was on its way when the body was cancelled
+	case b.turn != held:
+		return fmt.Errorf("%w: a pause without a turn", errMalformed)
+	default:
+		b.endTurn()
+	}
+	return nil
+}
+
+// resume lets the body have a turn once there is one. An error ends the evaluator.
+func (b *body) resume() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.ended:
+	case b.turn != paused:
+		return fmt.Errorf("%w: a turn is wanted twice", errMalformed)
+	default:
+		b.turn = wanted
+		go func() {
+			if b.begin() {
+				// It fails only if the evaluator is dead, which others notice.
+				_ = b.evaluator.process.pipe.send(toEvaluator{Turn: &turnMsg{b.id}})
+			}
+		}()
+	}
+	return nil
 }
 
 // startClock kills the evaluator unless the body pauses or ends in time. b.mu is held.
@@ -149,10 +193,10 @@ func (b *body) endTurn() {
 		b.stop()
 		b.stop = nil
 	}
-	if b.held {
-		b.held = false
+	if b.turn == held {
 		<-b.evaluator.turns
 	}
+	b.turn = paused
 }
 
 // abandon ends a body whose caller is no longer interested. The evaluator still
@@ -168,8 +212,12 @@ func (b *body) abandon() {
 	_ = b.evaluator.process.pipe.send(toEvaluator{Cancel: &cancelMsg{Body: b.id}})
 }
 
-// take starts to answer a request. An error ends the evaluator.
-func (b *body) take(m *requestMsg) error {
+// requestCost is what a request takes of the parent besides its message, a
+// goroutine above all, in bytes.
+const requestCost = 8 << 10
+
+// take starts to answer a request of that size. An error ends the evaluator.
+func (b *body) take(m *requestMsg, size int64) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.ended {
@@ -182,11 +230,17 @@ func (b *body) take(m *requestMsg) error {
 	if err != nil {
 		return fmt.Errorf("%w: %v", errMalformed, err)
 	}
+	e, cost := b.evaluator, size+requestCost
+	if held := e.held.Add(cost); held > e.limits.Memory {
+		err := ErrMemory.Errorf("calls under way hold more than %d MiB", e.limits.Memory>>20)
+		e.process.kill(err)
+		return err
+	}
 	b.open++
-	b.endTurn()
 	b.asked.Add(1)
 	go func() {
 		defer b.asked.Done()
+		defer e.held.Add(-cost)
 		b.reply(m, ask)
 	}()
 	return nil
@@ -222,7 +276,7 @@ func (b *body) question(m *requestMsg) (func(*replyMsg) error, error) {
 	}, nil
 }
 
-// reply asks the host, and sends its answer once there is a turn for the body.
+// reply asks the host, and sends its answer.
 func (b *body) reply(m *requestMsg, ask func(*replyMsg) error) {
 	r := &replyMsg{Body: b.id, Request: m.ID}
 	if err := ask(r); err != nil {
@@ -230,23 +284,9 @@ func (b *body) reply(m *requestMsg, ask func(*replyMsg) error) {
 	}
 	b.mu.Lock()
 	b.open--
-	if b.open > 0 || b.held || b.ended { // it waits for other answers, has a turn, or wants none
-		b.mu.Unlock()
-		b.send(r)
-		return
-	}
-	b.answers = append(b.answers, r)
-	first := len(b.answers) == 1
+	ended := b.ended
 	b.mu.Unlock()
-	// Only the first waits, for all: were each to wait for a turn, a body could hold one and wait for another.
-	if !first || !b.begin() {
-		return
-	}
-	b.mu.Lock()
-	answers := b.answers
-	b.answers = nil
-	b.mu.Unlock()
-	for _, r := range answers {
+	if !ended {
 		b.send(r)
 	}
 }

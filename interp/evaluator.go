@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/plan"
@@ -40,6 +41,8 @@ type Evaluator struct {
 	turns chan struct{}
 	gone  chan struct{} // closed when the process has ended; err says why
 
+	held atomic.Int64 // bytes of the requests that wait for an answer
+
 	mu      sync.Mutex
 	err     error
 	last    uint64
@@ -57,19 +60,11 @@ var errClosed = errors.New("the evaluator is closed")
 // returns the graph. Modules' digests in it are of what was served. Errors are a diag.List or a
 // *diag.Error; ctx's own once it is done. ctx counts until Start returns.
 func Start(ctx context.Context, options Options) (*Evaluator, *plan.Graph, error) {
-	limits := options.Limits.Defaults()
-	p, err := startProcess(limits)
+	p, err := startProcess(options.Limits.Defaults())
 	if err != nil {
 		return nil, nil, err
 	}
-	e := &Evaluator{
-		options: options, limits: limits, process: p,
-		served:  map[string]string{},
-		turns:   make(chan struct{}, runtime.GOMAXPROCS(0)),
-		gone:    make(chan struct{}),
-		bodies:  map[uint64]*body{},
-		printed: map[uint64]int{},
-	}
+	e := newEvaluator(options, p)
 	stop := context.AfterFunc(ctx, func() { p.kill(ctx.Err()) })
 	g, err := e.load()
 	if !stop() && err == nil {
@@ -81,6 +76,17 @@ func Start(ctx context.Context, options Options) (*Evaluator, *plan.Graph, error
 	}
 	go e.listen()
 	return e, g, nil
+}
+
+func newEvaluator(options Options, p *process) *Evaluator {
+	return &Evaluator{
+		options: options, limits: p.limits, process: p,
+		served:  map[string]string{},
+		turns:   make(chan struct{}, runtime.GOMAXPROCS(0)),
+		gone:    make(chan struct{}),
+		bodies:  map[uint64]*body{},
+		printed: map[uint64]int{},
+	}
 }
 
 // Lockdown returns what keeps the evaluator from everything but evaluating, and what of it this machine lacks.
@@ -237,6 +243,10 @@ func (e *Evaluator) handle(m *fromEvaluator) error {
 		return nil
 	case m.Request != nil:
 		id = m.Request.Body
+	case m.Pause != nil:
+		id = m.Pause.Body
+	case m.Resume != nil:
+		id = m.Resume.Body
 	case m.Done != nil:
 		id = m.Done.Body
 	default:
@@ -254,6 +264,10 @@ func (e *Evaluator) handle(m *fromEvaluator) error {
 		return fmt.Errorf("%w: no body %d", errMalformed, id)
 	case m.Done != nil:
 		return b.finish(m.Done)
+	case m.Pause != nil:
+		return b.pause()
+	case m.Resume != nil:
+		return b.resume()
 	}
-	return b.take(m.Request)
+	return b.take(m.Request, int64(m.size))
 }

@@ -47,16 +47,16 @@ func bodyLanguage(Limits) Language {
 	lang := loadLanguage()
 	const hostLocal = "test.host"
 	var entry *Module
-	add := func(name string, f func(host plan.Host, args starlark.Tuple) (starlark.Value, error)) {
+	add := func(name string, f func(host plan.BodyHost, args starlark.Tuple) (starlark.Value, error)) {
 		lang.Predeclared[name] = starlark.NewBuiltin(name, func(th *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
-			host, _ := th.Local(hostLocal).(plan.Host)
+			host, _ := th.Local(hostLocal).(plan.BodyHost)
 			return f(host, args)
 		})
 	}
-	add("call", func(host plan.Host, args starlark.Tuple) (starlark.Value, error) {
+	add("call", func(host plan.BodyHost, args starlark.Tuple) (starlark.Value, error) {
 		return call(host, args[0].(starlark.String), args[1].(starlark.Int))
 	})
-	add("attempt", func(host plan.Host, args starlark.Tuple) (starlark.Value, error) {
+	add("attempt", func(host plan.BodyHost, args starlark.Tuple) (starlark.Value, error) {
 		v, err := call(host, args[0].(starlark.String), args[1].(starlark.Int))
 		var failure *plan.Failure
 		if errors.As(err, &failure) {
@@ -64,25 +64,29 @@ func bodyLanguage(Limits) Language {
 		}
 		return v, err
 	})
-	add("fan", func(host plan.Host, args starlark.Tuple) (starlark.Value, error) {
+	add("fan", func(host plan.BodyHost, args starlark.Tuple) (starlark.Value, error) {
 		return fan(host, args[0].(starlark.Int))
 	})
-	add("read", func(host plan.Host, args starlark.Tuple) (starlark.Value, error) {
+	add("start", func(host plan.BodyHost, args starlark.Tuple) (starlark.Value, error) {
+		go call1(host, args[0].(starlark.String))
+		return starlark.None, nil
+	})
+	add("read", func(host plan.BodyHost, args starlark.Tuple) (starlark.Value, error) {
 		data, err := host.Read(context.Background(), plan.File{Name: string(args[0].(starlark.String))}, 1<<20)
 		return starlark.String(data), err
 	})
-	add("text", func(host plan.Host, args starlark.Tuple) (starlark.Value, error) {
+	add("text", func(host plan.BodyHost, args starlark.Tuple) (starlark.Value, error) {
 		f, err := host.Text(context.Background(), string(args[0].(starlark.String)), string(args[1].(starlark.String)))
 		return starlark.String(f.Digest), err
 	})
-	add("probe", func(plan.Host, starlark.Tuple) (starlark.Value, error) { return starlark.String(probe()), nil })
-	add("environ", func(plan.Host, starlark.Tuple) (starlark.Value, error) {
+	add("probe", func(plan.BodyHost, starlark.Tuple) (starlark.Value, error) { return starlark.String(probe()), nil })
+	add("environ", func(plan.BodyHost, starlark.Tuple) (starlark.Value, error) {
 		return starlark.String(strings.Join(os.Environ(), " ")), nil
 	})
-	add("say", func(_ plan.Host, args starlark.Tuple) (starlark.Value, error) {
+	add("say", func(_ plan.BodyHost, args starlark.Tuple) (starlark.Value, error) {
 		return starlark.None, say(string(args[0].(starlark.String)))
 	})
-	add("panic", func(plan.Host, starlark.Tuple) (starlark.Value, error) { panic("a bug") })
+	add("panic", func(plan.BodyHost, starlark.Tuple) (starlark.Value, error) { panic("a bug") })
 	lang.Graph = func(m *Module, all []*Module) (*plan.Graph, error) {
 		entry = m
 		if m.Globals.Has("bad_graph") {
@@ -94,7 +98,7 @@ func bodyLanguage(Limits) Language {
 		}
 		return g, nil
 	}
-	lang.Body = func(th *starlark.Thread, task string, inputs map[string]plan.Value, host plan.Host) (plan.Value, error) {
+	lang.Body = func(th *starlark.Thread, task string, inputs map[string]plan.Value, host plan.BodyHost) (plan.Value, error) {
 		th.SetLocal(hostLocal, host)
 		var args starlark.Tuple
 		if n, ok := inputs["n"].(int64); ok {
@@ -120,9 +124,13 @@ func toValue(v starlark.Value) plan.Value {
 	return nil
 }
 
-func call(host plan.Host, task starlark.String, n starlark.Int) (starlark.Value, error) {
+func call(host plan.BodyHost, task starlark.String, n starlark.Int) (starlark.Value, error) {
 	i, _ := n.Int64()
-	v, err := host.Call(context.Background(), plan.Invocation{Task: string(task), Inputs: map[string]plan.Value{"n": i}})
+	var v plan.Value
+	var err error
+	await(host, func() {
+		v, err = host.Call(context.Background(), plan.Invocation{Task: string(task), Inputs: map[string]plan.Value{"n": i}})
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -135,8 +143,23 @@ func call(host plan.Host, task starlark.String, n starlark.Int) (starlark.Value,
 	return starlark.None, nil
 }
 
+// call1 calls a task whose result nobody wants.
+func call1(host plan.BodyHost, task starlark.String) {
+	_, _ = host.Call(context.Background(), plan.Invocation{Task: string(task), Inputs: map[string]plan.Value{"n": int64(1)}})
+}
+
+// await runs what waits for the parent as a future does.
+func await(host plan.BodyHost, f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	host.Await(done)
+}
+
 // fan calls the task "double" n times at once and returns the sum.
-func fan(host plan.Host, n starlark.Int) (starlark.Value, error) {
+func fan(host plan.BodyHost, n starlark.Int) (starlark.Value, error) {
 	count, _ := n.Int64()
 	var sum atomic.Int64
 	var wg sync.WaitGroup
@@ -150,7 +173,7 @@ func fan(host plan.Host, n starlark.Int) (starlark.Value, error) {
 			}
 		}()
 	}
-	wg.Wait()
+	await(host, wg.Wait)
 	return starlark.MakeInt64(sum.Load()), nil
 }
 
@@ -439,6 +462,34 @@ func TestBodyDeath(t *testing.T) {
 	}
 	if _, err := e.Body(t.Context(), "waits", nil, host); !errors.Is(err, ErrWall) {
 		t.Errorf("later: got %v", err)
+	}
+}
+
+// TestOpenFuture has a body that computes while a call of its is under way: that doesn't stop its clock.
+func TestOpenFuture(t *testing.T) {
+	e := startFile(t, "def both():\n  start('hangs')\n  all(range(1, 1 << 40))\n", Limits{Wall: 200 * time.Millisecond})
+	host := testHost{calls: map[string]func(context.Context, int64) (plan.Value, error){
+		"hangs": func(ctx context.Context, _ int64) (plan.Value, error) { <-ctx.Done(); return nil, ctx.Err() },
+	}}
+	start := time.Now()
+	if _, err := e.Body(t.Context(), "both", nil, host); !errors.Is(err, ErrWall) {
+		t.Errorf("got %v", err)
+	}
+	t.Logf("ended after %v", time.Since(start))
+}
+
+// TestHeld has a body whose calls under way hold more in the parent than the evaluator may have itself.
+func TestHeld(t *testing.T) {
+	e := startFile(t, "def many():\n  for i in range(1000): start('hangs')\n  call('hangs', 1)\n", Limits{})
+	e.limits.Memory = 4 << 20 // the parent's side alone
+	host := testHost{calls: map[string]func(context.Context, int64) (plan.Value, error){
+		"hangs": func(ctx context.Context, _ int64) (plan.Value, error) { <-ctx.Done(); return nil, ctx.Err() },
+	}}
+	if _, err := e.Body(t.Context(), "many", nil, host); !errors.Is(err, ErrMemory) || !strings.Contains(err.Error(), "calls under way hold more than 4 MiB") {
+		t.Errorf("got %v", err)
+	}
+	if held := e.held.Load(); held != 0 {
+		t.Errorf("%d bytes are still held", held)
 	}
 }
 

@@ -48,7 +48,7 @@ type Language struct {
 	// Body evaluates the body of the orchestrator with that full name. It is
 	// called on a goroutine and a thread of its own, and several run at once.
 	// host stops answering when the body ends or is cancelled.
-	Body func(th *starlark.Thread, task string, inputs map[string]plan.Value, host plan.Host) (plan.Value, error)
+	Body func(th *starlark.Thread, task string, inputs map[string]plan.Value, host plan.BodyHost) (plan.Value, error)
 }
 
 // Module is a file that has been loaded.

@@ -16,7 +16,8 @@ import (
 )
 
 // This file holds what the two processes say to each other. A message is its
-// length, four bytes with the greatest first, and JSON. Each has exactly one of its fields set.
+// length, four bytes with the greatest first, and its fields as in wire.go. Each
+// has exactly one of them set.
 //
 //	parent                     evaluator
 //	Start                   →
@@ -29,6 +30,9 @@ import (
 //	Body                    →
 //	                        ←  Request, for each that the body makes, several at once
 //	Reply                   →
+//	                        ←  Pause, when the body waits for a reply
+//	                        ←  Resume, when it has it and would compute on
+//	Turn                    →
 //	Cancel                  →
 //	                        ←  Done, also after Cancel
 //
@@ -36,122 +40,132 @@ import (
 
 // toEvaluator is a message of the parent's.
 type toEvaluator struct {
-	Start  *startMsg  `json:"start,omitempty"`
-	Source *sourceMsg `json:"source,omitempty"`
-	Body   *bodyMsg   `json:"body,omitempty"`
-	Reply  *replyMsg  `json:"reply,omitempty"`
-	Cancel *cancelMsg `json:"cancel,omitempty"`
+	Start  *startMsg
+	Source *sourceMsg
+	Body   *bodyMsg
+	Reply  *replyMsg
+	Turn   *turnMsg
+	Cancel *cancelMsg
 }
 
 // startMsg has a module to load, or a tool and what it is given.
 type startMsg struct {
-	Entry  string `json:"entry,omitempty"`
-	Tool   string `json:"tool,omitempty"`
-	Limits Limits `json:"limits"`
+	Entry  string
+	Tool   string
+	Limits Limits
 }
 
 // sourceMsg answers a loadMsg, or has what a tool works on.
 type sourceMsg struct {
-	Data  []byte      `json:"data,omitempty"`
-	Error *diag.Error `json:"error,omitempty"`
+	Data  []byte
+	Error *diag.Error
 }
 
 type bodyMsg struct {
-	ID     uint64                     `json:"id"`
-	Task   string                     `json:"task"`
-	Inputs map[string]json.RawMessage `json:"inputs,omitempty"` // in plan.MarshalValue's form
+	ID     uint64
+	Task   string
+	Inputs map[string]json.RawMessage // in plan.MarshalValue's form
 }
 
 // replyMsg answers a requestMsg: with a failure, an error, or else what was asked for.
 type replyMsg struct {
-	Body    uint64          `json:"body"`
-	Request uint64          `json:"request"`
-	Value   json.RawMessage `json:"value,omitempty"` // Call
-	Data    []byte          `json:"data,omitempty"`  // Read
-	File    *plan.File      `json:"file,omitempty"`  // Text
-	Failure *plan.Failure   `json:"failure,omitempty"`
-	Error   *diag.Error     `json:"error,omitempty"`
+	Body    uint64
+	Request uint64
+	Value   json.RawMessage // Call
+	Data    []byte          // Read
+	File    *plan.File      // Text
+	Failure *plan.Failure
+	Error   *diag.Error
+}
+
+// turnMsg is about the turn of a body: that it ends, is wanted, or begins.
+type turnMsg struct {
+	Body uint64
 }
 
 // cancelMsg ends a body. Nothing that it asks for is answered any more.
 type cancelMsg struct {
-	Body uint64 `json:"body"`
+	Body uint64
 }
 
 // fromEvaluator is a message of the evaluator's, who may lie.
 type fromEvaluator struct {
-	Hello   *helloMsg   `json:"hello,omitempty"`
-	Load    *loadMsg    `json:"load,omitempty"`
-	Running *runningMsg `json:"running,omitempty"`
-	Graph   *plan.Graph `json:"graph,omitempty"`
-	Failed  *failedMsg  `json:"failed,omitempty"`
-	Output  *outputMsg  `json:"output,omitempty"`
-	Print   *printMsg   `json:"print,omitempty"`
-	Request *requestMsg `json:"request,omitempty"`
-	Done    *doneMsg    `json:"done,omitempty"`
+	size int // bytes that it took
+
+	Hello   *helloMsg
+	Load    *loadMsg
+	Running *runningMsg
+	Graph   *plan.Graph
+	Failed  *failedMsg
+	Output  *outputMsg
+	Print   *printMsg
+	Request *requestMsg
+	Pause   *turnMsg
+	Resume  *turnMsg
+	Done    *doneMsg
 }
 
 type helloMsg struct {
-	Lockdown []Layer `json:"lockdown"`
+	Lockdown []Layer
 }
 
 type loadMsg struct {
-	Path string `json:"path"`
+	Path string
 }
 
 // runningMsg says where the evaluator is, should it have to be killed there.
 type runningMsg struct {
-	Path string `json:"path"`
+	Path string
 }
 
 // outputMsg is what a tool has made.
 type outputMsg struct {
-	Data []byte `json:"data"`
+	Data []byte
 }
 
 type failedMsg struct {
-	Findings diag.List `json:"findings"`
+	Findings diag.List
 }
 
 type printMsg struct {
-	Body uint64        `json:"body,omitempty"` // 0: a module
-	Pos  diag.Position `json:"pos"`
-	Text string        `json:"text"`
+	Body uint64 // 0: a module
+	Pos  diag.Position
+	Text string
 }
 
 // requestMsg is a call of [plan.Host]. Exactly one of Call, Read and Text is set.
 type requestMsg struct {
-	Body uint64   `json:"body"`
-	ID   uint64   `json:"id"` // unique within the body, from 1
-	Call *callMsg `json:"call,omitempty"`
-	Read *readMsg `json:"read,omitempty"`
-	Text *textMsg `json:"text,omitempty"`
+	Body uint64
+	ID   uint64 // unique within the body, from 1
+	Call *callMsg
+	Read *readMsg
+	Text *textMsg
 }
 
 type callMsg struct {
-	Ordinal int                        `json:"ordinal"`
-	Task    string                     `json:"task"`
-	Inputs  map[string]json.RawMessage `json:"inputs,omitempty"`
-	Pos     diag.Position              `json:"pos"`
+	Ordinal int
+	Task    string
+	Inputs  map[string]json.RawMessage
+	Pos     diag.Position
 }
 
 type readMsg struct {
-	File plan.File `json:"file"`
-	Max  int64     `json:"max"`
+	File plan.File
+	Max  int64
 }
 
 type textMsg struct {
-	Name string `json:"name"`
-	Text string `json:"text"`
+	Name string
+	Text string
 }
 
 // doneMsg is how a body ended: with the error that a request was answered
 // with, with findings, or else with a value.
 type doneMsg struct {
-	Body     uint64          `json:"body"`
-	Value    json.RawMessage `json:"value,omitempty"`
-	Passed   uint64          `json:"passed,omitempty"` // the request whose failure or error the body let through
-	Findings diag.List       `json:"findings,omitempty"`
+	Body     uint64
+	Value    json.RawMessage
+	Passed   uint64 // the request whose failure or error the body let through
+	Findings diag.List
 }
 
 // Bounds of what the evaluator may say.
@@ -182,34 +196,28 @@ func newPipe(r io.Reader, w io.Writer, limit int64) *pipe {
 var errTooBig = errors.New("message is too big")
 
 func (p *pipe) send(message any) error {
-	var b bytes.Buffer
-	b.Write(make([]byte, 4))
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(message); err != nil {
-		return err
-	}
-	size := b.Len() - 4
+	b := appendWire(make([]byte, 4), message)
+	size := len(b) - 4
 	if int64(size) > p.limit {
 		return fmt.Errorf("%w: %d bytes, more than %d", errTooBig, size, p.limit)
 	}
-	binary.BigEndian.PutUint32(b.Bytes(), uint32(size))
+	binary.BigEndian.PutUint32(b, uint32(size))
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_, err := p.w.Write(b.Bytes())
+	_, err := p.w.Write(b)
 	return err
 }
 
-// receive reads the next message into an empty one. io.EOF means that there is
-// none; errMalformed, that what came is none.
-func (p *pipe) receive(message any) error {
+// receive reads the next message into an empty one, and returns its size in
+// bytes. io.EOF means that there is none; errMalformed, that what came is none.
+func (p *pipe) receive(message any) (int, error) {
 	var head [4]byte
 	if _, err := io.ReadFull(p.r, head[:]); err != nil {
-		return err
+		return 0, err
 	}
 	size := binary.BigEndian.Uint32(head[:])
 	if int64(size) > p.limit {
-		return fmt.Errorf("%w: %d bytes, more than %d", errMalformed, size, p.limit)
+		return 0, fmt.Errorf("%w: %d bytes, more than %d", errMalformed, size, p.limit)
 	}
 	// The length is a claim: the buffer grows with what really comes.
 	var b bytes.Buffer
@@ -217,24 +225,19 @@ func (p *pipe) receive(message any) error {
 		if err == io.EOF {
 			err = io.ErrUnexpectedEOF
 		}
-		return err
+		return 0, err
 	}
-	d := json.NewDecoder(&b)
-	d.DisallowUnknownFields()
-	if err := d.Decode(message); err != nil {
-		return fmt.Errorf("%w: %v", errMalformed, err)
+	if err := readWire(b.Bytes(), message); err != nil {
+		return 0, fmt.Errorf("%w: %v", errMalformed, err)
 	}
-	if _, err := d.Token(); err != io.EOF {
-		return fmt.Errorf("%w: something follows it", errMalformed)
-	}
-	return nil
+	return b.Len(), nil
 }
 
 var errMalformed = errors.New("malformed message")
 
 // check reports what in a message of the evaluator's can't be.
 func (m *fromEvaluator) check() error {
-	if n := count(m.Hello != nil, m.Load != nil, m.Running != nil, m.Graph != nil, m.Failed != nil, m.Output != nil, m.Print != nil, m.Request != nil, m.Done != nil); n != 1 {
+	if n := count(m.Hello != nil, m.Load != nil, m.Running != nil, m.Graph != nil, m.Failed != nil, m.Output != nil, m.Print != nil, m.Request != nil, m.Pause != nil, m.Resume != nil, m.Done != nil); n != 1 {
 		return fmt.Errorf("%w: %d kinds at once", errMalformed, n)
 	}
 	switch {

@@ -1,7 +1,6 @@
 package interp
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -16,16 +15,27 @@ import (
 )
 
 // frame puts a message's length before it.
-func frame(message string) []byte {
+func frame(message []byte) []byte {
 	return append(binary.BigEndian.AppendUint32(nil, uint32(len(message))), message...)
 }
 
-// say lets a workflow file speak for the evaluator, as if it had taken it over.
-// A text that begins with "raw:" is sent without a length.
+// say lets a workflow file speak for the evaluator, as if it had taken it over:
+// messages as JSON, without a check. A text that begins with "raw:" is sent as
+// it is, one with "framed:" after its length.
 func say(text string) error {
-	data := frame(text)
+	var data []byte
 	if raw, ok := strings.CutPrefix(text, "raw:"); ok {
 		data = []byte(raw)
+	} else if raw, ok := strings.CutPrefix(text, "framed:"); ok {
+		data = frame([]byte(raw))
+	} else {
+		for d := json.NewDecoder(strings.NewReader(text)); d.More(); {
+			var m fromEvaluator
+			if err := d.Decode(&m); err != nil {
+				return err
+			}
+			data = append(data, frame(appendWire(nil, &m))...)
+		}
 	}
 	_, err := os.NewFile(writeFD, "to parent").Write(data)
 	return err
@@ -34,71 +44,73 @@ func say(text string) error {
 // TestLies has an evaluator that says what it may not. Each must end it, and only it.
 func TestLies(t *testing.T) {
 	long := strings.Repeat("x", maxText+1)
-	lies := map[string]string{
-		"nothing":         `{}`,
-		"no JSON":         `{`,
-		"two at once":     `{"load": {"path": "a.star"}, "hello": {"lockdown": []}}`,
-		"unknown field":   `{"exec": {"path": "/bin/sh"}}`,
-		"second greeting": `{"hello": {"lockdown": []}}`,
-		"length":          "raw:~~~~",
-		"trailing":        `{"running": {"path": "main.star"}} {}`,
-		"traversal":       `{"load": {"path": "../../etc/passwd"}}`,
-		"absolute":        `{"load": {"path": "/etc/x.star"}}`,
-		"twice":           `{"load": {"path": "main.star"}}`,
-		"not loaded":      `{"running": {"path": "other.star"}}`,
-		"no findings":     `{"failed": {"findings": []}}`,
-		"null finding":    `{"failed": {"findings": [null, {"message": "x", "pos": {}}]}}`,
-		"warnings alone":  `{"failed": {"findings": [{"message": "x", "pos": {}, "severity": "warning"}]}}`,
-		"long finding":    `{"failed": {"findings": [{"message": "` + long + `", "pos": {}}]}}`,
-		"long print":      `{"print": {"pos": {}, "text": "` + long + `"}}`,
-		"empty graph":     `{"graph": {}}`,
-		"other modules":   `{"graph": {"version": 1, "entry": "main.star", "modules": [{"path": "other.star", "digest": ""}], "images": [], "environments": [], "tasks": [], "calls": []}}`,
-		"bad index":       `{"graph": {"version": 1, "entry": "main.star", "modules": [{"path": "main.star", "digest": ""}], "images": [], "environments": [], "tasks": [], "calls": [{"caller": 0, "callee": 7, "pos": {}}]}}`,
-		"done":            `{"done": {"body": 1, "value": 1}}`,
-		"request":         `{"request": {"body": 1, "id": 1, "text": {"name": "a", "text": "b"}}}`,
+	lies := map[string]struct{ say, why string }{
+		"nothing":         {`{}`, `0 kinds at once`},
+		"cut off":         {"framed:\x00\x01", `it is cut off`},
+		"two at once":     {`{"load": {"path": "a.star"}, "hello": {"lockdown": []}}`, `2 kinds at once`},
+		"no flag":         {"framed:\x00\x07", `7 is no flag`},
+		"second greeting": {`{"hello": {"lockdown": []}}`, `not while loading`},
+		"length":          {"raw:~~~~", `2122219134 bytes, more than 67108864`},
+		"trailing":        {"framed:" + strings.Repeat("\x00", 20), `something follows it`},
+		"traversal":       {`{"load": {"path": "../../etc/passwd"}}`, `isn't a .star file`},
+		"absolute":        {`{"load": {"path": "/etc/x.star"}}`, `isn't a path within the workspace`},
+		"twice":           {`{"load": {"path": "main.star"}}`, `module main.star twice`},
+		"not loaded":      {`{"running": {"path": "other.star"}}`, `runs what it hasn't loaded`},
+		"no findings":     {`{"failed": {"findings": []}}`, `failed without an error`},
+		"null finding":    {`{"failed": {"findings": [null, {"message": "x", "pos": {}}]}}`, `an empty finding`},
+		"warnings alone":  {`{"failed": {"findings": [{"message": "x", "pos": {}, "severity": "warning"}]}}`, `failed without an error`},
+		"long finding":    {`{"failed": {"findings": [{"message": "` + long + `", "pos": {}}]}}`, `text of size 8001`},
+		"long print":      {`{"print": {"pos": {}, "text": "` + long + `"}}`, `printed text of size 8001`},
+		"empty graph":     {`{"graph": {}}`, `graph has version 0`},
+		"other modules":   {`{"graph": {"version": 1, "entry": "main.star", "modules": [{"path": "other.star", "digest": ""}], "images": [], "environments": [], "tasks": [], "calls": []}}`, `other modules than those loaded`},
+		"bad index":       {`{"graph": {"version": 1, "entry": "main.star", "modules": [{"path": "main.star", "digest": ""}], "images": [], "environments": [], "tasks": [], "calls": [{"caller": 0, "callee": 7, "pos": {}}]}}`, `no such task`},
+		"done":            {`{"done": {"body": 1, "value": 1}}`, `not while loading`},
+		"request":         {`{"request": {"body": 1, "id": 1, "text": {"name": "a", "text": "b"}}}`, `not while loading`},
 	}
 	for name, lie := range lies {
 		t.Run(name, func(t *testing.T) {
-			_, _, err := Start(t.Context(), Options{Source: files{"main.star": fmt.Sprintf("say(%q)", lie)}, Entry: "main.star"})
-			checkLie(t, err)
+			_, _, err := Start(t.Context(), Options{Source: files{"main.star": fmt.Sprintf("say(%q)", lie.say)}, Entry: "main.star"})
+			checkLie(t, err, lie.why)
 		})
 	}
 }
 
 func TestLiesInBodies(t *testing.T) {
-	lies := map[string]string{
-		"other body":      `{"done": {"body": 99, "value": 1}}`,
-		"done twice":      `{"done": {"body": 1, "value": 1, "passed": 1}}`,
-		"no outcome":      `{"done": {"body": 1}}`,
-		"no failure":      `{"done": {"body": 1, "passed": 5}}`,
-		"bad value":       `{"done": {"body": 1, "value": {"$what": 1}}}`,
-		"late load":       `{"load": {"path": "other.star"}}`,
-		"late graph":      `{"graph": {"version": 1, "entry": "main.star", "modules": [], "images": [], "environments": [], "tasks": [], "calls": []}}`,
-		"request 0":       `{"request": {"body": 1, "id": 0, "text": {"name": "a", "text": "b"}}}`,
-		"three requests":  `{"request": {"body": 1, "id": 9, "text": {"name": "a", "text": "b"}, "read": {"file": {"name": "", "digest": "", "size": 0}, "max": 1}}}`,
-		"bad input":       `{"request": {"body": 1, "id": 9, "call": {"ordinal": 0, "task": "t", "inputs": {"n": {"$what": 1}}, "pos": {}}}}`,
-		"ordinal":         `{"request": {"body": 1, "id": 9, "call": {"ordinal": -1, "task": "t", "pos": {}}}}`,
-		"long task":       `{"request": {"body": 1, "id": 9, "call": {"ordinal": 0, "task": "` + strings.Repeat("t", maxName+1) + `", "pos": {}}}}`,
-		"unknown request": `{"request": {"body": 1, "id": 9, "exec": "sh"}}`,
+	lies := map[string]struct{ say, why string }{
+		"other body":     {`{"done": {"body": 99, "value": 1}}`, `no body 99`},
+		"done twice":     {`{"done": {"body": 1, "value": 1, "passed": 1}}`, `done in 2 ways`},
+		"no outcome":     {`{"done": {"body": 1}}`, `done in 0 ways`},
+		"no failure":     {`{"done": {"body": 1, "passed": 5}}`, `request 5 has not failed`},
+		"bad value":      {`{"done": {"body": 1, "value": {"$what": 1}}}`, `unknown tag`},
+		"late load":      {`{"load": {"path": "other.star"}}`, `not after loading`},
+		"late graph":     {`{"graph": {"version": 1, "entry": "main.star", "modules": [], "images": [], "environments": [], "tasks": [], "calls": []}}`, `not after loading`},
+		"second pause":   {`{"pause": {"body": 1}}{"pause": {"body": 1}}`, `a pause without a turn`},
+		"second turn":    {`{"resume": {"body": 1}}`, `a turn is wanted twice`},
+		"request 0":      {`{"request": {"body": 1, "id": 0, "text": {"name": "a", "text": "b"}}}`, `request 0`},
+		"three requests": {`{"request": {"body": 1, "id": 9, "text": {"name": "a", "text": "b"}, "read": {"file": {"name": "", "digest": "", "size": 0}, "max": 1}}}`, `2 requests in one`},
+		"bad input":      {`{"request": {"body": 1, "id": 9, "call": {"ordinal": 0, "task": "t", "inputs": {"n": {"$what": 1}}, "pos": {}}}}`, `input "n": unknown tag`},
+		"ordinal":        {`{"request": {"body": 1, "id": 9, "call": {"ordinal": -1, "task": "t", "pos": {}}}}`, `ordinal -1`},
+		"long task":      {`{"request": {"body": 1, "id": 9, "call": {"ordinal": 0, "task": "` + strings.Repeat("t", maxName+1) + `", "pos": {}}}}`, `task of size 1025`},
+		"no request":     {`{"request": {"body": 1, "id": 9}}`, `0 requests in one`},
 	}
 	for name, lie := range lies {
 		t.Run(name, func(t *testing.T) {
-			e := startFile(t, fmt.Sprintf("def lies(): say(%q)", lie), Limits{})
+			e := startFile(t, fmt.Sprintf("def lies(): say(%q)", lie.say), Limits{})
 			_, err := e.Body(t.Context(), "lies", nil, testHost{})
 			if err == nil { // its own, true end came first
 				<-e.gone
 				err = e.err
 			}
-			checkLie(t, err)
+			checkLie(t, err, lie.why)
 		})
 	}
 }
 
-func checkLie(t *testing.T, err error) {
+func checkLie(t *testing.T, err error, why string) {
 	t.Helper()
 	var d *diag.Error
-	if !errors.As(err, &d) || !strings.Contains(d.Msg, "the evaluator broke its rules") || d.Class != diag.System {
-		t.Errorf("got %v", err)
+	if !errors.As(err, &d) || !strings.Contains(d.Msg, "the evaluator broke its rules: malformed message: ") || !strings.Contains(d.Msg, why) || d.Class != diag.System {
+		t.Errorf("got %v, want %s", err, why)
 	}
 }
 
@@ -113,7 +125,7 @@ def floods():
 		"hangs": func(ctx context.Context, _ int64) (plan.Value, error) { <-ctx.Done(); return nil, ctx.Err() },
 	}}
 	_, err := e.Body(t.Context(), "floods", nil, host)
-	checkLie(t, err)
+	checkLie(t, err, "more than 1024 requests at once")
 }
 
 func TestTooBig(t *testing.T) {
@@ -152,54 +164,4 @@ func TestBounded(t *testing.T) {
 	if len(bounded(many[:maxFindings])) != maxFindings {
 		t.Error("as many as may be were cut")
 	}
-}
-
-// FuzzReceive feeds the parent's reader.
-func FuzzReceive(f *testing.F) {
-	for _, m := range []any{
-		fromEvaluator{Hello: &helloMsg{[]Layer{{Name: "landlock", Missing: "old kernel"}}}},
-		fromEvaluator{Load: &loadMsg{"a.star"}},
-		fromEvaluator{Graph: &plan.Graph{Version: plan.Version, Entry: "a.star"}},
-		fromEvaluator{Failed: &failedMsg{diag.List{{Msg: "x", Notes: []diag.Note{{Msg: "y"}}}}}},
-		fromEvaluator{Request: &requestMsg{Body: 1, ID: 2, Call: &callMsg{Task: "t", Inputs: map[string]json.RawMessage{"n": json.RawMessage("1")}}}},
-		fromEvaluator{Done: &doneMsg{Body: 1, Value: json.RawMessage("null")}},
-	} {
-		data, err := json.Marshal(m)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(frame(string(data)))
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		p := newPipe(bytes.NewReader(data), nil, 1<<16)
-		for {
-			var m fromEvaluator
-			if err := p.receive(&m); err != nil {
-				return
-			}
-			if m.check() != nil {
-				return
-			}
-			if m.Graph != nil && m.Graph.Validate() == nil {
-				for i := range m.Graph.Environments {
-					m.Graph.Closure(i)
-				}
-			}
-			for _, e := range failedIn(&m) {
-				if strings.ContainsFunc(e.Msg+e.Hint+e.Pos.File, func(r rune) bool { return r == 0x1b || r == 0 || isBidi(r) }) {
-					t.Errorf("%q passed", e.Msg)
-				}
-			}
-		}
-	})
-}
-
-func failedIn(m *fromEvaluator) diag.List {
-	switch {
-	case m.Failed != nil:
-		return m.Failed.Findings
-	case m.Done != nil:
-		return m.Done.Findings
-	}
-	return nil
 }

@@ -95,9 +95,11 @@ func (p *process) startClock(what string) (stop func()) {
 
 // receive reads a message that is in order.
 func (p *process) receive(m *fromEvaluator) error {
-	if err := p.pipe.receive(m); err != nil {
+	size, err := p.pipe.receive(m)
+	if err != nil {
 		return err
 	}
+	m.size = size
 	return m.check()
 }
 
@@ -219,7 +221,7 @@ func (p *process) diagnose() *diag.Error {
 	case strings.Contains(words, "stack exceeds"), strings.Contains(words, "stack overflow"):
 		return ErrStack.Errorf("evaluation needs more than %d MiB of stack", maxStack>>20).
 			WithHint("a value nests too deeply: build lists and dicts flatter")
-	case strings.Contains(words, "out of memory"), strings.Contains(words, "cannot allocate"), strings.Contains(words, "failed to create new OS thread"):
+	case strings.Contains(words, "out of memory"), strings.Contains(words, "cannot allocate"), strings.Contains(words, "failed to create new OS thread"), strings.Contains(words, "pthread_create failed"):
 		return memoryError(p.limits.Memory)
 	}
 	first, _, _ := strings.Cut(strings.TrimSpace(words), "\n")

@@ -62,7 +62,7 @@ type server struct {
 func serve(r io.Reader, w io.Writer, language func(Limits) Language, tools map[string]Tool) error {
 	s := &server{pipe: newPipe(r, w, Limits{}.Defaults().Message), bodies: map[uint64]*pipeHost{}}
 	var m toEvaluator
-	if err := s.pipe.receive(&m); err != nil {
+	if _, err := s.pipe.receive(&m); err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
 	s.limits = m.Start.Limits
@@ -86,7 +86,7 @@ func serve(r io.Reader, w io.Writer, language func(Limits) Language, tools map[s
 	}
 	for {
 		var m toEvaluator
-		if err := s.pipe.receive(&m); err == io.EOF {
+		if _, err := s.pipe.receive(&m); err == io.EOF {
 			return nil
 		} else if err != nil {
 			return err
@@ -147,7 +147,7 @@ func (s pipeSource) ReadModule(path string) ([]byte, error) {
 		return nil, err
 	}
 	var m toEvaluator
-	if err := s.pipe.receive(&m); err != nil {
+	if _, err := s.pipe.receive(&m); err != nil {
 		return nil, err
 	}
 	if m.Source.Error != nil {
@@ -166,6 +166,7 @@ func (s *server) handle(m *toEvaluator) {
 			budget:  newBudget(s.limits, "task "+m.Body.Task),
 			stopped: make(chan struct{}),
 			slots:   make(chan struct{}, maxOpen),
+			turn:    make(chan struct{}, 1),
 			waiting: map[uint64]chan *replyMsg{},
 			errors:  map[error]uint64{},
 		}
@@ -176,6 +177,14 @@ func (s *server) handle(m *toEvaluator) {
 	case m.Reply != nil:
 		if h := s.find(m.Reply.Body); h != nil {
 			h.answer(m.Reply)
+		}
+	case m.Turn != nil:
+		if h := s.find(m.Turn.Body); h != nil {
+			h.budget.begin()
+			select {
+			case h.turn <- struct{}{}:
+			default: // it is over, and wants none
+			}
 		}
 	case m.Cancel != nil:
 		if h := s.find(m.Cancel.Body); h != nil {
@@ -223,6 +232,7 @@ type pipeHost struct {
 	thread  *starlark.Thread
 	budget  *budget
 	slots   chan struct{} // bounds what is asked for at once
+	turn    chan struct{} // has one that was given
 	stopped chan struct{}
 	once    sync.Once
 
@@ -232,7 +242,7 @@ type pipeHost struct {
 	errors  map[error]uint64          // requests by the failure or error that answered them
 }
 
-var _ plan.Host = (*pipeHost)(nil)
+var _ plan.BodyHost = (*pipeHost)(nil)
 
 var errStopped = errors.New("the body has ended")
 
@@ -254,6 +264,8 @@ func (h *pipeHost) Call(ctx context.Context, c plan.Invocation) (plan.Value, err
 
 // Read implements plan.Host.
 func (h *pipeHost) Read(ctx context.Context, f plan.File, max int64) ([]byte, error) {
+	h.pause()
+	defer h.resume()
 	r, err := h.ask(ctx, requestMsg{Read: &readMsg{File: f, Max: max}})
 	if err != nil {
 		return nil, err
@@ -263,6 +275,8 @@ func (h *pipeHost) Read(ctx context.Context, f plan.File, max int64) ([]byte, er
 
 // Text implements plan.Host.
 func (h *pipeHost) Text(ctx context.Context, name, text string) (plan.File, error) {
+	h.pause()
+	defer h.resume()
 	r, err := h.ask(ctx, requestMsg{Text: &textMsg{Name: name, Text: text}})
 	if err != nil {
 		return plan.File{}, err
@@ -271,6 +285,30 @@ func (h *pipeHost) Text(ctx context.Context, name, text string) (plan.File, erro
 		return plan.File{}, errors.New("the answer has no file")
 	}
 	return *r.File, nil
+}
+
+// Await implements plan.BodyHost.
+func (h *pipeHost) Await(done <-chan struct{}) {
+	select {
+	case <-done:
+		return
+	default:
+	}
+	h.pause()
+	<-done
+	h.resume()
+}
+
+// pause ends the turn: the body waits. As with print, what can't be sent the next receive notices.
+func (h *pipeHost) pause() { _ = h.pipe.send(fromEvaluator{Pause: &turnMsg{h.id}}) }
+
+// resume waits for a turn, unless the body is over.
+func (h *pipeHost) resume() {
+	_ = h.pipe.send(fromEvaluator{Resume: &turnMsg{h.id}})
+	select {
+	case <-h.turn:
+	case <-h.stopped:
+	}
 }
 
 // ask sends a request and waits for its answer. Its error is the very value
@@ -303,14 +341,13 @@ func (h *pipeHost) ask(ctx context.Context, m requestMsg) (*replyMsg, error) {
 	}
 }
 
-// answer hands a reply to the request that waits for it. A turn begins.
+// answer hands a reply to the request that waits for it.
 func (h *pipeHost) answer(r *replyMsg) {
 	h.mu.Lock()
 	answer := h.waiting[r.Request]
 	delete(h.waiting, r.Request)
 	h.mu.Unlock()
 	if answer != nil {
-		h.budget.begin()
 		answer <- r
 	}
 }

@@ -54,7 +54,7 @@ func (s *server) tool(tool Tool, name string) error {
 		return fmt.Errorf("there is no tool %q", name)
 	}
 	var m toEvaluator
-	if err := s.pipe.receive(&m); err != nil {
+	if _, err := s.pipe.receive(&m); err != nil {
 		return err
 	}
 	out, err := tool(m.Source.Data)

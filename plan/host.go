@@ -21,6 +21,15 @@ type Host interface {
 	Text(ctx context.Context, name, text string) (File, error)
 }
 
+// BodyHost is a Host as the body has it that asks.
+type BodyHost interface {
+	Host
+	// Await returns once done is closed, which some answer leads to. Only the
+	// thread of the body calls it: whoever measures how long a body computes
+	// stops the clock meanwhile. Read and Text are such waits as well.
+	Await(done <-chan struct{})
+}
+
 // Invocation is a task call in a body.
 type Invocation struct {
 	// Ordinal numbers the calls of one body from 0, in the order in which the

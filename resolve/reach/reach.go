@@ -35,7 +35,7 @@ func Language(limits interp.Limits) interp.Language {
 		Graph: func(entry *interp.Module, all []*interp.Module) (*plan.Graph, error) {
 			return Graph(r, entry, all)
 		},
-		Body: func(th *starlark.Thread, task string, inputs map[string]plan.Value, host plan.Host) (plan.Value, error) {
+		Body: func(th *starlark.Thread, task string, inputs map[string]plan.Value, host plan.BodyHost) (plan.Value, error) {
 			t := r.Task(task)
 			if t == nil {
 				return nil, fmt.Errorf("there is no task %q", task)

@@ -1,0 +1,304 @@
+package interp
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"unicode/utf8"
+)
+
+// This file puts messages into bytes. Both processes are the same program, so
+// nothing is said twice: a struct is its fields in order, a number a varint, a
+// string, slice or map its length and what it holds, a pointer whether there is
+// something, and that. A field with the tag json:"-" isn't sent.
+//
+// Unlike JSON this can be read without trust: what reading allocates is bounded
+// by a multiple of what was sent.
+
+// The bounds of what reading a message allocates, in bytes: per byte of the
+// message, and for small ones. A struct of empty fields takes the most, 8 to 24 for one.
+const (
+	growth    = 16
+	smallRead = 1 << 20
+)
+
+// maxWireDepth bounds how deep what is in a message nests; types nest deepest, see plan.Type.
+const maxWireDepth = 256
+
+// appendWire appends v, a struct or a pointer to one, to b.
+func appendWire(b []byte, v any) []byte {
+	w := wireWriter{b}
+	w.value(reflect.Indirect(reflect.ValueOf(v)))
+	return w.b
+}
+
+type wireWriter struct{ b []byte }
+
+func (w *wireWriter) length(n int) { w.b = binary.AppendUvarint(w.b, uint64(n)) }
+
+func (w *wireWriter) value(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Bool:
+		w.flag(v.Bool())
+	case reflect.Int, reflect.Int64:
+		w.b = binary.AppendVarint(w.b, v.Int())
+	case reflect.Uint64:
+		w.b = binary.AppendUvarint(w.b, v.Uint())
+	case reflect.String:
+		s := strings.ToValidUTF8(v.String(), "\uFFFD")
+		w.length(len(s))
+		w.b = append(w.b, s...)
+	case reflect.Pointer:
+		w.flag(!v.IsNil())
+		if !v.IsNil() {
+			w.value(v.Elem())
+		}
+	case reflect.Slice:
+		w.slice(v)
+	case reflect.Map:
+		w.length(v.Len())
+		for _, key := range slices.SortedFunc(keysOf(v), func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) }) {
+			w.value(key)
+			w.value(v.MapIndex(key))
+		}
+	case reflect.Struct:
+		for _, i := range wireFields(v.Type()) {
+			w.value(v.Field(i))
+		}
+	default:
+		panic(fmt.Sprintf("a message can't hold a %s", v.Type()))
+	}
+}
+
+func keysOf(v reflect.Value) func(func(reflect.Value) bool) {
+	return slices.Values(v.MapKeys())
+}
+
+func (w *wireWriter) flag(on bool) {
+	if on {
+		w.b = append(w.b, 1)
+	} else {
+		w.b = append(w.b, 0)
+	}
+}
+
+// slice writes a slice, of which nil and empty are the same.
+func (w *wireWriter) slice(v reflect.Value) {
+	w.length(v.Len())
+	if v.Type().Elem().Kind() == reflect.Uint8 {
+		w.b = append(w.b, v.Bytes()...)
+		return
+	}
+	for i := range v.Len() {
+		w.value(v.Index(i))
+	}
+}
+
+// fieldsOf has the fields that are sent, by type of struct.
+var fieldsOf sync.Map
+
+func wireFields(t reflect.Type) []int {
+	if known, ok := fieldsOf.Load(t); ok {
+		return known.([]int)
+	}
+	var fields []int
+	for i := range t.NumField() {
+		if f := t.Field(i); f.IsExported() && f.Tag.Get("json") != "-" {
+			fields = append(fields, i)
+		}
+	}
+	fieldsOf.Store(t, fields)
+	return fields
+}
+
+// readWire reads what appendWire has written into v, a pointer to a zero struct.
+// Any other data is an error. Strings and bytes are copies.
+func readWire(data []byte, v any) error {
+	r := wireReader{data: data, room: growth*len(data) + smallRead}
+	if err := r.value(reflect.ValueOf(v).Elem(), 0); err != nil {
+		return err
+	}
+	if len(r.data) > 0 {
+		return errors.New("something follows it")
+	}
+	return nil
+}
+
+type wireReader struct {
+	data   []byte
+	room   int // bytes that may still be allocated
+	recent [256]string
+}
+
+var errCut = errors.New("it is cut off")
+
+func (r *wireReader) value(v reflect.Value, depth int) error {
+	if depth > maxWireDepth {
+		return errors.New("it nests too deep")
+	}
+	switch v.Kind() {
+	case reflect.Bool:
+		on, err := r.flag()
+		v.SetBool(on)
+		return err
+	case reflect.Int, reflect.Int64:
+		n, err := r.number(binary.Varint)
+		v.SetInt(n)
+		return err
+	case reflect.Uint64:
+		n, used := binary.Uvarint(r.data)
+		if used <= 0 {
+			return errCut
+		}
+		r.data = r.data[used:]
+		v.SetUint(n)
+	case reflect.String:
+		s, err := r.string()
+		v.SetString(s)
+		return err
+	case reflect.Pointer:
+		there, err := r.flag()
+		if err != nil || !there {
+			return err
+		}
+		if err := r.take(int(v.Type().Elem().Size())); err != nil {
+			return err
+		}
+		v.Set(reflect.New(v.Type().Elem()))
+		return r.value(v.Elem(), depth+1)
+	case reflect.Slice:
+		return r.slice(v, depth)
+	case reflect.Map:
+		return r.dict(v, depth)
+	case reflect.Struct:
+		for _, i := range wireFields(v.Type()) {
+			if err := r.value(v.Field(i), depth+1); err != nil {
+				return err
+			}
+		}
+	default:
+		return fmt.Errorf("a message can't hold a %s", v.Type())
+	}
+	return nil
+}
+
+func (r *wireReader) flag() (bool, error) {
+	if len(r.data) == 0 {
+		return false, errCut
+	}
+	b := r.data[0]
+	r.data = r.data[1:]
+	if b > 1 {
+		return false, fmt.Errorf("%d is no flag", b)
+	}
+	return b == 1, nil
+}
+
+func (r *wireReader) number(read func([]byte) (int64, int)) (int64, error) {
+	n, used := read(r.data)
+	if used <= 0 {
+		return 0, errCut
+	}
+	r.data = r.data[used:]
+	return n, nil
+}
+
+// length reads how many things follow, of which each takes at least a byte.
+func (r *wireReader) length() (int, error) {
+	n, used := binary.Uvarint(r.data)
+	if used <= 0 || n > math.MaxInt32 || int(n) > len(r.data)-used {
+		return 0, errCut
+	}
+	r.data = r.data[used:]
+	return int(n), nil
+}
+
+// take counts what is about to be allocated.
+func (r *wireReader) take(bytes int) error {
+	if r.room -= bytes; r.room < 0 {
+		return errors.New("it takes too much memory")
+	}
+	return nil
+}
+
+// string reads a string. Short ones that came before aren't allocated again:
+// most are the same few paths.
+func (r *wireReader) string() (string, error) {
+	n, err := r.length()
+	if err != nil || n == 0 {
+		return "", err
+	}
+	raw := r.data[:n]
+	r.data = r.data[n:]
+	slot := &r.recent[(uint(n)*31+uint(raw[0])*7+uint(raw[n-1])+uint(raw[n/2])*3)%uint(len(r.recent))]
+	if *slot == string(raw) {
+		return *slot, nil
+	}
+	if !utf8.Valid(raw) {
+		return "", errors.New("a string in it isn't UTF-8")
+	}
+	if err := r.take(n); err != nil {
+		return "", err
+	}
+	*slot = string(raw)
+	return *slot, nil
+}
+
+func (r *wireReader) slice(v reflect.Value, depth int) error {
+	n, err := r.length()
+	if err != nil || n == 0 {
+		return err
+	}
+	if err := r.take(n * int(v.Type().Elem().Size())); err != nil {
+		return err
+	}
+	if v.Type().Elem().Kind() == reflect.Uint8 {
+		v.SetBytes(slices.Clone(r.data[:n]))
+		r.data = r.data[n:]
+		return nil
+	}
+	v.Set(reflect.MakeSlice(v.Type(), n, n))
+	for i := range n {
+		if err := r.value(v.Index(i), depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mapEntry is about what an entry of a map takes beyond key and value, in bytes.
+const mapEntry = 32
+
+func (r *wireReader) dict(v reflect.Value, depth int) error {
+	n, err := r.length()
+	if err != nil || n == 0 {
+		return err
+	}
+	elem := v.Type().Elem()
+	if err := r.take(n * (mapEntry + int(elem.Size()))); err != nil {
+		return err
+	}
+	v.Set(reflect.MakeMapWithSize(v.Type(), n))
+	last := ""
+	for i := range n {
+		key, err := r.string()
+		if err != nil {
+			return err
+		}
+		if i > 0 && key <= last {
+			return errors.New("its keys aren't in order")
+		}
+		last = key
+		x := reflect.New(elem).Elem()
+		if err := r.value(x, depth+1); err != nil {
+			return err
+		}
+		v.SetMapIndex(reflect.ValueOf(key).Convert(v.Type().Key()), x)
+	}
+	return nil
+}

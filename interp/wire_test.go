@@ -1,0 +1,192 @@
+package interp
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	osexec "os/exec"
+	"reflect"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/plan"
+)
+
+// A graph with something of every kind.
+var sampleGraph = plan.Graph{
+	Version: plan.Version, Entry: "main.star",
+	Modules: []plan.Module{{Path: "main.star", Digest: "sha256:0"}},
+	Images: []plan.Image{{Base: plan.Base{Kind: plan.BaseDebian, Python: true}, Steps: []plan.Step{
+		{Kind: plan.StepPip, Packages: []string{"numpy"}, Pre: true}, {Kind: plan.StepEnv, EnvVars: map[string]string{"B": "2", "A": "1"}},
+	}}},
+	Environments: []plan.Environment{
+		{Name: "a", Image: 0, Resources: plan.Resources{MilliCPU: 1500, Memory: 1 << 40}},
+		{Name: "b", Image: plan.NoImage, DependsOn: []int{0}, Pos: diag.Position{File: "main.star", Line: 3, Col: 70000}},
+	},
+	Tasks: []plan.Task{
+		{Name: "t", Dir: ".", Body: plan.Body{Kind: plan.BodyCommand, Command: []string{"é", "\x01"}}, Timeout: time.Hour, Resources: &plan.Resources{GPU: 1}, Inputs: []plan.Param{
+			{Name: "n", Type: plan.Type{Kind: plan.KindList, Elem: &plan.Type{Kind: plan.KindInt}}, Default: json.RawMessage("[1]")},
+		}},
+		{Name: "o", Env: 1, Dir: ".", Body: plan.Body{Kind: plan.BodyStarlark}},
+	},
+	Calls: []plan.Call{{Caller: 1, Callee: 0, Possible: true}},
+}
+
+var samples = []fromEvaluator{
+	{Hello: &helloMsg{[]Layer{{Name: "landlock", Missing: "old kernel"}}}},
+	{Load: &loadMsg{"main.star"}},
+	{Running: &runningMsg{"main.star"}},
+	{Graph: &sampleGraph},
+	{Failed: &failedMsg{diag.List{{Msg: "x", Class: diag.Limit, Code: "max-steps", Notes: []diag.Note{{Msg: "y"}}}}}},
+	{Output: &outputMsg{[]byte{0, 0xff}}},
+	{Print: &printMsg{Pos: diag.Position{File: "main.star", Line: 1}, Text: "hello"}},
+	{Request: &requestMsg{Body: 1, ID: 1, Call: &callMsg{Task: "double", Inputs: map[string]json.RawMessage{"n": json.RawMessage("1")}}}},
+	{Request: &requestMsg{Body: 1, ID: 2, Read: &readMsg{File: plan.File{Name: "x", Size: -1}, Max: 1 << 62}}},
+	{Pause: &turnMsg{1}},
+	{Resume: &turnMsg{1}},
+	{Done: &doneMsg{Body: 1, Value: json.RawMessage("null")}},
+}
+
+func TestWire(t *testing.T) {
+	for _, m := range samples {
+		var got fromEvaluator
+		if err := readWire(appendWire(nil, &m), &got); err != nil {
+			t.Errorf("%+v: %v", m, err)
+		}
+		if diff := cmp.Diff(m, got, cmp.AllowUnexported(fromEvaluator{})); diff != "" {
+			t.Error(diff)
+		}
+	}
+	limits := toEvaluator{Start: &startMsg{Entry: "main.star", Limits: Limits{}.Defaults()}}
+	var got toEvaluator
+	if err := readWire(appendWire(nil, &limits), &got); err != nil || !reflect.DeepEqual(got, limits) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	print := fromEvaluator{Print: &printMsg{Text: "a\xffb"}}
+	var clean fromEvaluator
+	if err := readWire(appendWire(nil, &print), &clean); err != nil || clean.Print.Text != "a\uFFFDb" {
+		t.Errorf("got %+v, %v", clean.Print, err)
+	}
+}
+
+// TestWireMemory has messages that claim to hold as much as they can.
+func TestWireMemory(t *testing.T) {
+	const size = 1 << 20
+	graph := func(list int) []byte { // all zero, but that one of the graph's lists fills the message
+		data := []byte{0, 0, 0, 1, 0, 0} // version, entry: 0
+		data = append(data, make([]byte, list)...)
+		data = append(data, 0x80, 0x80, 0x3c) // a length just below what follows
+		return append(data, make([]byte, size)...)
+	}
+	for list := range 5 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		var m fromEvaluator
+		err := readWire(graph(list), &m)
+		runtime.ReadMemStats(&after)
+		took := after.TotalAlloc - before.TotalAlloc
+		t.Logf("list %d: %v, %d MiB allocated", list, err, took>>20)
+		if err == nil || took > growth*(size+size/8)+2*smallRead {
+			t.Errorf("list %d: %v, %d MiB allocated", list, err, took>>20)
+		}
+	}
+	deep := bytes.Repeat([]byte{1, 'l', 1}, 100_000) // a type within a type within …
+	var typ plan.Type
+	if err := readWire(deep, &typ); err == nil || !strings.Contains(err.Error(), "too deep") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// gate is an empty part of what the evaluator says. Once armed it lasts until
+// something is said to the evaluator.
+type gate struct {
+	armed  atomic.Bool
+	once   sync.Once
+	opened chan struct{}
+}
+
+func (g *gate) Write(data []byte) (int, error) {
+	if g.armed.Load() {
+		g.once.Do(func() { close(g.opened) })
+	}
+	return len(data), nil
+}
+
+func (g *gate) Read([]byte) (int, error) {
+	if g.armed.Load() {
+		<-g.opened
+	}
+	return 0, io.EOF
+}
+
+// FuzzParent has an evaluator that says anything, first while it loads and then
+// of a body. The parent must end the conversation in order, holding nothing.
+func FuzzParent(f *testing.F) {
+	say := func(messages ...int) (data []byte) {
+		for _, i := range messages {
+			data = append(data, frame(appendWire(nil, &samples[i]))...)
+		}
+		return data
+	}
+	f.Add(say(0, 1, 2, 6, 3), say(7, 9, 10, 8, 11))
+	f.Add(say(0, 1, 3), say(9, 9))
+	f.Add(say(0, 1, 4), []byte{})
+	f.Add(say(0, 1, 3), say(10))
+	f.Add(say(0, 5), say(3))
+	f.Fuzz(func(t *testing.T, loading, evaluating []byte) {
+		g := &gate{opened: make(chan struct{})}
+		exited := make(chan struct{})
+		close(exited)
+		limits := Limits{Message: 1 << 16, Source: 1 << 10}.Defaults()
+		p := &process{limits: limits, cmd: &osexec.Cmd{}, exited: exited}
+		p.pipe = newPipe(io.MultiReader(bytes.NewReader(loading), g, bytes.NewReader(evaluating)), g, limits.Message)
+		var printed strings.Builder
+		e := newEvaluator(Options{
+			Source: files{"main.star": "", "other.star": ""}, Entry: "main.star",
+			Print: func(pos diag.Position, _, text string) { printed.WriteString(pos.File + text) },
+		}, p)
+		if err := startBody(t, e, g); err != nil {
+			for _, d := range findings(err) {
+				printed.WriteString(d.Error() + d.Hint)
+			}
+		}
+		if strings.ContainsFunc(printed.String(), func(r rune) bool { return r == 0x1b || r == 0 || isBidi(r) }) {
+			t.Errorf("%q passed", printed.String())
+		}
+		if held := e.held.Load(); held != 0 {
+			t.Errorf("%d bytes are still held", held)
+		}
+	})
+}
+
+// startBody loads and evaluates a body, until the evaluator is gone.
+func startBody(t *testing.T, e *Evaluator, g *gate) error {
+	t.Helper()
+	graph, err := e.load()
+	if err != nil {
+		return err
+	}
+	if err := graph.Validate(); err != nil {
+		t.Error(err)
+	}
+	g.armed.Store(true)
+	go e.listen()
+	host := testHost{calls: map[string]func(context.Context, int64) (plan.Value, error){
+		"double": func(_ context.Context, n int64) (plan.Value, error) { return 2 * n, nil },
+	}}
+	_, err = e.Body(t.Context(), "t", nil, host)
+	<-e.gone
+	if e.err == nil {
+		return errors.New("it is gone without an error")
+	}
+	return err
+}
