@@ -231,7 +231,8 @@ func (b *body) take(m *requestMsg, size int64) error {
 		return fmt.Errorf("%w: %v", errMalformed, err)
 	}
 	e, cost := b.evaluator, size+requestCost
-	if held := e.held.Add(cost); held > e.limits.Memory {
+	if e.held.Add(cost) > e.limits.Memory {
+		e.held.Add(-cost)
 		err := ErrMemory.Errorf("calls under way hold more than %d MiB", e.limits.Memory>>20)
 		e.process.kill(err)
 		return err
