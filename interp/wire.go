@@ -30,10 +30,65 @@ const (
 // maxWireDepth bounds how deep what is in a message nests; types nest deepest, see plan.Type.
 const maxWireDepth = 256
 
+// shape is what there is to know of a type.
+type shape struct {
+	kind   reflect.Kind
+	size   int     // bytes
+	elem   *shape  // of a pointer, slice or map
+	fields []field // of a struct: those that are sent
+}
+
+type field struct {
+	index int
+	*shape
+}
+
+// shapes has the shapes that are known, by type.
+var shapes struct {
+	sync.RWMutex
+	of map[reflect.Type]*shape
+}
+
+func shapeOf(t reflect.Type) *shape {
+	shapes.RLock()
+	s := shapes.of[t]
+	shapes.RUnlock()
+	if s != nil {
+		return s
+	}
+	shapes.Lock()
+	defer shapes.Unlock()
+	if shapes.of == nil {
+		shapes.of = map[reflect.Type]*shape{}
+	}
+	return newShape(t)
+}
+
+// newShape enters the shape of a type, which may hold itself, and returns it.
+func newShape(t reflect.Type) *shape {
+	if s := shapes.of[t]; s != nil {
+		return s
+	}
+	s := &shape{kind: t.Kind(), size: int(t.Size())}
+	shapes.of[t] = s
+	switch s.kind {
+	case reflect.Pointer, reflect.Slice, reflect.Map:
+		s.elem = newShape(t.Elem())
+	case reflect.Struct:
+		for i := range t.NumField() {
+			if f := t.Field(i); f.IsExported() && f.Tag.Get("json") != "-" {
+				s.fields = append(s.fields, field{i, newShape(f.Type)})
+			}
+		}
+	}
+	return s
+}
+
 // appendWire appends v, a struct or a pointer to one, to b.
 func appendWire(b []byte, v any) []byte {
 	w := wireWriter{b}
-	w.value(reflect.Indirect(reflect.ValueOf(v)))
+	x := reflect.Indirect(reflect.ValueOf(v))
+	w.value(shapeOf(x.Type()), x)
 	return w.b
 }
 
@@ -41,8 +96,8 @@ type wireWriter struct{ b []byte }
 
 func (w *wireWriter) length(n int) { w.b = binary.AppendUvarint(w.b, uint64(n)) }
 
-func (w *wireWriter) value(v reflect.Value) {
-	switch v.Kind() {
+func (w *wireWriter) value(s *shape, v reflect.Value) {
+	switch s.kind {
 	case reflect.Bool:
 		w.flag(v.Bool())
 	case reflect.Int, reflect.Int64:
@@ -50,34 +105,30 @@ func (w *wireWriter) value(v reflect.Value) {
 	case reflect.Uint64:
 		w.b = binary.AppendUvarint(w.b, v.Uint())
 	case reflect.String:
-		s := strings.ToValidUTF8(v.String(), "\uFFFD")
-		w.length(len(s))
-		w.b = append(w.b, s...)
+		w.string(v.String())
 	case reflect.Pointer:
 		w.flag(!v.IsNil())
 		if !v.IsNil() {
-			w.value(v.Elem())
+			w.value(s.elem, v.Elem())
 		}
 	case reflect.Slice:
-		w.slice(v)
+		w.slice(s, v)
 	case reflect.Map:
 		w.length(v.Len())
-		for _, key := range slices.SortedFunc(keysOf(v), func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) }) {
-			w.value(key)
-			w.value(v.MapIndex(key))
+		for _, key := range slices.SortedFunc(slices.Values(v.MapKeys()), byName) {
+			w.string(key.String())
+			w.value(s.elem, v.MapIndex(key))
 		}
 	case reflect.Struct:
-		for _, i := range wireFields(v.Type()) {
-			w.value(v.Field(i))
+		for _, f := range s.fields {
+			w.value(f.shape, v.Field(f.index))
 		}
 	default:
 		panic(fmt.Sprintf("a message can't hold a %s", v.Type()))
 	}
 }
 
-func keysOf(v reflect.Value) func(func(reflect.Value) bool) {
-	return slices.Values(v.MapKeys())
-}
+func byName(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) }
 
 func (w *wireWriter) flag(on bool) {
 	if on {
@@ -87,40 +138,30 @@ func (w *wireWriter) flag(on bool) {
 	}
 }
 
+func (w *wireWriter) string(s string) {
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	w.length(len(s))
+	w.b = append(w.b, s...)
+}
+
 // slice writes a slice, of which nil and empty are the same.
-func (w *wireWriter) slice(v reflect.Value) {
+func (w *wireWriter) slice(s *shape, v reflect.Value) {
 	w.length(v.Len())
-	if v.Type().Elem().Kind() == reflect.Uint8 {
+	if s.elem.kind == reflect.Uint8 {
 		w.b = append(w.b, v.Bytes()...)
 		return
 	}
 	for i := range v.Len() {
-		w.value(v.Index(i))
+		w.value(s.elem, v.Index(i))
 	}
-}
-
-// fieldsOf has the fields that are sent, by type of struct.
-var fieldsOf sync.Map
-
-func wireFields(t reflect.Type) []int {
-	if known, ok := fieldsOf.Load(t); ok {
-		return known.([]int)
-	}
-	var fields []int
-	for i := range t.NumField() {
-		if f := t.Field(i); f.IsExported() && f.Tag.Get("json") != "-" {
-			fields = append(fields, i)
-		}
-	}
-	fieldsOf.Store(t, fields)
-	return fields
 }
 
 // readWire reads what appendWire has written into v, a pointer to a zero struct.
 // Any other data is an error. Strings and bytes are copies.
 func readWire(data []byte, v any) error {
 	r := wireReader{data: data, room: growth*len(data) + smallRead}
-	if err := r.value(reflect.ValueOf(v).Elem(), 0); err != nil {
+	x := reflect.ValueOf(v).Elem()
+	if err := r.value(shapeOf(x.Type()), x, 0); err != nil {
 		return err
 	}
 	if len(r.data) > 0 {
@@ -137,11 +178,11 @@ type wireReader struct {
 
 var errCut = errors.New("it is cut off")
 
-func (r *wireReader) value(v reflect.Value, depth int) error {
+func (r *wireReader) value(s *shape, v reflect.Value, depth int) error {
 	if depth > maxWireDepth {
 		return errors.New("it nests too deep")
 	}
-	switch v.Kind() {
+	switch s.kind {
 	case reflect.Bool:
 		on, err := r.flag()
 		v.SetBool(on)
@@ -158,26 +199,26 @@ func (r *wireReader) value(v reflect.Value, depth int) error {
 		r.data = r.data[used:]
 		v.SetUint(n)
 	case reflect.String:
-		s, err := r.string()
-		v.SetString(s)
+		text, err := r.string()
+		v.SetString(text)
 		return err
 	case reflect.Pointer:
 		there, err := r.flag()
 		if err != nil || !there {
 			return err
 		}
-		if err := r.take(int(v.Type().Elem().Size())); err != nil {
+		if err := r.take(s.elem.size); err != nil {
 			return err
 		}
 		v.Set(reflect.New(v.Type().Elem()))
-		return r.value(v.Elem(), depth+1)
+		return r.value(s.elem, v.Elem(), depth+1)
 	case reflect.Slice:
-		return r.slice(v, depth)
+		return r.slice(s, v, depth)
 	case reflect.Map:
-		return r.dict(v, depth)
+		return r.dict(s, v, depth)
 	case reflect.Struct:
-		for _, i := range wireFields(v.Type()) {
-			if err := r.value(v.Field(i), depth+1); err != nil {
+		for _, f := range s.fields {
+			if err := r.value(f.shape, v.Field(f.index), depth+1); err != nil {
 				return err
 			}
 		}
@@ -249,22 +290,22 @@ func (r *wireReader) string() (string, error) {
 	return *slot, nil
 }
 
-func (r *wireReader) slice(v reflect.Value, depth int) error {
+func (r *wireReader) slice(s *shape, v reflect.Value, depth int) error {
 	n, err := r.length()
 	if err != nil || n == 0 {
 		return err
 	}
-	if err := r.take(n * int(v.Type().Elem().Size())); err != nil {
+	if err := r.take(n * s.elem.size); err != nil {
 		return err
 	}
-	if v.Type().Elem().Kind() == reflect.Uint8 {
+	if s.elem.kind == reflect.Uint8 {
 		v.SetBytes(slices.Clone(r.data[:n]))
 		r.data = r.data[n:]
 		return nil
 	}
 	v.Set(reflect.MakeSlice(v.Type(), n, n))
 	for i := range n {
-		if err := r.value(v.Index(i), depth+1); err != nil {
+		if err := r.value(s.elem, v.Index(i), depth+1); err != nil {
 			return err
 		}
 	}
@@ -274,13 +315,12 @@ func (r *wireReader) slice(v reflect.Value, depth int) error {
 // mapEntry is about what an entry of a map takes beyond key and value, in bytes.
 const mapEntry = 32
 
-func (r *wireReader) dict(v reflect.Value, depth int) error {
+func (r *wireReader) dict(s *shape, v reflect.Value, depth int) error {
 	n, err := r.length()
 	if err != nil || n == 0 {
 		return err
 	}
-	elem := v.Type().Elem()
-	if err := r.take(n * (mapEntry + int(elem.Size()))); err != nil {
+	if err := r.take(n * (mapEntry + s.elem.size)); err != nil {
 		return err
 	}
 	v.Set(reflect.MakeMapWithSize(v.Type(), n))
@@ -294,8 +334,8 @@ func (r *wireReader) dict(v reflect.Value, depth int) error {
 			return errors.New("its keys aren't in order")
 		}
 		last = key
-		x := reflect.New(elem).Elem()
-		if err := r.value(x, depth+1); err != nil {
+		x := reflect.New(v.Type().Elem()).Elem()
+		if err := r.value(s.elem, x, depth+1); err != nil {
 			return err
 		}
 		v.SetMapIndex(reflect.ValueOf(key).Convert(v.Type().Key()), x)

@@ -190,3 +190,32 @@ func startBody(t *testing.T, e *Evaluator, g *gate) error {
 	}
 	return err
 }
+
+// BenchmarkWire writes and reads the graph of 5,000 tasks.
+func BenchmarkWire(b *testing.B) {
+	g := sampleGraph
+	at := diag.Position{File: "pipelines/main.star", Line: 1234, Col: 8}
+	for range 2500 {
+		t, o := sampleGraph.Tasks[0], sampleGraph.Tasks[1]
+		t.Pos, o.Pos, o.Body.Pos, o.Doc = at, at, at, "Does this step."
+		g.Tasks = append(g.Tasks, t, o)
+		g.Calls = append(g.Calls, plan.Call{Caller: len(g.Tasks) - 1, Callee: len(g.Tasks) - 2, Pos: at})
+	}
+	data := appendWire(nil, &fromEvaluator{Graph: &g})
+	b.Run("write", func(b *testing.B) {
+		b.SetBytes(int64(len(data)))
+		for b.Loop() {
+			appendWire(nil, &fromEvaluator{Graph: &g})
+		}
+	})
+	b.Run("read", func(b *testing.B) {
+		b.SetBytes(int64(len(data)))
+		b.ReportAllocs()
+		for b.Loop() {
+			var m fromEvaluator
+			if err := readWire(data, &m); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
