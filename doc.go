@@ -12,6 +12,7 @@
 //	spec.md          the language, the checks and the command line; outranks the code
 //	diag             one positioned error: position, message, code, hint, notes
 //	plan             graph, plan, types and values as plain data: the contract between everything else
+//	draw             graph to pictures: DOT, Mermaid, SVG
 //	interp           source to modules: loading, limits, the evaluator process
 //	builtins         what authors write, a file per noun
 //	resolve          graph and files to findings, digests and plan; pure

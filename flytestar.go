@@ -2,6 +2,7 @@ package flytestar
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -90,7 +91,34 @@ func (w *Workflow) Task(name string) (int, error) { return resolve.Task(w.graph,
 // Check returns the findings of the whole file, warnings included.
 func (w *Workflow) Check() diag.List { return resolve.Check(w.graph, w.files()) }
 
-// Plan returns what running a task would build, and does nothing. Findings in
+// Sizes returns how many bytes the images that are built take in the store, by index into the
+// graph's images. It only looks. An image whose files can't be read, which is a finding, has none.
+func (w *Workflow) Sizes() (map[int]int64, error) {
+	if _, err := os.Stat(filepath.Join(w.home, "images")); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // nothing was built: spares reading the files that images name
+	}
+	b, err := w.openBuilder(nil) // only looks
+	if err != nil {
+		return nil, err
+	}
+	sizes := map[int]int64{}
+	for i := range w.graph.Images {
+		img, err := resolve.Image(w.graph, w.files(), i, w.opts.Platform)
+		if err != nil {
+			continue
+		}
+		n, err := b.Size(*img)
+		if err != nil {
+			return nil, err
+		}
+		if n > 0 {
+			sizes[i] = n
+		}
+	}
+	return sizes, nil
+}
+
+// Plan returns what running a task would build, pull and run, and does nothing. Findings in
 // the task's reach are an error.
 func (w *Workflow) Plan(ctx context.Context, task string) (*plan.Plan, error) {
 	_, p, err := w.plan(task)

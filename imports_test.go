@@ -27,6 +27,7 @@ var imports = []struct {
 	{"internal/startest", []string{"diag"}},
 	{"interp/...", []string{"diag", "plan", "interp/..."}}, // not builtins: they come as a Language
 	{"builtins", []string{"diag", "plan"}},                 // not interp: it runs them
+	{"draw", []string{"diag", "plan"}},
 	{"resolve", []string{"diag", "plan", "internal/source"}},
 	{"resolve/reach", []string{"diag", "plan", "builtins", "interp"}},
 	{"exec", []string{"diag", "plan", "internal/source"}}, // not its own children: they implement it
@@ -34,7 +35,7 @@ var imports = []struct {
 	{"exec/image/...", []string{"diag", "plan", "exec", "exec/image/...", "internal/source"}},
 	{"exec/local/...", []string{"diag", "plan", "exec", "exec/local/..."}},
 	{".", []string{"diag", "plan", "interp", "builtins", "resolve/...", "exec/...", "internal/source"}},
-	{"cmd/...", []string{".", "diag", "plan", "exec", "interp", "cmd/..."}}, // the facade, and what it hands out
+	{"cmd/...", []string{".", "diag", "plan", "draw", "exec", "interp", "cmd/..."}}, // the facade, and what it hands out
 	{"bench/...", []string{".", "diag", "plan", "interp", "builtins", "resolve/...", "exec/..."}},
 }
 

@@ -1,11 +1,12 @@
 package plan
 
-// Plan is what running one task would build and pull. resolve makes it; making
-// it has no side effects.
+// Plan is what running one task would build, pull and run. resolve makes it, the
+// builder fills in the images' states; neither has side effects.
 type Plan struct {
-	Task         string       `json:"task"`         // full name
-	Environments []string     `json:"environments"` // the closure of the task's environment, dependencies first
-	Images       []BuildImage `json:"images"`       // of those environments, each once
+	Task         string        `json:"task"`         // full name
+	Environments []string      `json:"environments"` // the closure of the task's environment, dependencies first
+	Images       []BuildImage  `json:"images"`       // of those environments, each once
+	Tasks        []PlannedTask `json:"tasks"`        // which can come to run: the task itself, then what it calls, nearest first
 }
 
 // BuildImage is an image that the builder may be asked for.
@@ -17,6 +18,8 @@ type BuildImage struct {
 	State        ImageState `json:"state"`
 	Digest       string     `json:"digest,omitempty"` // of the OCI manifest, once it is known
 	Why          string     `json:"why,omitempty"`    // one line: why it is in this state
+	Size         int64      `json:"size,omitempty"`   // bytes of it in the store, compressed, once it is there
+	Reused       int        `json:"reused,omitempty"` // of an image to build: at least so many layers are there already
 }
 
 // ImageState says what the builder would do for an image.
@@ -29,3 +32,17 @@ const (
 	ImageUnresolved ImageState = "unresolved" // base and packages would be resolved first, then it would be built
 	ImagePull       ImageState = "pull"       // it would be pulled and used as it is
 )
+
+// PlannedTask is a task that can come to run, and how its attempts would.
+type PlannedTask struct {
+	Task        string    `json:"task"` // full name
+	Body        BodyKind  `json:"body"`
+	Runs        string    `json:"runs"`        // the body in a line: "python msa/run.py:run_msa"
+	Environment string    `json:"environment"` // its name
+	Image       int       `json:"image"`       // into Plan.Images; NoImage for an orchestrator
+	Resources   Resources `json:"resources,omitzero"`
+	Retries     int       `json:"retries,omitempty"` // further attempts after the first
+	Timeout     string    `json:"timeout,omitempty"` // of an attempt: "1h30m"; empty: none
+	Network     bool      `json:"network,omitempty"` // with the host's network
+	Why         string    `json:"why"`               // "asked for", "called by e.main", "may be called by e.main"
+}

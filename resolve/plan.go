@@ -7,8 +7,8 @@ import (
 )
 
 // Plan returns what running a task, an index into g.Tasks, needs on a platform
-// ("linux/amd64"): the closure of its environment, and each image of that once.
-// Environments whose images are declared alike share one. The images' State
+// ("linux/amd64"): the closure of its environment, each image of that once, and the tasks
+// that can come to run. Environments whose images are declared alike share one. The images' State
 // is left for the builder to fill in. A file that can't be read is a
 // *diag.Error at the step that names it; [CheckTask] finds the same, and more.
 func Plan(g *plan.Graph, files fs.FS, task int, platform string) (*plan.Plan, error) {
@@ -22,18 +22,89 @@ func Plan(g *plan.Graph, files fs.FS, task int, platform string) (*plan.Plan, er
 		}
 		at, ok := byIndex[env.Image]
 		if !ok {
-			image := &g.Images[env.Image]
-			digest, err := declaredDigest(image, files, platform)
+			image, err := Image(g, files, env.Image, platform)
 			if err != nil {
 				return nil, err
 			}
-			if at, ok = byDigest[digest]; !ok {
+			if at, ok = byDigest[image.Declared]; !ok {
 				at = len(p.Images)
-				p.Images = append(p.Images, plan.BuildImage{Image: *image, Declared: digest, Platform: platform})
+				p.Images = append(p.Images, *image)
 			}
-			byIndex[env.Image], byDigest[digest] = at, at
+			byIndex[env.Image], byDigest[image.Declared] = at, at
 		}
 		p.Images[at].Environments = append(p.Images[at].Environments, env.Name)
 	}
+	p.Tasks = plannedTasks(g, task, byIndex)
 	return p, nil
+}
+
+// Image returns an image, an index into g.Images, with its declared digest. Errors are as [Plan]'s.
+func Image(g *plan.Graph, files fs.FS, image int, platform string) (*plan.BuildImage, error) {
+	digest, err := declaredDigest(&g.Images[image], files, platform)
+	if err != nil {
+		return nil, err
+	}
+	return &plan.BuildImage{Image: g.Images[image], Declared: digest, Platform: platform}, nil
+}
+
+// plannedTasks returns the tasks that can come to run, breadth first: what certain calls reach, then what
+// only possible ones do. images has each image's place in the plan; a call into an environment that
+// depends_on doesn't reach, which the engine would refuse, finds none.
+func plannedTasks(g *plan.Graph, task int, images map[int]int) []plan.PlannedTask {
+	calls := make([][]*plan.Call, len(g.Tasks)) // by caller
+	for i := range g.Calls {
+		c := &g.Calls[i]
+		calls[c.Caller] = append(calls[c.Caller], c)
+	}
+	seen := make([]bool, len(g.Tasks))
+	var tasks []plan.PlannedTask
+	var order []int
+	add := func(t int, why string) {
+		if !seen[t] {
+			seen[t] = true
+			order = append(order, t)
+			tasks = append(tasks, plannedTask(g, t, images, why))
+		}
+	}
+	add(task, "asked for")
+	certain, possible := 0, 0 // how many of order have had their calls of each kind followed
+	for possible < len(order) {
+		if certain < len(order) {
+			for _, c := range calls[order[certain]] {
+				if !c.Possible {
+					add(c.Callee, "called by "+g.FullName(c.Caller))
+				}
+			}
+			certain++
+			continue
+		}
+		for _, c := range calls[order[possible]] {
+			add(c.Callee, "may be called by "+g.FullName(c.Caller))
+		}
+		possible++
+	}
+	return tasks
+}
+
+func plannedTask(g *plan.Graph, task int, images map[int]int, why string) plan.PlannedTask {
+	t := &g.Tasks[task]
+	env := &g.Environments[t.Env]
+	p := plan.PlannedTask{
+		Task: g.FullName(task), Body: t.Body.Kind, Runs: t.Body.String(), Environment: env.Name,
+		Image: plan.NoImage, Retries: t.Retries, Why: why,
+	}
+	if t.Timeout > 0 {
+		p.Timeout = plan.Duration(t.Timeout)
+	}
+	if !t.InContainer() {
+		return p
+	}
+	if at, ok := images[env.Image]; ok {
+		p.Image = at
+	}
+	p.Network, p.Resources = env.Network, env.Resources
+	if t.Resources != nil {
+		p.Resources = *t.Resources
+	}
+	return p
 }

@@ -1,60 +1,166 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/flytestar/flytestar"
+	"github.com/flytestar/flytestar/draw"
 	"github.com/flytestar/flytestar/plan"
 )
 
 // graphOptions are the flags of graph.
 type graphOptions struct {
-	format format
-	load   loadOptions
+	format   format
+	diff     bool
+	exitCode bool
+	schema   bool
+	load     loadOptions
 }
 
 func (o *graphOptions) addFlags(flags *pflag.FlagSet) {
 	o.format.addFlags(flags)
+	flags.BoolVar(&o.diff, "diff", false, "print what differs between OLD and NEW")
+	flags.BoolVar(&o.exitCode, "exit-code", false, "with --diff: exit with 3 if something differs")
+	flags.BoolVar(&o.schema, "schema", false, "print the JSON Schema of -o json, and nothing else")
 	o.load.addFlags(flags)
 }
 
 func newGraphCommand(a *app) *cobra.Command {
-	o := graphOptions{format: newFormat("text", "json", "dot", "mermaid")}
+	o := graphOptions{format: newFormat("text", "json", "dot", "mermaid", "svg")}
 	cmd := &cobra.Command{
-		Use:   "graph [flags] FILE",
-		Short: "Print a file's environments, tasks and calls",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return usage("graph needs one FILE").WithHint("flags of flytestar stand before FILE: %s", cmd.UseLine())
-			}
-			return noFlags(cmd, args)
-		},
+		Use:   "graph [flags] FILE | graph --diff [flags] OLD NEW | graph --schema",
+		Short: "Print or draw a file's environments, tasks and calls, or what differs between two files",
+		Long: `graph prints a workflow file's environments with their images, its tasks and
+which task calls which, or draws them. It needs no image to be built, and shows the
+size of those that are. FILE is a workflow file, or one that graph -o json wrote,
+which ends in .json. With --diff it says what differs between two such files.`,
+		Args:              o.arguments,
 		ValidArgsFunction: completeFile,
 	}
 	o.addFlags(cmd.Flags())
-	cmd.RunE = func(cmd *cobra.Command, args []string) error { return a.graph(cmd.Context(), &o, args[0]) }
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		switch {
+		case o.schema:
+			return write(a.out, plan.GraphSchema())
+		case o.diff:
+			return a.diff(cmd.Context(), &o, args[0], args[1])
+		}
+		return a.graph(cmd.Context(), &o, args[0])
+	}
 	return cmd
 }
 
+func (o *graphOptions) arguments(cmd *cobra.Command, args []string) error {
+	if err := noFlags(cmd, args); err != nil {
+		return err
+	}
+	want, what := 1, "graph needs one FILE"
+	switch {
+	case o.schema:
+		want, what = 0, "graph --schema takes no FILE"
+	case o.diff:
+		want, what = 2, "graph --diff needs OLD and NEW"
+	case o.exitCode:
+		return usage("--exit-code needs --diff").WithHint("%s", cmd.UseLine())
+	}
+	if len(args) != want {
+		return usage("%s", what).WithHint("flags of flytestar stand before FILE: %s", cmd.UseLine())
+	}
+	return nil
+}
+
+// graph prints one graph.
 func (a *app) graph(ctx context.Context, o *graphOptions, file string) error {
-	return a.load(ctx, file, o.load.options(), func(w *flytestar.Workflow) error {
-		g := w.Graph()
-		switch o.format.value {
-		case "json":
-			return writeJSON(a.out, g)
-		case "dot":
-			return write(a.out, dot(g))
-		case "mermaid":
-			return write(a.out, mermaid(g))
+	g, sizes, err := a.readGraph(ctx, o, file)
+	if err != nil {
+		return err
+	}
+	switch o.format.value {
+	case "json":
+		return writeJSON(a.out, g)
+	case "text":
+		return writeGraph(a.out, g, sizes)
+	}
+	return a.draw(o, g, draw.Options{Sizes: sizes})
+}
+
+// draw writes a picture.
+func (a *app) draw(o *graphOptions, g *plan.Graph, options draw.Options) error {
+	switch o.format.value {
+	case "dot":
+		return draw.DOT(a.out, g, options)
+	case "mermaid":
+		return draw.Mermaid(a.out, g, options)
+	}
+	return draw.SVG(a.out, g, options)
+}
+
+// diff prints what differs between two graphs.
+func (a *app) diff(ctx context.Context, o *graphOptions, oldFile, newFile string) error {
+	old, _, err := a.readGraph(ctx, o, oldFile)
+	if err != nil {
+		return err
+	}
+	g, sizes, err := a.readGraph(ctx, o, newFile)
+	if err != nil {
+		return err
+	}
+	d := plan.Compare(old, g)
+	switch o.format.value {
+	case "json":
+		err = writeJSON(a.out, d)
+	case "text":
+		err = writeDiff(a.out, d)
+	default:
+		err = a.draw(o, plan.Union(old, g), draw.Options{Sizes: sizes, Changes: d.Changes})
+	}
+	if err == nil && o.exitCode && len(d.Changes) > 0 {
+		return status(exitSource)
+	}
+	return err
+}
+
+// readGraph returns the graph of a workflow file, with the sizes of the images that are built where they are shown, or one that was written as JSON.
+func (a *app) readGraph(ctx context.Context, o *graphOptions, file string) (g *plan.Graph, sizes map[int]int64, err error) {
+	if strings.HasSuffix(file, ".json") {
+		g, err = readGraphFile(file)
+		return g, nil, err
+	}
+	err = a.load(ctx, file, o.load.options(), func(w *flytestar.Workflow) error {
+		g = w.Graph()
+		if o.format.value != "json" {
+			sizes, err = w.Sizes()
 		}
-		return write(a.out, graphText(g))
+		return err
 	})
+	return g, sizes, err
+}
+
+// readGraphFile reads a graph that graph -o json wrote.
+func readGraphFile(file string) (g *plan.Graph, err error) {
+	// Looked at before it is opened: opening a pipe would wait for its writer.
+	if info, err := os.Stat(file); err != nil {
+		return nil, usage("%w", err)
+	} else if !info.Mode().IsRegular() {
+		return nil, usage("%s isn't a file", file)
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, usage("%w", err)
+	}
+	defer f.Close()
+	if g, err = plan.ReadGraph(f); err != nil {
+		return nil, usage("%s is no graph: %w", file, err).WithHint("flytestar graph -o json writes one, flytestar graph --schema prints its form")
+	}
+	return g, nil
 }
 
 func write(w io.Writer, s string) error {
@@ -62,110 +168,112 @@ func write(w io.Writer, s string) error {
 	return err
 }
 
-// tasksOf returns the tasks of each environment, by index.
-func tasksOf(g *plan.Graph) [][]int {
+// writer writes lines for people and keeps the first error.
+type writer struct {
+	buf *bufio.Writer
+	err error
+}
+
+func newWriter(w io.Writer) *writer { return &writer{buf: bufio.NewWriter(w)} }
+
+func (w *writer) printf(format string, args ...any) {
+	if w.err == nil {
+		w.err = write(w.buf, fmt.Sprintf(format, args...))
+	}
+}
+
+// close writes out what is left, and returns the first error of all.
+func (w *writer) close() error {
+	if w.err != nil {
+		return w.err
+	}
+	return w.buf.Flush()
+}
+
+// writeGraph lists environments with their images, dependencies, tasks and what those call.
+func writeGraph(out io.Writer, g *plan.Graph, sizes map[int]int64) error {
+	calls := make([][]int, len(g.Tasks)) // by caller, into g.Calls
+	for i, c := range g.Calls {
+		calls[c.Caller] = append(calls[c.Caller], i)
+	}
 	tasks := make([][]int, len(g.Environments))
 	for i, t := range g.Tasks {
 		tasks[t.Env] = append(tasks[t.Env], i)
 	}
-	return tasks
-}
-
-// graphText lists environments with their images, dependencies, tasks and what those call.
-func graphText(g *plan.Graph) string {
-	calls := make([][]string, len(g.Tasks))
-	for _, c := range g.Calls {
-		s := g.FullName(c.Callee)
-		if c.Possible {
-			s += " (possibly)"
-		}
-		calls[c.Caller] = append(calls[c.Caller], s)
-	}
-	var b strings.Builder
-	for e, tasks := range tasksOf(g) {
-		env := &g.Environments[e]
-		fmt.Fprintf(&b, "environment %s (%s)\n", env.Name, env.Pos)
-		if env.Image == plan.NoImage {
-			b.WriteString("  no image\n")
-		} else {
-			fmt.Fprintf(&b, "  image: %s\n", strings.Join(imageLines(g.Images[env.Image]), "; "))
-		}
-		for _, d := range env.DependsOn {
-			fmt.Fprintf(&b, "  depends on %s\n", g.Environments[d].Name)
-		}
-		for _, t := range tasks {
+	w := newWriter(out)
+	for e := range g.Environments {
+		writeEnvironment(w, g, e, sizes)
+		for _, t := range tasks[e] {
 			task := &g.Tasks[t]
-			fmt.Fprintf(&b, "  task %s%s -> %s (%s)\n", task.Name, signature(task), outputForm(task), task.Body.Kind)
-			for _, c := range calls[t] {
-				fmt.Fprintf(&b, "    calls %s\n", c)
+			w.printf("  task %s%s (%s)\n", task.Name, task.Signature(), task.Body.Kind)
+			for _, i := range calls[t] {
+				verb := "calls"
+				if g.Calls[i].Possible {
+					verb = "may call"
+				}
+				w.printf("    %s %s\n", verb, g.FullName(g.Calls[i].Callee))
 			}
 		}
 	}
-	return b.String()
+	return w.close()
 }
 
-// signature is a task's inputs as in "(x: str, n: int = 3)".
-func signature(t *plan.Task) string {
-	params := make([]string, len(t.Inputs))
-	for i, p := range t.Inputs {
-		params[i] = p.Name + ": " + p.Type.String()
-		if p.Default != nil {
-			params[i] += " = " + string(spaced(p.Default))
+func writeEnvironment(w *writer, g *plan.Graph, e int, sizes map[int]int64) {
+	env := &g.Environments[e]
+	w.printf("environment %s (%s)\n", env.Name, env.Pos)
+	if env.Image == plan.NoImage {
+		w.printf("  no image\n")
+	} else {
+		size := ""
+		if n, ok := sizes[env.Image]; ok {
+			size = "; " + plan.Rough(n)
 		}
+		w.printf("  image: %s%s\n", strings.Join(g.Images[env.Image].Lines(), "; "), size)
 	}
-	return "(" + strings.Join(params, ", ") + ")"
+	for _, d := range env.DependsOn {
+		w.printf("  depends on %s\n", g.Environments[d].Name)
+	}
 }
 
-// dot is the graph in Graphviz's language: environments as clusters, calls as
-// edges, dashed where they are only possible, depends_on dotted between clusters.
-func dot(g *plan.Graph) string {
-	var b strings.Builder
-	b.WriteString("digraph workflow {\n  compound = true\n  node [shape = box]\n")
-	for e, tasks := range tasksOf(g) {
-		fmt.Fprintf(&b, "  subgraph cluster_%d {\n    label = %q\n", e, g.Environments[e].Name)
-		fmt.Fprintf(&b, "    e%d [shape = point, style = invis]\n", e)
-		for _, t := range tasks {
-			fmt.Fprintf(&b, "    t%d [label = %q]\n", t, g.Tasks[t].Name)
+// writeDiff writes a difference for people, by kind of thing.
+func writeDiff(out io.Writer, d *plan.Diff) error {
+	w := newWriter(out)
+	signs := map[plan.ChangeKind]string{plan.Added: "+", plan.Removed: "-", plan.Changed: "~"}
+	for i, c := range d.Changes {
+		if i == 0 || d.Changes[i-1].What != c.What {
+			w.printf("%s\n", map[plan.Thing]string{
+				plan.EnvironmentThing: "environments", plan.ImageThing: "images of", plan.DependsOnThing: "depends_on",
+				plan.TaskThing: "tasks", plan.CallThing: "calls",
+			}[c.What])
 		}
-		b.WriteString("  }\n")
-	}
-	for e, env := range g.Environments {
-		for _, d := range env.DependsOn {
-			fmt.Fprintf(&b, "  e%d -> e%d [style = dotted, ltail = cluster_%d, lhead = cluster_%d]\n", e, d, e, d)
+		at := ""
+		if c.Pos.IsValid() {
+			at = " (" + c.Pos.String() + ")"
+		}
+		w.printf("  %s %s%s\n", signs[c.Change], c.Name, at)
+		for _, f := range c.Fields {
+			w.printf("      %s\n", fieldChange(f))
 		}
 	}
-	for _, c := range g.Calls {
-		style := ""
-		if c.Possible {
-			style = " [style = dashed]"
-		}
-		fmt.Fprintf(&b, "  t%d -> t%d%s\n", c.Caller, c.Callee, style)
+	if len(d.Changes) == 0 {
+		w.printf("no difference\n")
 	}
-	return b.String() + "}\n"
+	return w.close()
 }
 
-// mermaid is the same as a Mermaid flowchart.
-func mermaid(g *plan.Graph) string {
-	var b strings.Builder
-	b.WriteString("flowchart LR\n")
-	for e, tasks := range tasksOf(g) {
-		fmt.Fprintf(&b, "  subgraph e%d [\"%s\"]\n", e, g.Environments[e].Name)
-		for _, t := range tasks {
-			fmt.Fprintf(&b, "    t%d[\"%s\"]\n", t, g.Tasks[t].Name)
+// fieldChange writes a field's difference in a line: "+ step pip numpy", "retries: 1 -> 3".
+func fieldChange(f plan.FieldChange) string {
+	line := func(s string) string { return cut(strings.ReplaceAll(s, "\n", `\n`), 200) }
+	switch {
+	case f.Field == "base" || f.Field == "step":
+		if f.Old != "" {
+			return "- " + line(f.Old)
 		}
-		b.WriteString("  end\n")
+		return "+ " + line(f.New)
+	case f.Old == "":
+		return "+ " + f.Field + ": " + line(f.New)
+	case f.New == "":
+		return "- " + f.Field + ": " + line(f.Old)
 	}
-	for e, env := range g.Environments {
-		for _, d := range env.DependsOn {
-			fmt.Fprintf(&b, "  e%d -.- e%d\n", e, d)
-		}
-	}
-	for _, c := range g.Calls {
-		arrow := "-->"
-		if c.Possible {
-			arrow = "-.->"
-		}
-		fmt.Fprintf(&b, "  t%d %s t%d\n", c.Caller, arrow, c.Callee)
-	}
-	return b.String()
+	return f.Field + ": " + line(f.Old) + " -> " + line(f.New)
 }

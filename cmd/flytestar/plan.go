@@ -28,9 +28,10 @@ func newPlanCommand(a *app) *cobra.Command {
 	o := planOptions{format: newFormat("text", "json")}
 	cmd := &cobra.Command{
 		Use:   "plan [flags] FILE TASK",
-		Short: "Say what running a task would build, and do nothing",
-		Long: `plan says which images running TASK would build, pull or find in the store. It
-writes nothing, downloads nothing and starts no container.`,
+		Short: "Say what running a task would build and run, and do nothing",
+		Long: `plan says which images running TASK would build, pull or find in the store and why, and
+which tasks can come to run, where and with what. It writes nothing, downloads
+nothing and starts no container.`,
 		Args:              fileAndTask,
 		ValidArgsFunction: completeFile,
 	}
@@ -59,69 +60,77 @@ func (a *app) plan(ctx context.Context, o *planOptions, args []string) error {
 	})
 }
 
+// maxPlanLine bounds what a plan shows of a step or a body, in columns.
+const maxPlanLine = 100
+
 // writePlan writes a plan for people.
-func writePlan(w io.Writer, p *plan.Plan) error {
-	var b strings.Builder
-	fmt.Fprintf(&b, "task %s\nenvironments: %s\n", p.Task, strings.Join(p.Environments, ", "))
+func writePlan(out io.Writer, p *plan.Plan) error {
+	w := newWriter(out)
+	w.printf("task %s\n", p.Task)
 	count := map[plan.ImageState]int{}
 	for _, i := range p.Images {
 		count[i.State]++
-		fmt.Fprintf(&b, "image %s\n  %s\n", strings.Join(i.Environments, ", "), state(i))
-		for _, line := range imageLines(i.Image) {
-			fmt.Fprintf(&b, "    %s\n", line)
+		w.printf("\nimage of %s\n", strings.Join(i.Environments, ", "))
+		w.printf("  %-7s %s\n", stateWord[i.State], stateText(i))
+		for _, line := range i.Image.Lines() {
+			w.printf("          %s\n", cut(line, maxPlanLine))
 		}
 	}
-	fmt.Fprintf(&b, "%d to build, %d to pull, %d there already\n",
-		count[plan.ImageBuild]+count[plan.ImageUnresolved], count[plan.ImagePull], count[plan.ImageHit])
-	_, err := io.WriteString(w, safe(b.String()))
-	return err
+	containers := 0
+	for _, t := range p.Tasks {
+		if t.Body != plan.BodyStarlark {
+			containers++
+		}
+		w.printf("\ntask %s, %s\n", t.Task, t.Why)
+		w.printf("  %-7s %s\n", "run", cut(strings.ReplaceAll(t.Runs, "\n", " "), maxPlanLine))
+		if how := taskText(p, t); how != "" {
+			w.printf("          %s\n", how)
+		}
+	}
+	w.printf("\n%s: %d to build, %d to pull, %d there already; %s, %d in containers\n", plural(len(p.Images), "image"),
+		count[plan.ImageBuild]+count[plan.ImageUnresolved], count[plan.ImagePull], count[plan.ImageHit], plural(len(p.Tasks), "task"), containers)
+	return w.close()
 }
 
-// state says what would become of an image, and why.
-func state(i plan.BuildImage) string {
-	s := string(i.State)
-	switch i.State {
-	case plan.ImageUnresolved:
-		s = "resolve, then build"
-	case plan.ImageHit:
-		s = "there already, " + short(i.Digest)
+// stateWord is what run would do about an image.
+var stateWord = map[plan.ImageState]string{
+	plan.ImageHit: "hit", plan.ImageBuild: "build", plan.ImageUnresolved: "resolve", plan.ImagePull: "pull",
+}
+
+// stateText says why an image is in its state, and what of it is there.
+func stateText(i plan.BuildImage) string {
+	s := i.Why
+	if i.State == plan.ImageHit {
+		s = short(i.Digest) + ", " + plan.Rough(i.Size) + ", " + s
 	}
-	if i.Why != "" {
-		s += ": " + i.Why
+	if i.Reused > 0 {
+		s += "; reuses " + plural(i.Reused, "layer")
 	}
 	return s
 }
 
-// imageLines describes an image's base and steps, a line each.
-func imageLines(i plan.Image) []string {
-	var lines []string
-	switch b := i.Base; b.Kind {
-	case plan.BaseDebian:
-		lines = append(lines, strings.TrimSpace("debian "+b.Suite)+map[bool]string{true: " with python"}[b.Python])
-	case plan.BaseRef:
-		lines = append(lines, "from "+b.Ref)
-	case plan.BaseScratch:
-		lines = append(lines, "from scratch")
+// taskText says where a task runs and with what.
+func taskText(p *plan.Plan, t plan.PlannedTask) string {
+	var parts []string
+	if t.Body == plan.BodyStarlark {
+		parts = append(parts, "in the evaluator")
+	} else {
+		parts = append(parts, "in a container of "+t.Environment)
+		if t.Image == plan.NoImage {
+			parts = append(parts, "whose image isn't built: depends_on doesn't reach it")
+		}
 	}
-	for _, s := range i.Steps {
-		lines = append(lines, strings.TrimSpace(string(s.Kind)+" "+stepText(s)))
+	if r := t.Resources.String(); r != "" {
+		parts = append(parts, r)
 	}
-	return lines
-}
-
-// stepText is what a step adds, short.
-func stepText(s plan.Step) string {
-	switch s.Kind {
-	case plan.StepPip, plan.StepApt:
-		return strings.Join(s.Packages, " ")
-	case plan.StepRequirements:
-		return s.Src
-	case plan.StepCommands:
-		return strings.Join(s.Commands, " && ")
-	case plan.StepEnv:
-		return strings.Join(sortedKeys(s.EnvVars), " ")
-	case plan.StepFile, plan.StepFolder:
-		return s.Src + " -> " + s.Dst
+	if t.Retries > 0 {
+		parts = append(parts, fmt.Sprintf("retries %d", t.Retries))
 	}
-	return s.Name
+	if t.Timeout != "" {
+		parts = append(parts, "timeout "+t.Timeout)
+	}
+	if t.Network {
+		parts = append(parts, "network")
+	}
+	return strings.Join(parts, ", ")
 }

@@ -97,7 +97,7 @@ func taskHelp(w io.Writer, g *plan.Graph, task int, file, name string) error {
 	for _, p := range t.Inputs {
 		fmt.Fprintf(&b, "  %-24s %s\n", inputForm(p), inputNote(p))
 	}
-	b.WriteString("\nResult: " + outputForm(t) + "\n")
+	b.WriteString("\nResult: " + t.Result() + "\n")
 	_, err := io.WriteString(w, safe(b.String()))
 	return err
 }
@@ -119,18 +119,4 @@ func inputNote(p plan.Param) string {
 		note += "; " + strings.ReplaceAll(strings.TrimSpace(p.Doc), "\n", " ")
 	}
 	return note
-}
-
-func outputForm(t *plan.Task) string {
-	switch {
-	case len(t.Outputs) == 0:
-		return "None"
-	case t.Single:
-		return t.Outputs[0].Type.String()
-	}
-	fields := make([]string, len(t.Outputs))
-	for i, p := range t.Outputs {
-		fields[i] = p.Name + " = " + p.Type.String()
-	}
-	return "struct(" + strings.Join(fields, ", ") + ")"
 }

@@ -8,6 +8,7 @@
 //   - pip.go takes pip steps: requirements, and how calls agree. resolver.go runs pip, with the
 //     user's own configuration (pipconf.go), in a container; python.go finds the image's Python and makes its virtual environment.
 //     wheelplan.go decides where a wheel's members go, wheel.go lays and layers them.
+//   - state.go says what of an image is there.
 //   - probe.go asks the index whether it is there, for doctor.
 //   - run.go runs apt and commands in a container and normalises what they changed.
 //   - files.go and ignore.go take files from the workspace.
@@ -120,47 +121,6 @@ func (b *Builder) recalled(img plan.BuildImage) (rec *record, complete bool, err
 		}
 	}
 	return rec, true, nil
-}
-
-// State implements [exec.Builder].
-func (b *Builder) State(ctx context.Context, img plan.BuildImage) (plan.BuildImage, error) {
-	rec, complete, err := b.recalled(img)
-	if err != nil {
-		return img, systemError(err)
-	}
-	if complete {
-		img.State, img.Digest = plan.ImageHit, rec.Digest
-		img.Why = "built " + ago(rec.Time) + " on " + rec.Base.String()
-		return img, nil
-	}
-	j := &job{Builder: b, img: img, dry: true}
-	at, err := j.walk(ctx, &state{})
-	switch {
-	case err == nil:
-		img.State, img.Why = plan.ImageBuild, "every layer is there, the image isn't"
-	case errors.Is(err, errUnmade):
-		img.State, img.Why = j.missing(at, err)
-	default:
-		return img, j.named(err)
-	}
-	return img, nil
-}
-
-// missing says what a dry walk that ended at step at means; -1 is the base.
-func (j *job) missing(at int, err error) (plan.ImageState, string) {
-	img := j.img.Image
-	if at < 0 {
-		if img.Base.Kind == plan.BaseRef && len(img.Steps) == 0 {
-			return plan.ImagePull, img.Base.Ref + " isn't in the store"
-		}
-		return plan.ImageUnresolved, "its base " + baseTitle(img.Base) + " isn't resolved"
-	}
-	for _, s := range img.Steps[at:] {
-		if s.Kind == plan.StepPip || s.Kind == plan.StepRequirements || s.Kind == plan.StepApt {
-			return plan.ImageUnresolved, stepTitle(s) + " isn't resolved"
-		}
-	}
-	return plan.ImageBuild, stepTitle(img.Steps[at]) + " isn't built"
 }
 
 // Build implements [exec.Builder].

@@ -207,8 +207,17 @@ func (s *store) remember(path string, v any) error {
 	return s.writeFile(path, data)
 }
 
-// errUnmade is what once returns for a key that nothing was made of, where making is ruled out.
+// errUnmade is what once returns, as an *unmade, for a key that nothing was made of, where making is ruled out.
 var errUnmade = errors.New("not made yet")
+
+// unmade says of which kind that is which isn't there.
+type unmade struct{ kind string }
+
+// Error implements error.
+func (u *unmade) Error() string { return u.kind + ": " + errUnmade.Error() }
+
+// Unwrap returns errUnmade.
+func (u *unmade) Unwrap() error { return errUnmade }
 
 // once returns what was made of a key, making it if it isn't there: once, however many goroutines
 // and processes ask. With a nil maker it returns errUnmade instead.
@@ -219,7 +228,7 @@ func once[T any](ctx context.Context, s *store, kind, key string, valid func(T) 
 		return v, err
 	}
 	if maker == nil {
-		return v, fmt.Errorf("%s: %w", kind, errUnmade)
+		return v, &unmade{kind}
 	}
 	unlock, err := s.lock(ctx, kind+"-"+key)
 	if err != nil {

@@ -1,0 +1,212 @@
+// Package draw writes graphs as pictures: a [plan.Graph] in, text out.
+//
+//   - [DOT] and [Mermaid] write it in the languages of other drawing programs.
+//   - [SVG] draws it itself. layout.go says how: columns of environments
+//     (layer.go), their order (order.go), their places (place.go). svg.go writes it.
+//   - [Options] say what is drawn besides the graph: sizes of images, and what has changed.
+//
+// Graphs are untrusted: they may be large, and their names and texts may hold
+// anything. Everything is escaped for where it stands, and all work is near linear in the
+// size of the graph. The same graph gives the same text.
+package draw
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/flytestar/flytestar/plan"
+)
+
+// Options say what a drawing shows besides the graph.
+type Options struct {
+	Sizes   map[int]int64 // bytes of the built images that are known, by index into Graph.Images
+	Changes []plan.Change // marks what was added, removed or changed; the graph is then the union of both
+}
+
+// picture is a graph with what its drawings have in common.
+type picture struct {
+	*plan.Graph
+	sizes map[int]int64
+	tasks [][]int // of each environment
+	entry []bool  // tasks that the entry file lists and no other task calls
+	calls []plan.Call
+	inner map[int][]int32 // by caller, the calls that stay in its environment; into calls
+	lanes []int           // of each environment: how many of its tasks make such calls
+	marks map[mark]plan.ChangeKind
+}
+
+// mark names a changed thing.
+type mark struct {
+	what plan.Thing
+	name string
+}
+
+func newPicture(g *plan.Graph, o Options) *picture {
+	p := &picture{
+		Graph: g, sizes: o.Sizes, tasks: make([][]int, len(g.Environments)), entry: make([]bool, len(g.Tasks)),
+		inner: map[int][]int32{}, lanes: make([]int, len(g.Environments)), marks: map[mark]plan.ChangeKind{},
+	}
+	for i, t := range g.Tasks {
+		p.tasks[t.Env] = append(p.tasks[t.Env], i)
+		p.entry[i] = t.Listed
+	}
+	type edge struct{ caller, callee int }
+	known := make(map[edge]bool, len(g.Calls))
+	for _, c := range g.Calls {
+		if c.Caller != c.Callee {
+			p.entry[c.Callee] = false
+		}
+		if e := (edge{c.Caller, c.Callee}); !known[e] {
+			known[e] = true
+			p.calls = append(p.calls, c)
+		}
+	}
+	for i, c := range p.calls {
+		if e := g.Tasks[c.Caller].Env; e == g.Tasks[c.Callee].Env {
+			if len(p.inner[c.Caller]) == 0 {
+				p.lanes[e]++
+			}
+			p.inner[c.Caller] = append(p.inner[c.Caller], int32(i))
+		}
+	}
+	for _, c := range o.Changes {
+		names := []string{c.Name}
+		if c.What == plan.ImageThing {
+			names = strings.Split(c.Name, ", ")
+		}
+		for _, n := range names {
+			p.marks[mark{c.What, n}] = c.Change
+		}
+	}
+	return p
+}
+
+// The marks of things. Names are put together only where there are marks at all.
+
+func (p *picture) environmentMark(e int) plan.ChangeKind {
+	name := p.Environments[e].Name
+	if m := p.marks[mark{plan.EnvironmentThing, name}]; m != "" {
+		return m
+	}
+	if p.marks[mark{plan.ImageThing, name}] != "" {
+		return plan.Changed
+	}
+	return ""
+}
+
+func (p *picture) taskMark(t int) plan.ChangeKind {
+	if len(p.marks) == 0 {
+		return ""
+	}
+	return p.marks[mark{plan.TaskThing, p.FullName(t)}]
+}
+
+func (p *picture) dependsOnMark(from, to int) plan.ChangeKind {
+	if len(p.marks) == 0 {
+		return ""
+	}
+	return p.marks[mark{plan.DependsOnThing, plan.EdgeName(p.Environments[from].Name, p.Environments[to].Name)}]
+}
+
+func (p *picture) callMark(c *plan.Call) plan.ChangeKind {
+	if len(p.marks) == 0 {
+		return ""
+	}
+	return p.marks[mark{plan.CallThing, plan.EdgeName(p.FullName(c.Caller), p.FullName(c.Callee))}]
+}
+
+// image describes an environment's image in a line: "debian with python, pip numpy, 3 further steps".
+func (p *picture) image(e int) string {
+	i := p.Environments[e].Image
+	if i == plan.NoImage {
+		return "no image"
+	}
+	const shown = 3 // lines of the description
+	image := &p.Images[i]
+	lines := image.Lines()
+	if more := len(lines) - shown; more > 1 {
+		lines = append(lines[:shown], fmt.Sprintf("%d further steps", more))
+	}
+	return strings.Join(lines, ", ")
+}
+
+// size is the size of an environment's image where it is known: "57 MB".
+func (p *picture) size(e int) string {
+	if n, ok := p.sizes[p.Environments[e].Image]; ok {
+		return plan.Rough(n)
+	}
+	return ""
+}
+
+// clean returns s in one line, with what could steer a terminal or make text look like other text spelt out:
+// control characters, bytes that aren't UTF-8, bidirectional controls and other format characters.
+func clean(s string) string {
+	if !strings.ContainsFunc(s, unclean) && utf8.ValidString(s) {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); {
+		r, n := utf8.DecodeRuneInString(s[i:])
+		switch {
+		case r == utf8.RuneError && n == 1:
+			fmt.Fprintf(&b, `\x%02x`, s[i])
+		case r == '\n' || r == '\t' || r == '\r':
+			b.WriteByte(' ')
+		case unclean(r):
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			b.WriteRune(r)
+		}
+		i += n
+	}
+	return b.String()
+}
+
+func unclean(r rune) bool {
+	return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029' || r&0xfffe == 0xfffe
+}
+
+// columns is how wide s is in a font of fixed width, at most: what isn't ASCII may take two columns.
+func columns(s string) int {
+	n := 0
+	for _, r := range s {
+		n++
+		if r >= utf8.RuneSelf {
+			n++
+		}
+	}
+	return n
+}
+
+// fit shortens s to max columns.
+func fit(s string, max int) string {
+	if len(s) <= max || columns(s) <= max {
+		return s
+	}
+	n := 0
+	for i, r := range s {
+		n++
+		if r >= utf8.RuneSelf {
+			n++
+		}
+		if n > max-2 {
+			return s[:i] + "…"
+		}
+	}
+	return s
+}
+
+// writer writes formatted text and keeps the first error.
+type writer struct {
+	w   io.Writer
+	err error
+}
+
+func (w *writer) printf(format string, args ...any) {
+	if w.err == nil {
+		_, w.err = fmt.Fprintf(w.w, format, args...)
+	}
+}

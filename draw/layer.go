@@ -1,0 +1,224 @@
+package draw
+
+import (
+	"cmp"
+	"slices"
+)
+
+// layers puts each environment into a column.
+func (l *layout) layers() {
+	out := make([][]int32, l.boxes) // edges, into l.edges
+	for i, e := range l.edges {
+		out[e.from] = append(out[e.from], int32(i))
+	}
+	l.turnBack(out)
+	depth := l.depths()
+	l.pull(depth)
+	l.split(depth)
+}
+
+// turnBack marks the edges that close a cycle, found by a walk in depth. It begins at what nothing
+// depends on, so that rather calls than depends_on run backwards.
+func (l *layout) turnBack(out [][]int32) {
+	const (
+		unseen = iota
+		open
+		done
+	)
+	state := make([]byte, l.boxes)
+	walk := func(root int) {
+		type frame struct{ node, next int }
+		stack := []frame{{node: root}}
+		state[root] = open
+		for len(stack) > 0 {
+			f := &stack[len(stack)-1]
+			if f.next == len(out[f.node]) {
+				state[f.node] = done
+				stack = stack[:len(stack)-1]
+				continue
+			}
+			e := &l.edges[out[f.node][f.next]]
+			f.next++
+			switch state[e.to] {
+			case open:
+				e.back = true
+			case unseen:
+				state[e.to] = open
+				stack = append(stack, frame{node: e.to})
+			}
+		}
+	}
+	dependedOn := make([]bool, l.boxes)
+	for _, e := range l.edges {
+		dependedOn[e.to] = dependedOn[e.to] || e.kind == dependsOn
+	}
+	for _, only := range []bool{false, true} {
+		for n := range l.boxes {
+			if state[n] == unseen && dependedOn[n] == only {
+				walk(n)
+			}
+		}
+	}
+}
+
+// direction returns the ends of an edge from left to right.
+func (e *edge) direction() (left, right int) {
+	if e.back {
+		return e.to, e.from
+	}
+	return e.from, e.to
+}
+
+// depths returns for each box the number of edges on the longest path to it.
+func (l *layout) depths() []int {
+	depth, missing, next := make([]int, l.boxes), make([]int, l.boxes), make([][]int32, l.boxes)
+	for i := range l.edges {
+		left, right := l.edges[i].direction()
+		missing[right]++
+		next[left] = append(next[left], int32(right))
+	}
+	var ready []int
+	for n := range l.boxes {
+		if missing[n] == 0 {
+			ready = append(ready, n)
+		}
+	}
+	for len(ready) > 0 {
+		n := ready[len(ready)-1]
+		ready = ready[:len(ready)-1]
+		for _, m := range next[n] {
+			depth[m] = max(depth[m], depth[n]+1)
+			if missing[m]--; missing[m] == 0 {
+				ready = append(ready, int(m))
+			}
+		}
+	}
+	return depth
+}
+
+// pull moves boxes that nothing leads to next to what they lead to; -1 marks those without edges.
+func (l *layout) pull(depth []int) {
+	nearest := make([]int, l.boxes)
+	source := make([]bool, l.boxes)
+	for n := range l.boxes {
+		nearest[n], source[n] = -1, true
+	}
+	for i := range l.edges {
+		left, right := l.edges[i].direction()
+		source[right] = false
+		if nearest[left] < 0 || depth[right] < nearest[left] {
+			nearest[left] = depth[right]
+		}
+	}
+	for n := range l.boxes {
+		switch {
+		case source[n] && nearest[n] < 0:
+			depth[n] = -1
+		case source[n]:
+			depth[n] = nearest[n] - 1
+		}
+	}
+}
+
+// split makes columns of the layers: one of each, or several of those that are so high that the picture would
+// be hard to look at. What leads nowhere comes first, near what leads to it.
+func (l *layout) split(depth []int) {
+	leads := make([]bool, l.boxes)
+	for i := range l.edges {
+		left, _ := l.edges[i].direction()
+		leads[left] = true
+	}
+	byDepth := map[int][]int{}
+	deepest := -1
+	for n := range l.boxes {
+		byDepth[depth[n]] = append(byDepth[depth[n]], n)
+		deepest = max(deepest, depth[n])
+	}
+	limit := l.columnLimit(byDepth)
+	for d := 0; d <= deepest; d++ {
+		layer := byDepth[d]
+		slices.SortStableFunc(layer, func(a, b int) int { return cmp.Compare(btoi(leads[a]), btoi(leads[b])) })
+		parts := (l.stacked(layer) + limit - 1) / limit
+		fill, height := []int(nil), 0
+		for _, n := range layer {
+			// Parts of like height, rather than full ones and a rest.
+			if len(fill) > 0 && height+l.nodes[n].height/2 > l.stacked(layer)/parts {
+				l.columns = append(l.columns, fill)
+				fill, height = nil, 0
+			}
+			fill = append(fill, n)
+			height += l.nodes[n].height + boxGap
+		}
+		l.columns = append(l.columns, fill)
+	}
+	l.scatter(byDepth[-1], limit)
+	for c, nodes := range l.columns {
+		for _, n := range nodes {
+			l.nodes[n].column = c
+		}
+	}
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// stacked is the height of boxes on top of each other.
+func (l *layout) stacked(nodes []int) int {
+	height := 0
+	for _, n := range nodes {
+		height += l.nodes[n].height + boxGap
+	}
+	return height
+}
+
+// columnLimit is the height of columns which gives the picture about the shape of a screen.
+func (l *layout) columnLimit(byDepth map[int][]int) int {
+	const column = 300 // pixels, with the gap beside it: about
+	highest, tallest := 1, 1
+	heights := make([]int, 0, len(byDepth))
+	for _, nodes := range byDepth {
+		h := l.stacked(nodes)
+		heights = append(heights, h)
+		highest = max(highest, h)
+	}
+	for n := range l.boxes {
+		tallest = max(tallest, l.nodes[n].height+boxGap)
+	}
+	best, badness := highest, 0
+	for parts := 1; parts <= 64; parts++ {
+		limit := max(tallest, highest/parts)
+		columns := 0
+		for _, h := range heights {
+			columns += (h + limit - 1) / limit
+		}
+		// How far 5·height is from 3·width, as a ratio in thousandths.
+		a, b := 5*limit, 3*columns*column
+		if bad := 1000 * max(a, b) / min(a, b); badness == 0 || bad < badness {
+			best, badness = limit, bad
+		}
+	}
+	return best
+}
+
+// scatter puts boxes without edges where there is room, in further columns when there is none.
+func (l *layout) scatter(nodes []int, limit int) {
+	heights := make([]int, len(l.columns))
+	for c := range l.columns {
+		heights[c] = l.stacked(l.columns[c])
+	}
+	c := 0
+	for _, n := range nodes {
+		for c < len(l.columns) && heights[c]+l.nodes[n].height > limit {
+			c++
+		}
+		if c == len(l.columns) {
+			l.columns, heights = append(l.columns, nil), append(heights, 0)
+		}
+		l.columns[c] = append(l.columns[c], n)
+		heights[c] += l.nodes[n].height + boxGap
+	}
+}

@@ -1,0 +1,187 @@
+package draw
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Distances, in pixels.
+const (
+	boxGap    = 22 // between boxes of a column
+	bandGap   = 30 // the highest band that nothing stands in
+	laneGap   = 9  // between bends of a column, and between bends and boxes
+	margin    = 16 // around the picture
+	leastGap  = 44 // between columns
+	mostGap   = 180
+	perLink   = 1 // what a link adds to the gap that it crosses
+	slopeGap  = 7 // a gap is at least this fraction of the greatest height that a link in it climbs
+	laneWidth = 12
+)
+
+// place gives every node its place.
+func (l *layout) place() {
+	for c := range l.columns {
+		y := 0
+		for i, n := range l.columns[c] {
+			if i > 0 {
+				y += l.gap(l.columns[c][i-1], n)
+			}
+			l.nodes[n].y = y
+			y += l.nodes[n].height
+		}
+	}
+	for round := range l.rounds(30) {
+		for i := range l.columns {
+			switch c := len(l.columns) - 1 - i; round % 3 {
+			case 0:
+				l.settle(i, true, false)
+			case 1:
+				l.settle(c, false, true)
+			default:
+				l.settle(i, true, true)
+			}
+		}
+	}
+	l.settleRows()
+	l.settleColumns()
+}
+
+// gap is the least distance between two neighbours of a column.
+func (l *layout) gap(above, below int) int {
+	if l.isBend(above) || l.isBend(below) {
+		return laneGap
+	}
+	return boxGap
+}
+
+// block is a run of nodes that stand as near to each other as they may.
+type block struct{ nodes, sum, weight int }
+
+// settle moves the nodes of a column to where the links on the given sides would be level, as near as
+// the column's order and gaps allow: the weighted least squares of the distances, by pooling adjacent violators.
+func (l *layout) settle(c int, left, right bool) {
+	column := l.columns[c]
+	var blocks []block
+	offset := 0
+	offsets := make([]int, len(column)) // of each node below the column's first, if all stand close
+	for i, n := range column {
+		if i > 0 {
+			offset += l.nodes[column[i-1]].height + l.gap(column[i-1], n)
+		}
+		offsets[i] = offset
+		want, weight := l.wanted(n, left, right)
+		b := block{1, weight * (want - offset), weight}
+		for len(blocks) > 0 {
+			above := blocks[len(blocks)-1]
+			if floorDiv(above.sum, above.weight) < floorDiv(b.sum, b.weight) {
+				break
+			}
+			blocks = blocks[:len(blocks)-1]
+			b = block{above.nodes + b.nodes, above.sum + b.sum, above.weight + b.weight}
+		}
+		blocks = append(blocks, b)
+	}
+	i := 0
+	for _, b := range blocks {
+		for range b.nodes {
+			l.nodes[column[i]].y = floorDiv(b.sum, b.weight) + offsets[i]
+			i++
+		}
+	}
+}
+
+func floorDiv(a, b int) int {
+	q := a / b
+	if a%b < 0 {
+		q--
+	}
+	return q
+}
+
+// wanted is the height at which a node's links would be level in the mean, and how much that counts: links between
+// bends most, so that long edges are straight. Without links it is where the node is.
+func (l *layout) wanted(n int, left, right bool) (y, weight int) {
+	sum := 0
+	for side, use := range [2]bool{left, right} {
+		if !use {
+			continue
+		}
+		for _, i := range l.nodes[n].links[side] {
+			k := &l.links[i]
+			other := k.ends[side]
+			w := 1
+			switch {
+			case l.isBend(n) && l.isBend(other):
+				w = 8
+			case l.isBend(n) || l.isBend(other):
+				w = 2
+			}
+			sum += w * (l.nodes[other].y + k.at[side] - k.at[1-side])
+			weight += w
+		}
+	}
+	if weight == 0 {
+		return l.nodes[n].y, 1
+	}
+	return floorDiv(sum, weight), weight
+}
+
+// settleRows moves everything up to the margin, and closes the empty bands across the whole picture,
+// which parts that have nothing to do with each other leave between them.
+func (l *layout) settleRows() {
+	byTop := make([]int, len(l.nodes))
+	for i := range byTop {
+		byTop[i] = i
+	}
+	slices.SortStableFunc(byTop, func(a, b int) int { return cmp.Compare(l.nodes[a].y, l.nodes[b].y) })
+	up, end := 0, 0 // how far nodes move, and where the lowest so far ended before it moved
+	for i, n := range byTop {
+		top := l.nodes[n].y
+		switch {
+		case i == 0:
+			up, end = top-margin, top
+		case top > end+bandGap:
+			up += top - end - bandGap
+		}
+		end = max(end, top+l.nodes[n].height)
+		l.nodes[n].y -= up
+		l.height = max(l.height, l.nodes[n].y+l.nodes[n].height)
+	}
+}
+
+// settleColumns gives the columns their places, with wider gaps where many links are, or steep ones.
+func (l *layout) settleColumns() {
+	x := margin
+	for c := range l.columns {
+		width, links, climb := 0, 0, 0
+		for _, n := range l.columns[c] {
+			width = max(width, l.nodes[n].width)
+			links += len(l.nodes[n].links[1])
+			for _, i := range l.nodes[n].links[1] {
+				k := &l.links[i]
+				d := l.nodes[k.ends[0]].y + k.at[0] - l.nodes[k.ends[1]].y - k.at[1]
+				climb = max(climb, d, -d)
+			}
+		}
+		if width == 0 {
+			width = laneWidth // bends alone
+		}
+		l.lefts, l.widths = append(l.lefts, x), append(l.widths, width)
+		x += width
+		l.width = x
+		x += min(max(leastGap+perLink*links, climb/slopeGap), mostGap)
+	}
+	for i := range l.nodes {
+		l.nodes[i].x = l.lefts[l.nodes[i].column]
+	}
+}
+
+// right is the x at which a node ends: a bend reaches through its column.
+func (l *layout) right(n int) int {
+	if l.isBend(n) {
+		return l.columnRight(l.nodes[n].column)
+	}
+	return l.nodes[n].x + l.nodes[n].width
+}
+
+func (l *layout) columnRight(c int) int { return l.lefts[c] + l.widths[c] }

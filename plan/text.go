@@ -1,0 +1,202 @@
+package plan
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// This file says how the parts of a graph are written for people: in plans, drawings and differences.
+
+// Lines describes the image: its base, then a line for each step, without the
+// credentials that a URL in it may have.
+func (i *Image) Lines() []string {
+	lines := make([]string, 0, 1+len(i.Steps))
+	lines = append(lines, i.Base.String())
+	for n := range i.Steps {
+		lines = append(lines, i.Steps[n].String())
+	}
+	return lines
+}
+
+// String describes the base in a line: "debian bookworm with python".
+func (b Base) String() string {
+	switch b.Kind {
+	case BaseDebian:
+		s := strings.TrimSpace("debian " + b.Suite)
+		if b.Python {
+			s += " with python"
+		}
+		return s
+	case BaseRef:
+		return "from " + redact(b.Ref)
+	}
+	return "from scratch"
+}
+
+// String describes the step in a line: "pip numpy pandas (pre-releases)".
+func (s *Step) String() string {
+	text, notes := "", []string(nil)
+	switch s.Kind {
+	case StepPip, StepApt:
+		text = strings.Join(s.Packages, " ")
+	case StepRequirements:
+		text = s.Src
+	case StepCommands:
+		text = strings.Join(s.Commands, " && ")
+	case StepEnv:
+		text = strings.Join(assignments(s.EnvVars), " ")
+	case StepFile, StepFolder:
+		text = s.Src + " -> " + s.Dst
+	default:
+		text = s.Name
+	}
+	if s.IndexURL != "" {
+		notes = append(notes, "index "+s.IndexURL)
+	}
+	if len(s.ExtraIndexURLs) > 0 {
+		notes = append(notes, "extra index "+strings.Join(s.ExtraIndexURLs, " "))
+	}
+	if s.Pre {
+		notes = append(notes, "pre-releases")
+	}
+	if s.Network {
+		notes = append(notes, "network")
+	}
+	if len(s.Ignore) > 0 {
+		notes = append(notes, "without "+strings.Join(s.Ignore, " "))
+	}
+	if len(notes) > 0 {
+		text += " (" + strings.Join(notes, ", ") + ")"
+	}
+	return strings.TrimSpace(string(s.Kind) + " " + redact(text))
+}
+
+// assignments returns variables as NAME=VALUE, sorted, quoted where they would run together.
+func assignments(vars map[string]string) []string {
+	var out []string
+	for _, k := range slices.Sorted(maps.Keys(vars)) {
+		v := vars[k]
+		if strings.ContainsAny(v, " \"\n\r\t") {
+			v = strconv.Quote(v)
+		}
+		out = append(out, k+"="+v)
+	}
+	return out
+}
+
+// userinfo is the credentials in a URL.
+var userinfo = regexp.MustCompile(`(://)[^/@\s"']+@`)
+
+func redact(s string) string {
+	if !strings.Contains(s, "://") {
+		return s
+	}
+	return userinfo.ReplaceAllString(s, "$1")
+}
+
+// Signature returns a task's inputs and result: "(x: str, n: int = 3) -> File".
+func (t *Task) Signature() string {
+	params := make([]string, len(t.Inputs))
+	for i := range t.Inputs {
+		params[i] = t.Inputs[i].Name + ": " + t.Inputs[i].form()
+	}
+	return "(" + strings.Join(params, ", ") + ") -> " + t.Result()
+}
+
+// form is a parameter's type and default: "int = 3".
+func (p *Param) form() string {
+	if p.Default == nil {
+		return p.Type.String()
+	}
+	return p.Type.String() + " = " + string(p.Default)
+}
+
+// Result returns what a call of the task returns: "list[str]", "struct(a = int, b = File)", "None".
+func (t *Task) Result() string {
+	switch {
+	case len(t.Outputs) == 0:
+		return string(KindNone)
+	case t.Single:
+		return t.Outputs[0].Type.String()
+	}
+	fields := make([]string, len(t.Outputs))
+	for i, p := range t.Outputs {
+		fields[i] = p.Name + " = " + p.Type.String()
+	}
+	return "struct(" + strings.Join(fields, ", ") + ")"
+}
+
+// String describes the body in a line: "python af2/msa/run.py:run_msa". A script is
+// told by its first line.
+func (b *Body) String() string {
+	switch b.Kind {
+	case BodyPython:
+		return "python " + b.File + ":" + b.Function
+	case BodyCommand:
+		return "command " + strings.Join(b.Command, " ")
+	case BodyScript:
+		first, _, _ := strings.Cut(b.Script, "\n")
+		return "script " + first
+	}
+	return "orchestrator"
+}
+
+// String describes the resources: "2 cpu, 1.5Gi memory". It is empty where nothing is limited.
+func (r Resources) String() string {
+	var parts []string
+	if r.MilliCPU > 0 {
+		parts = append(parts, strconv.FormatFloat(float64(r.MilliCPU)/1000, 'g', -1, 64)+" cpu")
+	}
+	if r.GPU > 0 {
+		parts = append(parts, strconv.Itoa(r.GPU)+" gpu")
+	}
+	for _, size := range []struct {
+		bytes int64
+		of    string
+	}{{r.Memory, "memory"}, {r.Disk, "disk"}, {r.Shm, "shm"}} {
+		if size.bytes > 0 {
+			parts = append(parts, Units(size.bytes)+" "+size.of)
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// Units writes a number of bytes exactly, as resources take it: "1536Mi", "1000".
+func Units(bytes int64) string {
+	units := []string{"", "Ki", "Mi", "Gi", "Ti"}
+	n := 0
+	for ; n < len(units)-1 && bytes != 0 && bytes%1024 == 0; n++ {
+		bytes /= 1024
+	}
+	return strconv.FormatInt(bytes, 10) + units[n]
+}
+
+// Rough writes a number of bytes roughly, for people: "57 MB".
+func Rough(bytes int64) string {
+	units := []string{"B", "kB", "MB", "GB", "TB"}
+	n, size := 0, float64(bytes)
+	for ; n < len(units)-1 && size >= 999.5; n++ {
+		size /= 1000
+	}
+	if n == 0 || size >= 9.95 {
+		return fmt.Sprintf("%.0f %s", size, units[n])
+	}
+	return fmt.Sprintf("%.1f %s", size, units[n])
+}
+
+// Duration writes a timeout as tasks take it: "1h30m".
+func Duration(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
