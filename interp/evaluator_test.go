@@ -26,16 +26,19 @@ import (
 // parentVariable, if set, makes the test binary a parent to be killed by TestOrphan.
 const parentVariable = "INTERP_TEST_PARENT"
 
-// probeVariable, if set, makes it say what it can do, for TestProbe.
-const probeVariable = "INTERP_TEST_PROBE"
-
 func TestMain(m *testing.M) {
 	Init(bodyLanguage, testTools)
 	if os.Getenv(parentVariable) != "" {
 		beParent()
 	}
-	if os.Getenv(probeVariable) != "" {
-		fmt.Print(probe())
+	if os.Getenv(withoutVariable) != "" {
+		if err := withoutCalls(os.Getenv(withoutVariable)); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+	if layer := os.Getenv(probeVariable); layer != "" {
+		beProbe(layer)
 		return
 	}
 	os.Exit(m.Run())
@@ -79,7 +82,10 @@ func bodyLanguage(Limits) Language {
 		f, err := host.Text(context.Background(), string(args[0].(starlark.String)), string(args[1].(starlark.String)))
 		return starlark.String(f.Digest), err
 	})
-	add("probe", func(plan.BodyHost, starlark.Tuple) (starlark.Value, error) { return starlark.String(probe()), nil })
+	add("probe", func(_ plan.BodyHost, args starlark.Tuple) (starlark.Value, error) {
+		parent, _ := args[0].(starlark.Int).Int64()
+		return starlark.String(probe(int(parent))), nil
+	})
 	add("environ", func(plan.BodyHost, starlark.Tuple) (starlark.Value, error) {
 		return starlark.String(strings.Join(os.Environ(), " ")), nil
 	})

@@ -147,19 +147,20 @@ func filterCalls() Layer {
 	if !ok {
 		return layer(name, "", fmt.Errorf("there is no filter for %s", runtime.GOARCH))
 	}
-	program, err := bpf.Assemble(callFilter(arch, uint32(os.Getpid())))
+	detail := fmt.Sprintf("%d calls", len(allowedCalls)+len(boundCalls(0)))
+	return layer(name, detail, installFilter(callFilter(arch, uint32(os.Getpid()))))
+}
+
+// installFilter puts a filter on all threads.
+func installFilter(instructions []bpf.Instruction) error {
+	program, err := bpf.Assemble(instructions)
 	if err != nil {
-		return layer(name, "", err)
+		return err
 	}
 	filter := make([]unix.SockFilter, len(program))
 	for i, in := range program {
 		filter[i] = unix.SockFilter{Code: in.Op, Jt: in.Jt, Jf: in.Jf, K: in.K}
 	}
-	return layer(name, fmt.Sprintf("%d calls", len(allowedCalls)+len(boundCalls(0))), installFilter(filter))
-}
-
-// installFilter puts a filter on all threads.
-func installFilter(filter []unix.SockFilter) error {
 	// The kernel wants no_new_privs of the thread that asks, and gives it to the others with the filter.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

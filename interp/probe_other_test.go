@@ -2,4 +2,16 @@
 
 package interp
 
-func probe() string { return "everything: there is no lockdown here" }
+import "errors"
+
+// Variables that only mean something on Linux.
+const (
+	probeVariable   = "INTERP_TEST_PROBE"
+	withoutVariable = "INTERP_TEST_WITHOUT"
+)
+
+func probe(int) string { return "everything: there is no lockdown here" }
+
+func beProbe(string) {}
+
+func withoutCalls(string) error { return errors.New("only on Linux") }

@@ -14,7 +14,7 @@ import (
 // testTools are the tools of this package's tests.
 var testTools = map[string]Tool{
 	"double": func(in []byte) ([]byte, error) { return append(in, in...), nil },
-	"probe":  func([]byte) ([]byte, error) { return []byte(probe()), nil },
+	"probe":  func([]byte) ([]byte, error) { return []byte(probe(1)), nil },
 	"fail":   func(in []byte) ([]byte, error) { return nil, diag.List{{Msg: string(in)}, {Msg: "too"}} },
 	"hang":   func([]byte) ([]byte, error) { time.Sleep(time.Hour); return nil, nil },
 	"sink":   func(in []byte) ([]byte, error) { return []byte(strings.Repeat("x", sink(0))), nil },
