@@ -92,16 +92,17 @@ func (m *machine) build(ctx context.Context, p *plan.Plan) error {
 func (m *machine) engine(p *plan.Plan) *exec.Engine {
 	w := m.workflow
 	e := &exec.Engine{
-		Graph:  w.graph,
-		Bodies: w.evaluator,
-		Store:  m.store,
-		Images: imagesByEnvironment(w.graph, p),
-		Source: w.files(),
-		Skip:   w.homeInWorkspace(),
-		Jobs:   w.opts.Jobs,
-		RunDir: filepath.Join(w.home, "runs"),
-		Check:  resolve.CallCheck(w.graph, w.files()),
-		Watch:  w.opts.Watch,
+		Graph:    w.graph,
+		Bodies:   w.evaluator,
+		Store:    m.store,
+		Images:   imagesByEnvironment(w.graph, p),
+		Source:   w.files(),
+		Skip:     w.homeInWorkspace(),
+		Jobs:     w.opts.Jobs,
+		MaxValue: w.opts.Limits.Value,
+		RunDir:   filepath.Join(w.home, "runs"),
+		Check:    resolve.CallCheck(w.graph, w.files()),
+		Watch:    w.opts.Watch,
 	}
 	if m.sandbox != nil {
 		e.Executor = &local.Executor{Sandbox: m.sandbox, Builder: m.builder, Store: m.store}

@@ -145,8 +145,8 @@ func fileFromText(th *starlark.Thread, fn *starlark.Builtin, args starlark.Tuple
 	switch {
 	case !plan.ValidFileName(name):
 		return nil, errorf("%q can't name a file", name)
-	case len(text) > plan.MaxValue:
-		return nil, errorf("the text has %d bytes, more than %d", len(text), plan.MaxValue)
+	case int64(len(text)) > b.task.registry.limits.Value:
+		return nil, plan.ErrValue.Errorf("the text has %d bytes, more than %d", len(text), b.task.registry.limits.Value)
 	case !utf8.ValidString(text):
 		return nil, errorf("the text isn't valid UTF-8")
 	}

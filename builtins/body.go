@@ -81,7 +81,7 @@ func (b *body) call(th *starlark.Thread, inputs map[string]plan.Value) (plan.Val
 	if err != nil {
 		return nil, err
 	}
-	result, err := FromStarlark(v)
+	result, err := FromStarlark(v, b.task.registry.limits.Value)
 	if err != nil {
 		return nil, b.located(about("the result of "+b.task.FullName(), err))
 	}
@@ -210,9 +210,9 @@ func (t *Task) check(given map[string]starlark.Value) (map[string]plan.Value, er
 			}
 			continue
 		}
-		value, err := conform(v, p.Type)
+		value, err := conform(v, p.Type, t.registry.limits.Value)
 		if err == nil {
-			_, err = plan.MarshalValue(value) // its size
+			err = plan.CheckValue(value, t.registry.limits.Value)
 		}
 		if err != nil {
 			return nil, t.inputError(p.Name, err)
@@ -227,9 +227,12 @@ func (t *Task) check(given map[string]starlark.Value) (map[string]plan.Value, er
 
 // inputError is FS107 for the value of one input.
 func (t *Task) inputError(name string, err error) error {
-	e := t.callError("input %q: %v", name, err)
 	var d *diag.Error
-	if errors.As(err, &d) {
+	if errors.As(err, &d) && d.Class == diag.Limit {
+		return about(fmt.Sprintf("%s: input %q", t.FullName(), name), err)
+	}
+	e := t.callError("input %q: %v", name, err)
+	if d != nil {
 		e.Hint = d.Hint
 	}
 	return e

@@ -34,7 +34,7 @@ reads = task(command = ["x"], env = env, inputs = {"f": File | None}, output = F
 // load executes source as a module, freezes it and names its tasks.
 func load(t testing.TB, source string) *builtins.Registry {
 	t.Helper()
-	r := builtins.NewRegistry(builtins.Limits{Tasks: 1000, Futures: 100_000})
+	r := builtins.NewRegistry(builtins.Limits{Tasks: 1000, Futures: 100_000, Value: plan.MaxValue})
 	lang := interp.Language{
 		Predeclared: r.Predeclared(),
 		ModuleLocal: builtins.ModuleLocal,
@@ -177,9 +177,9 @@ func TestBodies(t *testing.T) {
 		{"return float('nan')", nil, "isn't finite"},
 		{"return [len]", nil, "a builtin_function_or_method can't pass"},
 		{"x = []\nx.append(x)\nreturn x", nil, "nests deeper than 64, or holds itself"},
-		{"x = [1]\nfor i in range(40): x = [x, x]\nreturn x", nil, "more than the 10 MiB"},
-		{"return 'x' * (11 << 20)", nil, "10 MiB"},
-		{"return opts({'x' * (11 << 20): 1})", nil, "10 MiB"},
+		{"x = [1]\nfor i in range(40): x = [x, x]\nreturn x", nil, "more than the 10485760 bytes"},
+		{"return 'x' * (11 << 20)", nil, "10485760 bytes that may pass between tasks [max-value]"},
+		{"return opts({'x' * (11 << 20): 1})", nil, "10485760 bytes that may pass between tasks [max-value]"},
 
 		{"task_environment(name = 'x')", nil, "task_environment declares, and a body can't"},
 		{"image.from_debian_base()", nil, "image.from_debian_base declares"},

@@ -39,8 +39,9 @@ type Registry struct {
 
 // Limits bounds what one evaluation may declare and start. All are positive.
 type Limits struct {
-	Tasks   int // declared in all; as many environments
-	Futures int // calls of one body that haven't ended, or whose end it hasn't looked at
+	Tasks   int   // declared in all; as many environments
+	Futures int   // calls of one body that haven't ended, or whose end it hasn't looked at
+	Value   int64 // bytes of a value that passes between tasks, encoded
 }
 
 // Names of the limits, as errors have them.

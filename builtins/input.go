@@ -67,7 +67,7 @@ func (a *typeArg) Unpack(v starlark.Value) (err error) {
 
 // checkDefault returns v as a value of type t, also encoded.
 func checkDefault(v starlark.Value, t plan.Type) (plan.Value, json.RawMessage, error) {
-	value, err := conform(v, t)
+	value, err := conform(v, t, plan.MaxValue)
 	if err != nil {
 		return nil, nil, about("the default", err)
 	}
@@ -78,9 +78,9 @@ func checkDefault(v starlark.Value, t plan.Type) (plan.Value, json.RawMessage, e
 	return value, data, nil
 }
 
-// conform returns a copy of v as a value of type t.
-func conform(v starlark.Value, t plan.Type) (plan.Value, error) {
-	value, err := FromStarlark(v)
+// conform returns a copy of v as a value of type t. limit is as for FromStarlark.
+func conform(v starlark.Value, t plan.Type, limit int64) (plan.Value, error) {
+	value, err := FromStarlark(v, limit)
 	if err != nil {
 		return nil, err
 	}

@@ -65,15 +65,16 @@ func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys
 
 // FromStarlark returns a deep copy of v as what passes between tasks. The error
 // names the place within v of what can't pass. spec.md, "Values at boundaries".
-func FromStarlark(v starlark.Value) (plan.Value, error) {
-	c := copier{left: plan.MaxValue}
+func FromStarlark(v starlark.Value, limit int64) (plan.Value, error) {
+	c := copier{left: limit, limit: limit}
 	return c.copy(v)
 }
 
 // copier copies a value, and stops early where it is too large: a small
 // structure that shares its parts can be exponentially large as a tree.
 type copier struct {
-	left  int   // bytes that the encoded form may still take, by a lower bound
+	limit int64 // bytes that the encoded form may take
+	left  int64 // bytes that the encoded form may still take, by a lower bound
 	place []any // the way to what is being copied: int and string keys, fieldName
 }
 
@@ -143,11 +144,11 @@ func (c *copier) copy(v starlark.Value) (plan.Value, error) {
 
 // spend counts n bytes of the encoded form.
 func (c *copier) spend(n int) error {
-	if c.left -= n; c.left >= 0 {
+	if c.left -= int64(n); c.left >= 0 {
 		return nil
 	}
-	return errorf("the value takes more than the %d MiB that may pass between tasks", plan.MaxValue>>20).
-		WithHint("pass a File")
+	return plan.ErrValue.Errorf("the value takes more than the %d bytes that may pass between tasks", c.limit).
+		WithHint("pass a File, or raise the limit with --%s", plan.ErrValue)
 }
 
 // part copies what lies one step further in.
@@ -169,7 +170,7 @@ func (c *copier) text(s string) (plan.Value, error) {
 }
 
 func (c *copier) list(l starlark.Indexable) (plan.Value, error) {
-	out := make([]plan.Value, 0, min(l.Len(), max(c.left, 0)))
+	out := make([]plan.Value, 0, min(l.Len(), int(max(c.left, 0))))
 	for i := range l.Len() {
 		x, err := c.part(i, l.Index(i))
 		if err != nil {

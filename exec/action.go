@@ -110,7 +110,7 @@ func (a *action) body(ctx context.Context, n int) (plan.Value, error) {
 	}
 	v, err = plan.Conform(v, outputType(a.task))
 	if err == nil {
-		_, err = plan.MarshalValue(v)
+		err = plan.CheckValue(v, a.run.MaxValue)
 	}
 	if err != nil {
 		return nil, a.fail(plan.FailUser, "what it returned doesn't fit its output: %v", err)

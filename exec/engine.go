@@ -30,6 +30,7 @@ type Engine struct {
 	Skip     string         // a directory in Source that no task carries: the home directory, if it lies there
 	Jobs     int            // attempts in containers at a time; 0: the number of CPUs
 	RunDir   string         // logs go to RunDir/RUN/logs
+	MaxValue int64          // bytes of a value that passes between tasks; 0: plan.MaxValue
 	Watch    Watch
 
 	// Check, if set, is asked about every call that a body makes, besides the
@@ -127,7 +128,7 @@ func (r *run) first(task string, inputs map[string]plan.Value) (*action, error) 
 		return nil, diag.Errorf(diag.Position{}, diag.Usage, "there is no task %q", task)
 	}
 	t := &r.Graph.Tasks[i]
-	bound, err := bind(t, inputs)
+	bound, err := bind(t, inputs, r.MaxValue)
 	if err != nil {
 		return nil, diag.Errorf(diag.Position{}, diag.Usage, "task %q: %w", task, err)
 	}
@@ -138,7 +139,7 @@ func (r *run) first(task string, inputs map[string]plan.Value) (*action, error) 
 }
 
 // bind returns the inputs as values of the task's types, defaults filled in.
-func bind(t *plan.Task, inputs map[string]plan.Value) (map[string]plan.Value, error) {
+func bind(t *plan.Task, inputs map[string]plan.Value, limit int64) (map[string]plan.Value, error) {
 	bound := make(map[string]plan.Value, len(t.Inputs))
 	for _, p := range t.Inputs {
 		v, given := inputs[p.Name]
@@ -162,7 +163,7 @@ func bind(t *plan.Task, inputs map[string]plan.Value) (map[string]plan.Value, er
 			return nil, fmt.Errorf("there is no input %q", name)
 		}
 	}
-	if _, err := plan.MarshalValue(bound); err != nil {
+	if err := plan.CheckValue(bound, limit); err != nil {
 		return nil, fmt.Errorf("inputs: %w", err)
 	}
 	return bound, nil

@@ -100,7 +100,7 @@ func (h *host) callee(c plan.Invocation) (*action, error) {
 	if err := h.allowed(t, i, c.Pos); err != nil {
 		return nil, err
 	}
-	inputs, err := bind(t, c.Inputs)
+	inputs, err := bind(t, c.Inputs, h.run.MaxValue)
 	if err != nil {
 		e := diag.Errorf(c.Pos, diag.Source, "task %q calls %q: %w", h.name, c.Task, err)
 		e.Code = "FS107"
@@ -164,10 +164,11 @@ func (h *host) Read(ctx context.Context, f plan.File, limit int64) ([]byte, erro
 	if err := h.run.known(f); err != nil {
 		return nil, h.halt(diag.Errorf(h.pos, diag.System, "task %q reads %w", h.name, err))
 	}
-	limit = min(limit, plan.MaxValue)
+	most := plan.ValueLimit(h.run.MaxValue)
+	limit = min(limit, most)
 	if f.Size > limit {
 		return nil, diag.Errorf(diag.Position{}, diag.Task, "file %q has %d bytes, more than %d", f.Name, f.Size, limit).
-			WithHint("read(max_bytes = …) reads up to %d; let a task in a container look at what is larger", plan.MaxValue)
+			WithHint("read(max_bytes = …) reads up to %d; let a task in a container look at what is larger", most)
 	}
 	r, err := h.run.Store.Open(ctx, f)
 	if err != nil {
@@ -193,8 +194,8 @@ func (h *host) Text(ctx context.Context, name, text string) (plan.File, error) {
 	switch {
 	case !plan.ValidFileName(name):
 		return plan.File{}, diag.Errorf(diag.Position{}, diag.Task, "%q is no file name", name)
-	case len(text) > plan.MaxValue || !utf8.ValidString(text):
-		return plan.File{}, diag.Errorf(diag.Position{}, diag.Task, "the text of file %q isn't UTF-8 of at most %d bytes", name, plan.MaxValue)
+	case int64(len(text)) > plan.ValueLimit(h.run.MaxValue) || !utf8.ValidString(text):
+		return plan.File{}, diag.Errorf(diag.Position{}, diag.Task, "the text of file %q isn't UTF-8 of at most %d bytes", name, plan.ValueLimit(h.run.MaxValue))
 	}
 	f, err := h.run.Store.PutFile(ctx, name, strings.NewReader(text))
 	if err != nil {

@@ -26,7 +26,7 @@ func (a *action) result(ctx context.Context, res *Result) (plan.Value, error) {
 		v, err = a.collected(ctx, res)
 	}
 	if err == nil {
-		_, err = plan.MarshalValue(v)
+		err = plan.CheckValue(v, a.run.MaxValue)
 	}
 	var f *plan.Failure
 	switch {
@@ -105,15 +105,16 @@ func (a *action) missing(res *Result, p plan.Param) error {
 
 // content reads an output that becomes a value.
 func (a *action) content(ctx context.Context, f plan.File) ([]byte, error) {
-	if f.Size > plan.MaxValue {
-		return nil, fmt.Errorf("output %q has %d bytes, more than the %d that may pass between tasks (hint: declare it as File)", f.Name, f.Size, plan.MaxValue)
+	limit := plan.ValueLimit(a.run.MaxValue)
+	if f.Size > limit {
+		return nil, fmt.Errorf("output %q has %d bytes, more than the %d that may pass between tasks (hint: declare it as File, or raise the limit with --%s)", f.Name, f.Size, limit, plan.ErrValue)
 	}
 	r, err := a.run.Store.Open(ctx, f)
 	if err != nil {
 		return nil, a.fail(plan.FailSystem, "reading an output: %v", err)
 	}
 	defer r.Close()
-	data, err := io.ReadAll(io.LimitReader(r, plan.MaxValue))
+	data, err := io.ReadAll(io.LimitReader(r, limit))
 	if err != nil {
 		return nil, a.fail(plan.FailSystem, "reading an output: %v", err)
 	}

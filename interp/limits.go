@@ -10,6 +10,7 @@ import (
 	"go.starlark.net/starlark"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/plan"
 )
 
 // Limits bounds what evaluating may cost. A zero field means its default.
@@ -27,6 +28,7 @@ type Limits struct {
 	Tasks   int           // declared in all; as many environments
 	Calls   int           // depth of calls on one thread
 	Futures int           // calls of one body that are under way at once
+	Value   int64         // bytes of a value that passes between tasks, encoded
 	Message int64         // bytes of one message between the processes
 }
 
@@ -50,6 +52,7 @@ func (l *Limits) All() []Limit {
 		{ErrTasks, &l.Tasks, 100_000, "tasks, and environments, that may be declared"},
 		{ErrCalls, &l.Calls, 1000, "depth to which calls of functions may nest"},
 		{ErrFutures, &l.Futures, 100_000, "calls of one body that may be under way"},
+		{ErrValue, &l.Value, int64(plan.MaxValue), "size of a value that passes between tasks"},
 		{ErrMessage, &l.Message, int64(64 << 20), "size of what passes to or from the evaluator at once"},
 	}
 }
@@ -68,7 +71,7 @@ func (l Limits) Defaults() Limits {
 			*p = cmp.Or(*p, limit.Default.(time.Duration))
 		}
 	}
-	l.Message = max(l.Message, 2*l.Source)
+	l.Message = max(l.Message, 2*l.Source, 2*l.Value)
 	return l
 }
 
@@ -84,6 +87,7 @@ const (
 	ErrTasks   = diag.LimitName("max-tasks")
 	ErrCalls   = diag.LimitName("max-calls")
 	ErrFutures = diag.LimitName("max-futures")
+	ErrValue   = plan.ErrValue
 	ErrMessage = diag.LimitName("max-message")
 	ErrStack   = diag.LimitName("stack")
 )

@@ -129,7 +129,7 @@ def floods():
 }
 
 func TestTooBig(t *testing.T) {
-	e := startFile(t, "def long(n): return 'x' * n\ndef gets(n): return call('long', n)\ndef asks(n): return text('x' * n, 'y')\n", Limits{Message: 3 << 20})
+	e := startFile(t, "def long(n): return 'x' * n\ndef gets(n): return call('long', n)\ndef asks(n): return text('x' * n, 'y')\n", Limits{Message: 3 << 20, Value: 1 << 20})
 	host := testHost{calls: map[string]func(context.Context, int64) (plan.Value, error){
 		"long": func(_ context.Context, n int64) (plan.Value, error) { return strings.Repeat("x", int(n)), nil },
 	}}

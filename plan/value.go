@@ -2,6 +2,7 @@ package plan
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -10,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/flytestar/flytestar/diag"
 )
 
 // Value is what passes between tasks. Its dynamic type is one of
@@ -39,7 +42,7 @@ type Dir struct {
 
 // What a value at a boundary may be at most.
 const (
-	MaxValue = 10 << 20 // bytes of its encoded form
+	MaxValue = 10 << 20 // bytes of its encoded form, unless a limit says otherwise
 	MaxDepth = 64       // nesting: each list, dict and struct around a value is a level
 )
 
@@ -47,25 +50,52 @@ const (
 // with sorted keys, where a float always has a point or an exponent, and what
 // JSON has no word for is an object with one key: {"$file": …}, {"$dir": …},
 // {"$struct": …}, and {"$dict": …} for a dict that has a key beginning with "$".
-func MarshalValue(v Value) ([]byte, error) {
-	e := encoder{}
+func MarshalValue(v Value) ([]byte, error) { return marshal(v, maxEncoded) }
+
+// CheckValue returns an error if v can't pass between tasks: it takes more than
+// limit bytes in its encoded form (0: MaxValue), say. That is one of class Limit.
+func CheckValue(v Value, limit int64) error {
+	_, err := marshal(v, ValueLimit(limit))
+	return err
+}
+
+// ValueLimit returns the limit that a zero one stands for.
+func ValueLimit(limit int64) int64 { return cmp.Or(limit, MaxValue) }
+
+// ErrValue is the limit on what passes between tasks.
+const ErrValue = diag.LimitName("max-value")
+
+// maxEncoded bounds an encoded form whatever a limit says, in bytes.
+const maxEncoded = 256 << 20
+
+func marshal(v Value, limit int64) ([]byte, error) {
+	e := encoder{limit: limit}
 	if err := e.encode(v, 0); err != nil {
 		return nil, err
 	}
-	if e.Len() > MaxValue {
-		return nil, fmt.Errorf("value takes %d bytes, more than the %d that may pass between tasks (hint: pass a File)", e.Len(), MaxValue)
-	}
-	return e.Bytes(), nil
+	return e.Bytes(), e.size()
 }
 
-type encoder struct{ bytes.Buffer }
+type encoder struct {
+	bytes.Buffer
+	limit int64
+}
+
+// size returns an error if what there is so far is too much.
+func (e *encoder) size() error {
+	if int64(e.Len()) <= e.limit {
+		return nil
+	}
+	return ErrValue.Errorf("value takes more than the %d bytes that may pass between tasks (hint: pass a File)", e.limit).
+		WithHint("pass a File, or raise the limit with --%s", ErrValue)
+}
 
 func (e *encoder) encode(v Value, depth int) error {
 	if depth > MaxDepth {
 		return fmt.Errorf("value nests deeper than %d", MaxDepth)
 	}
-	if e.Len() > MaxValue { // stop early: a shared structure can be exponentially large
-		return fmt.Errorf("value takes more than the %d bytes that may pass between tasks (hint: pass a File)", MaxValue)
+	if err := e.size(); err != nil { // stop early: a shared structure can be exponentially large
+		return err
 	}
 	switch v := v.(type) {
 	case nil:
@@ -191,8 +221,8 @@ func (e *encoder) object(m map[string]Value, depth int) error {
 // MarshalValue can't have written, but for white space, the order of keys and
 // the spelling of numbers and strings.
 func UnmarshalValue(data []byte) (Value, error) {
-	if len(data) > MaxValue {
-		return nil, fmt.Errorf("value takes %d bytes, more than %d", len(data), MaxValue)
+	if len(data) > maxEncoded {
+		return nil, fmt.Errorf("value takes %d bytes, more than %d", len(data), maxEncoded)
 	}
 	if !utf8.Valid(data) {
 		return nil, fmt.Errorf("value isn't valid UTF-8")

@@ -71,8 +71,8 @@ func TestMarshalValueRefuses(t *testing.T) {
 		{plan.Dir{Name: "x", Digest: digest, Size: -1}, "negative"},
 	}
 	for _, tt := range tests {
-		if _, err := plan.MarshalValue(tt.value); err == nil || !strings.Contains(err.Error(), tt.want) {
-			t.Errorf("MarshalValue(%.40v): error %v, want %q", tt.value, err, tt.want)
+		if err := plan.CheckValue(tt.value, 0); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("CheckValue(%.40v): error %v, want %q", tt.value, err, tt.want)
 		}
 	}
 }

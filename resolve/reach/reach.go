@@ -25,7 +25,7 @@ import (
 
 // Language returns what a workflow file may use, for one evaluation.
 func Language(limits interp.Limits) interp.Language {
-	r := builtins.NewRegistry(builtins.Limits{Tasks: limits.Tasks, Futures: limits.Futures})
+	r := builtins.NewRegistry(builtins.Limits{Tasks: limits.Tasks, Futures: limits.Futures, Value: limits.Value})
 	return interp.Language{
 		Predeclared: r.Predeclared(),
 		ModuleLocal: builtins.ModuleLocal,
