@@ -290,8 +290,10 @@ func (b *summarizer) call(x *syntax.CallExpr) (start syntax.Position, index int3
 	out.arguments.to = int32(len(s.arguments))
 	s.calls = append(s.calls, out)
 	for i, arg := range x.Args {
-		at := &s.arguments[out.arguments.from+int32(i)].pos
-		named := b.named(arg, func() { *at = pointOf(b.expr(value(arg))) })
+		named := b.named(arg, func() {
+			start := b.expr(value(arg)) // it may move s.arguments
+			s.arguments[out.arguments.from+int32(i)].pos = pointOf(start)
+		})
 		if named != nil && i == 0 && isPredeclared(x.Fn, "attempt") {
 			named.call, named.attempt = index, true
 		}
