@@ -17,6 +17,7 @@
 //	builtins         what authors write, a file per noun
 //	resolve          graph and files to findings, digests and plan; pure
 //	resolve/reach    values to graph: declarations and call edges; in the evaluator
+//	internal/measure bounds of values that native code walks in one step
 //	internal/source  what folders and requirements files of a workspace hold
 //	exec             plan to results: the engine; declares Builder, Sandbox, Executor, Store
 //	exec/image       Builder: OCI images, without a daemon

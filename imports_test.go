@@ -25,8 +25,10 @@ var imports = []struct {
 	{"plan", []string{"diag"}},
 	{"internal/source", nil},
 	{"internal/startest", []string{"diag"}},
-	{"interp/...", []string{"diag", "plan", "interp/..."}}, // not builtins: they come as a Language
-	{"builtins", []string{"diag", "plan"}},                 // not interp: it runs them
+	{"internal/measure", []string{"diag"}},
+	{"interp/...", []string{"diag", "plan", "interp/...", "internal/measure"}}, // not builtins: they come as a Language
+	{"builtins", []string{"diag", "plan", "internal/measure"}},                 // not interp: it runs them
+	{"draw", []string{"diag", "plan"}},
 	{"draw", []string{"diag", "plan"}},
 	{"resolve", []string{"diag", "plan", "internal/source"}},
 	{"resolve/reach", []string{"diag", "plan", "builtins", "interp"}},
@@ -56,7 +58,7 @@ var homes = []struct {
 	{"github.com/moby/sys", []string{"exec/local/..."}, "system calls belong to the sandboxes"},
 	{"github.com/opencontainers/cgroups", []string{"exec/local/..."}, "system calls belong to the sandboxes"},
 	{"github.com/opencontainers/runtime-spec", []string{"exec/local/..."}, "bundles have one home"},
-	{"go.starlark.net", []string{"interp/...", "builtins", "resolve/reach", "internal/startest", "."}, "plan is the contract: what runs a plan doesn't know Starlark"},
+	{"go.starlark.net", []string{"interp/...", "builtins", "resolve/reach", "internal/measure", "internal/startest", "."}, "plan is the contract: what runs a plan doesn't know Starlark"},
 	{"C", nil, "everything builds without cgo"},
 }
 

@@ -4,12 +4,8 @@ import (
 	"go.starlark.net/lib/json"
 	"go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
-)
 
-// What json handles at most: its functions recurse, and share nothing that they write.
-const (
-	maxJSONDepth = 500
-	maxJSONNodes = 2 << 20
+	"github.com/flytestar/flytestar/internal/measure"
 )
 
 // jsonModule is Starlark's json with its arguments checked first, so that
@@ -25,7 +21,7 @@ var jsonModule = &starlarkstruct.Module{
 }
 
 // guarded returns the json function of that name behind a check of its first argument.
-func guarded(name string, check func(starlark.Value) error) *starlark.Builtin {
+func guarded(name string, check func(*starlark.Thread, starlark.Value) error) *starlark.Builtin {
 	inner := json.Module.Members[name].(*starlark.Builtin)
 	return starlark.NewBuiltin(inner.Name(), func(th *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 		checked := args
@@ -33,7 +29,7 @@ func guarded(name string, check func(starlark.Value) error) *starlark.Builtin {
 			checked = append(checked[:len(checked):len(checked)], kv[1])
 		}
 		for _, v := range checked {
-			if err := check(v); err != nil {
+			if err := check(th, v); err != nil {
 				return nil, about(inner.Name(), err)
 			}
 		}
@@ -42,7 +38,7 @@ func guarded(name string, check func(starlark.Value) error) *starlark.Builtin {
 }
 
 // checkText refuses JSON that nests too deep.
-func checkText(v starlark.Value) error {
+func checkText(_ *starlark.Thread, v starlark.Value) error {
 	s, _ := starlark.AsString(v)
 	depth, quoted := 0, false
 	for i := 0; i < len(s); i++ {
@@ -53,8 +49,8 @@ func checkText(v starlark.Value) error {
 			quoted = !quoted
 		case quoted:
 		case c == '[' || c == '{':
-			if depth++; depth > maxJSONDepth {
-				return errorf("the text nests deeper than %d", maxJSONDepth)
+			if depth++; depth > measure.MaxDepth {
+				return measure.ErrValue.Errorf("the text nests deeper than %d", measure.MaxDepth).WithHint("lists and dicts nest less deep in what tasks pass")
 			}
 		case c == ']' || c == '}':
 			depth--
@@ -63,49 +59,9 @@ func checkText(v starlark.Value) error {
 	return nil
 }
 
-// checkEncodable refuses values that nest too deep, or are too large as a tree.
-func checkEncodable(v starlark.Value) error {
-	nodes := 0
-	return countNodes(v, 0, &nodes)
-}
-
-func countNodes(v starlark.Value, depth int, nodes *int) error {
-	if depth > maxJSONDepth {
-		return errorf("the value nests deeper than %d, or holds itself", maxJSONDepth)
-	}
-	if *nodes++; *nodes > maxJSONNodes {
-		return errorf("the value has more than %d parts", maxJSONNodes)
-	}
-	for child := range children(v) {
-		if err := countNodes(child, depth+1, nodes); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// children yields what a list, tuple, set, dict or struct holds.
-func children(v starlark.Value) func(yield func(starlark.Value) bool) {
-	return func(yield func(starlark.Value) bool) {
-		switch v := v.(type) {
-		case *starlark.Dict:
-			for _, x := range v.Entries() {
-				if !yield(x) {
-					return
-				}
-			}
-		case *starlarkstruct.Struct:
-			for _, name := range v.AttrNames() {
-				if x, err := v.Attr(name); err != nil || !yield(x) {
-					return
-				}
-			}
-		case starlark.Iterable:
-			for x := range starlark.Elements(v) {
-				if !yield(x) {
-					return
-				}
-			}
-		}
-	}
+// checkEncodable refuses values that nest too deep, or are too large as a tree, and counts a step for each part of others.
+func checkEncodable(th *starlark.Thread, v starlark.Value) error {
+	tree, err := measure.JSON(v)
+	th.Steps += uint64(tree.Parts)
+	return err
 }

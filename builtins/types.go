@@ -12,7 +12,7 @@ import (
 type Type struct {
 	T     plan.Type
 	depth int                                 // how deep it nests
-	call  *starlark.Builtin                   // nil for types that can't be called
+	call  bool                                // it can be called as the universe's function of its name
 	index func(starlark.Value) (*Type, error) // T[…]; nil but for the bare list and dict
 	attrs map[string]*starlark.Builtin        // File.from_text
 }
@@ -44,8 +44,9 @@ func (t *Type) Name() string { return t.String() }
 
 // CallInternal calls Starlark's own function of the type's name.
 func (t *Type) CallInternal(th *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	if t.call != nil {
-		return t.call.CallInternal(th, args, kwargs)
+	if t.call {
+		// Looked up now, since evaluation replaces functions of the universe before it begins.
+		return starlark.Universe[string(t.T.Kind)].(*starlark.Builtin).CallInternal(th, args, kwargs)
 	}
 	e := errorf("%s is a type and can't be called", t)
 	switch t.T.Kind {
@@ -99,7 +100,7 @@ func (t *Type) Binary(op syntax.Token, y starlark.Value, _ starlark.Side) (starl
 // scalarType returns the type with that name, callable as the universe's function of the name if there is one.
 func scalarType(name string) *Type {
 	t := &Type{T: plan.Type{Kind: plan.Kind(name)}, depth: 1}
-	t.call, _ = starlark.Universe[name].(*starlark.Builtin)
+	_, t.call = starlark.Universe[name].(*starlark.Builtin)
 	return t
 }
 
@@ -110,7 +111,7 @@ var (
 	listType = &Type{
 		T:     plan.Type{Kind: plan.KindList, Elem: &anyType},
 		depth: 2,
-		call:  starlark.Universe["list"].(*starlark.Builtin),
+		call:  true,
 		index: func(key starlark.Value) (*Type, error) {
 			elem, err := asType(key)
 			if err != nil {
@@ -122,7 +123,7 @@ var (
 	dictType = &Type{
 		T:     plan.Type{Kind: plan.KindDict, Elem: &anyType},
 		depth: 2,
-		call:  starlark.Universe["dict"].(*starlark.Builtin),
+		call:  true,
 		index: dictOf,
 	}
 	fileType = &Type{

@@ -35,7 +35,7 @@ type Evaluator struct {
 	process  *process
 	lockdown Lockdown
 	served   map[string]string // digest by path, of what was served while loading
-	running  string            // the module that runs, while loading
+	running  string            // the module that is compiled or runs, while loading
 
 	// A turn holds one of these, so that the wall clock measures the body that computes and not how many do.
 	turns chan struct{}
@@ -169,6 +169,7 @@ func (e *Evaluator) serve(path string) error {
 		answer = sourceMsg{Error: sourceError(err, path)}
 	}
 	e.served[path] = digest(data)
+	e.running = path // what takes too long from here on is compiling it
 	return e.process.pipe.send(toEvaluator{Source: &answer})
 }
 

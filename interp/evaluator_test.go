@@ -291,14 +291,14 @@ func TestDeaths(t *testing.T) {
 		name, source string
 		msg          string // several are possible where more than one limit is near
 	}{
-		{"native loop", "all(range(1, 1 << 40))", "^loading took longer than 300ms$"},
+		{"native loop", spins + "spin()", "^loading took longer than 300ms$"},
 		{"dag hash", "def f():\n  x = ()\n  for i in range(60):\n    x = (x, x)\n  return {x: 1}\nf()", "^loading took longer than"},
 		{"dag freeze", "def f():\n  x = ()\n  for i in range(60):\n    x = (x, x)\n  return x\nx = f()", "^loading took longer than"},
 		{"deep freeze", "def f():\n  x = []\n  for i in range(1500000):\n    x = [x]\n  return x\nx = f()", "^evaluation needs more than 64 MiB of stack|^evaluation needs more than 256 MiB of memory|^loading took longer"},
-		{"deep value", "def f():\n  x = ()\n  for i in range(1000000):\n    x = (x,)\n  return str(x)\nf()", "^evaluation needs more than 64 MiB of stack|^evaluation needs more than 256 MiB of memory|^loading took longer"},
+		{"deep value", "def f():\n  x = ()\n  for i in range(1000000):\n    x = (x,)\n  return {x: 1}\nf()", "^evaluation needs more than 64 MiB of stack|^evaluation needs more than 256 MiB of memory|^loading took longer"},
 		{"one allocation", "x = (None,) * ((1 << 30) - 1)", "^evaluation needs more than 256 MiB of memory"},
 		{"doubling", "def f():\n  x = 'a'\n  for i in range(40):\n    x = x + x\nf()", "^evaluation needs more than 256 MiB of memory|^loading took longer"},
-		{"list", "def f():\n  x = []\n  for i in range(1 << 30):\n    x.append([i])\nf()", "^evaluation needs more than 256 MiB of memory|^loading took longer"},
+		{"list", "def f():\n  x = []\n  for i in range(100000000):\n    x.append([i])\nf()", "^evaluation needs more than 256 MiB of memory|^loading took longer"},
 		{"panic", "panic()", `^the evaluator died \(exit status 2\): panic: a bug`},
 	}
 	for _, test := range tests {
@@ -409,7 +409,7 @@ def computes(n):
     return n
 def spins(n):
     call("slow", n)
-    for i in range(1 << 40):
+    for i in range(100000000):
         pass
 `, Limits{Wall: wall, Steps: 1 << 50})
 	host := testHost{calls: map[string]func(context.Context, int64) (plan.Value, error){
@@ -442,9 +442,19 @@ def spins(n):
 	}
 }
 
+// spins defines spin, which spends hours in one native call.
+const spins = `
+def same():
+  x = [1]
+  for i in range(8):
+    x = [x] * 1000
+  return x
+def spin(): same() == same()
+`
+
 // TestBodyDeath shows that a body which can't be stopped takes the evaluator with it, and is named.
 func TestBodyDeath(t *testing.T) {
-	e := startFile(t, "def stuck(): all(range(1, 1 << 40))\ndef waits(): call('hangs', 1)\n", Limits{Wall: 200 * time.Millisecond})
+	e := startFile(t, spins+"def stuck(): spin()\ndef waits(): call('hangs', 1)\n", Limits{Wall: 200 * time.Millisecond})
 	hung := make(chan struct{})
 	host := testHost{calls: map[string]func(context.Context, int64) (plan.Value, error){
 		"hangs": func(ctx context.Context, _ int64) (plan.Value, error) {
@@ -473,7 +483,7 @@ func TestBodyDeath(t *testing.T) {
 
 // TestOpenFuture has a body that computes while a call of its is under way: that doesn't stop its clock.
 func TestOpenFuture(t *testing.T) {
-	e := startFile(t, "def both():\n  start('hangs')\n  all(range(1, 1 << 40))\n", Limits{Wall: 200 * time.Millisecond})
+	e := startFile(t, spins + "def both():\n  start('hangs')\n  spin()\n", Limits{Wall: 200 * time.Millisecond})
 	host := testHost{calls: map[string]func(context.Context, int64) (plan.Value, error){
 		"hangs": func(ctx context.Context, _ int64) (plan.Value, error) { <-ctx.Done(); return nil, ctx.Err() },
 	}}
@@ -500,7 +510,7 @@ func TestHeld(t *testing.T) {
 }
 
 func TestCancelBody(t *testing.T) {
-	e := startFile(t, "def waits(): return call('hangs', 1)\ndef spins():\n  for i in range(1 << 40): pass\n", Limits{Steps: 1 << 50})
+	e := startFile(t, "def waits(): return call('hangs', 1)\ndef spins():\n  for i in range(100000000): pass\n", Limits{Steps: 1 << 50})
 	var ended atomic.Int32
 	host := testHost{calls: map[string]func(context.Context, int64) (plan.Value, error){
 		"hangs": func(ctx context.Context, _ int64) (plan.Value, error) {
@@ -573,7 +583,7 @@ func TestMemoryBody(t *testing.T) {
 	if withCgo() {
 		t.Skip("with cgo the threads of the C library take addresses from the budget, and the kernel may say no first")
 	}
-	e := startFile(t, "def grows():\n  a = []\n  for i in range(1 << 40):\n    a.append('x' * 1000)\ndef fine(): return 1\n", Limits{Steps: 1 << 50})
+	e := startFile(t, "def grows():\n  a = []\n  for i in range(100000000):\n    a.append('x' * 1000)\ndef fine(): return 1\n", Limits{Steps: 1 << 50})
 	_, err := e.Body(t.Context(), "grows", nil, testHost{})
 	var d *diag.Error
 	if !errors.As(err, &d) || d.Msg != "evaluation needs more than 512 MiB of memory" || d.Pos.Line == 0 {
@@ -615,7 +625,7 @@ func TestPrintLimit(t *testing.T) {
 
 // beParent starts an evaluator that never comes to an end, and says which process it is.
 func beParent() {
-	e, _, err := Start(context.Background(), Options{Source: files{"main.star": "def stuck(): all(range(1, 1 << 40))"}, Entry: "main.star", Limits: Limits{Wall: time.Hour}})
+	e, _, err := Start(context.Background(), Options{Source: files{"main.star": spins + "def stuck(): spin()"}, Entry: "main.star", Limits: Limits{Wall: time.Hour}})
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)

@@ -137,6 +137,9 @@ func newBudget(limits Limits, what string) *budget {
 	return &budget{limits: limits, what: what, started: time.Now()}
 }
 
+// budgetLocal is the key of the thread-local that holds the budget.
+const budgetLocal = "flytestar.budget"
+
 // begin starts a new turn. It may be called from any goroutine.
 func (b *budget) begin() { b.turn.Add(1) }
 
@@ -144,6 +147,7 @@ func (b *budget) begin() { b.turn.Add(1) }
 func (b *budget) watch(th *starlark.Thread) {
 	b.last = th.Steps
 	th.OnMaxSteps = b.look
+	th.SetLocal(budgetLocal, b)
 	b.next(th)
 }
 

@@ -29,6 +29,7 @@ func Load(source Source, entry string, lang Language, limits Limits) (m *Module,
 }
 
 func load(source Source, entry string, lang Language, limits Limits, watch watcher) (*Module, []*Module, error) {
+	guardUniverse()
 	l := &loader{
 		source: source, lang: lang, limits: limits, watch: watch,
 		budget:  newBudget(limits, "loading"),

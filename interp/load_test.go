@@ -167,9 +167,9 @@ func TestLimits(t *testing.T) {
 		many["main.star"] += fmt.Sprintf("load('m%d.star', 'x')\n", i)
 		many[fmt.Sprintf("m%d.star", i)] = "x = 1"
 	}
-	spin := files{"main.star": "for x in range(1 << 40):\n  pass"}
+	spin := files{"main.star": "for x in range(100000000):\n  pass"}
 	// Small steps, so that looks come in time: a doubling is the kernel's to stop.
-	grow := files{"main.star": "a = []\nfor x in range(1 << 40):\n  a.append('x' * 1000)"}
+	grow := files{"main.star": "a = []\nfor x in range(100000000):\n  a.append('x' * 1000)"}
 	tests := []struct {
 		source files
 		limits Limits

@@ -80,6 +80,7 @@ func serve(r io.Reader, w io.Writer, language func(Limits) Language, tools map[s
 	if m.Start.Tool != "" {
 		return s.tool(tools[m.Start.Tool], m.Start.Tool)
 	}
+	guardUniverse()
 	s.lang = language(s.limits)
 	if ok, err := s.load(m.Start.Entry); !ok {
 		return err

@@ -1,6 +1,7 @@
 package interp
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -55,14 +56,19 @@ func (w *Workspace) ReadModule(p string) ([]byte, error) {
 	if !os.SameFile(info, opened) {
 		return nil, &diag.Error{Msg: fmt.Sprintf("%s changed while it was read", p)}
 	}
-	data, err := io.ReadAll(io.LimitReader(f, maxRead+1))
-	if err != nil {
+	tooLarge := ErrSource.Errorf("%s is larger than %d bytes", p, maxRead).WithHint("no limit can be higher: keep data in files that tasks read")
+	if opened.Size() > maxRead {
+		return nil, tooLarge
+	}
+	// Its size is only a guess: it can grow meanwhile.
+	data := bytes.NewBuffer(make([]byte, 0, opened.Size()+bytes.MinRead))
+	if _, err := data.ReadFrom(io.LimitReader(f, maxRead+1)); err != nil {
 		return nil, w.readError(p, err)
 	}
-	if len(data) > maxRead {
-		return nil, ErrSource.Errorf("%s is larger than %d bytes", p, maxRead).WithHint("no limit can be higher: keep data in files that tasks read")
+	if data.Len() > maxRead {
+		return nil, tooLarge
 	}
-	return data, nil
+	return data.Bytes(), nil
 }
 
 func irregular(p string, mode fs.FileMode) *diag.Error {
