@@ -29,7 +29,6 @@ var imports = []struct {
 	{"interp/...", []string{"diag", "plan", "interp/...", "internal/measure"}}, // not builtins: they come as a Language
 	{"builtins", []string{"diag", "plan", "internal/measure"}},                 // not interp: it runs them
 	{"draw", []string{"diag", "plan"}},
-	{"draw", []string{"diag", "plan"}},
 	{"resolve", []string{"diag", "plan", "internal/source"}},
 	{"resolve/reach", []string{"diag", "plan", "builtins", "interp"}},
 	{"exec", []string{"diag", "plan", "internal/source"}}, // not its own children: they implement it
