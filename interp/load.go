@@ -61,7 +61,7 @@ type loader struct {
 	order   []*Module          // each after those that it loads
 	found   diag.List
 
-	cycles   int // that have been found
+	cycles   int // that have been found and aren't reported
 	edges    int // in those of them that are reported
 	compared int // names, to suggest one
 }
@@ -73,6 +73,9 @@ func (l *loader) read(entry string) error {
 	}
 	if err := l.walk(entry); err != nil {
 		return diag.List{err}
+	}
+	if l.cycles > 0 {
+		l.found = append(l.found, &diag.Error{Pos: diag.Position{File: entry}, Class: diag.Source, Code: "FS105", Msg: fmt.Sprintf("and %d cycles of modules more", l.cycles)})
 	}
 	for _, m := range l.order {
 		l.checkLoadedNames(m)
@@ -130,14 +133,14 @@ const maxEdges = 10_000
 
 // cycle reports that the module at the end of the way loads one that is on it.
 func (l *loader) cycle(way []visit, to string) {
-	l.cycles++
 	for way[0].module.Path != to {
 		way = way[1:]
 	}
 	e := &diag.Error{Class: diag.Source, Code: "FS105"}
 	last := way[len(way)-1]
 	e.Pos = last.module.Loads[last.next-1].Pos
-	if l.edges += len(way); l.edges > maxEdges && l.cycles > 1 {
+	if l.edges += len(way); l.edges > maxEdges && l.edges > len(way) {
+		l.cycles++
 		return
 	}
 	for _, v := range way {
