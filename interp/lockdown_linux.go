@@ -17,8 +17,37 @@ import (
 )
 
 // closeInherited closes what whoever started flytestar has left open and not
-// marked to be closed: a file, a socket, a lock. It must come before this process opens anything.
-func closeInherited() error { return unix.CloseRange(writeFD+1, 1<<31-1, 0) }
+// marked to be closed, a file, a socket, a lock, and the files that this process has open itself. What stays is the
+// poller of Go's runtime, without which the next wait would end the process: packages open files before
+// main, and the first of them opens it.
+func closeInherited() error {
+	const dir = "/proc/self/fd"
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		fd, err := strconv.Atoi(e.Name())
+		if err != nil || fd <= writeFD || isPoller(fd, dir+"/"+e.Name()) {
+			continue
+		}
+		if err := unix.Close(fd); err != nil && err != unix.EBADF { // the directory's own is closed already
+			return err
+		}
+	}
+	return nil
+}
+
+// isPoller reports whether a descriptor is one of the two that the runtime's poller has. An inherited one isn't
+// marked to be closed.
+func isPoller(fd int, name string) bool {
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+	if err != nil || flags&unix.FD_CLOEXEC == 0 {
+		return false
+	}
+	target, err := os.Readlink(name)
+	return err == nil && (target == "anon_inode:[eventpoll]" || target == "anon_inode:[eventfd]")
+}
 
 // lockDown takes from this process all that evaluating doesn't need: memory
 // beyond the budget, rights, files, the network, other processes. Limits are
