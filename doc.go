@@ -19,6 +19,7 @@
 //	resolve/reach    values to graph: declarations and call edges; in the evaluator
 //	internal/measure bounds of values that native code walks in one step
 //	internal/source  what folders and requirements files of a workspace hold
+//	internal/python  versions, specifiers, requirements and markers of Python packages
 //	exec             plan to results: the engine; declares Builder, Sandbox, Executor, Store
 //	exec/image       Builder: OCI images, without a daemon
 //	exec/image/debian  Debian bases from a mirror

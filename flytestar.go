@@ -88,8 +88,11 @@ func (w *Workflow) Graph() *plan.Graph { return w.graph }
 // unknown or ambiguous name is an error of class Usage.
 func (w *Workflow) Task(name string) (int, error) { return resolve.Task(w.graph, name) }
 
-// Check returns the findings of the whole file, warnings included.
-func (w *Workflow) Check() diag.List { return resolve.Check(w.graph, w.files()) }
+// Check returns the findings of the whole file, warnings included that are errors once a call is made.
+func (w *Workflow) Check() diag.List { return resolve.Check(w.graph, w.files(), w.opts.Platform) }
+
+// Lint returns the findings of Check, and the warnings and infos about what the graph declares.
+func (w *Workflow) Lint() diag.List { return resolve.Lint(w.graph, w.files(), w.opts.Platform) }
 
 // Sizes returns how many bytes the images that are built take in the store, by index into the
 // graph's images. It only looks. An image whose files can't be read, which is a finding, has none.
@@ -143,7 +146,7 @@ func (w *Workflow) plan(task string) (int, *plan.Plan, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	if err := resolve.CheckTask(w.graph, w.files(), t).Err(); err != nil {
+	if err := resolve.CheckTask(w.graph, w.files(), t, w.opts.Platform).Err(); err != nil {
 		return 0, nil, err
 	}
 	p, err := resolve.Plan(w.graph, w.files(), t, w.opts.Platform)

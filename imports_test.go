@@ -23,13 +23,14 @@ var imports = []struct {
 }{
 	{"diag", nil},
 	{"plan", []string{"diag"}},
-	{"internal/source", nil},
+	{"internal/python", nil},
+	{"internal/source", []string{"internal/python"}},
 	{"internal/startest", []string{"diag"}},
 	{"internal/measure", []string{"diag"}},
 	{"interp/...", []string{"diag", "plan", "interp/...", "internal/measure"}}, // not builtins: they come as a Language
 	{"builtins", []string{"diag", "plan", "internal/measure"}},                 // not interp: it runs them
 	{"draw", []string{"diag", "plan"}},
-	{"resolve", []string{"diag", "plan", "internal/source"}},
+	{"resolve", []string{"diag", "plan", "internal/source", "internal/python"}},
 	{"resolve/reach", []string{"diag", "plan", "builtins", "interp"}},
 	{"exec", []string{"diag", "plan", "internal/source"}}, // not its own children: they implement it
 	{"exec/exectest", []string{"diag", "plan", "exec"}},

@@ -101,7 +101,7 @@ func (m *machine) engine(p *plan.Plan) *exec.Engine {
 		Jobs:     w.opts.Jobs,
 		MaxValue: w.opts.Limits.Value,
 		RunDir:   filepath.Join(w.home, "runs"),
-		Check:    resolve.CallCheck(w.graph, w.files()),
+		Check:    resolve.CallCheck(w.graph, w.files(), w.opts.Platform),
 		Watch:    w.opts.Watch,
 	}
 	if m.sandbox != nil {

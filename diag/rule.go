@@ -1,10 +1,5 @@
 package diag
 
-import (
-	"cmp"
-	"slices"
-)
-
 // Rule is a kind of finding: what `explain` lists. Each has a section "CODE: …" in spec.md.
 type Rule struct {
 	Code     string   `json:"code"`     // "FS101"; a code of buildtools is its category, "unused-variable"
@@ -21,22 +16,17 @@ func (r Rule) Finding(pos Position, format string, args ...any) *Error {
 	return e
 }
 
-// SortRules sorts rules by code.
-func SortRules(rules []Rule) {
-	slices.SortFunc(rules, func(a, b Rule) int { return cmp.Compare(a.Code, b.Code) })
-}
-
-// Fix is the edit that mends a finding, as data; `lint --fix` makes it. Which of the
-// fields are set follows from its kind.
+// Fix is the edit that mends a finding, as data; `lint --fix` makes it. It is an edit of one
+// environment. Which of the fields are set follows from its kind.
 type Fix struct {
-	Kind FixKind `json:"kind"`
-	// Pos is where the call that is edited starts: an environment's constructor, or, at the method's name, an
-	// image's last step; for an image without steps, its base's constructor.
-	Pos    Position  `json:"pos"`
-	Symbol string    `json:"symbol,omitempty"` // dependency: the global that the environment is bound to
+	Kind   FixKind   `json:"kind"`
+	Pos    Position  `json:"pos"`              // where the call starts that makes the environment: task_environment or clone_with
+	List   Position  `json:"list,omitzero"`    // where the value of depends_on starts, in that call or the one that it clones; none: there is none
+	Image  Position  `json:"image,omitzero"`   // add-packages: the image's last step, at the method's name
+	Symbol string    `json:"symbol,omitempty"` // dependency: the global that the other environment is bound to
 	Module string    `json:"module,omitempty"` // dependency: the module that Symbol belongs to
-	Index  int       `json:"index,omitempty"`  // remove-dependency: which of depends_on's elements, from 0, repetitions left out
-	Calls  []FixCall `json:"calls,omitempty"`  // add-packages: what is appended to the call at Pos
+	Index  int       `json:"index,omitempty"`  // remove-dependency: which of the list's elements, from 0, repetitions left out
+	Calls  []FixCall `json:"calls,omitempty"`  // add-packages: what is appended to the environment's image
 }
 
 // FixKind tells the fixes apart.
@@ -46,7 +36,7 @@ type FixKind string
 const (
 	FixAddDependency    FixKind = "add-dependency"    // add Symbol to the environment's depends_on, loading it from Module
 	FixRemoveDependency FixKind = "remove-dependency" // remove Symbol from it
-	FixAddPackages      FixKind = "add-packages"      // append Calls to the image's expression
+	FixAddPackages      FixKind = "add-packages"      // append Calls to its image
 )
 
 // FixCall is a method call with strings as arguments: with_pip_packages("pytest").

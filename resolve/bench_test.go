@@ -50,7 +50,7 @@ func BenchmarkCheck(b *testing.B) {
 	} {
 		b.Run(bm.name, func(b *testing.B) {
 			for b.Loop() {
-				if l := resolve.Check(bm.graph, fstest.MapFS{}); len(l) != 0 {
+				if l := resolve.Check(bm.graph, fstest.MapFS{}, platform); len(l) != 0 {
 					b.Fatal(l)
 				}
 			}
@@ -75,10 +75,10 @@ func BenchmarkPlan(b *testing.B) {
 func TestLargeGraphs(t *testing.T) {
 	g := chainGraph(100_000, 7)
 	g.Calls = append(g.Calls, plan.Call{Caller: 0, Callee: 99_999})
-	if l := resolve.Check(g, fstest.MapFS{}); len(l) != 1 || l[0].Code != "FS101" {
+	if l := resolve.Check(g, fstest.MapFS{}, platform); len(l) != 1 || l[0].Code != "FS101" {
 		t.Errorf("got %d findings, want one", len(l))
 	}
-	if l := resolve.CheckTask(g, fstest.MapFS{}, 99_999); len(l) != 1 {
+	if l := resolve.CheckTask(g, fstest.MapFS{}, 99_999, platform); len(l) != 1 {
 		t.Errorf("got %d findings, want one", len(l))
 	}
 }

@@ -141,7 +141,7 @@ func TestCheck(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			tt := make(t)
 			var b strings.Builder
-			if err := diag.Render(&b, resolve.Check(tt.graph, tt.files), nil); err != nil {
+			if err := diag.Render(&b, resolve.Check(tt.graph, tt.files, platform), nil); err != nil {
 				t.Fatal(err)
 			}
 			golden(t, filepath.Join("testdata", name+".txt"), b.String())
@@ -191,11 +191,11 @@ func TestCheckTask(t *testing.T) {
 	fs101 := "FS101 task high.bad calls far.far_task, but \"high\" doesn't depend on \"far\"\n"
 	missing := " there is no none.txt in the workspace\n"
 	for task, want := range map[int]string{good: "", bad: missing + fs101, via: missing + fs101, built: missing} {
-		if got := codes(resolve.CheckTask(g, fstest.MapFS{}, task)); got != want {
+		if got := codes(resolve.CheckTask(g, fstest.MapFS{}, task, platform)); got != want {
 			t.Errorf("%s: got %swant %s", g.FullName(task), got, want)
 		}
 	}
-	if got := codes(resolve.Check(g, fstest.MapFS{})); strings.Count(got, "FS101") != 2 {
+	if got := codes(resolve.Check(g, fstest.MapFS{}, platform)); strings.Count(got, "FS101") != 2 {
 		t.Errorf("the whole file has %s", got)
 	}
 }
@@ -206,7 +206,7 @@ func TestCallCheck(t *testing.T) {
 	b.orchestrator("low", numpy)
 	b.orchestrator("high", bare)
 	b.orchestrator("pure", none)
-	check := resolve.CallCheck(b.graph(t), fstest.MapFS{})
+	check := resolve.CallCheck(b.graph(t), fstest.MapFS{}, platform)
 	pos := diag.Position{File: "a.star", Line: 70, Col: 3}
 	for call, want := range map[[2]int]string{
 		{1, 0}: "a.star:70:3: task bare.high calls numpy.low, but the image of \"bare\" lacks numpy [FS102]",

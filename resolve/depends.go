@@ -11,33 +11,59 @@ import (
 
 // dependencies is FS101: a task calls a task of an environment that its own environment's depends_on doesn't reach.
 func (c *checker) dependencies() {
-	missing := c.unreached()
-	if len(missing) == 0 {
+	missing, transitive := c.indirect()
+	c.transitive = transitive
+	c.suggestDependencies(missingDependency, missing, func(f *diag.Error, from, to *plan.Environment) {
+		f.Msg += fmt.Sprintf(", but %q doesn't depend on %q", from.Name, to.Name)
+	})
+}
+
+// suggestDependencies reports findings that are mended by a further dependency.
+func (c *checker) suggestDependencies(rule diag.Rule, edges []edge, say func(f *diag.Error, from, to *plan.Environment)) {
+	if len(edges) == 0 {
 		return
 	}
-	backward := make([]pair, len(missing))
-	for i, e := range missing {
+	shown := edges[:min(len(edges), maxFindings)]
+	backward := make([]pair, len(shown))
+	for i, e := range shown {
 		backward[i] = pair{e.to, e.from}
 	}
 	cyclic := reaches(len(c.graph.Environments), c.dependsOn, backward)
-	loads := c.loadsBack(missing)
-	for i, e := range missing {
+	loads := c.loadsBack(shown)
+	for i, e := range shown {
 		from, to := &c.graph.Environments[e.from], &c.graph.Environments[e.to]
-		f := c.finding(e, "FS101")
-		f.Msg += fmt.Sprintf(", but %q doesn't depend on %q", from.Name, to.Name)
+		f := c.finding(e, rule)
+		say(f, from, to)
 		f.Notes = []diag.Note{{Pos: from.DependsOnPos, Msg: fmt.Sprintf("the depends_on of %q", from.Name)}}
 		if from.DependsOnPos == from.Pos {
 			f.Notes[0].Msg = fmt.Sprintf("%q depends on nothing", from.Name)
 		}
-		f.Hint = c.dependsHint(e, cyclic[i], loads[i])
-		c.report(f)
+		var fixable bool
+		f.Hint, fixable = c.dependsHint(e, cyclic[i], loads[i])
+		if fixable {
+			f.Fix = dependencyFix(diag.FixAddDependency, from, to)
+		}
+		c.findings.report(f)
 	}
+	for _, e := range edges[len(shown):] {
+		c.findings.skip(rule.Code, e.severityOf(rule))
+	}
+}
+
+// dependencyFix returns an edit of from's depends_on.
+func dependencyFix(kind diag.FixKind, from, to *plan.Environment) *diag.Fix {
+	f := &diag.Fix{Kind: kind, Pos: from.Pos, Symbol: to.Global, Module: moduleOf(to)}
+	if from.DependsOnPos != from.Pos {
+		f.List = from.DependsOnPos
+	}
+	return f
 }
 
 func (c *checker) dependsOn(env int) []int { return c.graph.Environments[env].DependsOn }
 
-// unreached returns the edges whose target is outside of the source's closure.
-func (c *checker) unreached() []edge {
+// indirect returns the edges whose target isn't in the source's depends_on: those that
+// its closure doesn't reach either, and those that it does.
+func (c *checker) indirect() (missing, transitive []edge) {
 	direct := make([]int, len(c.graph.Environments)) // direct[e] == from+1: from depends on e itself
 	marked := -1
 	var indirect []edge
@@ -54,18 +80,18 @@ func (c *checker) unreached() []edge {
 			pairs = append(pairs, pair{e.from, e.to})
 		}
 	}
-	reached := reaches(len(c.graph.Environments), c.dependsOn, pairs)
-	missing := indirect[:0]
-	for i, e := range indirect {
-		if !reached[i] {
-			missing = append(missing, e)
+	for i, reached := range reaches(len(c.graph.Environments), c.dependsOn, pairs) {
+		if reached {
+			transitive = append(transitive, indirect[i])
+		} else {
+			missing = append(missing, indirect[i])
 		}
 	}
-	return missing
+	return missing, transitive
 }
 
-// dependsHint says which edit mends a missing dependency.
-func (c *checker) dependsHint(e edge, cyclic, loadsBack bool) string {
+// dependsHint says which edit mends a missing dependency, and whether lint --fix can make it.
+func (c *checker) dependsHint(e edge, cyclic, loadsBack bool) (hint string, fixable bool) {
 	from, to := &c.graph.Environments[e.from], &c.graph.Environments[e.to]
 	edit := fmt.Sprintf("add %s to depends_on of %q", to.Global, from.Name)
 	if from.DependsOnPos == from.Pos {
@@ -75,15 +101,15 @@ func (c *checker) dependsHint(e edge, cyclic, loadsBack bool) string {
 	elsewhere := here != there
 	switch {
 	case cyclic:
-		return fmt.Sprintf("%q depends on %q already, and the other way round would be a cycle: put both tasks in one environment", to.Name, from.Name)
+		return fmt.Sprintf("%q depends on %q already, and the other way round would be a cycle: put both tasks in one environment", to.Name, from.Name), false
 	case to.Global == "" || elsewhere && strings.HasPrefix(to.Global, "_"):
-		return fmt.Sprintf("bind environment %q to a global without a leading underscore, and add that to depends_on of %q", to.Name, from.Name)
+		return fmt.Sprintf("bind environment %q to a global without a leading underscore, and add that to depends_on of %q", to.Name, from.Name), false
 	case elsewhere && loadsBack:
-		return fmt.Sprintf("%s, which needs a module that both can load, since %s loads %s already; or put both tasks in one environment", edit, there, here)
+		return fmt.Sprintf("%s, which needs a module that both can load, since %s loads %s already; or put both tasks in one environment", edit, there, here), false
 	case elsewhere:
-		return fmt.Sprintf("%s, with load(%q, %q)", edit, loadPath(here, there), to.Global)
+		return fmt.Sprintf("%s, with load(%q, %q)", edit, loadPath(here, there), to.Global), true
 	}
-	return edit
+	return edit, true
 }
 
 // moduleOf returns the module that an environment's global is in, which isn't

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/internal/python"
 	"github.com/flytestar/flytestar/internal/source"
 	"github.com/flytestar/flytestar/plan"
 )
@@ -22,11 +23,11 @@ func (c *checker) imageFiles() {
 		}
 		image := &c.graph.Images[i]
 		if err := baseFile(c.files, image.Base); err != nil {
-			c.report(err)
+			c.findings.report(err)
 		}
 		for n := range image.Steps {
 			if err := stepFile(c.files, &image.Steps[n]); err != nil {
-				c.report(err)
+				c.findings.report(err)
 			}
 		}
 	}
@@ -63,6 +64,12 @@ func layoutDir(b plan.Base) (string, bool) {
 // stepFile checks what a step takes from the workspace.
 func stepFile(files fs.FS, s *plan.Step) *diag.Error {
 	switch s.Kind {
+	case plan.StepPip:
+		for _, text := range s.Packages {
+			if _, err := python.ParseRequirement(text); err != nil && !errors.Is(err, python.ErrNameless) {
+				return diag.Errorf(s.Pos, diag.Source, "pip package %w", err)
+			}
+		}
 	case plan.StepRequirements:
 		if err := lookFor(files, s.Src, s.Pos, isFile); err != nil {
 			return err
@@ -139,14 +146,14 @@ func (c *checker) taskFiles() {
 			continue
 		}
 		if err := lookFor(c.files, t.Body.File, t.Pos, isFile); err != nil {
-			c.report(err)
+			c.findings.report(err)
 			continue
 		}
 		f := read[t.Body.File]
 		if f == nil {
 			var err error
 			if f, err = readPython(c.files, t.Body.File); err != nil {
-				c.report(diag.Errorf(t.Pos, diag.Source, "%s: %w", t.Body.File, err))
+				c.findings.report(diag.Errorf(t.Pos, diag.Source, "%s: %w", t.Body.File, err))
 				continue
 			}
 			read[t.Body.File] = f
@@ -156,7 +163,7 @@ func (c *checker) taskFiles() {
 			if near := diag.Suggest(t.Body.Function, f.functions); near != "" {
 				e.Hint = fmt.Sprintf("did you mean %q?", near)
 			}
-			c.report(e)
+			c.findings.report(e)
 		}
 	}
 }

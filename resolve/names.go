@@ -37,11 +37,9 @@ func (c *checker) duplicateNames() {
 }
 
 func (c *checker) duplicate(msg string, pos, first diag.Position) {
-	c.report(&diag.Error{
-		Pos: pos, Class: diag.Source, Severity: diag.SeverityError, Code: "FS106",
-		Msg: msg, Hint: "give one of them another name",
-		Notes: []diag.Note{{Pos: first, Msg: "the first"}},
-	})
+	f := duplicateName.Finding(pos, "%s", msg).WithHint("give one of them another name")
+	f.Notes = []diag.Note{{Pos: first, Msg: "the first"}}
+	c.findings.report(f)
 }
 
 // missingImages is FS108: a container task has nothing to run in.
@@ -52,11 +50,9 @@ func (c *checker) missingImages() {
 		if !c.scope.tasks[i] || !t.InContainer() || env.Image != plan.NoImage {
 			continue
 		}
-		c.report(&diag.Error{
-			Pos: t.Pos, Class: diag.Source, Severity: diag.SeverityError, Code: "FS108",
-			Msg:   fmt.Sprintf("task %s runs in a container, but its environment has no image", c.graph.FullName(i)),
-			Hint:  fmt.Sprintf("give the environment one: task_environment(name = %q, image = image.from_debian_base(), …)", env.Name),
-			Notes: []diag.Note{{Pos: env.Pos, Msg: fmt.Sprintf("environment %q", env.Name)}},
-		})
+		f := missingImage.Finding(t.Pos, "task %s runs in a container, but its environment has no image", c.graph.FullName(i)).
+			WithHint("give the environment one: task_environment(name = %q, image = image.from_debian_base(), …)", env.Name)
+		f.Notes = []diag.Note{{Pos: env.Pos, Msg: fmt.Sprintf("environment %q", env.Name)}}
+		c.findings.report(f)
 	}
 }

@@ -113,8 +113,8 @@ func TestFindingsAgainstTheObvious(t *testing.T) {
 			}
 			maps.DeleteFunc(reach, func(_ int, in bool) bool { return !in })
 		}
-		compare(t, resolve.Check(g, fstest.MapFS{}), obviousFindings(g, every))
-		compare(t, resolve.CheckTask(g, fstest.MapFS{}, task), obviousFindings(g, reach))
+		compare(t, resolve.Check(g, fstest.MapFS{}, platform), obviousFindings(g, every))
+		compare(t, resolve.CheckTask(g, fstest.MapFS{}, task, platform), obviousFindings(g, reach))
 	})
 }
 

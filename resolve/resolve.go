@@ -3,8 +3,8 @@
 // nothing and reads nothing but those files.
 //
 //   - [Check] returns all findings of a workflow file, [CheckTask] those within the
-//     reach of one task. Both are an ordered list of small checks: names.go,
-//     depends.go, packages.go, files.go.
+//     reach of one task, [Lint] those of Check with warnings. All are an ordered list of small checks: names.go,
+//     depends.go, inclusion.go, files.go; and, of warnings, calls.go, images.go, tasks.go. [Rules] has their codes.
 //   - [CallCheck] is for calls that only show when they are made.
 //   - [Task] finds a task by the name that a user gives.
 //   - [Plan] says which images a task needs, each with its declared digest (digest.go).
@@ -12,7 +12,8 @@
 // The graph comes from the evaluator and is untrusted, but has passed
 // [plan.Graph.Validate]. Files come through an fs.FS rooted at the workspace;
 // os.Root.FS is one that no symbolic link leads out of. All walks are
-// iterative; closure.go says how they stay linear.
+// iterative; closure.go says how they stay linear, packages.go what comparing packages takes at most, and report.go how many
+// findings there are.
 package resolve
 
 import (
@@ -23,16 +24,22 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// Check returns every finding of g, sorted by position.
-func Check(g *plan.Graph, files fs.FS) diag.List {
-	return check(g, files, everything(g))
+// Check returns the errors of g, and those warnings which are errors once a possible call is made, sorted by
+// position. platform is what images are for, "linux/amd64": markers of requirements ask for it.
+func Check(g *plan.Graph, files fs.FS, platform string) diag.List {
+	return newChecker(g, files, platform).run(everything(g), checks)
 }
 
-// CheckTask returns the findings within the reach of a task, an index into
+// CheckTask returns the findings of [Check] within the reach of a task, an index into
 // g.Tasks: those of the tasks that it can come to call, itself included, of their
 // environments, and of the closure of its own environment, which is what is built for it.
-func CheckTask(g *plan.Graph, files fs.FS, task int) diag.List {
-	return check(g, files, within(g, task))
+func CheckTask(g *plan.Graph, files fs.FS, task int, platform string) diag.List {
+	return newChecker(g, files, platform).run(within(g, task), checks)
+}
+
+// Lint returns the findings of [Check], and warnings and infos about what works but could be better.
+func Lint(g *plan.Graph, files fs.FS, platform string) diag.List {
+	return newChecker(g, files, platform).run(everything(g), slices.Concat(checks, warnings))
 }
 
 // checks is every check, in the order in which they run.
@@ -40,9 +47,24 @@ var checks = []func(*checker){
 	(*checker).duplicateNames, // FS106
 	(*checker).missingImages,  // FS108
 	(*checker).dependencies,   // FS101
-	(*checker).packages,       // FS102
+	(*checker).contradictions, // FS103
+	(*checker).inclusion,      // FS102, FS103
 	(*checker).imageFiles,
 	(*checker).taskFiles,
+}
+
+// warnings are the checks that only [Lint] makes, after the others.
+var warnings = []func(*checker){
+	(*checker).differentBases,         // FS201
+	(*checker).transitiveDependencies, // FS202
+	(*checker).unusedDependencies,     // FS203
+	(*checker).unpinnedPackages,       // FS204
+	(*checker).mutableBases,           // FS205
+	(*checker).possibleCalls,          // FS207
+	(*checker).unreachedTasks,         // FS208
+	(*checker).missingTimeouts,        // FS209
+	(*checker).unusedNetworks,         // FS210
+	(*checker).hiddenInstalls,         // FS211
 }
 
 // checker is the state of one run of the checks.
@@ -50,17 +72,17 @@ type checker struct {
 	graph      *plan.Graph
 	files      fs.FS
 	scope      scope
-	edges      []edge
-	containers []bool           // the environments that have container tasks
-	declared   map[int][]pkg    // by image
-	lacking    map[[2]int][]pkg // by image of the caller and of the callee
-	findings   diag.List
+	edges      []edge // by from
+	containers []bool // the environments that have container tasks
+	packages   *declarations
+	transitive []edge // those of edges whose target is reached through other environments
+	findings   reporter
 }
 
-func newChecker(g *plan.Graph, files fs.FS) *checker {
+func newChecker(g *plan.Graph, files fs.FS, platform string) *checker {
 	c := &checker{
 		graph: g, files: files, containers: make([]bool, len(g.Environments)),
-		declared: map[int][]pkg{}, lacking: map[[2]int][]pkg{},
+		packages: newDeclarations(g, files, platform), findings: newReporter(),
 	}
 	for i := range g.Tasks {
 		if t := &g.Tasks[i]; t.InContainer() {
@@ -70,21 +92,14 @@ func newChecker(g *plan.Graph, files fs.FS) *checker {
 	return c
 }
 
-func check(g *plan.Graph, files fs.FS, s scope) diag.List {
-	c := newChecker(g, files)
+func (c *checker) run(s scope, checks []func(*checker)) diag.List {
 	c.scope = s
 	c.edges = c.environmentCalls()
 	for _, check := range checks {
 		check(c)
 	}
-	c.findings.Sort()
-	// Images that extend one another have the same steps, and so the same findings.
-	return slices.CompactFunc(c.findings, func(a, b *diag.Error) bool {
-		return a.Pos == b.Pos && a.Code == b.Code && a.Msg == b.Msg
-	})
+	return c.findings.list(c.graph.Entry)
 }
-
-func (c *checker) report(e *diag.Error) { c.findings = append(c.findings, e) }
 
 // scope is what is checked, as sets of indices.
 type scope struct {
@@ -121,21 +136,24 @@ func within(g *plan.Graph, task int) scope {
 	return s
 }
 
-// callable returns the set of tasks that a task can come to call, itself included.
-func callable(g *plan.Graph, task int) []bool {
-	callees := make([][]int, len(g.Tasks))
-	for _, c := range g.Calls {
-		callees[c.Caller] = append(callees[c.Caller], c.Callee)
+// callable returns the set of tasks that some can come to call, themselves included.
+func callable(g *plan.Graph, tasks ...int) []bool {
+	callees := make([][]int32, len(g.Tasks))
+	for i := range g.Calls {
+		call := &g.Calls[i]
+		callees[call.Caller] = append(callees[call.Caller], int32(call.Callee))
 	}
 	seen := make([]bool, len(g.Tasks))
-	seen[task] = true
-	for todo := []int{task}; len(todo) > 0; {
+	for _, t := range tasks {
+		seen[t] = true
+	}
+	for todo := slices.Clone(tasks); len(todo) > 0; {
 		next := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
 		for _, callee := range callees[next] {
 			if !seen[callee] {
 				seen[callee] = true
-				todo = append(todo, callee)
+				todo = append(todo, int(callee))
 			}
 		}
 	}
@@ -152,23 +170,35 @@ type edge struct {
 // environmentCalls returns the calls in scope that cross from one environment into
 // another, those from the same one together.
 func (c *checker) environmentCalls() []edge {
+	g := c.graph
+	next := make([]int, len(g.Environments)+1) // by environment: where its next call goes
+	for i := range g.Calls {
+		next[g.Tasks[g.Calls[i].Caller].Env+1]++
+	}
+	for i := range g.Environments {
+		next[i+1] += next[i]
+	}
+	sorted := make([]int32, len(g.Calls)) // by the caller's environment
+	for i := range g.Calls {
+		from := g.Tasks[g.Calls[i].Caller].Env
+		sorted[next[from]] = int32(i)
+		next[from]++
+	}
 	var edges []edge
-	seen := make(map[[2]int]int, len(c.graph.Calls))
-	for i := range c.graph.Calls {
-		call := &c.graph.Calls[i]
-		from, to := c.graph.Tasks[call.Caller].Env, c.graph.Tasks[call.Callee].Env
+	at := make([]int, len(g.Environments)) // by the callee's environment: its latest edge, from 1
+	for _, i := range sorted {
+		call := &g.Calls[i]
+		from, to := g.Tasks[call.Caller].Env, g.Tasks[call.Callee].Env
 		if from == to || !c.scope.tasks[call.Caller] {
 			continue
 		}
-		at, ok := seen[[2]int{from, to}]
-		if !ok {
-			seen[[2]int{from, to}] = len(edges)
+		if n := at[to]; n == 0 || edges[n-1].from != from {
 			edges = append(edges, edge{from, to, call})
-		} else if cites(call, edges[at].call) {
-			edges[at].call = call
+			at[to] = len(edges)
+		} else if cites(call, edges[n-1].call) {
+			edges[n-1].call = call
 		}
 	}
-	slices.SortStableFunc(edges, func(a, b edge) int { return a.from - b.from })
 	return edges
 }
 
@@ -180,17 +210,22 @@ func cites(a, b *plan.Call) bool {
 	return a.Pos.Compare(b.Pos) < 0
 }
 
-// finding returns the start of a finding about e's call. One that is only
-// possible is a warning; the engine checks it again when it is made.
-func (c *checker) finding(e edge, code string) *diag.Error {
-	f := &diag.Error{Pos: e.call.Pos, Class: diag.Source, Code: code, Severity: diag.SeverityError}
-	if e.call.Possible {
-		f.Severity = diag.SeverityWarning
+// severityOf returns the severity of a finding about the call. An error is a warning where the
+// call is only possible: the engine checks it again when it is made.
+func (e edge) severityOf(rule diag.Rule) diag.Severity {
+	if e.call.Possible && rule.Severity == diag.SeverityError {
+		return diag.SeverityWarning
 	}
-	f.Msg = "task " + c.graph.FullName(e.call.Caller) + " calls "
+	return rule.Severity
+}
+
+// finding returns the start of a finding about e's call.
+func (c *checker) finding(e edge, rule diag.Rule) *diag.Error {
+	calls := "calls"
 	if e.call.Possible {
-		f.Msg = "task " + c.graph.FullName(e.call.Caller) + " may call "
+		calls = "may call"
 	}
-	f.Msg += c.graph.FullName(e.call.Callee)
+	f := rule.Finding(e.call.Pos, "task %s %s %s", c.graph.FullName(e.call.Caller), calls, c.graph.FullName(e.call.Callee))
+	f.Severity = e.severityOf(rule)
 	return f
 }

@@ -44,9 +44,6 @@ func fullNames(g *plan.Graph, tasks []int) []string {
 	return names
 }
 
-// maxNamed is how many tasks a hint lists.
-const maxNamed = 20
-
 func unknownTask(g *plan.Graph, name string) error {
 	e := diag.Errorf(diag.Position{}, diag.Usage, "%s has no task %q", g.Entry, name)
 	var short, listed, full []string

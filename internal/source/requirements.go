@@ -9,32 +9,27 @@ import (
 	"regexp"
 	"strings"
 	"unicode/utf8"
-)
 
-// Requirement is one PEP 508 requirement.
-type Requirement struct {
-	Text   string   // as written, without options and comments
-	Name   string   // normalised (PEP 503): "zope-interface"
-	Extras []string // normalised
-}
+	"github.com/flytestar/flytestar/internal/python"
+)
 
 // Requirements is what a requirements file asks for, with those that it includes.
 type Requirements struct {
-	Packages []Requirement // those that have a name: a bare path or URL has none
-	// Files are all files that were read, in the order in which they were:
-	// those of -r and of -c, whose packages are constraints and not in Packages.
-	Files []string
+	Packages    []python.Requirement // those that have a name: a bare path or URL has none
+	Constraints []python.Requirement // of the files of -c: they narrow the versions of what is installed
+	Files       []string             // all that were read, those of -r and of -c, in the order in which they were
 }
 
 // What reading requirements takes at most.
 const (
-	maxRequirements      = 1 << 20 // bytes of one file
+	maxRequirements      = 1 << 20  // bytes of one file
+	maxRequirementsTotal = 16 << 20 // bytes of all together
 	maxRequirementsFiles = 1000
 )
 
 // ReadRequirements reads a requirements file of the workspace as pip does:
-// comments, continued lines and -r; other options are skipped. An included file outside the
-// workspace is an error.
+// comments, continued lines, -r and -c; other options, hashes among them, are skipped. An included file outside the
+// workspace is an error, and so is a line that pip would refuse.
 func ReadRequirements(files fs.FS, name string) (*Requirements, error) {
 	r := &requirementsReader{files: files, seen: map[string]bool{}}
 	r.include(include{path: path.Clean(name)})
@@ -60,6 +55,7 @@ type requirementsReader struct {
 	out   Requirements
 	seen  map[string]bool
 	queue []include
+	size  int // bytes read
 }
 
 // include queues a file. One that was a constraint first is read again as requirements.
@@ -82,6 +78,9 @@ func (r *requirementsReader) read(i include) error {
 	if !utf8.Valid(data) {
 		return fmt.Errorf("not valid UTF-8")
 	}
+	if r.size += len(data); r.size > maxRequirementsTotal {
+		return fmt.Errorf("more than %d bytes with what is included", maxRequirementsTotal)
+	}
 	r.out.Files = append(r.out.Files, i.path)
 	for _, line := range logicalLines(string(data)) {
 		if err := r.line(i, line); err != nil {
@@ -103,11 +102,17 @@ func (r *requirementsReader) line(in include, line string) error {
 		r.include(include{p, in.constraint || opt == 'c', ", included by " + in.path})
 		return nil
 	}
-	if line == "" || line[0] == '-' || in.constraint {
+	if line == "" || line[0] == '-' {
 		return nil
 	}
 	line, _, _ = strings.Cut(line, " --") // options of one requirement, such as --hash
-	if req, ok := ParseRequirement(line); ok {
+	switch req, err := python.ParseRequirement(line); {
+	case errors.Is(err, python.ErrNameless):
+	case err != nil:
+		return err
+	case in.constraint:
+		r.out.Constraints = append(r.out.Constraints, req)
+	default:
 		r.out.Packages = append(r.out.Packages, req)
 	}
 	return nil
@@ -142,34 +147,7 @@ func logicalLines(text string) []string {
 	return lines
 }
 
-var (
-	comment     = regexp.MustCompile(`(^|\s)#`)
-	requirement = regexp.MustCompile(`^([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(?:\[([^\[\]]*)\])?\s*(?:$|[<>=!~@;(])`)
-	archive     = regexp.MustCompile(`(?i)\.(whl|zip|tar|tar\.[a-z0-9]+|tgz|tbz)$`)
-	separators  = regexp.MustCompile(`[-_.]+`)
-)
-
-// ParseRequirement reads a PEP 508 requirement. It is false for what has no
-// name before it is fetched: a path, a URL, an archive.
-func ParseRequirement(text string) (Requirement, bool) {
-	text = strings.TrimSpace(text)
-	m := requirement.FindStringSubmatch(text)
-	if m == nil || archive.MatchString(m[1]) {
-		return Requirement{}, false
-	}
-	r := Requirement{Text: text, Name: normalise(m[1])}
-	for _, x := range strings.Split(m[2], ",") {
-		if x = normalise(strings.TrimSpace(x)); x != "" {
-			r.Extras = append(r.Extras, x)
-		}
-	}
-	return r, true
-}
-
-// normalise returns the one spelling of a package's name (PEP 503).
-func normalise(name string) string {
-	return strings.ToLower(separators.ReplaceAllString(name, "-"))
-}
+var comment = regexp.MustCompile(`(^|\s)#`)
 
 // readBounded reads a regular file of at most max bytes.
 func readBounded(files fs.FS, name string, max int64) ([]byte, error) {

@@ -1,6 +1,8 @@
 package source_test
 
 import (
+	"bytes"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -144,10 +146,25 @@ func TestReadRequirements(t *testing.T) {
 	if want := []string{"numpy", "requestssocks+security", "pkg", "zope-interface"}; !slices.Equal(names, want) {
 		t.Errorf("packages %q, want %q", names, want)
 	}
+	names = nil
+	for _, p := range got.Constraints {
+		names = append(names, p.Text)
+	}
+	if want := []string{"only-a-constraint==1", "neither==1", "nor==1"}; !slices.Equal(names, want) {
+		t.Errorf("constraints %q, want %q", names, want)
+	}
 	if want := []string{"req/main.txt", "req/more.txt", "pins.txt", "req/pins.txt", "req/late.txt"}; !slices.Equal(got.Files, want) {
 		t.Errorf("files %q, want %q", got.Files, want)
 	}
 }
+
+// manyIncludes are more bytes than one requirements file may come to.
+var manyIncludes = func() (s string) {
+	for i := range 20 {
+		s += fmt.Sprintf("-r big%d.txt\n", i)
+	}
+	return s
+}()
 
 func TestReadRequirementsRefuses(t *testing.T) {
 	tests := []struct{ text, want string }{
@@ -158,38 +175,16 @@ func TestReadRequirementsRefuses(t *testing.T) {
 		{"-r pipe", "not a regular file"},
 		{"\xff", "not valid UTF-8"},
 		{strings.Repeat("x", 1<<20+1), "larger than"},
+		{"a\nnumpy = 1.26\n", "pinned with =="},
+		{manyIncludes, "with what is included"},
 	}
 	for _, tt := range tests {
 		files := fstest.MapFS{"d/r.txt": {Data: []byte(tt.text)}, "d/pipe": {Mode: fs.ModeNamedPipe}}
+		for i := range 20 {
+			files[fmt.Sprintf("d/big%d.txt", i)] = &fstest.MapFile{Data: bytes.Repeat([]byte("#"), 1<<20)}
+		}
 		if got, err := source.ReadRequirements(files, "d/r.txt"); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%.40q: got %v, %v; want error %q", tt.text, got, err, tt.want)
-		}
-	}
-}
-
-func TestParseRequirement(t *testing.T) {
-	tests := map[string]string{ // the text to the name, "" for none
-		"pytest":                    "pytest",
-		" Foo_.-Bar >= 1, <2 ; x":   "foo-bar",
-		"a[b]":                      "a",
-		"a [ b , c ] ~= 1":          "a",
-		"a@ file:///x":              "a",
-		"a(>=1)":                    "a",
-		"":                          "",
-		"./a":                       "",
-		"dir/a":                     "",
-		"https://example.org/a.whl": "",
-		"git+https://example.org/a": "",
-		"a-1-py3-none-any.whl":      "",
-		"a-1.tar.gz":                "",
-		"a b":                       "",
-		"-a":                        "",
-		"a[b":                       "",
-		"$(touch x)":                "",
-	}
-	for text, want := range tests {
-		if got, ok := source.ParseRequirement(text); got.Name != want || ok != (want != "") {
-			t.Errorf("ParseRequirement(%q) = %+v, %v; want %q", text, got, ok, want)
 		}
 	}
 }

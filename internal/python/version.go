@@ -1,0 +1,161 @@
+// Package python reads what Python's packaging standards define: versions and
+// version specifiers (PEP 440), requirements and their markers (PEP 508), and normalised
+// names (PEP 503).
+//
+//   - [ParseVersion] reads a [Version]; versions are ordered by [Version.Compare].
+//   - [ParseSpecifiers] reads ">=1.2,<2"; [Satisfiable] decides whether some version is in several such sets.
+//   - [ParseRequirement] reads "requests[socks]>=2 ; python_version < '3.12'".
+//   - [Marker.Eval] decides a marker for a [Target] of which not everything has to be known.
+//
+// Nothing here fetches anything. The order of versions is ours rather than a library's, since deciding
+// on sets of versions needs their parts; the tests compare it with deps.dev/util/semver,
+// whose own sets can't exclude a version (the intersection of ==1.0 and !=1.0 has 1.0 in it).
+package python
+
+import (
+	"cmp"
+	"math"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// Version is a version as PEP 440 defines it.
+type Version struct {
+	epoch   int64
+	release []int64 // without final zeros
+	parts   int     // how many the release was written with
+	pre     int64   // a, b, rc: phaseAlpha, … ; phaseFinal for none
+	preNum  int64
+	post    int64 // -1 for none
+	dev     int64 // infinite for none: it comes after all
+	local   []localPart
+}
+
+// The phases of a release. One that has nothing but .devN comes before all.
+const (
+	phaseDev int64 = iota
+	phaseAlpha
+	phaseBeta
+	phaseRC
+	phaseFinal
+)
+
+// infinite is more than any number that a version is written with.
+const infinite = math.MaxInt64
+
+// localPart is a segment of what follows "+": numbers come after letters.
+type localPart struct {
+	number int64 // -1 for letters
+	text   string
+}
+
+// The syntax of appendix B of PEP 440, spelling variants included.
+const (
+	releasePattern = `v?(?:([0-9]+)!)?([0-9]+(?:\.[0-9]+)*)`
+	suffixPattern  = `(?:[-_.]?(alpha|a|beta|b|preview|pre|c|rc)[-_.]?([0-9]*))?` +
+		`(?:-([0-9]+)|[-_.]?(post|rev|r)[-_.]?([0-9]*))?` +
+		`(?:[-_.]?(dev)[-_.]?([0-9]*))?`
+	localPattern = `(?:\+([a-z0-9]+(?:[-_.][a-z0-9]+)*))?`
+)
+
+var versionSyntax = regexp.MustCompile(`^` + releasePattern + suffixPattern + localPattern + `$`)
+
+// phases has the spellings of each phase.
+var phases = map[string]int64{
+	"": phaseFinal, "a": phaseAlpha, "alpha": phaseAlpha, "b": phaseBeta, "beta": phaseBeta,
+	"c": phaseRC, "rc": phaseRC, "pre": phaseRC, "preview": phaseRC,
+}
+
+// ParseVersion reads a version. It is false for what isn't one, and for one with a number of more than 18 digits.
+func ParseVersion(text string) (Version, bool) {
+	m := versionSyntax.FindStringSubmatch(strings.ToLower(strings.TrimSpace(text)))
+	if m == nil {
+		return Version{}, false
+	}
+	p := numberParser{ok: true}
+	v := Version{epoch: p.number(m[1]), pre: phases[m[3]], preNum: p.number(m[4]), post: -1, dev: infinite}
+	for part := range strings.SplitSeq(m[2], ".") {
+		v.release = append(v.release, p.number(part))
+	}
+	v.parts = len(v.release)
+	v.release = trimZeros(v.release)
+	if m[5] != "" || m[6] != "" {
+		v.post = p.number(m[5] + m[7])
+	}
+	if m[8] != "" {
+		v.dev = p.number(m[9])
+	}
+	if v.pre == phaseFinal && v.post < 0 && v.dev != infinite {
+		v.pre = phaseDev
+	}
+	if m[10] != "" {
+		for part := range strings.FieldsFuncSeq(m[10], isSeparator) {
+			v.local = append(v.local, p.local(part))
+		}
+	}
+	return v, p.ok
+}
+
+func isSeparator(r rune) bool { return r == '-' || r == '_' || r == '.' }
+
+func trimZeros(release []int64) []int64 {
+	for len(release) > 0 && release[len(release)-1] == 0 {
+		release = release[:len(release)-1]
+	}
+	return release
+}
+
+// numberParser reads numbers, and remembers if one was too long.
+type numberParser struct{ ok bool }
+
+// number is 0 for "", as in "1.0rc".
+func (p *numberParser) number(s string) int64 {
+	s = strings.TrimLeft(s, "0")
+	if len(s) > 18 {
+		p.ok = false
+		return 0
+	}
+	n, _ := strconv.ParseInt(s, 10, 64) // digits, or empty
+	return n
+}
+
+func (p *numberParser) local(s string) localPart {
+	if strings.Trim(s, "0123456789") == "" {
+		return localPart{number: p.number(s)}
+	}
+	return localPart{-1, s}
+}
+
+// Compare orders versions as PEP 440 does; "1.0" and "1.0.0" are equal.
+func (v Version) Compare(w Version) int {
+	return cmp.Or(v.comparePublic(w), compareLocal(v.local, w.local))
+}
+
+// comparePublic is Compare without what follows "+".
+func (v Version) comparePublic(w Version) int {
+	return cmp.Or(cmp.Compare(v.epoch, w.epoch), compareNumbers(v.release, w.release),
+		cmp.Compare(v.pre, w.pre), cmp.Compare(v.preNum, w.preNum), cmp.Compare(v.post, w.post), cmp.Compare(v.dev, w.dev))
+}
+
+// compareNumbers compares what has no final zeros, so that a longer one is greater than its start.
+func compareNumbers(a, b []int64) int {
+	for i := range min(len(a), len(b)) {
+		if c := cmp.Compare(a[i], b[i]); c != 0 {
+			return c
+		}
+	}
+	return cmp.Compare(len(a), len(b))
+}
+
+func compareLocal(a, b []localPart) int {
+	for i := range min(len(a), len(b)) {
+		if c := cmp.Or(cmp.Compare(a[i].number, b[i].number), cmp.Compare(a[i].text, b[i].text)); c != 0 {
+			return c
+		}
+	}
+	return cmp.Compare(len(a), len(b))
+}
+
+// isPre reports whether v comes before the release that it is numbered after.
+func (v Version) isPre() bool { return v.pre != phaseFinal || v.dev != infinite }

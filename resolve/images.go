@@ -1,0 +1,144 @@
+package resolve
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/internal/python"
+	"github.com/flytestar/flytestar/plan"
+)
+
+// unpinnedPackages is FS204, once for each step. Packages of apt aren't meant: a mirror keeps only its newest.
+func (c *checker) unpinnedPackages() {
+	files := map[string][]string{}
+	c.eachStep(func(s *plan.Step) *diag.Error {
+		var names []string
+		switch s.Kind {
+		case plan.StepPip:
+			for _, text := range s.Packages {
+				if r, err := python.ParseRequirement(text); err == nil && !pinned(&r) {
+					names = append(names, r.Text)
+				}
+			}
+		case plan.StepRequirements:
+			var ok bool
+			if names, ok = files[s.Src]; !ok {
+				names = c.packages.unpinned(s.Src)
+				files[s.Src] = names
+			}
+		}
+		if len(names) == 0 {
+			return nil
+		}
+		return unpinnedPackage.Finding(s.Pos, "no exact version of %s", named(names, len(names))).
+			WithHint(`pin what results depend on: "name==1.2.3"`)
+	})
+}
+
+func pinned(r *python.Requirement) bool { return r.URL != "" || r.Specifiers.Pinned() }
+
+// unpinned returns the requirements of a file without an exact version, where its constraints have none either.
+func (d *declarations) unpinned(name string) []string {
+	reqs := d.requirementsFile(name)
+	if reqs == nil {
+		return nil
+	}
+	exact := map[string]bool{}
+	for i := range reqs.Constraints {
+		exact[reqs.Constraints[i].Name] = exact[reqs.Constraints[i].Name] || pinned(&reqs.Constraints[i])
+	}
+	var names []string
+	for i := range reqs.Packages {
+		if r := &reqs.Packages[i]; !exact[r.Name] && !pinned(r) {
+			names = append(names, r.Text)
+		}
+	}
+	return names
+}
+
+// eachStep reports what find finds in the images' steps.
+func (c *checker) eachStep(find func(s *plan.Step) *diag.Error) {
+	for i := range c.graph.Images {
+		for n := range c.graph.Images[i].Steps {
+			if f := find(&c.graph.Images[i].Steps[n]); f != nil {
+				c.findings.report(f)
+			}
+		}
+	}
+}
+
+// mutableBases is FS205, a warning where not even a release is named.
+func (c *checker) mutableBases() {
+	for i := range c.graph.Images {
+		b := c.graph.Images[i].Base
+		if b.Kind != plan.BaseRef || strings.HasPrefix(b.Ref, "oci:") || strings.Contains(b.Ref, "@") {
+			continue
+		}
+		f := mutableBase.Finding(b.Pos, "the base %s can change: its tag can be moved to another image", b.Ref)
+		if tag := tagOf(b.Ref); tag == "" || tag == "latest" {
+			f.Msg = "the base " + b.Ref + " is whatever is newest when it is first resolved: it has no tag but latest"
+			f.Severity = diag.SeverityWarning
+		}
+		c.findings.report(f.WithHint(`add the digest: "%s@sha256:…"`, b.Ref))
+	}
+}
+
+// tagOf returns the tag of a reference without digest. A port isn't one.
+func tagOf(ref string) string {
+	name := ref[strings.LastIndex(ref, "/")+1:]
+	_, tag, _ := strings.Cut(name, ":")
+	return tag
+}
+
+// hiddenInstalls is FS211.
+func (c *checker) hiddenInstalls() {
+	c.eachStep(func(s *plan.Step) *diag.Error {
+		for _, command := range s.Commands {
+			if tool := installer(command); tool != "" {
+				method := "with_apt_packages"
+				if strings.Contains(tool, "pip") {
+					method = "with_pip_packages"
+				}
+				return hiddenInstall.Finding(s.Pos, "%s in commands installs what the checks don't see", tool).
+					WithHint("use %s, where that can do it: its packages are checked and cached", method)
+			}
+		}
+		return nil
+	})
+}
+
+// install is a call of a package manager that has a step of its own.
+var install = regexp.MustCompile(`(?:^|[\s;&|(])((?:/\S*/)?(?:pip[0-9.]*|uv pip|apt|apt-get))\s(?:[^;&|\n]*\s)?install(?:\s|$)`)
+
+// installer returns the package manager that a shell command installs with, or "".
+func installer(command string) string {
+	m := install.FindStringSubmatch(command)
+	if m == nil {
+		return ""
+	}
+	return m[1][strings.LastIndex(m[1], "/")+1:] + " install"
+}
+
+// fileTools are programs that never use a network, whatever their arguments.
+var fileTools = []string{
+	"basename", "cat", "cd", "chgrp", "chmod", "chown", "cp", "cut", "dirname", "echo", "export", "false", "grep", "groupadd", "head", "install", "ldconfig",
+	"ln", "ls", "mkdir", "mv", "printf", "pwd", "rm", "rmdir", "sed", "set", "sort", "stat", "tail", "tee", "test", "touch", "tr", "true", "uniq", "useradd", "usermod", "wc",
+}
+
+// local reports whether shell commands consist of file tools alone. What isn't plainly so counts as not.
+func local(commands []string) bool {
+	for _, command := range commands {
+		if strings.ContainsAny(command, "`$<>(){}\\'\"\n#") {
+			return false
+		}
+		for _, part := range strings.FieldsFunc(command, func(r rune) bool { return r == ';' || r == '&' || r == '|' }) {
+			words := strings.Fields(part)
+			if len(words) == 0 || !slices.Contains(fileTools, words[0]) {
+				return false
+			}
+		}
+	}
+	return true
+}

@@ -1,0 +1,180 @@
+package resolve
+
+import (
+	"fmt"
+	"io/fs"
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+
+	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/plan"
+)
+
+// inclusion is FS102 and FS103 for calls: the image of a task's environment includes what the images of
+// its direct callees' environments declare, in versions that satisfy both. An environment without an image imports nothing.
+func (c *checker) inclusion() {
+	for _, e := range c.edges {
+		diff := c.packages.between(c.graph.Environments[e.from].Image, c.graph.Environments[e.to].Image)
+		if len(diff.lacks) > 0 {
+			c.findings.reportLater(missingPackages.Code, e.severityOf(missingPackages), func() *diag.Error { return c.lackFinding(e, diff) })
+		} else if len(diff.doubts) > 0 {
+			c.findings.reportLater(missingPackages.Code, diag.SeverityWarning, func() *diag.Error { return c.lackFinding(e, diff) })
+		}
+		if len(diff.conflicts) > 0 {
+			c.findings.reportLater(contradiction.Code, e.severityOf(contradiction), func() *diag.Error { return c.conflictFinding(e, diff) })
+		}
+	}
+	if c.packages.exhausted() {
+		c.findings.report(diag.Errorf(diag.Position{File: c.graph.Entry}, diag.Limit,
+			"the images declare too many packages to compare: more than %d, or more than %d comparisons", maxDeclared, maxCompared).
+			WithHint("let environments share images, or orchestrate in environments without one"))
+	}
+}
+
+// CallCheck returns the check of FS102 and FS103 for calls as they are made, for exec.Engine: of those that were
+// only possible before, and were warnings. It may be called from several goroutines.
+func CallCheck(g *plan.Graph, files fs.FS, platform string) func(plan.Call) error {
+	c := newChecker(g, files, platform)
+	var mu sync.Mutex
+	return func(call plan.Call) error {
+		mu.Lock()
+		defer mu.Unlock()
+		e := edge{g.Tasks[call.Caller].Env, g.Tasks[call.Callee].Env, &call}
+		diff := c.packages.between(g.Environments[e.from].Image, g.Environments[e.to].Image)
+		switch {
+		case len(diff.lacks) > 0:
+			return c.lackFinding(e, diff)
+		case len(diff.conflicts) > 0:
+			return c.conflictFinding(e, diff)
+		}
+		return nil
+	}
+}
+
+// lackFinding returns FS102 for an edge.
+func (c *checker) lackFinding(e edge, diff *difference) *diag.Error {
+	lacks, doubtful := diff.lacks, len(diff.lacks) == 0
+	if doubtful {
+		lacks = diff.doubts
+	}
+	total := len(lacks)
+	lacks = lacks[:min(total, maxFixed)]
+	from, to := &c.graph.Environments[e.from], &c.graph.Environments[e.to]
+	var names []string
+	for _, p := range lacks {
+		names = append(names, p.name)
+	}
+	f := c.finding(e, missingPackages)
+	lack := "lacks"
+	if doubtful {
+		lack, f.Severity = "may lack", diag.SeverityWarning
+	}
+	f.Msg += fmt.Sprintf(", but the image of %q %s %s", from.Name, lack, named(names, total))
+	f.Notes = append(f.Notes, diag.Note{Pos: c.graph.Images[from.Image].Pos, Msg: fmt.Sprintf("the image of %q", from.Name)})
+	f.Notes = append(f.Notes, declaredNotes(to.Name, lacks)...)
+	f.Notes = append(f.Notes, c.blindNotes(from)...)
+	if doubtful {
+		f.Notes = append(f.Notes, diag.Note{Pos: lacks[0].step.Pos, Msg: "whether the marker holds isn't known for both images"})
+	}
+	f.Hint = fmt.Sprintf("add %s to the image of %q, or %s", describeCalls(withCalls(lacks[:min(len(lacks), maxNamed)])), from.Name, c.withoutImage(e))
+	if len(lacks) == total {
+		f.Fix = &diag.Fix{Kind: diag.FixAddPackages, Pos: from.Pos, Image: c.graph.Images[from.Image].Pos, Calls: withCalls(lacks)}
+	}
+	return f
+}
+
+// maxFixed is how many packages a fix adds at most, and a finding looks at.
+const maxFixed = 1000
+
+// declaredNotes says where an image declares packages, step by step.
+func declaredNotes(env string, list []declaration) []diag.Note {
+	texts := map[*plan.Step][]string{}
+	var steps []*plan.Step
+	for _, p := range list {
+		if texts[p.step] == nil {
+			steps = append(steps, p.step)
+		}
+		texts[p.step] = append(texts[p.step], p.text)
+	}
+	slices.SortFunc(steps, func(a, b *plan.Step) int { return a.Pos.Compare(b.Pos) })
+	var notes []diag.Note
+	for _, s := range steps[:min(len(steps), maxNamed)] {
+		notes = append(notes, diag.Note{Pos: s.Pos, Msg: fmt.Sprintf("the image of %q has %s", env, named(texts[s], len(texts[s])))})
+	}
+	return notes
+}
+
+// blindNotes says what of an image isn't seen: what its commands install, and what comes with a base that isn't known.
+func (c *checker) blindNotes(env *plan.Environment) []diag.Note {
+	image := &c.graph.Images[env.Image]
+	for i := range image.Steps {
+		if s := &image.Steps[i]; s.Kind == plan.StepCommands && slices.ContainsFunc(s.Commands, func(cmd string) bool { return installer(cmd) != "" }) {
+			return []diag.Note{{Pos: s.Pos, Msg: "what commands install isn't seen"}}
+		}
+	}
+	if image.Base.Kind == plan.BaseRef {
+		return []diag.Note{{Pos: image.Base.Pos, Msg: "what comes with " + image.Base.Ref + " isn't seen"}}
+	}
+	return nil
+}
+
+// withoutImage says how the caller goes without the packages.
+func (c *checker) withoutImage(e edge) string {
+	if c.containers[e.from] {
+		return fmt.Sprintf("put %s in an environment without an image", c.graph.Tasks[e.call.Caller].Name)
+	}
+	return "leave its image out, since its tasks only call others"
+}
+
+// conflictFinding returns FS103 for an edge.
+func (c *checker) conflictFinding(e edge, diff *difference) *diag.Error {
+	from, to := &c.graph.Environments[e.from], &c.graph.Environments[e.to]
+	f := c.finding(e, contradiction)
+	var texts []string
+	for _, x := range diff.conflicts[:min(len(diff.conflicts), maxFixed)] {
+		texts = append(texts, fmt.Sprintf("%s and %s", x.one.bare, x.other.bare))
+	}
+	f.Msg += fmt.Sprintf(", but no version satisfies both images' %s", named(texts, len(diff.conflicts)))
+	for _, x := range diff.conflicts[:min(len(diff.conflicts), maxNamed/2)] {
+		f.Notes = append(f.Notes,
+			diag.Note{Pos: x.one.step.Pos, Msg: fmt.Sprintf("the image of %q has %s", from.Name, x.one.text)},
+			diag.Note{Pos: x.other.step.Pos, Msg: fmt.Sprintf("the image of %q has %s", to.Name, x.other.text)})
+	}
+	f.Hint = fmt.Sprintf("let both admit one version, or %s", c.withoutImage(e))
+	return f
+}
+
+// contradictions is FS103 for one image: no version satisfies all that it declares, so it can't be built.
+func (c *checker) contradictions() {
+	for i := range c.graph.Images {
+		if !c.scope.images[i] {
+			continue
+		}
+		for list := c.packages.of(i); len(list) > 0; {
+			n := sameName(list, list[0])
+			if n > 1 && !satisfiable(list[:n]) {
+				c.findings.report(selfContradiction(list[:n]))
+			}
+			list = list[n:]
+		}
+	}
+}
+
+// selfContradiction is the finding about declarations of one package in one image, which contradict one another.
+func selfContradiction(list []declaration) *diag.Error {
+	end := sort.Search(len(list), func(n int) bool { return !satisfiable(list[:n+1]) })
+	last := list[end] // the first that contradicts those before it
+	var texts []string
+	var notes []diag.Note
+	for _, p := range list[:end] {
+		if (p.bare != p.name || p.manager == plan.StepApt) && !slices.Contains(texts, p.text) && len(texts) <= maxNamed {
+			texts = append(texts, p.text)
+			notes = append(notes, diag.Note{Pos: p.step.Pos, Msg: p.text + " is here"})
+		}
+	}
+	f := contradiction.Finding(last.step.Pos, "no version satisfies %s and %s, which are in one image", strings.Join(texts, ", "), last.text)
+	f.Notes = notes[:min(len(notes), maxNamed)]
+	return f.WithHint("let both admit one version")
+}

@@ -1,0 +1,55 @@
+package resolve
+
+import "github.com/flytestar/flytestar/diag"
+
+// The rules of this package. FS101 to FS199 are errors, or warnings where the call is only possible, and [Check] reports
+// them; FS201 to FS219 are warnings and infos, which [Lint] reports as well.
+var (
+	missingDependency = diag.Rule{Code: "FS101", Name: "missing-dependency", Severity: diag.SeverityError, Fixable: true,
+		Summary: "a task calls into an environment that its own doesn't depend on"}
+	missingPackages = diag.Rule{Code: "FS102", Name: "missing-packages", Severity: diag.SeverityError, Fixable: true,
+		Summary: "the caller's image lacks packages that the callee's image declares"}
+	contradiction = diag.Rule{Code: "FS103", Name: "contradictory-versions", Severity: diag.SeverityError,
+		Summary: "no version of a package satisfies both the caller's image and the callee's, or all of one image"}
+	duplicateName = diag.Rule{Code: "FS106", Name: "duplicate-name", Severity: diag.SeverityError,
+		Summary: "two environments, or two tasks of one, have the same name"}
+	missingImage = diag.Rule{Code: "FS108", Name: "missing-image", Severity: diag.SeverityError,
+		Summary: "a container task is in an environment without an image"}
+
+	differentBases = diag.Rule{Code: "FS201", Name: "different-bases", Severity: diag.SeverityInfo,
+		Summary: "the images of caller and callee have different bases"}
+	transitiveDependency = diag.Rule{Code: "FS202", Name: "transitive-dependency", Severity: diag.SeverityWarning, Fixable: true,
+		Summary: "a task calls into an environment that its own depends on only through others"}
+	unusedDependency = diag.Rule{Code: "FS203", Name: "unused-dependency", Severity: diag.SeverityWarning, Fixable: true,
+		Summary: "an environment depends on another that its tasks don't call"}
+	unpinnedPackage = diag.Rule{Code: "FS204", Name: "unpinned-package", Severity: diag.SeverityInfo,
+		Summary: "a pip package without an exact version"}
+	mutableBase = diag.Rule{Code: "FS205", Name: "mutable-base", Severity: diag.SeverityInfo,
+		Summary: "a base image named by a tag, which can be moved"}
+	possibleCall = diag.Rule{Code: "FS207", Name: "possible-call", Severity: diag.SeverityInfo,
+		Summary: "a call that the analysis can't follow"}
+	unreachedTask = diag.Rule{Code: "FS208", Name: "unreached-task", Severity: diag.SeverityWarning,
+		Summary: "a task of the entry file that can't be invoked and that nothing calls"}
+	missingTimeout = diag.Rule{Code: "FS209", Name: "missing-timeout", Severity: diag.SeverityInfo,
+		Summary: "a container task without a timeout"}
+	unusedNetwork = diag.Rule{Code: "FS210", Name: "unused-network", Severity: diag.SeverityWarning,
+		Summary: "network is granted where nothing can use it"}
+	hiddenInstall = diag.Rule{Code: "FS211", Name: "hidden-install", Severity: diag.SeverityInfo,
+		Summary: "packages installed by commands, which the checks don't see"}
+)
+
+// Rules returns every rule about what a graph declares, by code: those of this package, and those that are found before there
+// is a graph, by interp (FS105, FS110), builtins (FS107) and resolve/reach (FS106, FS107, FS109).
+func Rules() []diag.Rule {
+	return []diag.Rule{
+		missingDependency, missingPackages, contradiction,
+		{Code: "FS105", Name: "load-cycle", Severity: diag.SeverityError, Summary: "modules load each other"},
+		duplicateName,
+		{Code: "FS107", Name: "wrong-arguments", Severity: diag.SeverityError, Summary: "a call has arguments that the task doesn't take"},
+		missingImage,
+		{Code: "FS109", Name: "nameless-task", Severity: diag.SeverityError, Summary: "a task has no name"},
+		{Code: "FS110", Name: "bound-builtin", Severity: diag.SeverityError, Summary: "a predeclared name is bound"},
+		differentBases, transitiveDependency, unusedDependency, unpinnedPackage, mutableBase,
+		possibleCall, unreachedTask, missingTimeout, unusedNetwork, hiddenInstall,
+	}
+}
