@@ -27,6 +27,10 @@ type Options struct {
 	Runtime   string        // an OCI runtime on PATH ("runc"); default: flytestar's own sandbox
 	Platform  string        // default: "linux/" and this machine's architecture
 	Watch     exec.Watch    // told what happens in builds and runs
+	// RequireSandbox makes an evaluator that isn't locked down in full an error of class System, before it gets any source.
+	RequireSandbox bool
+	// Locked is told how far the evaluator is locked down, before it gets any source. Default: nobody is.
+	Locked func(interp.Lockdown)
 	// Print is told what modules and orchestrators print; task is "" while modules load. Default: nobody is.
 	Print func(pos diag.Position, task, text string)
 }
@@ -64,7 +68,7 @@ func Load(ctx context.Context, file string, opts Options) (*Workflow, error) {
 		return nil, usage("workspace: %w", err)
 	}
 	source := interp.NewWorkspace(w.root)
-	w.evaluator, w.graph, err = interp.Start(ctx, interp.Options{Source: source, Entry: entry, Limits: opts.Limits, Print: opts.Print})
+	w.evaluator, w.graph, err = interp.Start(ctx, interp.Options{Source: source, Entry: entry, Limits: opts.Limits, RequireSandbox: opts.RequireSandbox, Locked: opts.Locked, Print: opts.Print})
 	if err != nil {
 		w.root.Close()
 		return nil, err
@@ -80,6 +84,9 @@ func (w *Workflow) Close() error {
 	}
 	return err
 }
+
+// Lockdown returns how far the evaluator is locked down.
+func (w *Workflow) Lockdown() interp.Lockdown { return w.evaluator.Lockdown() }
 
 // Graph returns what the file declares. The caller doesn't change it.
 func (w *Workflow) Graph() *plan.Graph { return w.graph }

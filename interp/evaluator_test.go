@@ -483,7 +483,7 @@ func TestBodyDeath(t *testing.T) {
 
 // TestOpenFuture has a body that computes while a call of its is under way: that doesn't stop its clock.
 func TestOpenFuture(t *testing.T) {
-	e := startFile(t, spins + "def both():\n  start('hangs')\n  spin()\n", Limits{Wall: 200 * time.Millisecond})
+	e := startFile(t, spins+"def both():\n  start('hangs')\n  spin()\n", Limits{Wall: 200 * time.Millisecond})
 	host := testHost{calls: map[string]func(context.Context, int64) (plan.Value, error){
 		"hangs": func(ctx context.Context, _ int64) (plan.Value, error) { <-ctx.Done(); return nil, ctx.Err() },
 	}}

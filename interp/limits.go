@@ -2,8 +2,10 @@ package interp
 
 import (
 	"cmp"
+	"math"
 	"runtime"
 	"runtime/metrics"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -32,44 +34,99 @@ type Limits struct {
 	Message int64         // bytes of one message between the processes
 }
 
-// Limit is one of the limits, for those who set or show them all.
+// Limit is one of the limits, for those who set or show them all. Its numbers
+// are steps, things, bytes or nanoseconds, as Field's type has it.
 type Limit struct {
-	Name    diag.LimitName
-	Field   any // a *uint64, *int (a number), *int64 (bytes) or *time.Duration
-	Default any // of the type that Field points to
-	Bounds  string
+	Name              diag.LimitName
+	Field             any // a *uint64 or *int (a number), *int64 (bytes) or *time.Duration
+	Default, Min, Max int64
+	Bounds            string // what is limited
 }
 
 // All returns every limit of l, in the order in which to show them.
 func (l *Limits) All() []Limit {
 	return []Limit{
-		{ErrSteps, &l.Steps, uint64(10_000_000), "steps that evaluating may take in a turn"},
-		{ErrMemory, &l.Memory, int64(512 << 20), "memory that the evaluator may take"},
-		{ErrWall, &l.Wall, 5 * time.Second, "time that evaluating may take in a turn"},
-		{ErrSource, &l.Source, int64(1 << 20), "size of a module"},
-		{ErrModules, &l.Modules, 1000, "modules that may be loaded"},
-		{ErrNesting, &l.Nesting, 1000, "depth to which syntax may nest"},
-		{ErrTasks, &l.Tasks, 100_000, "tasks, and environments, that may be declared"},
-		{ErrCalls, &l.Calls, 1000, "depth to which calls of functions may nest"},
-		{ErrFutures, &l.Futures, 100_000, "calls of one body that may be under way"},
-		{ErrValue, &l.Value, int64(plan.MaxValue), "size of a value that passes between tasks"},
-		{ErrMessage, &l.Message, int64(64 << 20), "size of what passes to or from the evaluator at once"},
+		{ErrSteps, &l.Steps, 10_000_000, 1, 1e18, "steps that evaluating may take in a turn"},
+		{ErrMemory, &l.Memory, 512 << 20, 32 << 20, 1 << 40, "memory that the evaluator may take"},
+		{ErrWall, &l.Wall, int64(5 * time.Second), int64(time.Millisecond), int64(24 * time.Hour), "time that evaluating may take in a turn"},
+		{ErrSource, &l.Source, 1 << 20, 1, maxRead, "size of a module"},
+		{ErrModules, &l.Modules, 1000, 1, 1e6, "modules that may be loaded"},
+		{ErrNesting, &l.Nesting, 1000, 1, 1e6, "depth to which syntax may nest"},
+		{ErrTasks, &l.Tasks, 100_000, 1, 1e7, "tasks, and environments, that may be declared"},
+		{ErrCalls, &l.Calls, 1000, 1, 1e6, "depth to which calls of functions may nest"},
+		{ErrFutures, &l.Futures, 100_000, 1, 1e7, "calls of one body that may be under way"},
+		{ErrValue, &l.Value, plan.MaxValue, 1 << 10, 1 << 30, "size of a value that passes between tasks"},
+		{ErrMessage, &l.Message, 64 << 20, 64 << 10, 2 << 30, "size of what passes to or from the evaluator at once"},
 	}
+}
+
+// Value returns what the limit is set to; 0 stands for the default.
+func (l Limit) Value() int64 {
+	switch p := l.Field.(type) {
+	case *uint64:
+		return int64(min(*p, math.MaxInt64))
+	case *int:
+		return int64(*p)
+	case *int64:
+		return *p
+	}
+	return int64(*l.Field.(*time.Duration))
+}
+
+// Set sets the limit.
+func (l Limit) Set(n int64) {
+	switch p := l.Field.(type) {
+	case *uint64:
+		*p = uint64(n)
+	case *int:
+		*p = int(n)
+	case *int64:
+		*p = n
+	case *time.Duration:
+		*p = time.Duration(n)
+	}
+}
+
+// Show writes a value of the limit's as its flag takes it: 512Mi, 5s, 1000.
+func (l Limit) Show(n int64) string {
+	switch l.Field.(type) {
+	case *time.Duration:
+		return time.Duration(n).String()
+	case *int64:
+		for _, u := range []struct {
+			shift  uint
+			suffix string
+		}{{40, "Ti"}, {30, "Gi"}, {20, "Mi"}, {10, "Ki"}} {
+			if n > 0 && n%(1<<u.shift) == 0 {
+				return strconv.FormatInt(n>>u.shift, 10) + u.suffix
+			}
+		}
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+// Check returns an error of class Usage if the limit is set to what it can't be.
+func (l Limit) Check() error {
+	if n := l.Value(); n != 0 && (n < l.Min || n > l.Max) {
+		return diag.Errorf(diag.Position{}, diag.Usage, "limit %s is %s: want %s to %s", string(l.Name), l.Show(n), l.Show(l.Min), l.Show(l.Max))
+	}
+	return nil
+}
+
+// check returns the first limit's error.
+func (l Limits) check() error {
+	for _, limit := range l.All() {
+		if err := limit.Check(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Defaults returns l with its zero fields set.
 func (l Limits) Defaults() Limits {
 	for _, limit := range l.All() {
-		switch p := limit.Field.(type) {
-		case *uint64:
-			*p = cmp.Or(*p, limit.Default.(uint64))
-		case *int:
-			*p = cmp.Or(*p, limit.Default.(int))
-		case *int64:
-			*p = cmp.Or(*p, limit.Default.(int64))
-		case *time.Duration:
-			*p = cmp.Or(*p, limit.Default.(time.Duration))
-		}
+		limit.Set(cmp.Or(limit.Value(), limit.Default))
 	}
 	l.Message = max(l.Message, 2*l.Source, 2*l.Value)
 	return l

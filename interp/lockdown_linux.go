@@ -116,7 +116,13 @@ func mappedBytes() (uint64, error) {
 // evaluator of root's is another user already, unless this machine can't do that; see processAttributes.
 func dropPrivileges() Layer {
 	unix.Umask(0o777)
-	detail := fmt.Sprintf("user %d, no capabilities", os.Getuid())
+	detail := "no capabilities"
+	switch uid := os.Getuid(); {
+	case uid == 0:
+		detail += ", but the user is root"
+	case uid >= firstUser:
+		detail += ", a user of its own"
+	}
 	none := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var has, data [2]unix.CapUserData
 	if err := unix.Capget(&none, &has[0]); err != nil {

@@ -31,6 +31,9 @@ type process struct {
 
 // startProcess starts the evaluator.
 func startProcess(limits Limits) (*process, error) {
+	if err := limits.check(); err != nil {
+		return nil, err
+	}
 	self, err := selfPath()
 	if err != nil {
 		return nil, startError(err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/interp"
 )
 
 // console is standard error while something is built or run: what happens, as
@@ -154,6 +155,15 @@ func (c *console) Print(pos diag.Position, task, text string) {
 	c.log(task, text)
 }
 
+// Locked is told how far the evaluator is locked down.
+func (c *console) Locked(l interp.Lockdown) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if line := lockdownLine(l, c.verbose && !c.quiet); line != "" {
+		c.say("%s", line)
+	}
+}
+
 // Watch is told what happens; it is an exec.Watch.
 func (c *console) Watch(e exec.Event) {
 	c.mu.Lock()
@@ -270,10 +280,21 @@ func newEvents(path string) (*events, error) {
 }
 
 // Watch is an exec.Watch.
-func (e *events) Watch(ev exec.Event) {
+func (e *events) Watch(ev exec.Event) { e.write(ev) }
+
+// Locked writes the first event: the evaluator is there, and how far it is locked down.
+func (e *events) Locked(l interp.Lockdown) {
+	e.write(struct {
+		Time    time.Time       `json:"time"`
+		Kind    exec.EventKind  `json:"kind"`
+		Sandbox interp.Lockdown `json:"sandbox"`
+	}{time.Now(), "evaluator.started", l})
+}
+
+func (e *events) write(event any) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if err := e.enc.Encode(ev); err != nil && e.err == nil {
+	if err := e.enc.Encode(event); err != nil && e.err == nil {
 		e.err = err
 	}
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/flytestar/flytestar"
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/interp"
 )
 
 func main() {
@@ -29,10 +30,11 @@ func main() {
 
 // app is what the verbs share: where they write, and what errors are explained with.
 type app struct {
-	out     io.Writer  // the result only
-	err     io.Writer  // everything else
-	lines   diag.Lines // the source of the file that was loaded last
-	actions actions    // of the run
+	out     io.Writer        // the result only
+	err     io.Writer        // everything else
+	lines   diag.Lines       // the source of the file that was loaded last
+	actions actions          // of the run
+	sandbox *interp.Lockdown // of the last evaluator
 }
 
 // execute runs one command line and returns its exit code.
@@ -81,7 +83,9 @@ Exit codes: 0 done; 1 a task failed; 2 usage; 3 findings in the source;
 	}
 	root.AddCommand(newRunCommand(a), newBuildCommand(a), newPlanCommand(a), newCheckCommand(a), newGraphCommand(a),
 		newDoctorCommand(a), newVersionCommand(a), newCompletionCommand(a))
+	usual := root.UsageFunc()
 	for _, cmd := range root.Commands() {
+		cmd.SetUsageFunc(usageWithLimits(usual))
 		cmd.Flags().SetInterspersed(false)
 		cmd.Flags().SortFlags = false
 		cmd.DisableFlagsInUseLine = true

@@ -14,6 +14,7 @@ import (
 
 	"github.com/flytestar/flytestar"
 	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/interp"
 )
 
 // format is the flag -o.
@@ -42,10 +43,53 @@ func (f *format) addFlags(flags *pflag.FlagSet) {
 	flags.VarP(f, "output", "o", "form of the output")
 }
 
-// size is a flag that takes bytes, with the units of resources.
-type size int64
+// limitFlag sets a limit of the evaluator's.
+type limitFlag struct{ interp.Limit }
 
-// units are the suffixes that a size may have.
+// Set implements pflag.Value.
+func (f limitFlag) Set(text string) error {
+	n, err := f.parse(text)
+	if err != nil || n < f.Min || n > f.Max {
+		form := "a number from %s to %s"
+		switch f.Field.(type) {
+		case *int64:
+			form = "bytes, or a number with Ki, Mi, Gi, Ti, K, M, G or T, from %s to %s"
+		case *time.Duration:
+			form = `a time such as "30s" or "5m", from %s to %s`
+		}
+		return fmt.Errorf("want "+form, f.Show(f.Min), f.Show(f.Max))
+	}
+	f.Limit.Set(n)
+	return nil
+}
+
+// parse returns the number that text stands for.
+func (f limitFlag) parse(text string) (int64, error) {
+	switch f.Field.(type) {
+	case *int64:
+		return parseSize(text)
+	case *time.Duration:
+		d, err := time.ParseDuration(text)
+		return int64(d), err
+	}
+	return strconv.ParseInt(text, 10, 64)
+}
+
+// String implements pflag.Value. Flags have no default of their own: 0 means the limit's.
+func (f limitFlag) String() string { return "" }
+
+// Type implements pflag.Value.
+func (f limitFlag) Type() string {
+	switch f.Field.(type) {
+	case *int64:
+		return "SIZE"
+	case *time.Duration:
+		return "TIME"
+	}
+	return "N"
+}
+
+// units are the suffixes that a size may have, those of resources.
 var units = []struct {
 	suffix string
 	factor int64
@@ -54,51 +98,68 @@ var units = []struct {
 	{"K", 1e3}, {"M", 1e6}, {"G", 1e9}, {"T", 1e12}, {"", 1},
 }
 
-// Set implements pflag.Value.
-func (s *size) Set(text string) error {
+// parseSize returns the bytes that a text such as 512Mi stands for.
+func parseSize(text string) (int64, error) {
 	for _, u := range units {
 		number, ok := strings.CutSuffix(text, u.suffix)
 		if !ok {
 			continue
 		}
 		n, err := strconv.ParseInt(number, 10, 64)
-		if err != nil || n <= 0 || n > math.MaxInt64/u.factor {
+		if err != nil || n < 0 || n > math.MaxInt64/u.factor {
 			break
 		}
-		*s = size(n * u.factor)
-		return nil
+		return n * u.factor, nil
 	}
-	return fmt.Errorf("want bytes, or a number with Ki, Mi, Gi, Ti, K, M, G or T")
+	return 0, fmt.Errorf("%q isn't a size", text)
 }
-
-func (s *size) String() string { return strconv.FormatInt(int64(*s), 10) }
-
-// Type implements pflag.Value.
-func (s *size) Type() string { return "SIZE" }
 
 // loadOptions are the flags of every verb that loads a file.
 type loadOptions struct {
-	workspace string
-	steps     uint64
-	memory    size
-	wall      time.Duration
+	workspace      string
+	requireSandbox bool
+	verbose        bool
+	limits         interp.Limits
 }
 
 func (o *loadOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.workspace, "workspace", "", "the `DIR` that load can see (default: the nearest ancestor of FILE with flytestar.toml, else FILE's directory)")
-	flags.Uint64Var(&o.steps, "max-steps", 0, "steps that evaluating may take in a turn (default 10 million)")
-	flags.Var(&o.memory, "max-memory", "memory that the evaluator may take (default 512Mi)")
-	flags.DurationVar(&o.wall, "max-wall", 0, "time that evaluating may take in a turn (default 5s)")
+	flags.BoolVar(&o.requireSandbox, "require-sandbox", false, "fail unless the evaluator can be locked down in full")
+	flags.BoolVarP(&o.verbose, "verbose", "v", false, "more on standard error")
+	for _, l := range o.limits.All() {
+		name := string(l.Name)
+		flags.Var(limitFlag{l}, name, fmt.Sprintf("%s (default %s)", l.Bounds, l.Show(l.Default)))
+		flags.Lookup(name).Annotations = map[string][]string{limitGroup: nil}
+	}
+}
+
+// limitGroup marks the flags that --help lists apart.
+const limitGroup = "limit"
+
+// usageWithLimits returns a command's usage that lists the limits after all other flags.
+func usageWithLimits(usual func(*cobra.Command) error) func(*cobra.Command) error {
+	return func(cmd *cobra.Command) error {
+		limits := pflag.NewFlagSet("", pflag.ContinueOnError)
+		limits.SortFlags = false
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if _, ok := f.Annotations[limitGroup]; ok {
+				apart := *f
+				limits.AddFlag(&apart)
+				f.Hidden = true
+			}
+		})
+		err := usual(cmd)
+		limits.VisitAll(func(f *pflag.Flag) { cmd.Flags().Lookup(f.Name).Hidden = false })
+		if err == nil && limits.HasFlags() {
+			_, err = fmt.Fprintf(cmd.OutOrStderr(), "\nLimits of the evaluator:\n%s", limits.FlagUsages())
+		}
+		return err
+	}
 }
 
 // options returns the facade's options, as far as these flags decide.
-func (o *loadOptions) options() flytestar.Options {
-	var opts flytestar.Options
-	opts.Workspace = o.workspace
-	opts.Limits.Steps = o.steps
-	opts.Limits.Memory = int64(o.memory)
-	opts.Limits.Wall = o.wall
-	return opts
+func (o *loadOptions) options(a *app) flytestar.Options {
+	return flytestar.Options{Workspace: o.workspace, Limits: o.limits, RequireSandbox: o.requireSandbox, Locked: a.told(o.verbose)}
 }
 
 // workOptions are the flags of the verbs that build or run.
@@ -108,7 +169,6 @@ type workOptions struct {
 	runtime string
 	events  string
 	quiet   bool
-	verbose bool
 }
 
 func (o *workOptions) addFlags(flags *pflag.FlagSet) {
@@ -116,7 +176,6 @@ func (o *workOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.runtime, "runtime", "", "an OCI runtime on PATH, by `NAME`, instead of flytestar's own sandbox")
 	flags.StringVar(&o.events, "events", "", "write what happens to `FILE`, a JSON object per line")
 	flags.BoolVarP(&o.quiet, "quiet", "q", false, "neither progress nor logs on standard error")
-	flags.BoolVarP(&o.verbose, "verbose", "v", false, "more on standard error")
 	o.load.addFlags(flags)
 }
 
@@ -126,12 +185,13 @@ func (o *workOptions) with(ctx context.Context, a *app, file string, do func(*fl
 	if o.jobs < 0 {
 		return usage("--jobs %d: want 1 or more, or 0 for the number of CPUs", o.jobs)
 	}
-	opts := o.load.options()
+	opts := o.load.options(a)
 	opts.Jobs, opts.Runtime = o.jobs, o.runtime
-	console := newConsole(a.err, o.quiet, o.verbose)
+	console := newConsole(a.err, o.quiet, o.load.verbose)
 	defer closeInto(&err, console.Close)
 	opts.Watch = func(e exec.Event) { a.actions.Watch(e); console.Watch(e) }
 	opts.Print = console.Print
+	opts.Locked = console.Locked
 	if o.events != "" {
 		log, err := newEvents(o.events)
 		if err != nil {
@@ -140,8 +200,32 @@ func (o *workOptions) with(ctx context.Context, a *app, file string, do func(*fl
 		defer closeInto(&err, log.Close)
 		watch := opts.Watch
 		opts.Watch = func(e exec.Event) { watch(e); log.Watch(e) }
+		opts.Locked = func(l interp.Lockdown) { console.Locked(l); log.Locked(l) }
 	}
 	return a.load(ctx, file, opts, do)
+}
+
+// told returns what a command that has no console does with the evaluator's
+// lockdown: it remembers it, and says once what the user must know.
+func (a *app) told(verbose bool) func(interp.Lockdown) {
+	return func(l interp.Lockdown) {
+		again := a.sandbox != nil && a.sandbox.Level == l.Level
+		a.sandbox = &l
+		if line := lockdownLine(l, verbose); line != "" && !again {
+			fmt.Fprintln(a.err, line)
+		}
+	}
+}
+
+// lockdownLine is what there is to say of an evaluator's lockdown, if anything.
+func lockdownLine(l interp.Lockdown, verbose bool) string {
+	switch {
+	case l.Level != interp.Full:
+		return safe(fmt.Sprintf("flytestar: warning: the evaluator's sandbox is %s: %s", l.Level, strings.Join(l.Missing(), "; ")))
+	case verbose:
+		return safe(fmt.Sprintf("evaluator's sandbox: %s", l))
+	}
+	return ""
 }
 
 // load loads file, calls do with the workflow, and closes it.

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/flytestar/flytestar"
+	"github.com/flytestar/flytestar/interp"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -44,7 +45,7 @@ func (a *app) plan(ctx context.Context, o *planOptions, args []string) error {
 	if err := noMore(args, 2); err != nil {
 		return err
 	}
-	return a.load(ctx, args[0], o.load.options(), func(w *flytestar.Workflow) error {
+	return a.load(ctx, args[0], o.load.options(a), func(w *flytestar.Workflow) error {
 		task, err := needTask(w, args[0], args)
 		if err != nil {
 			return err
@@ -54,10 +55,16 @@ func (a *app) plan(ctx context.Context, o *planOptions, args []string) error {
 			return err
 		}
 		if o.format.value == "json" {
-			return writeJSON(a.out, p)
+			return writeJSON(a.out, sandboxedPlan{p, w.Lockdown()})
 		}
 		return writePlan(a.out, p)
 	})
+}
+
+// sandboxedPlan is a plan as plan prints it in JSON.
+type sandboxedPlan struct {
+	*plan.Plan
+	Sandbox interp.Lockdown `json:"sandbox"` // of the evaluator that made it
 }
 
 // maxPlanLine bounds what a plan shows of a step or a body, in columns.
