@@ -50,7 +50,7 @@ func checkText(_ *starlark.Thread, v starlark.Value) error {
 		case quoted:
 		case c == '[' || c == '{':
 			if depth++; depth > measure.MaxDepth {
-				return measure.ErrValue.Errorf("the text nests deeper than %d", measure.MaxDepth).WithHint("lists and dicts nest less deep in what tasks pass")
+				return measure.ErrTree.Errorf("the text nests deeper than %d", measure.MaxDepth).WithHint("lists and dicts nest less deep in what tasks pass")
 			}
 		case c == ']' || c == '}':
 			depth--

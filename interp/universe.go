@@ -16,8 +16,11 @@ import (
 // but the wall clock and the memory limit, which can't say where they struck. Methods and operators can't be
 // replaced: they are left to those two. spec.md, "What differs from Starlark".
 
-// errRange is the limit on what range returns. No flag raises it.
-const errRange = diag.LimitName("range")
+// The limits that these functions add. No flag raises them.
+const (
+	errRange = diag.LimitName("range")
+	errName  = diag.LimitName("name")
+)
 
 const (
 	// maxRange bounds what range returns, in elements: what visits one in a native call that isn't
@@ -176,7 +179,7 @@ func hashes(th *starlark.Thread, values []starlark.Value, _ int) error {
 func parses(_ *starlark.Thread, values []starlark.Value, _ int) error {
 	for _, v := range values {
 		if s, ok := starlark.AsString(v); ok && len(s) > measure.MaxDigits {
-			return measure.ErrValue.Errorf("the text has more than the %d digits that an int is made of", measure.MaxDigits).
+			return measure.ErrDigits.Errorf("the text has more than the %d digits that an int is made of", measure.MaxDigits).
 				WithHint("ints that pass between tasks have 64 bits")
 		}
 	}
@@ -187,7 +190,7 @@ func parses(_ *starlark.Thread, values []starlark.Value, _ int) error {
 func names(_ *starlark.Thread, values []starlark.Value, _ int) error {
 	if len(values) > 1 {
 		if s, ok := starlark.AsString(values[1]); ok && len(s) > maxAttr {
-			return measure.ErrValue.Errorf("the name has more than %d bytes", maxAttr).WithHint("no attribute has such a name")
+			return errName.Errorf("the name has more than %d bytes", maxAttr).WithHint("no attribute has such a name")
 		}
 	}
 	return nil

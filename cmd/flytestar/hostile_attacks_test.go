@@ -22,8 +22,8 @@ var expected = map[string]string{
 	"cpu06_fib_recursion":        "max-steps",
 	"cpu10_all_range":            "range",
 	"cpu13_bigint_square":        "max-wall",
-	"cpu14_bigint_str":           "max-wall|value",
-	"cpu15_bigint_parse":         "value",
+	"cpu14_bigint_str":           "max-wall|digits",
+	"cpu15_bigint_parse":         "digits",
 	"cpu18_pow_operator":         "finding",
 	"cpu19_dag_eq":               "max-wall",
 	"cpu20_dag_hash":             "max-wall",
@@ -34,7 +34,7 @@ var expected = map[string]string{
 	"cpu29_sort_key_lambda":      "max-steps",
 	"cpu30_sorted_native":        "max-steps",
 	"cpu33_sort_dag":             "max-wall",
-	"cpu34_json_err_quadratic":   "value",
+	"cpu34_json_err_quadratic":   "tree",
 	"cpu35_fnv_short_collide":    "max-steps|max-wall",
 	"load01_self":                "finding",
 	"load02_mutual":              "finding",
@@ -55,13 +55,13 @@ var expected = map[string]string{
 	"mem14_list_double":          "max-memory",
 	"mem17_append_growth":        "max-memory|max-steps",
 	"mem18_slices_retained":      "max-memory|max-wall",
-	"mem19_dag_str":              "value",
+	"mem19_dag_str":              "tree",
 	"mem22_enumerate":            "range",
 	"mem23_zip":                  "range",
 	"mem24_reversed":             "range",
-	"mem27_print_sep":            "value",
+	"mem27_print_sep":            "tree",
 	"mem28_fail_big":             "max-memory",
-	"mem29_err_dag":              "value",
+	"mem29_err_dag":              "tree",
 	"mem32_splitlines":           "max-memory",
 	"mem33_codepoints_join":      "max-memory|max-wall",
 	"mem34_tuple_concat":         "max-memory|max-wall",
@@ -70,7 +70,7 @@ var expected = map[string]string{
 	"sem03_key_error":            "finding",
 	"sem06_dict_mutate_iter":     "finding",
 	"sem07_sort_uncomparable":    "finding",
-	"sem08_getattr_long":         "value",
+	"sem08_getattr_long":         "name",
 	"sem11_now":                  "finding",
 	"sem12_tz_probe":             "finding",
 	"sem13_setkey_dict_eq":       "max-wall",
@@ -80,8 +80,8 @@ var expected = map[string]string{
 	"stk02_tuple_hash":           "stack|max-memory|max-wall",
 	"stk03_tuple_freeze":         "stack|max-memory|max-wall",
 	"stk04_list_freeze":          "stack|max-memory|max-wall",
-	"stk07_json_decode":          "value",
-	"stk08_json_decode_obj":      "value",
+	"stk07_json_decode":          "tree",
+	"stk08_json_decode_obj":      "tree",
 	"stk09_closure_freeze":       "ok|stack",
 	"stk12_nested_calls":         "max-calls",
 	"stk13_recursion_frames":     "max-calls",
@@ -410,10 +410,10 @@ leaf = task(_leaf, env = top, inputs = {"n": int}, name = "leaf")
 def _main():
     for i in range(1 << 26):
         for j in range(1 << 26): pass`)
-	body("huge_result", "finding|max-memory", "def _main():\n  return 'a' * (1 << 26)")
-	body("huge_text", "ok|finding|max-memory", "def _main():\n  File.from_text('a', 'a' * (1 << 25))")
+	body("huge_result", "max-value", "def _main():\n  return 'a' * (1 << 26)")
+	body("huge_text", "max-value", "def _main():\n  File.from_text('a', 'a' * (1 << 25))")
 	body("prints", "ok|max-steps|max-wall", "def _main():\n  for i in range(100000): print('a' * 1000)")
-	body("error_of_a_dag", "value", "def _main():\n  x = [0]\n  for i in range(40): x = [x, x]\n  fail(x)")
-	body("result_of_a_dag", "finding|max-memory|max-wall", "def _main():\n  x = [0]\n  for i in range(40): x = [x, x]\n  return x")
+	body("error_of_a_dag", "tree", "def _main():\n  x = [0]\n  for i in range(40): x = [x, x]\n  fail(x)")
+	body("result_of_a_dag", "max-value|max-memory|max-wall", "def _main():\n  x = [0]\n  for i in range(40): x = [x, x]\n  return x")
 	return attacks
 }

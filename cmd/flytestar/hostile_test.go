@@ -196,7 +196,7 @@ func (o *outcome) judge(a attack, stdout, stderr *flood) {
 }
 
 // limitCode matches the code of an error that says a limit was exceeded: the limit's name.
-var limitCode = regexp.MustCompile(`\[(max-[a-z]+|stack|value|range)\]$`)
+var limitCode = regexp.MustCompile(`\[(max-[a-z]+|stack|tree|digits|range|name)\]$`)
 
 // kindOf names an outcome by its exit code and by the first error that was printed.
 func kindOf(code int, printed string) string {

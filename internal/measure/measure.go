@@ -25,8 +25,11 @@ const (
 	MaxDigits = 10_000   // of an int
 )
 
-// ErrValue names the limit that these bounds make. No flag raises it.
-const ErrValue = diag.LimitName("value")
+// The limits that these bounds are. No flag raises them.
+const (
+	ErrTree   = diag.LimitName("tree")
+	ErrDigits = diag.LimitName("digits")
+)
 
 // Size is how large a value is as a tree.
 type Size struct {
@@ -38,9 +41,9 @@ type Size struct {
 func (s Size) Check() error {
 	switch {
 	case s.Parts > MaxParts:
-		return ErrValue.Errorf("the value has more than %d parts", MaxParts).WithHint("one that it holds in many places counts each time")
+		return ErrTree.Errorf("the value has more than %d parts", MaxParts).WithHint("one that it holds in many places counts each time")
 	case s.Bytes > MaxBytes:
-		return ErrValue.Errorf("the value's text is longer than %d bytes", MaxBytes).WithHint("pass large data between tasks as a File")
+		return ErrTree.Errorf("the value's text is longer than %d bytes", MaxBytes).WithHint("pass large data between tasks as a File")
 	}
 	return nil
 }
@@ -67,7 +70,7 @@ func JSON(v starlark.Value) (Size, error) {
 // Digits reports whether i has more than [MaxDigits], or somewhat fewer if it is that close.
 func Digits(i starlark.Int) error {
 	if _, small := i.Int64(); !small && decimals(i) > MaxDigits {
-		return ErrValue.Errorf("an int of more than %d digits can't be made text", MaxDigits).WithHint("ints that pass between tasks have 64 bits")
+		return ErrDigits.Errorf("an int of more than %d digits can't be made text", MaxDigits).WithHint("ints that pass between tasks have 64 bits")
 	}
 	return nil
 }
@@ -87,7 +90,7 @@ type walker struct {
 
 func (w *walker) walk(v starlark.Value, depth int) error {
 	if depth > MaxDepth {
-		return ErrValue.Errorf("the value nests deeper than %d", MaxDepth).WithHint("build lists and dicts flatter")
+		return ErrTree.Errorf("the value nests deeper than %d", MaxDepth).WithHint("build lists and dicts flatter")
 	}
 	w.size.Parts++
 	switch v := v.(type) {
@@ -108,11 +111,11 @@ func (w *walker) walk(v starlark.Value, depth int) error {
 	}
 	switch v := v.(type) {
 	case *starlark.List:
-		return w.within(v, func() error { return w.elements(v, depth) })
+		return w.within(v, depth, w.items)
 	case *starlark.Dict:
-		return w.within(v, func() error { return w.entries(v, depth) })
+		return w.within(v, depth, w.entries)
 	case starlark.Tuple:
-		return w.elements(v, depth)
+		return w.items(v, depth)
 	case *starlark.Set:
 		return w.elements(v, depth)
 	case *starlarkstruct.Struct:
@@ -126,14 +129,25 @@ func (w *walker) walk(v starlark.Value, depth int) error {
 }
 
 // within walks what a list or dict holds, unless it is within itself.
-func (w *walker) within(v starlark.Value, walk func() error) error {
+func (w *walker) within(v starlark.Value, depth int, walk func(starlark.Value, int) error) error {
 	if slices.Contains(w.path, v) {
 		return nil
 	}
 	w.path = append(w.path, v)
-	err := walk()
+	err := walk(v, depth)
 	w.path = w.path[:len(w.path)-1]
 	return err
+}
+
+// items walks a list's or tuple's.
+func (w *walker) items(v starlark.Value, depth int) error {
+	list := v.(starlark.Indexable)
+	for i := range list.Len() {
+		if err := w.walk(list.Index(i), depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (w *walker) elements(v starlark.Iterable, depth int) error {
@@ -145,8 +159,8 @@ func (w *walker) elements(v starlark.Iterable, depth int) error {
 	return nil
 }
 
-func (w *walker) entries(d *starlark.Dict, depth int) error {
-	for key, value := range d.Entries() {
+func (w *walker) entries(v starlark.Value, depth int) error {
+	for key, value := range v.(*starlark.Dict).Entries() {
 		if err := w.walk(key, depth+1); err != nil {
 			return err
 		}
