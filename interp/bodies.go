@@ -230,6 +230,9 @@ func (b *body) take(m *requestMsg, size int64) error {
 	if err != nil {
 		return fmt.Errorf("%w: %v", errMalformed, err)
 	}
+	if err := b.evaluator.count(m); err != nil {
+		ask = func(*replyMsg) error { return err }
+	}
 	e, cost := b.evaluator, size+requestCost
 	if e.held.Add(cost) > e.limits.Memory {
 		e.held.Add(-cost)
@@ -244,6 +247,21 @@ func (b *body) take(m *requestMsg, size int64) error {
 		defer e.held.Add(-cost)
 		b.reply(m, ask)
 	}()
+	return nil
+}
+
+// count counts a request against what a run may ask for.
+func (e *Evaluator) count(m *requestMsg) *diag.Error {
+	switch {
+	case m.Call != nil:
+		if e.calls++; e.calls > e.limits.Actions {
+			return ErrActions.Errorf("the run's bodies make more than %d calls", e.limits.Actions)
+		}
+	case m.Text != nil:
+		if e.text += int64(len(m.Text.Text)); e.text > e.limits.Text {
+			return ErrText.Errorf("the files that the run's bodies make of text take more than %d bytes", e.limits.Text)
+		}
+	}
 	return nil
 }
 

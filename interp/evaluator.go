@@ -41,7 +41,9 @@ type Evaluator struct {
 	turns chan struct{}
 	gone  chan struct{} // closed when the process has ended; err says why
 
-	held atomic.Int64 // bytes of the requests that wait for an answer
+	held  atomic.Int64 // bytes of the requests that wait for an answer
+	calls int          // made so far; listen's
+	text  int64        // bytes of files made of text so far; listen's
 
 	mu      sync.Mutex
 	err     error

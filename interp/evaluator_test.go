@@ -509,6 +509,20 @@ func TestHeld(t *testing.T) {
 	}
 }
 
+// TestAsked has bodies that ask for more than a run may have.
+func TestAsked(t *testing.T) {
+	host := testHost{calls: map[string]func(context.Context, int64) (plan.Value, error){
+		"double": func(_ context.Context, n int64) (plan.Value, error) { return 2 * n, nil },
+	}}
+	e := startFile(t, "def calls():\n  for i in range(11): attempt('double', 1)\ndef writes():\n  for i in range(11): text('x', 'y' * 100)\n", Limits{Actions: 10, Text: 1000})
+	for task, want := range map[string]diag.LimitName{"calls": ErrActions, "writes": ErrText} {
+		_, err := e.Body(t.Context(), task, nil, host)
+		if list := findings(err); !errors.Is(err, want) || len(list) != 1 || list[0].Class != diag.Limit || list[0].Code != string(want) {
+			t.Errorf("%s: got %v", task, err)
+		}
+	}
+}
+
 func TestCancelBody(t *testing.T) {
 	e := startFile(t, "def waits(): return call('hangs', 1)\ndef spins():\n  for i in range(100000000): pass\n", Limits{Steps: 1 << 50})
 	var ended atomic.Int32

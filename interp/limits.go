@@ -30,6 +30,8 @@ type Limits struct {
 	Tasks   int           // declared in all; as many environments
 	Calls   int           // depth of calls on one thread
 	Futures int           // calls of one body that are under way at once
+	Actions int           // calls that the bodies of a run make
+	Text    int64         // bytes of the files that the bodies of a run make of text
 	Value   int64         // bytes of a value that passes between tasks, encoded
 	Message int64         // bytes of one message between the processes
 }
@@ -55,7 +57,9 @@ func (l *Limits) All() []Limit {
 		{ErrTasks, &l.Tasks, 100_000, 1, 1e7, "tasks, and environments, that may be declared"},
 		{ErrCalls, &l.Calls, 1000, 1, 1e6, "depth to which calls of functions may nest"},
 		{ErrFutures, &l.Futures, 100_000, 1, 1e7, "calls of one body that may be under way"},
-		{ErrValue, &l.Value, plan.MaxValue, 1 << 10, 1 << 30, "size of a value that passes between tasks"},
+		{ErrActions, &l.Actions, 1_000_000, 1, 1e9, "calls that the bodies of a run may make"},
+		{ErrText, &l.Text, 1 << 30, 1, 1 << 50, "size of all files that the bodies of a run may make of text"},
+		{ErrValue, &l.Value, plan.MaxValue, 1 << 10, 256 << 20, "size of a value that passes between tasks"},
 		{ErrMessage, &l.Message, 64 << 20, 64 << 10, 2 << 30, "size of what passes to or from the evaluator at once"},
 	}
 }
@@ -144,6 +148,8 @@ const (
 	ErrTasks   = diag.LimitName("max-tasks")
 	ErrCalls   = diag.LimitName("max-calls")
 	ErrFutures = diag.LimitName("max-futures")
+	ErrActions = diag.LimitName("max-actions")
+	ErrText    = diag.LimitName("max-text")
 	ErrValue   = plan.ErrValue
 	ErrMessage = diag.LimitName("max-message")
 	ErrStack   = diag.LimitName("stack")
