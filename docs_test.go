@@ -8,11 +8,14 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+
+	"github.com/flytestar/flytestar"
 )
 
 var (
 	heading  = regexp.MustCompile(`(?m)^#{1,6} (.+)$`)
 	link     = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	numbered = regexp.MustCompile(`^FS\d{3}$`)
 	findings = regexp.MustCompile(`"(FS\d{3})"`)
 )
 
@@ -66,33 +69,47 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// TestFindingsAreSpecified: every code that the program reports has its section in spec.md, and no other has.
-func TestFindingsAreSpecified(t *testing.T) {
-	specified := map[string]bool{} // to whether the code has it
-	for a := range anchors(t, "spec.md") {
-		if code, _, _ := strings.Cut(a, "-"); findings.MatchString(`"` + strings.ToUpper(code) + `"`) {
-			specified[strings.ToUpper(code)] = false
+// TestRulesAreSpecified: every rule with a number has a section in spec.md, with an example and how to mend it; every other is
+// named there. Every such section is of a rule, and so is every code that the program reports.
+func TestRulesAreSpecified(t *testing.T) {
+	spec, err := os.ReadFile("spec.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules := map[string]bool{}
+	for _, r := range flytestar.Rules() {
+		if rules[r.Code] || r.Name == "" || r.Severity == "" || r.Summary == "" || strings.ToLower(r.Summary[:1]) != r.Summary[:1] {
+			t.Errorf("%+v", r)
+		}
+		rules[r.Code] = true
+		_, text, err := flytestar.Explain(r.Code)
+		switch numbered := numbered.MatchString(r.Code); {
+		case err != nil:
+			t.Error(err)
+		case numbered && !(strings.Contains(text, "\n```") && strings.Contains(text, r.Code) && strings.Contains(text, "\nFix: ")):
+			t.Errorf("the section of %s lacks an example that names it, or its fix:\n%s", r.Code, text)
+		case !numbered && !strings.Contains(string(spec), "`"+r.Code+"`"):
+			t.Errorf("spec.md doesn't name %s", r.Code)
 		}
 	}
-	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+	for _, m := range heading.FindAllStringSubmatch(string(spec), -1) {
+		if code, _, _ := strings.Cut(m[1], ":"); numbered.MatchString(code) && !rules[code] {
+			t.Errorf("spec.md has %s, which is no rule", code)
+		}
+	}
+	err = filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
 			return err
 		}
 		data, err := os.ReadFile(name)
 		for _, m := range findings.FindAllStringSubmatch(string(data), -1) {
-			if _, ok := specified[m[1]]; !ok {
-				t.Errorf("%s reports %s, which spec.md doesn't have", name, m[1])
+			if !rules[m[1]] {
+				t.Errorf("%s has %s, which is no rule", name, m[1])
 			}
-			specified[m[1]] = true
 		}
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
-	}
-	for code, reported := range specified {
-		if !reported {
-			t.Errorf("spec.md has %s, which nothing reports", code)
-		}
 	}
 }

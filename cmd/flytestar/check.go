@@ -128,13 +128,15 @@ func writeSafe(w io.Writer, l diag.List, lines diag.Lines) error {
 
 // summary counts the findings.
 func summary(files []string, all []finding) string {
-	warnings := 0
+	count := map[diag.Severity]int{}
 	for _, f := range all {
-		if f.IsWarning() {
-			warnings++
-		}
+		count[withDefaults(f.Error).Severity]++
 	}
-	return fmt.Sprintf("%s: %s, %s", plural(len(files), "file"), plural(len(all)-warnings, "error"), plural(warnings, "warning"))
+	s := fmt.Sprintf("%s: %s, %s", plural(len(files), "file"), plural(count[diag.SeverityError], "error"), plural(count[diag.SeverityWarning], "warning"))
+	if n := count[diag.SeverityInfo]; n > 0 {
+		s += ", " + plural(n, "info")
+	}
+	return s
 }
 
 func plural(n int, what string) string {
