@@ -18,6 +18,7 @@
 //	resolve          graph and files to findings, digests and plan; pure
 //	resolve/reach    values to graph: declarations and call edges; in the evaluator
 //	internal/measure bounds of values that native code walks in one step
+//	lint             what shows in the syntax; layout; the edits that mend findings
 //	internal/source  what folders and requirements files of a workspace hold
 //	internal/python  versions, specifiers, requirements and markers of Python packages
 //	exec             plan to results: the engine; declares Builder, Sandbox, Executor, Store

@@ -13,6 +13,7 @@ import (
 	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/exec/local"
 	"github.com/flytestar/flytestar/interp"
+	"github.com/flytestar/flytestar/lint"
 	"github.com/flytestar/flytestar/plan"
 	"github.com/flytestar/flytestar/resolve"
 	"github.com/flytestar/flytestar/resolve/reach"
@@ -37,7 +38,7 @@ type Options struct {
 
 // Init must be the first thing in main, and in TestMain of tests that use this
 // package: the evaluator is this program, re-executed, and never returns from it.
-func Init() { interp.Init(reach.Language, nil) }
+func Init() { interp.Init(reach.Language, lint.Tools(reach.Language)) }
 
 // Workflow is a loaded file: its graph, and the evaluator that made it.
 // Its methods may be called concurrently.
@@ -57,6 +58,11 @@ func Load(ctx context.Context, file string, opts Options) (*Workflow, error) {
 	if err != nil {
 		return nil, err
 	}
+	return load(ctx, dir, entry, opts, func(s interp.Source) interp.Source { return s })
+}
+
+// load loads the module entry of the workspace dir, its source and that of the others through what sees makes of the workspace.
+func load(ctx context.Context, dir, entry string, opts Options, sees func(interp.Source) interp.Source) (_ *Workflow, err error) {
 	if opts.Platform == "" {
 		opts.Platform = "linux/" + runtime.GOARCH
 	}
@@ -67,7 +73,7 @@ func Load(ctx context.Context, file string, opts Options) (*Workflow, error) {
 	if w.root, err = os.OpenRoot(dir); err != nil {
 		return nil, usage("workspace: %w", err)
 	}
-	source := interp.NewWorkspace(w.root)
+	source := sees(interp.NewWorkspace(w.root))
 	w.evaluator, w.graph, err = interp.Start(ctx, interp.Options{Source: source, Entry: entry, Limits: opts.Limits, RequireSandbox: opts.RequireSandbox, Locked: opts.Locked, Print: opts.Print})
 	if err != nil {
 		w.root.Close()

@@ -25,14 +25,19 @@ func home(asked string) (string, error) {
 // workspace returns the root directory that load can see, and the entry module's path in
 // it: root as asked for, else the nearest ancestor of file with a flytestar.toml, else file's directory.
 func workspace(root, file string) (dir, entry string, err error) {
-	file, err = filepath.Abs(file)
-	if err != nil {
-		return "", "", err
-	}
 	if info, err := os.Stat(file); err != nil {
 		return "", "", usage("%w", err)
 	} else if !info.Mode().IsRegular() {
 		return "", "", usage("%s isn't a file", file)
+	}
+	return locate(root, file)
+}
+
+// locate is workspace for a file that needn't be there.
+func locate(root, file string) (dir, entry string, err error) {
+	file, err = filepath.Abs(file)
+	if err != nil {
+		return "", "", err
 	}
 	if root == "" {
 		root = marked(filepath.Dir(file))

@@ -1,7 +1,7 @@
 // Command flytestar loads, checks, builds and runs workflows; spec.md, "Command
 // line", is its manual.
 //
-// A file per verb (run.go, build.go, plan.go, check.go, graph.go, explain.go, doctor.go,
+// A file per verb (run.go, build.go, plan.go, check.go, lint.go, fmt.go, graph.go, explain.go, doctor.go,
 // version.go, completion.go) has its options, its flags and what it does with the
 // facade. What they share: options.go (flags that several have), arguments.go
 // (a task's inputs), result.go (standard output), console.go and board.go
@@ -81,7 +81,7 @@ Exit codes: 0 done; 1 a task failed; 2 usage; 3 findings in the source;
 		}
 		return misspelt(root, args[0])
 	}
-	root.AddCommand(newRunCommand(a), newBuildCommand(a), newPlanCommand(a), newCheckCommand(a), newGraphCommand(a),
+	root.AddCommand(newRunCommand(a), newBuildCommand(a), newPlanCommand(a), newCheckCommand(a), newLintCommand(a), newFmtCommand(a), newGraphCommand(a),
 		newExplainCommand(a), newDoctorCommand(a), newVersionCommand(a), newCompletionCommand(a))
 	usual := root.UsageFunc()
 	for _, cmd := range root.Commands() {

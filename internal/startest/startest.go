@@ -161,7 +161,7 @@ func take(open map[int][]*regexp.Regexp, e *diag.Error) bool {
 func Text(e *diag.Error) string {
 	var b strings.Builder
 	if e.IsWarning() {
-		b.WriteString("warning: ")
+		b.WriteString(string(e.Severity) + ": ")
 	}
 	b.WriteString(e.Msg)
 	if e.Code != "" {

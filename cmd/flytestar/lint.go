@@ -1,0 +1,258 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/flytestar/flytestar"
+	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/lint"
+)
+
+// lintOptions are the flags of lint.
+type lintOptions struct {
+	format format
+	failOn choice
+	stdin  stdinOptions
+	load   loadOptions
+}
+
+func (o *lintOptions) addFlags(flags *pflag.FlagSet) {
+	o.format.addFlags(flags)
+	flags.Var(&o.failOn, "fail-on", "exit with 3 on findings of that severity or a worse one (default: fail-on of flytestar.toml, else warning)")
+	o.stdin.addFlags(flags)
+	o.load.addFlags(flags)
+}
+
+// choice is a flag with some values. Not given, it is empty.
+type choice struct {
+	value   string
+	allowed []string
+}
+
+// Set implements pflag.Value.
+func (c *choice) Set(s string) error {
+	if !slices.Contains(c.allowed, s) {
+		return fmt.Errorf("want %s", strings.Join(c.allowed, ", "))
+	}
+	c.value = s
+	return nil
+}
+
+func (c *choice) String() string { return c.value }
+
+// Type implements pflag.Value.
+func (c *choice) Type() string { return strings.Join(c.allowed, "|") }
+
+// stdinOptions are the flags of verbs that read a file's content from standard input.
+type stdinOptions struct{ name string }
+
+func (o *stdinOptions) addFlags(flags *pflag.FlagSet) {
+	flags.StringVar(&o.name, "stdin-filename", "", "with - for FILE: standard input is what `PATH` is going to be")
+}
+
+// files checks the arguments FILE..., in which - is standard input, and returns them with its name in its place.
+func (o *stdinOptions) files(args []string) ([]string, error) {
+	i := slices.Index(args, "-")
+	switch {
+	case i < 0 && o.name != "":
+		return nil, usage("--stdin-filename has a meaning with - for FILE alone")
+	case i >= 0 && len(args) > 1:
+		return nil, usage("- stands alone")
+	case i >= 0 && o.name == "":
+		return []string{"stdin.star"}, nil
+	case i >= 0:
+		return []string{o.name}, nil
+	}
+	return args, nil
+}
+
+// maxStdin bounds what is read of standard input, in bytes: more than a module may have by default.
+const maxStdin = 16 << 20
+
+func readStdin(in io.Reader) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(in, maxStdin+1))
+	if err != nil {
+		return nil, diag.Errorf(diag.Position{}, diag.System, "standard input: %w", err)
+	}
+	if len(data) > maxStdin {
+		return nil, usage("standard input has more than %d bytes", maxStdin)
+	}
+	return data, nil
+}
+
+func newLintCommand(a *app) *cobra.Command {
+	o := lintOptions{format: newFormat("text", "json", "sarif", "github"), failOn: choice{allowed: flytestar.FailOns}}
+	cmd := &cobra.Command{
+		Use:   "lint [flags] FILE...",
+		Short: "Report what check does, and what can be found in the syntax",
+		Long: `lint reports the findings of files and of the modules that they load, on standard output:
+those of check, and those of the syntax, each module's once. What comments suppress
+(# flytestar: disable=CODE) and flytestar.toml disables is left out. FILE can be - for standard input.
+
+It exits with 3 if one is at least as severe as --fail-on says.`,
+		Args:              needFiles,
+		ValidArgsFunction: completeFiles,
+	}
+	o.addFlags(cmd.Flags())
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return a.lint(cmd.Context(), &o, args, cmd.InOrStdin())
+	}
+	return cmd
+}
+
+// needFiles demands FILE... after the flags.
+func needFiles(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return usage("%s needs FILE", cmd.CommandPath()).WithHint("%s", cmd.UseLine())
+	}
+	return noFlags(cmd, args)
+}
+
+func completeFiles(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return []string{"star"}, cobra.ShellCompDirectiveFilterFileExt
+}
+
+// lint reports all files' findings, then fails if there are such as --fail-on means.
+func (a *app) lint(ctx context.Context, o *lintOptions, args []string, in io.Reader) error {
+	files, err := o.stdin.files(args)
+	if err != nil {
+		return err
+	}
+	opts := flytestar.LintOptions{Options: o.load.options(), Overlay: map[string][]byte{}}
+	if args[0] == "-" {
+		if opts.Overlay[files[0]], err = readStdin(in); err != nil {
+			return err
+		}
+	}
+	linted, err := flytestar.Lint(ctx, files, opts)
+	if err != nil {
+		return err
+	}
+	if err := a.writeLinted(o.format.value, linted); err != nil {
+		return err
+	}
+	fmt.Fprintln(a.err, lintSummary(linted))
+	if slices.ContainsFunc(linted, o.fails) {
+		return status(exitSource)
+	}
+	return nil
+}
+
+// severities are those of findings, the worst last.
+var severities = []diag.Severity{diag.SeverityInfo, diag.SeverityWarning, diag.SeverityError}
+
+// fails reports whether there is a finding as severe as --fail-on or the workspace's settings say.
+func (o *lintOptions) fails(l *flytestar.Linted) bool {
+	failOn := o.failOn.value
+	if failOn == "" {
+		failOn = l.Settings.Lint.FailOn
+	}
+	if failOn == "" {
+		failOn = "warning"
+	}
+	least := slices.Index(flytestar.FailOns, failOn)
+	return slices.ContainsFunc(l.Findings, func(e *diag.Error) bool {
+		return slices.Index(severities, withDefaults(e).Severity) >= least
+	})
+}
+
+// writeLinted writes the findings to standard output.
+func (a *app) writeLinted(format string, linted []*flytestar.Linted) error {
+	switch format {
+	case "text":
+		for _, l := range linted {
+			if err := writeSafe(a.out, l.Findings, linesOf(l.Modules)); err != nil {
+				return err
+			}
+		}
+		return nil
+	case "json":
+		all := []workspaceFinding{}
+		for _, l := range linted {
+			for _, e := range l.Findings {
+				all = append(all, workspaceFinding{l.Dir, withDefaults(e)})
+			}
+		}
+		return writeJSON(a.out, map[string]any{"findings": all})
+	}
+	var all []lint.Finding
+	for _, l := range linted {
+		for _, e := range l.Findings {
+			all = append(all, exported(l.Dir, withDefaults(e)))
+		}
+	}
+	if format == "sarif" {
+		return lint.WriteSARIF(a.out, all, flytestar.Rules(), readVersion().Version)
+	}
+	var b bytes.Buffer
+	lint.WriteGitHub(&b, all) // a Buffer takes everything
+	_, err := io.WriteString(a.out, safe(b.String()))
+	return err
+}
+
+// workspaceFinding is a finding as lint prints it in JSON: its paths are relative to the workspace.
+type workspaceFinding struct {
+	Workspace string `json:"workspace"`
+	*diag.Error
+}
+
+// exported gives a finding the paths that other programs look for: relative to the current directory, or to
+// the workspace where that isn't below.
+func exported(workspace string, e *diag.Error) lint.Finding {
+	path := func(file string) string {
+		if file == "" {
+			return ""
+		}
+		cwd, err := os.Getwd()
+		if err != nil {
+			return file
+		}
+		rel, err := filepath.Rel(cwd, filepath.Join(workspace, filepath.FromSlash(file)))
+		if err != nil || !filepath.IsLocal(rel) {
+			return file
+		}
+		return filepath.ToSlash(rel)
+	}
+	f := lint.Finding{Error: e, File: path(e.Pos.File)}
+	for _, n := range e.Notes {
+		f.Files = append(f.Files, path(n.Pos.File))
+	}
+	return f
+}
+
+// linesOf returns the source lines of modules.
+func linesOf(modules []lint.Module) diag.Lines {
+	split := map[string][]string{}
+	return func(file string) []string {
+		lines, ok := split[file]
+		if i := slices.IndexFunc(modules, func(m lint.Module) bool { return m.Path == file }); !ok && i >= 0 {
+			lines = strings.Split(string(modules[i].Source), "\n")
+			split[file] = lines
+		}
+		return lines
+	}
+}
+
+// lintSummary counts modules and findings.
+func lintSummary(linted []*flytestar.Linted) string {
+	modules := 0
+	counts := map[diag.Severity]int{}
+	for _, l := range linted {
+		modules += len(l.Modules)
+		for _, e := range l.Findings {
+			counts[withDefaults(e).Severity]++
+		}
+	}
+	return fmt.Sprintf("%s: %s, %s, %d of note", plural(modules, "module"), plural(counts[diag.SeverityError], "error"),
+		plural(counts[diag.SeverityWarning], "warning"), counts[diag.SeverityInfo])
+}

@@ -1,0 +1,199 @@
+package flytestar
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/interp"
+	"github.com/flytestar/flytestar/lint"
+	"github.com/flytestar/flytestar/resolve"
+)
+
+// LintOptions say how files are linted.
+type LintOptions struct {
+	Options
+	// Overlay has source that is read instead of files, by the file's name; they needn't be there.
+	Overlay map[string][]byte
+}
+
+// Linted is what was found in the files of one workspace.
+type Linted struct {
+	Dir      string        // the workspace
+	Findings diag.List     // of all modules together, sorted, each once; without what is suppressed
+	Modules  []lint.Module // those that the files load, the files themselves included, sorted by path
+	Settings Settings
+}
+
+// Rules returns the rules of all findings that lint reports, sorted by code.
+func Rules() []diag.Rule {
+	return slices.Concat(resolve.Rules(), lint.Rules(), lint.Buildtools())
+}
+
+// Lint returns the findings of files and of all modules that they load, for each workspace.
+// Findings that keep a file from loading are among them; an error is none of the files'.
+func Lint(ctx context.Context, files []string, opts LintOptions) ([]*Linted, error) {
+	overlay := map[string][]byte{}
+	for name, source := range opts.Overlay {
+		abs, err := filepath.Abs(name)
+		if err != nil {
+			return nil, err
+		}
+		overlay[abs] = source
+	}
+	var linters []*linter
+	for _, file := range files {
+		abs, err := filepath.Abs(file)
+		if err != nil {
+			return nil, err
+		}
+		find := workspace
+		if _, ok := overlay[abs]; ok {
+			find = locate
+		}
+		dir, entry, err := find(opts.Workspace, file)
+		if err != nil {
+			return nil, err
+		}
+		i := slices.IndexFunc(linters, func(l *linter) bool { return l.dir == dir })
+		if i < 0 {
+			i = len(linters)
+			linters = append(linters, &linter{dir: dir, opts: opts.Options, overlay: overlay, modules: map[string][]byte{}})
+		}
+		if err := linters[i].load(ctx, entry); err != nil {
+			return nil, err
+		}
+	}
+	var out []*Linted
+	for _, l := range linters {
+		linted, err := l.lint(ctx)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, linted)
+	}
+	return out, nil
+}
+
+// linter lints the files of one workspace.
+type linter struct {
+	dir     string
+	opts    Options
+	overlay map[string][]byte // by absolute file name
+
+	mu       sync.Mutex
+	modules  map[string][]byte // what was read of them, by path
+	tasks    []lint.TaskSite
+	findings diag.List
+	partial  bool // a file didn't load
+}
+
+// recorder is a Source that remembers what was read.
+type recorder struct {
+	*linter
+	under interp.Source
+}
+
+// ReadModule implements interp.Source.
+func (r recorder) ReadModule(path string) ([]byte, error) {
+	source, ok := r.overlay[filepath.Join(r.dir, filepath.FromSlash(path))]
+	if !ok {
+		var err error
+		if source, err = r.under.ReadModule(path); err != nil {
+			return nil, err
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.modules[path] = source
+	return source, nil
+}
+
+// load loads one file, for what evaluating it shows.
+func (l *linter) load(ctx context.Context, entry string) (err error) {
+	w, err := load(ctx, l.dir, entry, l.opts, func(s interp.Source) interp.Source { return recorder{l, s} })
+	if err != nil {
+		list, ok := sourceFindings(err, entry)
+		if !ok {
+			return err
+		}
+		l.partial = true
+		l.findings = append(l.findings, list...)
+		return nil
+	}
+	defer closeInto(&err, w.Close)
+	l.findings = append(l.findings, w.Lint()...)
+	for i := range w.graph.Tasks {
+		t := &w.graph.Tasks[i]
+		l.tasks = append(l.tasks, lint.TaskSite{Pos: t.Pos, Output: len(t.Outputs) > 0})
+	}
+	return nil
+}
+
+// sourceFindings returns err as findings, if the source is at fault. One without a position gets file.
+func sourceFindings(err error, file string) (diag.List, bool) {
+	var list diag.List
+	var one *diag.Error
+	switch {
+	case errors.As(err, &list):
+	case errors.As(err, &one):
+		list = diag.List{one}
+	default:
+		return nil, false
+	}
+	out := make(diag.List, len(list))
+	for i, e := range list {
+		if e.Class != "" && e.Class != diag.Source && e.Class != diag.Limit {
+			return nil, false
+		}
+		at := *e
+		if !at.Pos.IsValid() {
+			at.Pos.File = file
+		}
+		out[i] = &at
+	}
+	return out, true
+}
+
+// lint finds what there is in the syntax of all modules, and takes out what is suppressed.
+func (l *linter) lint(ctx context.Context) (*Linted, error) {
+	root, err := os.OpenRoot(l.dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	out := &Linted{Dir: l.dir}
+	if out.Settings, err = readSettings(root); err != nil {
+		return nil, err
+	}
+	for _, path := range slices.Sorted(maps.Keys(l.modules)) {
+		out.Modules = append(out.Modules, lint.Module{Path: path, Source: l.modules[path]})
+	}
+	report, err := lint.Check(ctx, out.Modules, l.tasks, interp.Options{Limits: l.opts.Limits})
+	if err != nil {
+		list, ok := sourceFindings(err, "")
+		if !ok {
+			return nil, err
+		}
+		report = &lint.Report{Findings: list}
+	}
+	all := append(l.findings, report.Findings...)
+	all.Sort()
+	all = slices.CompactFunc(all, func(a, b *diag.Error) bool {
+		return a.Pos == b.Pos && a.Code == b.Code && a.Msg == b.Msg
+	})
+	all = report.Apply(all, lint.Known{Rules: Rules(), Partial: l.partial})
+	out.Findings = slices.DeleteFunc(all, func(e *diag.Error) bool { return slices.Contains(out.Settings.Lint.Disable, e.Code) })
+	return out, nil
+}
+
+// Format returns the source of a module, laid out anew; name is for positions. The source is at fault where
+// that can't be done, and the error a *diag.Error or a diag.List.
+func Format(ctx context.Context, name string, source []byte, opts Options) ([]byte, error) {
+	return lint.Format(ctx, lint.Module{Path: name, Source: source}, interp.Options{Limits: opts.Limits})
+}

@@ -1,0 +1,108 @@
+package lint
+
+import (
+	"context"
+
+	starresolve "go.starlark.net/resolve"
+	"go.starlark.net/starlark"
+	"go.starlark.net/syntax"
+
+	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/interp"
+)
+
+// checkRequest asks for the findings of modules.
+type checkRequest struct {
+	Modules []Module      `json:"modules"`
+	Tasks   []TaskSite    `json:"tasks"`
+	Limits  interp.Limits `json:"limits"`
+}
+
+// Report is what [Check] has found.
+type Report struct {
+	Findings     diag.List     `json:"findings"`     // before suppression
+	Suppressions []Suppression `json:"suppressions"` // in the modules' order, and in that of their lines
+	Unread       []string      `json:"unread"`       // modules that buildtools' parser doesn't take, so that its checks weren't made
+}
+
+// Check returns what is found in the syntax of modules; tasks are those that they
+// declare. A module that doesn't parse has that as its finding. What isn't a
+// module's is an error: a limit of the process, all of them together.
+func Check(ctx context.Context, modules []Module, tasks []TaskSite, options interp.Options) (*Report, error) {
+	return run[Report](ctx, checkTool, checkRequest{modules, tasks, options.Limits}, options)
+}
+
+// maxFindings bounds the findings of one module.
+const maxFindings = 1000
+
+// checks is every check of our own, in the order in which they run. Each takes time linear in the module's size.
+var checks = []func(*checker){
+	(*checker).names,   // FS220, FS221
+	(*checker).nesting, // FS222
+	(*checker).values,  // FS223, FS224, FS225
+	(*checker).secrets, // FS226, FS227
+}
+
+// checker checks one module.
+type checker struct {
+	file        *syntax.File // resolved
+	module      *starresolve.Module
+	predeclared starlark.StringDict
+	loaded      map[*syntax.Ident]bool     // names bound by load statements
+	tasks       map[*syntax.Ident]TaskSite // by the name's first binding, in this module
+	findings    diag.List
+	more        int // findings beyond maxFindings
+}
+
+// check is what [Check] does in the tool's process.
+func check(r *checkRequest, predeclared starlark.StringDict) (*Report, error) {
+	report := &Report{}
+	files := map[string]*syntax.File{}
+	for _, m := range r.Modules {
+		f, err := interp.Parse(m.Path, m.Source, r.Limits)
+		if err != nil {
+			report.Findings = append(report.Findings, err.(*diag.Error))
+			continue
+		}
+		// What isn't bound counts as predeclared: that it isn't is for the loader to say.
+		_ = starresolve.File(f, func(string) bool { return true }, func(string) bool { return false })
+		files[m.Path] = f
+	}
+	declared := declaredTasks(files, r.Tasks)
+	for _, m := range r.Modules {
+		f := files[m.Path]
+		if f == nil {
+			report.Unread = append(report.Unread, m.Path)
+			continue
+		}
+		c := &checker{file: f, module: f.Module.(*starresolve.Module), predeclared: predeclared}
+		c.bindings(declared)
+		for _, check := range checks {
+			check(c)
+		}
+		if err := c.buildtools(m); err != nil {
+			report.Unread = append(report.Unread, m.Path)
+			c.findings = append(c.findings, err)
+		}
+		if c.more > 0 {
+			e := diag.Errorf(diag.Position{File: m.Path}, diag.Source, "has %d findings of its syntax beyond these %d", c.more, maxFindings)
+			e.Severity = diag.SeverityInfo
+			c.findings = append(c.findings, e)
+		}
+		report.Findings = append(report.Findings, c.findings...)
+		report.Suppressions = append(report.Suppressions, findSuppressions(m, f)...)
+	}
+	report.Findings.Sort()
+	return report, nil
+}
+
+// report adds a finding and returns it.
+func (c *checker) report(r diag.Rule, pos diag.Position, format string, args ...any) *diag.Error {
+	e := r.Finding(pos, format, args...)
+	if len(c.findings) == maxFindings {
+		c.more++
+	} else {
+		c.findings = append(c.findings, e)
+	}
+	return e
+}

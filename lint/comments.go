@@ -1,0 +1,76 @@
+package lint
+
+import (
+	"bytes"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/flytestar/flytestar/diag"
+)
+
+// comment is a comment as it stands in the source.
+type comment struct {
+	text       string // from "#" to the end of the line, without space there
+	start, end int    // bytes
+	pos        diag.Position
+	whole      bool // it has its line to itself
+}
+
+// findComments returns a module's comments, in order. The source is known to parse. It is for what
+// neither parser does: starlark-go's loses comments that follow brackets.
+func findComments(path string, source []byte) []comment {
+	var out []comment
+	line, lineStart := 1, 0
+	for i := 0; i < len(source); {
+		switch c := source[i]; c {
+		case '\n':
+			i++
+			line, lineStart = line+1, i
+		case '#':
+			end := i + lineLength(source[i:])
+			text := strings.TrimRight(string(source[i:end]), " \t\r")
+			out = append(out, comment{
+				text: text, start: i, end: i + len(text),
+				pos:   diag.Position{File: path, Line: line, Col: utf8.RuneCount(source[lineStart:i]) + 1},
+				whole: len(bytes.TrimLeft(source[lineStart:i], " \t")) == 0,
+			})
+			i = end
+		case '"', '\'':
+			n := stringLength(source[i:])
+			if at := bytes.LastIndexByte(source[i:i+n], '\n'); at >= 0 {
+				line += bytes.Count(source[i:i+n], []byte("\n"))
+				lineStart = i + at + 1
+			}
+			i += n
+		default:
+			i++
+		}
+	}
+	return out
+}
+
+// lineLength returns the number of bytes before the next newline.
+func lineLength(source []byte) int {
+	if i := bytes.IndexByte(source, '\n'); i >= 0 {
+		return i
+	}
+	return len(source)
+}
+
+// stringLength returns the length of the string literal at the start of source, from its first
+// quote. In raw ones too a quote after a backslash doesn't end it.
+func stringLength(source []byte) int {
+	quote := source[:1]
+	if triple := bytes.Repeat(quote, 3); bytes.HasPrefix(source, triple) {
+		quote = triple
+	}
+	for i := len(quote); i < len(source); i++ {
+		switch {
+		case source[i] == '\\':
+			i++
+		case bytes.HasPrefix(source[i:], quote):
+			return i + len(quote)
+		}
+	}
+	return len(source)
+}

@@ -1,0 +1,100 @@
+// Package lint reads modules as text and syntax: what can be found without
+// evaluating them, how they are laid out, and the edits that mend findings.
+//
+//   - [Rules] and [Buildtools] list what is found: rules.go. The checks themselves are in
+//     names.go, blocks.go, values.go, secrets.go, and, for those of buildtools, buildtools.go.
+//   - [Check] runs them on modules; [Report.Apply] then takes out what comments
+//     suppress: suppress.go, comments.go.
+//   - [Format] lays a module out anew, unless that changed what it means: format.go, same.go.
+//   - [Edit] makes the edits that findings carry: edit.go, depends.go, images.go.
+//   - [WriteSARIF] and [WriteGitHub] are forms of findings for other programs.
+//
+// No source is parsed in this process: [Check], [Format] and [Edit] run one of
+// [Tools] in a process of its own, where starlark-go's parser is first and
+// checks how deep the syntax nests; buildtools overflows the stack otherwise.
+package lint
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"go.starlark.net/syntax"
+
+	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/interp"
+)
+
+// Module is the source of a module.
+type Module struct {
+	Path   string `json:"path"` // relative to the workspace, clean, with slashes
+	Source []byte `json:"source"`
+}
+
+// TaskSite is where a task is declared.
+type TaskSite struct {
+	Pos    diag.Position `json:"pos"`    // of the constructor's call
+	Output bool          `json:"output"` // calls return something other than None
+}
+
+// Names of the tools.
+const (
+	checkTool  = "lint"
+	formatTool = "fmt"
+	editTool   = "fix"
+)
+
+// Tools are the parts of this package that parse source, for [interp.Init].
+// language says which names are predeclared; it is called in the tool's process alone.
+func Tools(language func(interp.Limits) interp.Language) map[string]interp.Tool {
+	return map[string]interp.Tool{
+		checkTool: tool(func(r *checkRequest) (*Report, error) {
+			return check(r, language(r.Limits.Defaults()).Predeclared)
+		}),
+		formatTool: tool(formatModule),
+		//editTool:   tool(editModule),
+	}
+}
+
+// tool makes a tool of a function of plain data. A panic in it, in a check of buildtools say, is
+// an error of the program's and not of the source's.
+func tool[In, Out any](f func(*In) (*Out, error)) interp.Tool {
+	return func(in []byte) (data []byte, err error) {
+		defer func() {
+			if r := recover(); r != nil {
+				err = diag.Errorf(diag.Position{}, diag.System, "this is flytestar's fault: reading the source ended in a panic: %v", r)
+			}
+		}()
+		var request In
+		if err := json.Unmarshal(in, &request); err != nil {
+			return nil, fmt.Errorf("request: %w", err)
+		}
+		answer, err := f(&request)
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(answer)
+	}
+}
+
+// run runs a tool in a process of its own. Of options counts what [interp.RunTool] takes.
+func run[Out any](ctx context.Context, name string, request any, options interp.Options) (*Out, error) {
+	in, err := json.Marshal(request)
+	if err != nil {
+		return nil, err
+	}
+	out, err := interp.RunTool(ctx, name, in, options)
+	if err != nil {
+		return nil, err
+	}
+	var answer Out
+	if err := json.Unmarshal(out, &answer); err != nil {
+		return nil, diag.Errorf(diag.Position{}, diag.System, "%s: the answer isn't one: %w", name, err)
+	}
+	return &answer, nil
+}
+
+// position translates a position of starlark-go's.
+func position(p syntax.Position) diag.Position {
+	return diag.Position{File: p.Filename(), Line: int(p.Line), Col: int(p.Col)}
+}

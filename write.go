@@ -1,0 +1,151 @@
+package flytestar
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/flytestar/flytestar/diag"
+)
+
+// Change is a file's new content.
+type Change struct {
+	File   string // its name on this machine
+	Before []byte // what it must still be
+	After  []byte
+}
+
+// Write writes all changes, or none where one can't be: first each into a file beside its own, which
+// takes over mode and owner, then every one takes its file's place. A file that isn't regular, or that isn't
+// any more what the change was made from, is an error. Only a machine that fails
+// between two of these renamings leaves some files written and others not.
+func Write(changes []Change) (err error) {
+	var ready []*pending
+	defer func() {
+		for _, p := range ready {
+			err = errors.Join(err, p.close())
+		}
+	}()
+	for _, c := range changes {
+		if bytes.Equal(c.Before, c.After) {
+			continue
+		}
+		p, err := prepare(c)
+		if err != nil {
+			return err
+		}
+		ready = append(ready, p)
+	}
+	for _, p := range ready {
+		if err := p.commit(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pending is a change whose content is written beside the file.
+type pending struct {
+	root      *os.Root // the file's directory
+	name      string
+	temporary string
+}
+
+func prepare(c Change) (_ *pending, err error) {
+	dir, name := filepath.Split(c.File)
+	if dir == "" {
+		dir = "."
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, unwritable(c.File, err)
+	}
+	p := &pending{root, name, "." + name + "." + rand.Text()[:8] + ".tmp"}
+	info, err := p.unchanged(c.Before)
+	if err == nil {
+		err = p.write(c.After, info)
+	}
+	if err != nil {
+		return nil, unwritable(c.File, errors.Join(err, p.close()))
+	}
+	return p, nil
+}
+
+func unwritable(file string, err error) error {
+	return diag.Errorf(diag.Position{}, diag.System, "can't write %s: %w", file, err)
+}
+
+// unchanged reports that the file isn't a regular one with that content.
+func (p *pending) unchanged(content []byte) (fs.FileInfo, error) {
+	info, err := p.root.Lstat(p.name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("it isn't a regular file")
+	}
+	f, err := p.root.OpenFile(p.name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	got, err := io.ReadAll(io.LimitReader(f, int64(len(content))+1))
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(got, content) {
+		return nil, errors.New("it has changed since it was read")
+	}
+	return info, nil
+}
+
+// write writes the temporary file.
+func (p *pending) write(content []byte, like fs.FileInfo) (err error) {
+	f, err := p.root.OpenFile(p.temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	mine, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if was, is := like.Sys().(*syscall.Stat_t), mine.Sys().(*syscall.Stat_t); was.Uid != is.Uid || was.Gid != is.Gid {
+		if err := f.Chown(int(was.Uid), int(was.Gid)); err != nil {
+			return fmt.Errorf("its owner: %w", err)
+		}
+	}
+	if err := f.Chmod(like.Mode().Perm()); err != nil {
+		return err
+	}
+	if _, err := f.Write(content); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+// commit puts the temporary file in the file's place.
+func (p *pending) commit() error {
+	if err := p.root.Rename(p.temporary, p.name); err != nil {
+		return unwritable(filepath.Join(p.root.Name(), p.name), err)
+	}
+	p.temporary = ""
+	return nil
+}
+
+// close removes what wasn't committed.
+func (p *pending) close() error {
+	var err error
+	if p.temporary != "" {
+		if err = p.root.Remove(p.temporary); errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+	}
+	return errors.Join(err, p.root.Close())
+}
