@@ -174,7 +174,7 @@ func (l *linter) lint(ctx context.Context) (*Linted, error) {
 	for _, path := range slices.Sorted(maps.Keys(l.modules)) {
 		out.Modules = append(out.Modules, lint.Module{Path: path, Source: l.modules[path]})
 	}
-	report, err := lint.Check(ctx, out.Modules, l.tasks, interp.Options{Limits: l.opts.Limits})
+	report, err := lint.Check(ctx, out.Modules, l.tasks, l.opts.tool())
 	if err != nil {
 		list, ok := sourceFindings(err, "")
 		if !ok {
@@ -195,5 +195,10 @@ func (l *linter) lint(ctx context.Context) (*Linted, error) {
 // Format returns the source of a module, laid out anew; name is for positions. The source is at fault where
 // that can't be done, and the error a *diag.Error or a diag.List.
 func Format(ctx context.Context, name string, source []byte, opts Options) ([]byte, error) {
-	return lint.Format(ctx, lint.Module{Path: name, Source: source}, interp.Options{Limits: opts.Limits})
+	return lint.Format(ctx, lint.Module{Path: name, Source: source}, opts.tool())
+}
+
+// tool is how a tool's process is run.
+func (o *Options) tool() interp.Options {
+	return interp.Options{Limits: o.Limits, RequireSandbox: o.RequireSandbox, Locked: o.Locked}
 }

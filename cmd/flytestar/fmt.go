@@ -24,7 +24,7 @@ type fmtOptions struct {
 	check  bool
 	diff   bool
 	stdin  stdinOptions
-	load   loadOptions
+	reader evaluatorOptions
 }
 
 func (o *fmtOptions) addFlags(flags *pflag.FlagSet) {
@@ -32,7 +32,7 @@ func (o *fmtOptions) addFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&o.check, "check", false, "write nothing, list the files that aren't formatted, and exit with 3 if there are any")
 	flags.BoolVar(&o.diff, "diff", false, "write nothing, and print the differences")
 	o.stdin.addFlags(flags)
-	o.load.addFlags(flags)
+	o.reader.addFlags(flags)
 }
 
 func newFmtCommand(a *app) *cobra.Command {
@@ -78,7 +78,7 @@ func (a *app) fmt(ctx context.Context, o *fmtOptions, args []string, in io.Reade
 			return err
 		}
 	}
-	if err := o.formatAll(ctx, files); err != nil {
+	if err := a.formatAll(ctx, o, files); err != nil {
 		return err
 	}
 	if err := a.writeFormatted(o, files, args[0] == "-"); err != nil {
@@ -88,14 +88,15 @@ func (a *app) fmt(ctx context.Context, o *fmtOptions, args []string, in io.Reade
 }
 
 // formatAll formats each file in a process of its own, some at a time.
-func (o *fmtOptions) formatAll(ctx context.Context, files []formatted) error {
+func (a *app) formatAll(ctx context.Context, o *fmtOptions, files []formatted) error {
+	opts := o.reader.options(a)
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for i := range files {
 		f := &files[i]
 		group.Go(func() error {
 			var err error
-			f.after, err = flytestar.Format(ctx, f.name, f.before, o.load.options())
+			f.after, err = flytestar.Format(ctx, f.name, f.before, opts)
 			if err != nil && exitCode(ctx, err) == exitSource {
 				f.err, f.after, err = err, f.before, nil
 			}
@@ -133,7 +134,7 @@ func (a *app) writeFormatted(o *fmtOptions, files []formatted, stdin bool) error
 		text.WriteString(c.File + "\n")
 	}
 	if o.format.value == "json" {
-		return writeJSON(a.out, map[string]any{"files": report})
+		return writeJSON(a.out, map[string]any{"files": report, "sandbox": a.sandbox})
 	}
 	out := text.String()
 	if !stdin { // what stdin had goes back as it is

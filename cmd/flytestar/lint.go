@@ -128,7 +128,7 @@ func (a *app) lint(ctx context.Context, o *lintOptions, args []string, in io.Rea
 	if err != nil {
 		return err
 	}
-	opts := flytestar.LintOptions{Options: o.load.options(), Overlay: map[string][]byte{}}
+	opts := flytestar.LintOptions{Options: o.load.options(a), Overlay: map[string][]byte{}}
 	if args[0] == "-" {
 		if opts.Overlay[files[0]], err = readStdin(in); err != nil {
 			return err
@@ -183,7 +183,7 @@ func (a *app) writeLinted(format string, linted []*flytestar.Linted) error {
 				all = append(all, workspaceFinding{l.Dir, withDefaults(e)})
 			}
 		}
-		return writeJSON(a.out, map[string]any{"findings": all})
+		return writeJSON(a.out, map[string]any{"findings": all, "sandbox": a.sandbox})
 	}
 	var all []lint.Finding
 	for _, l := range linted {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -116,14 +117,23 @@ func parseSize(text string) (int64, error) {
 
 // loadOptions are the flags of every verb that loads a file.
 type loadOptions struct {
-	workspace      string
+	workspace string
+	evaluatorOptions
+}
+
+func (o *loadOptions) addFlags(flags *pflag.FlagSet) {
+	flags.StringVar(&o.workspace, "workspace", "", "the `DIR` that load can see (default: the nearest ancestor of FILE with flytestar.toml, else FILE's directory)")
+	o.evaluatorOptions.addFlags(flags)
+}
+
+// evaluatorOptions are the flags of every verb that reads source.
+type evaluatorOptions struct {
 	requireSandbox bool
 	verbose        bool
 	limits         interp.Limits
 }
 
-func (o *loadOptions) addFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&o.workspace, "workspace", "", "the `DIR` that load can see (default: the nearest ancestor of FILE with flytestar.toml, else FILE's directory)")
+func (o *evaluatorOptions) addFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&o.requireSandbox, "require-sandbox", false, "fail unless the evaluator can be locked down in full")
 	flags.BoolVarP(&o.verbose, "verbose", "v", false, "more on standard error")
 	for _, l := range o.limits.All() {
@@ -159,7 +169,13 @@ func usageWithLimits(usual func(*cobra.Command) error) func(*cobra.Command) erro
 
 // options returns the facade's options, as far as these flags decide.
 func (o *loadOptions) options(a *app) flytestar.Options {
-	return flytestar.Options{Workspace: o.workspace, Limits: o.limits, RequireSandbox: o.requireSandbox, Locked: a.told(o.verbose)}
+	opts := o.evaluatorOptions.options(a)
+	opts.Workspace = o.workspace
+	return opts
+}
+
+func (o *evaluatorOptions) options(a *app) flytestar.Options {
+	return flytestar.Options{Limits: o.limits, RequireSandbox: o.requireSandbox, Locked: a.told(o.verbose)}
 }
 
 // workOptions are the flags of the verbs that build or run.
@@ -206,9 +222,12 @@ func (o *workOptions) with(ctx context.Context, a *app, file string, do func(*fl
 }
 
 // told returns what a command that has no console does with the evaluator's
-// lockdown: it remembers it, and says once what the user must know.
+// lockdown: it remembers it, and says once what the user must know. Several evaluators may start at once.
 func (a *app) told(verbose bool) func(interp.Lockdown) {
+	var mu sync.Mutex
 	return func(l interp.Lockdown) {
+		mu.Lock()
+		defer mu.Unlock()
 		again := a.sandbox != nil && a.sandbox.Level == l.Level
 		a.sandbox = &l
 		if line := lockdownLine(l, verbose); line != "" && !again {
