@@ -12,7 +12,6 @@ import (
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/interp"
 	"github.com/flytestar/flytestar/lint"
-	"github.com/flytestar/flytestar/resolve"
 )
 
 // LintOptions say how files are linted.
@@ -28,11 +27,6 @@ type Linted struct {
 	Findings diag.List     // of all modules together, sorted, each once; without what is suppressed
 	Modules  []lint.Module // those that the files load, the files themselves included, sorted by path
 	Settings Settings
-}
-
-// Rules returns the rules of all findings that lint reports, sorted by code.
-func Rules() []diag.Rule {
-	return slices.Concat(resolve.Rules(), lint.Rules(), lint.Buildtools())
 }
 
 // Lint returns the findings of files and of all modules that they load, for each workspace.

@@ -3,9 +3,11 @@ package flytestar
 import (
 	_ "embed"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/lint"
 	"github.com/flytestar/flytestar/resolve"
 )
 
@@ -13,7 +15,7 @@ import (
 var spec string
 
 // Rules returns every rule by which something can be found in a workflow, by code.
-func Rules() []diag.Rule { return resolve.Rules() }
+func Rules() []diag.Rule { return slices.Concat(resolve.Rules(), lint.Rules(), lint.Buildtools()) }
 
 // Explain returns the rule that has a code or name, in any case, and the text of its section in spec.md: what is
 // found, why, an example, and how to mend it. The text is "" for a rule without a section of its own. An unknown one is an error of class Usage.
