@@ -16,6 +16,7 @@ import (
 	"github.com/flytestar/flytestar/exec/image"
 	"github.com/flytestar/flytestar/exec/image/debian"
 	"github.com/flytestar/flytestar/exec/local"
+	"github.com/flytestar/flytestar/interp"
 )
 
 // Finding is something of the machine that [Examine] looked at.
@@ -25,6 +26,8 @@ type Finding struct {
 	Needed bool   `json:"needed"` // nothing can be built or run without it
 	Detail string `json:"detail"`
 	Hint   string `json:"hint,omitempty"` // how to get it
+	// Lockdown is the evaluator's, in the finding about it.
+	Lockdown *interp.Lockdown `json:"-"`
 }
 
 const (
@@ -35,10 +38,10 @@ const (
 // runtimes are the OCI runtimes that Options.Runtime may name.
 var runtimes = []string{"runc", "crun", "runsc"}
 
-// Examine looks at what building and running need of this machine and its
-// network, and changes nothing. What it says has no credentials.
+// Examine looks at what evaluating, building and running need of this machine
+// and its network, and changes nothing. What it says has no credentials.
 func Examine(ctx context.Context, opts Options) []Finding {
-	findings := make([]Finding, 4)
+	findings := make([]Finding, 5)
 	var asked sync.WaitGroup
 	for i, look := range []func(context.Context) Finding{debianMirror, pythonIndex} {
 		asked.Go(func() {
@@ -47,13 +50,36 @@ func Examine(ctx context.Context, opts Options) []Finding {
 			findings[i] = look(ctx)
 		})
 	}
-	findings[2], findings[3] = disk(opts.Home), ociRuntimes()
+	findings[2], findings[3], findings[4] = disk(opts.Home), ociRuntimes(), evaluator(ctx)
 	var sandbox []Finding
 	for _, f := range local.Probe() {
-		sandbox = append(sandbox, Finding{f.Name, f.OK, f.Needed, f.Detail, f.Hint})
+		sandbox = append(sandbox, Finding{Name: f.Name, OK: f.OK, Needed: f.Needed, Detail: f.Detail, Hint: f.Hint})
 	}
 	asked.Wait()
 	return append(sandbox, findings...)
+}
+
+// emptyModule is the source of an evaluator that is only looked at.
+type emptyModule struct{}
+
+// ReadModule implements interp.Source.
+func (emptyModule) ReadModule(string) ([]byte, error) { return nil, nil }
+
+// evaluator starts one and looks at how far it is locked down.
+func evaluator(ctx context.Context) Finding {
+	f := Finding{Name: "evaluator"}
+	e, _, err := interp.Start(ctx, interp.Options{Source: emptyModule{}, Entry: "empty.star"})
+	if err != nil {
+		f.Needed = true
+		return f.because(err, "nothing can be loaded without it")
+	}
+	defer e.Close()
+	l := e.Lockdown()
+	f.OK, f.Detail, f.Lockdown = l.Level == interp.Full, "sandbox "+l.String(), &l
+	if !f.OK {
+		f.Hint = "a full one needs Linux 5.13 or later with landlock and seccomp; until then only evaluate files of people whom you trust"
+	}
+	return f
 }
 
 func debianMirror(ctx context.Context) Finding {

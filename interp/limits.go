@@ -109,31 +109,34 @@ func (l Limit) Show(n int64) string {
 	return strconv.FormatInt(n, 10)
 }
 
-// Check returns an error of class Usage if the limit is set to what it can't be.
-func (l Limit) Check() error {
-	if n := l.Value(); n != 0 && (n < l.Min || n > l.Max) {
-		return diag.Errorf(diag.Position{}, diag.Usage, "limit %s is %s: want %s to %s", string(l.Name), l.Show(n), l.Show(l.Min), l.Show(l.Max))
-	}
-	return nil
-}
-
-// check returns the first limit's error.
-func (l Limits) check() error {
-	for _, limit := range l.All() {
-		if err := limit.Check(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Defaults returns l with its zero fields set.
+// Defaults returns l with its zero fields set. A message has room for a module
+// or a value at least, if it isn't set itself.
 func (l Limits) Defaults() Limits {
+	room := l.Message == 0
 	for _, limit := range l.All() {
 		limit.Set(cmp.Or(limit.Value(), limit.Default))
 	}
-	l.Message = max(l.Message, 2*l.Source, 2*l.Value)
+	if room {
+		l.Message = max(l.Message, l.leastMessage())
+	}
 	return l
+}
+
+// leastMessage is the size of a message that has room for a module or a value.
+func (l Limits) leastMessage() int64 { return 2 * max(l.Source, l.Value) }
+
+// check returns an error of class Usage if a limit is what it can't be. None is 0.
+func (l Limits) check() error {
+	for _, limit := range l.All() {
+		if n := limit.Value(); n < limit.Min || n > limit.Max {
+			return diag.Errorf(diag.Position{}, diag.Usage, "limit %s is %s: want %s to %s", string(limit.Name), limit.Show(n), limit.Show(limit.Min), limit.Show(limit.Max))
+		}
+	}
+	if l.Message < l.leastMessage() {
+		return diag.Errorf(diag.Position{}, diag.Usage, "limit %s is %d bytes: want twice %s and %s at least, %d bytes", string(ErrMessage), l.Message, string(ErrSource), string(ErrValue), l.leastMessage()).
+			WithHint("lower the others as well, or leave it out")
+	}
+	return nil
 }
 
 // What an error of class Limit is about: its cause, for errors.Is, and its code.

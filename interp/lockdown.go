@@ -77,7 +77,7 @@ func (l Lockdown) demand() error {
 		return nil
 	}
 	return diag.Errorf(diag.Position{}, diag.System, "the evaluator's sandbox is %s: %s", l.Level, strings.Join(l.Missing(), "; ")).
-		WithHint("a full one needs Linux 5.13 or later with landlock and seccomp; without --require-sandbox, only evaluate files of people whom you trust")
+		WithHint("a full one needs Linux 5.13 or later with landlock and seccomp; go on without --require-sandbox only with files of people whom you trust")
 }
 
 // String returns "landlock (version 7)" or "landlock is missing: why".

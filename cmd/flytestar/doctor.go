@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/flytestar/flytestar"
+	"github.com/flytestar/flytestar/interp"
 )
 
 func newDoctorCommand(a *app) *cobra.Command {
@@ -15,9 +17,9 @@ func newDoctorCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor [flags]",
 		Short: "Say what of this machine works, what is missing, and how to get it",
-		Long: `doctor looks at what building and running need: namespaces, overlayfs, cgroups,
-the Debian mirror and the Python index as this machine is configured for them, disk
-space. It exits with 5 if something that is needed is missing.`,
+		Long: `doctor looks at what evaluating, building and running need: namespaces, overlayfs,
+cgroups, the Debian mirror and the Python index as this machine is configured for them,
+disk space, the evaluator's sandbox. It exits with 5 if something that is needed is missing.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.doctor(cmd.Context(), format.value) },
 	}
@@ -28,8 +30,10 @@ space. It exits with 5 if something that is needed is missing.`,
 func (a *app) doctor(ctx context.Context, format string) error {
 	findings := flytestar.Examine(ctx, flytestar.Options{})
 	missing := false
+	var sandbox *interp.Lockdown
 	var b strings.Builder
 	for _, f := range findings {
+		sandbox = cmp.Or(f.Lockdown, sandbox)
 		missing = missing || !f.OK && f.Needed
 		fmt.Fprintf(&b, "%-8s %s: %s\n", verdict(f), f.Name, f.Detail)
 		if f.Hint != "" {
@@ -38,7 +42,7 @@ func (a *app) doctor(ctx context.Context, format string) error {
 	}
 	var err error
 	if format == "json" {
-		err = writeJSON(a.out, map[string]any{"findings": findings})
+		err = writeJSON(a.out, map[string]any{"findings": findings, "sandbox": sandbox})
 	} else {
 		err = write(a.out, b.String())
 	}

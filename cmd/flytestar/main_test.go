@@ -32,7 +32,7 @@ var shared suite
 func TestMain(m *testing.M) {
 	flytestar.Init()
 	shared.m = m
-	testscript.Main(&shared, map[string]func(){"flytestar": main})
+	testscript.Main(&shared, map[string]func(){"flytestar": main, "without": without})
 }
 
 // Run implements testscript.TestingM.
