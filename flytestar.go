@@ -22,7 +22,7 @@ import (
 // Options say how a workflow is loaded and run. Every zero value has a meaning.
 type Options struct {
 	Workspace string        // root directory that load can see; default: see spec.md, "Modules"
-	Home      string        // images, logs and artifacts; default: $FLYTESTAR_HOME, else under the XDG data directory
+	Home      string        // images, logs, artifacts and compiled modules; default: $FLYTESTAR_HOME, else under the XDG data directory
 	Limits    interp.Limits // of the evaluator
 	Jobs      int           // attempts in containers at a time; 0: the number of CPUs
 	Runtime   string        // an OCI runtime on PATH ("runc"); default: flytestar's own sandbox
@@ -34,6 +34,8 @@ type Options struct {
 	Locked func(interp.Lockdown)
 	// Print is told what modules and orchestrators print; task is "" while modules load. Default: nobody is.
 	Print func(pos diag.Position, task, text string)
+	// Notice is told what keeps compiled modules from being kept or used, which is no error. Default: nobody is.
+	Notice func(text string)
 }
 
 // Init must be the first thing in main, and in TestMain of tests that use this
@@ -74,7 +76,10 @@ func load(ctx context.Context, dir, entry string, opts Options, sees func(interp
 		return nil, usage("workspace: %w", err)
 	}
 	source := sees(interp.NewWorkspace(w.root))
-	w.evaluator, w.graph, err = interp.Start(ctx, interp.Options{Source: source, Entry: entry, Limits: opts.Limits, RequireSandbox: opts.RequireSandbox, Locked: opts.Locked, Print: opts.Print})
+	w.evaluator, w.graph, err = interp.Start(ctx, interp.Options{
+		Source: source, Entry: entry, Limits: opts.Limits, RequireSandbox: opts.RequireSandbox, Locked: opts.Locked, Print: opts.Print,
+		Cache: filepath.Join(w.home, "programs"), Predeclared: reach.Predeclared(), Notice: opts.Notice,
+	})
 	if err != nil {
 		w.root.Close()
 		return nil, err

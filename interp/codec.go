@@ -6,26 +6,38 @@ import (
 	"math"
 )
 
-// This file holds a summary's written form: numbers as varints, strings after
-// their length, lists after theirs. One function goes through the fields, whichever way they go.
+// This file holds the written form of summaries, and of what is said to the
+// tool that makes them: numbers as varints, strings after their length, lists
+// after theirs. One function goes through the fields, whichever way they go.
 
-var errSummary = errors.New("malformed summary")
-
-// encode returns s in its written form.
-func (s *Summary) encode() []byte {
+// encode returns the written form of what code goes through.
+func encode(code func(*codec)) []byte {
 	c := codec{writing: true}
-	s.code(&c)
+	code(&c)
 	return c.data
 }
+
+// decode reads what code goes through from its written form, which is all of data.
+func decode(data []byte, code func(*codec)) error {
+	c := codec{data: data, text: string(data)}
+	code(&c)
+	if c.failed || len(c.data) > 0 {
+		return errForm
+	}
+	return nil
+}
+
+var errForm = errors.New("malformed data")
+
+// encode returns s in its written form.
+func (s *Summary) encode() []byte { return encode(s.code) }
 
 // decodeSummary returns the summary of the module at path from its written
 // form. What it returns is in order: its indices are within bounds.
 func decodeSummary(path string, data []byte) (*Summary, error) {
 	s := &Summary{path: path}
-	c := codec{data: data, text: string(data)}
-	s.code(&c)
-	if c.failed || len(c.data) > 0 {
-		return nil, errSummary
+	if err := decode(data, s.code); err != nil {
+		return nil, err
 	}
 	if err := s.check(); err != nil {
 		return nil, err
@@ -181,13 +193,13 @@ func (c *codec) argument(a *argument) {
 // check reports an index that is out of bounds, and a function that comes before the one around it.
 func (s *Summary) check() error {
 	if !s.inBounds() {
-		return errSummary
+		return errForm
 	}
 	for i := range s.functions {
 		f := &s.functions[i]
 		for _, m := range s.mentions[f.mentions.from:f.mentions.to] {
 			if !s.mentionInBounds(&m, i) {
-				return errSummary
+				return errForm
 			}
 		}
 	}

@@ -25,6 +25,15 @@ type Options struct {
 	// Print is told what modules and bodies print; task is "" while modules
 	// load. It is called from one goroutine and must be quick. nil: nobody is told.
 	Print func(pos diag.Position, task, text string)
+
+	// Cache is a directory of compiled modules, which is made if it isn't there.
+	// It must be nobody else's. Empty: modules are compiled each time.
+	Cache string
+	// Predeclared are the names that the language predeclares; what is compiled depends on them.
+	Predeclared []string
+	// Notice is told what keeps the cache from being used. It is called before
+	// Start and before Close return. nil: nobody is told.
+	Notice func(text string)
 }
 
 // Evaluator is the process that has loaded a workflow and evaluates its
@@ -33,6 +42,7 @@ type Evaluator struct {
 	options  Options
 	limits   Limits
 	process  *process
+	compiler *compiler
 	lockdown Lockdown
 	served   map[string]string // digest by path, of what was served while loading
 	running  string            // the module that is compiled or runs, while loading
@@ -67,22 +77,24 @@ func Start(ctx context.Context, options Options) (*Evaluator, *plan.Graph, error
 		return nil, nil, err
 	}
 	e := newEvaluator(options, p)
-	stop := context.AfterFunc(ctx, func() { p.kill(ctx.Err()) })
+	stop := context.AfterFunc(ctx, func() { p.kill(ctx.Err()); e.compiler.cancel() })
 	g, err := e.load()
 	if !stop() && err == nil {
 		err = ctx.Err()
 	}
 	if err != nil {
 		p.close(errClosed)
+		e.compiler.close(e.limits.Wall)
 		return nil, nil, err
 	}
+	e.compiler.pass()
 	go e.listen()
 	return e, g, nil
 }
 
 func newEvaluator(options Options, p *process) *Evaluator {
 	return &Evaluator{
-		options: options, limits: p.limits, process: p,
+		options: options, limits: p.limits, process: p, compiler: newCompiler(options),
 		served:  map[string]string{},
 		turns:   make(chan struct{}, runtime.GOMAXPROCS(0)),
 		gone:    make(chan struct{}),
@@ -94,11 +106,13 @@ func newEvaluator(options Options, p *process) *Evaluator {
 // Lockdown returns what keeps the evaluator from everything but evaluating, and what of it this machine lacks.
 func (e *Evaluator) Lockdown() Lockdown { return e.lockdown }
 
-// Close ends the evaluator. Bodies under way return an error.
+// Close ends the evaluator. Bodies under way return an error. What the load
+// had compiled is kept before it returns, if that takes no longer than loading may.
 func (e *Evaluator) Close() error {
 	e.process.kill(errClosed)
 	<-e.gone
 	e.process.close(errClosed)
+	e.compiler.close(e.limits.Wall)
 	return nil
 }
 
@@ -166,12 +180,14 @@ func (e *Evaluator) serve(path string) error {
 	if err == nil && int64(len(data)) > e.limits.Source {
 		err = sourceSizeError(path, e.limits.Source)
 	}
-	answer := sourceMsg{Data: data}
-	if err != nil {
-		answer = sourceMsg{Error: sourceError(err, path)}
-	}
 	e.served[path] = digest(data)
 	e.running = path // what takes too long from here on is compiling it
+	var answer sourceMsg
+	if err != nil {
+		answer.Error = sourceError(err, path)
+	} else if answer.Compiled = e.compiler.get(path, data); answer.Compiled == nil {
+		answer.Data = data
+	}
 	return e.process.pipe.send(toEvaluator{Source: &answer})
 }
 

@@ -31,6 +31,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(parentVariable) != "" {
 		beParent()
 	}
+	if dir := os.Getenv(fillVariable); dir != "" {
+		fill(dir)
+	}
 	if os.Getenv(withoutVariable) != "" {
 		if err := withoutCalls(os.Getenv(withoutVariable)); err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -13,7 +13,8 @@
 //   - [Start] makes an evaluator, gives it the source that it asks for, and
 //     returns the graph. [Evaluator.Body] then evaluates orchestrators in it.
 //   - [RunTool] runs other work on source, such as formatting, in such a process.
-//   - [Workspace] is the directory from which source is served.
+//   - [Workspace] is the directory from which source is served. Where [Options]
+//     has a directory for them, modules are kept compiled (compile.go, cache.go).
 //
 // The evaluator has no file system and no network. What it says is untrusted:
 // the parent bounds it, checks its form, and kills the evaluator when it lies
@@ -56,8 +57,7 @@ type Module struct {
 	Path    string              // relative to the workspace, clean, with slashes
 	Summary *Summary            // of its syntax
 	Globals starlark.StringDict // frozen once the module has finished
-	Digest  string              // "sha256:…" of the source
-	Size    int                 // bytes of source
+	Digest  string              // "sha256:…" of the source; in an evaluator, whose parent knows it, it may be empty
 	Loads   []plan.Load         // in source order
 
 	program *starlark.Program
@@ -71,4 +71,10 @@ type Source interface {
 	// [Module.Path]. An error is best a *diag.Error; its position is filled in
 	// with the load statement's. The caller doesn't change the bytes.
 	ReadModule(path string) ([]byte, error)
+}
+
+// compiledSource is a Source that may have a module compiled, and then needn't give its source.
+type compiledSource interface {
+	Source
+	readCompiled(path string) (source, module []byte, err error)
 }

@@ -160,20 +160,42 @@ func (l *loader) module(path string, pos diag.Position) (*Module, *diag.Error) {
 			WithHint("put small modules together, or raise the limit with --max-modules").At(pos)
 	}
 	l.modules[path] = nil
-	source, err := l.source.ReadModule(path)
-	if err != nil {
-		l.found = append(l.found, readError(err, path, pos))
-		return nil, nil
-	}
-	c, found := compile(path, source, l.lang.Predeclared, l.limits)
+	m, found := l.readModule(path, pos)
 	l.found = append(l.found, found...)
-	if c == nil {
+	if m == nil {
 		return nil, nil
 	}
-	m := &Module{Path: path, Digest: digest(source), Size: len(source), Summary: c.summary, program: c.program}
 	l.found = append(l.found, m.findLoads()...)
 	l.modules[path] = m
 	return m, nil
+}
+
+// readModule reads a module and compiles it, unless that has been done. It
+// returns nil for one of which nothing is known but what is found.
+func (l *loader) readModule(path string, pos diag.Position) (*Module, diag.List) {
+	var source, module []byte
+	var err error
+	if s, ok := l.source.(compiledSource); ok {
+		source, module, err = s.readCompiled(path)
+	} else {
+		source, err = l.source.ReadModule(path)
+	}
+	if err != nil {
+		return nil, diag.List{readError(err, path, pos)}
+	}
+	if module != nil {
+		c, err := decodeCompiled(path, module)
+		if err != nil {
+			return nil, diag.List{diag.Errorf(diag.Position{File: path}, diag.System, "what was kept of the compiled module can't be read: %w", err).
+				WithHint("remove the directory \"programs\" from flytestar's home directory")}
+		}
+		return &Module{Path: path, Summary: c.summary, program: c.program}, nil
+	}
+	c, found := compile(path, source, l.lang.Predeclared, l.limits)
+	if c == nil {
+		return nil, found
+	}
+	return &Module{Path: path, Digest: digest(source), Summary: c.summary, program: c.program}, found
 }
 
 // readError makes a finding at pos of why path couldn't be read.

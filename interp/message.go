@@ -55,10 +55,12 @@ type startMsg struct {
 	Limits Limits
 }
 
-// sourceMsg answers a loadMsg, or has what a tool works on.
+// sourceMsg answers a loadMsg, with a module's source or the module compiled,
+// or has what a tool works on.
 type sourceMsg struct {
-	Data  []byte
-	Error *diag.Error
+	Data     []byte
+	Compiled []byte
+	Error    *diag.Error
 }
 
 type bodyMsg struct {

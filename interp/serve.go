@@ -78,7 +78,7 @@ func serve(r io.Reader, w io.Writer, language func(Limits) Language, tools map[s
 		return err
 	}
 	if m.Start.Tool != "" {
-		return s.tool(tools[m.Start.Tool], m.Start.Tool)
+		return s.tool(findTool(tools, m.Start.Tool), m.Start.Tool)
 	}
 	guardUniverse()
 	s.lang = language(s.limits)
@@ -142,19 +142,27 @@ func (s *server) print(body uint64, pos diag.Position, text string) {
 // pipeSource asks the parent for source.
 type pipeSource struct{ pipe *pipe }
 
-// ReadModule implements Source. While modules load the parent says nothing but what it is asked.
+var _ compiledSource = pipeSource{}
+
+// ReadModule implements Source.
 func (s pipeSource) ReadModule(path string) ([]byte, error) {
+	source, _, err := s.readCompiled(path)
+	return source, err
+}
+
+// readCompiled implements compiledSource. While modules load the parent says nothing but what it is asked.
+func (s pipeSource) readCompiled(path string) (source, module []byte, err error) {
 	if err := s.pipe.send(fromEvaluator{Load: &loadMsg{path}}); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var m toEvaluator
 	if _, err := s.pipe.receive(&m); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if m.Source.Error != nil {
-		return nil, m.Source.Error
+		return nil, nil, m.Source.Error
 	}
-	return m.Source.Data, nil
+	return m.Source.Data, m.Source.Compiled, nil
 }
 
 // handle takes a message once modules are loaded.

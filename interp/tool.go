@@ -48,6 +48,14 @@ func RunTool(ctx context.Context, name string, in []byte, options Options) (out 
 	return nil, p.death(fmt.Errorf("%w: neither output nor failure", errMalformed))
 }
 
+// findTool returns the tool of that name, or nil. One is this package's own.
+func findTool(tools map[string]Tool, name string) Tool {
+	if name == compileTool {
+		return compileModules
+	}
+	return tools[name]
+}
+
 // tool runs a tool on what the parent sends, and sends what it makes, or what is wrong.
 func (s *server) tool(tool Tool, name string) error {
 	if tool == nil {

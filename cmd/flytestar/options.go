@@ -250,6 +250,7 @@ func lockdownLine(l interp.Lockdown, verbose bool) string {
 // load loads file, calls do with the workflow, and closes it.
 func (a *app) load(ctx context.Context, file string, opts flytestar.Options, do func(*flytestar.Workflow) error) (err error) {
 	a.lines = flytestar.Lines(file, opts)
+	opts.Notice = func(text string) { fmt.Fprintln(a.err, safe("flytestar: "+text)) }
 	w, err := flytestar.Load(ctx, file, opts)
 	if err != nil {
 		return err

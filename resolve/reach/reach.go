@@ -23,6 +23,9 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
+// Predeclared returns the names that [Language] predeclares.
+func Predeclared() []string { return builtins.NewRegistry(builtins.Limits{}).Predeclared().Keys() }
+
 // Language returns what a workflow file may use, for one evaluation.
 func Language(limits interp.Limits) interp.Language {
 	r := builtins.NewRegistry(builtins.Limits{Tasks: limits.Tasks, Futures: limits.Futures, Value: limits.Value})
