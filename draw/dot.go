@@ -42,7 +42,7 @@ func DOT(out io.Writer, g *plan.Graph, o Options) error {
 
 // dotCluster writes an environment with its tasks. Entry tasks have a thick border.
 func (p *picture) dotCluster(w *writer, e int) {
-	label := p.Environments[e].Name + "\n" + fit(clean(p.image(e)), maxImage)
+	label := p.Environments[e].Name + "\n" + p.image(e)
 	if size := p.size(e); size != "" {
 		label += "\n" + size
 	}

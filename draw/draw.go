@@ -29,13 +29,14 @@ type Options struct {
 // picture is a graph with what its drawings have in common.
 type picture struct {
 	*plan.Graph
-	sizes map[int]int64
-	tasks [][]int // of each environment
-	entry []bool  // tasks that the entry file lists and no other task calls
-	calls []plan.Call
-	inner map[int][]int32 // by caller, the calls that stay in its environment; into calls
-	lanes []int           // of each environment: how many of its tasks make such calls
-	marks map[mark]plan.ChangeKind
+	sizes  map[int]int64
+	images map[int]*imageText
+	tasks  [][]int // of each environment
+	entry  []bool  // tasks that the entry file lists and no other task calls
+	calls  []plan.Call
+	inner  map[int][]int32 // by caller, the calls that stay in its environment; into calls
+	lanes  []int           // of each environment: how many of its tasks make such calls
+	marks  map[mark]plan.ChangeKind
 }
 
 // mark names a changed thing.
@@ -46,7 +47,7 @@ type mark struct {
 
 func newPicture(g *plan.Graph, o Options) *picture {
 	p := &picture{
-		Graph: g, sizes: o.Sizes, tasks: make([][]int, len(g.Environments)), entry: make([]bool, len(g.Tasks)),
+		Graph: g, sizes: o.Sizes, images: map[int]*imageText{}, tasks: make([][]int, len(g.Environments)), entry: make([]bool, len(g.Tasks)),
 		inner: map[int][]int32{}, lanes: make([]int, len(g.Environments)), marks: map[mark]plan.ChangeKind{},
 	}
 	for i, t := range g.Tasks {
@@ -118,19 +119,51 @@ func (p *picture) callMark(c *plan.Call) plan.ChangeKind {
 	return p.marks[mark{plan.CallThing, plan.EdgeName(p.FullName(c.Caller), p.FullName(c.Callee))}]
 }
 
-// image describes an environment's image in a line: "debian with python, pip numpy, 3 further steps".
-func (p *picture) image(e int) string {
-	i := p.Environments[e].Image
-	if i == plan.NoImage {
-		return "no image"
+// imageText describes an image. It is made once for each, since many environments may have it.
+type imageText struct {
+	short string   // in a line: "debian with python, pip numpy, 3 further steps"
+	lines []string // the first of them
+}
+
+func (p *picture) imageText(i int) *imageText {
+	if t, ok := p.images[i]; ok {
+		return t
 	}
 	const shown = 3 // lines of the description
-	image := &p.Images[i]
-	lines := image.Lines()
+	lines := p.Images[i].Lines()
+	short := lines
 	if more := len(lines) - shown; more > 1 {
-		lines = append(lines[:shown], fmt.Sprintf("%d further steps", more))
+		short = append(lines[:shown:shown], fmt.Sprintf("%d further steps", more))
 	}
-	return strings.Join(lines, ", ")
+	t := &imageText{short: fit(clean(strings.Join(short, ", ")), maxImage)}
+	for _, line := range few(lines) {
+		t.lines = append(t.lines, fit(clean(line), maxTooltip))
+	}
+	p.images[i] = t
+	return t
+}
+
+// image describes an environment's image in a short line.
+func (p *picture) image(e int) string {
+	if i := p.Environments[e].Image; i != plan.NoImage {
+		return p.imageText(i).short
+	}
+	return "no image"
+}
+
+// Bounds of descriptions.
+const (
+	maxImage        = 44  // columns of an image's
+	maxTooltip      = 200 // columns of a tooltip's line
+	maxTooltipLines = 30
+)
+
+// few returns the first lines, and how many more there are.
+func few(lines []string) []string {
+	if more := len(lines) - maxTooltipLines; more > 0 {
+		return append(lines[:maxTooltipLines:maxTooltipLines], fmt.Sprintf("… and %d more", more))
+	}
+	return lines
 }
 
 // size is the size of an environment's image where it is known: "57 MB".

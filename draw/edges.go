@@ -3,15 +3,13 @@ package draw
 import (
 	"fmt"
 	"strings"
-
-	"github.com/flytestar/flytestar/plan"
 )
 
 // class is how an edge looks.
 func (d *drawing) class(e *edge) string {
 	class := [...]string{dependsOn: "depends", calls: "call", mayCall: "call may"}[e.kind]
-	if m := d.edgeMark(e); m != "" {
-		class += " " + string(m)
+	if e.mark != "" {
+		class += " " + string(e.mark)
 	}
 	if e.over {
 		class += " over"
@@ -19,17 +17,10 @@ func (d *drawing) class(e *edge) string {
 	return class
 }
 
-func (d *drawing) edgeMark(e *edge) plan.ChangeKind {
-	if e.call < 0 {
-		return d.dependsOnMark(e.from, e.to)
-	}
-	return d.callMark(&d.calls[e.call])
-}
-
 // arrow is the marker at an edge's end.
 func (d *drawing) arrow(e *edge) string {
-	if m := d.edgeMark(e); m != "" {
-		return string(m)
+	if e.mark != "" {
+		return string(e.mark)
 	}
 	if e.kind == dependsOn {
 		return "depends"
@@ -140,7 +131,7 @@ func (d *drawing) drawInner(e int) {
 			if _, ok := lane[t]; !ok {
 				lane[t] = len(lane) % mostGutter
 			}
-			edge := edge{kind: calls, from: e, to: e, call: int(i)}
+			edge := edge{kind: calls, from: e, to: e, call: int(i), mark: d.callMark(c)}
 			if c.Possible {
 				edge.kind = mayCall
 			}

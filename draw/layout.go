@@ -3,14 +3,16 @@ package draw
 import (
 	"cmp"
 	"slices"
+
+	"github.com/flytestar/flytestar/plan"
 )
 
 // How SVG lays a graph out, after Sugiyama, Tagawa and Toda (1981), from left to right:
 //
 //   - layer.go puts each environment into a column right of all that lead to it. Edges that close a
 //     cycle of calls run backwards. Columns that would be too high are split.
-//   - An edge that passes columns gets a bend in each, a lane that nothing else takes; edges of one kind from one
-//     place share their bends, and so look like a trunk with branches. Since boxes stand within their columns and
+//   - An edge that passes columns gets a bend in each, a lane that nothing else takes; edges that look alike, from one
+//     place, share their bends, and so look like a trunk with branches. Since boxes stand within their columns and
 //     edges change their height only between columns, no edge runs through a box.
 //   - order.go orders each column so that few edges cross, by barycentres.
 //   - place.go gives every box and bend its height in the picture, near those that it is
@@ -33,8 +35,9 @@ type edge struct {
 	from, to int // nodes
 	fromAt   int // below the node's top, in pixels
 	toAt     int
-	source   int  // what it begins at: a task, or an environment
-	call     int  // into picture.calls; -1 for depends_on
+	source   int // what it begins at: a task, or an environment
+	call     int // into picture.calls; -1 for depends_on
+	mark     plan.ChangeKind
 	back     bool // from a column to one further left
 	over     bool // drawn straight and behind the boxes, since bends ran out
 }
@@ -96,7 +99,7 @@ func (l *layout) findEdges() {
 		for _, d := range l.Environments[e].DependsOn {
 			if !known[pair{e, d}] && e != d {
 				known[pair{e, d}] = true
-				l.edges = append(l.edges, edge{kind: dependsOn, from: e, to: d, fromAt: headerMiddle, toAt: headerMiddle, source: e, call: -1})
+				l.edges = append(l.edges, edge{kind: dependsOn, from: e, to: d, fromAt: headerMiddle, toAt: headerMiddle, source: e, call: -1, mark: l.dependsOnMark(e, d)})
 			}
 		}
 	}
@@ -109,7 +112,7 @@ func (l *layout) findEdges() {
 		if c.Possible {
 			kind = mayCall
 		}
-		l.edges = append(l.edges, edge{kind: kind, from: from, to: to, fromAt: rowMiddle(row[c.Caller]), toAt: rowMiddle(row[c.Callee]), source: c.Caller, call: i})
+		l.edges = append(l.edges, edge{kind: kind, from: from, to: to, fromAt: rowMiddle(row[c.Caller]), toAt: rowMiddle(row[c.Callee]), source: c.Caller, call: i, mark: l.callMark(&l.calls[i])})
 	}
 }
 
@@ -129,7 +132,7 @@ func (l *layout) route() {
 	trunks := map[trunk]*bends{}
 	for _, i := range byLength {
 		e := &l.edges[i]
-		t := trunk{e.kind, e.source, e.back}
+		t := trunk{e.kind, e.source, e.back, e.mark}
 		b, ok := trunks[t]
 		if !ok {
 			b = &bends{end: e.from, at: e.fromAt}
@@ -148,11 +151,12 @@ func (l *layout) route() {
 	}
 }
 
-// trunk names edges that share their bends: those of one kind from one place.
+// trunk names edges that share their bends: those that look alike, from one place.
 type trunk struct {
 	kind   edgeKind
 	source int
 	back   bool
+	mark   plan.ChangeKind
 }
 
 // bends are those of a trunk so far, ever further from its source.

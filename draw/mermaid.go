@@ -18,7 +18,7 @@ func Mermaid(out io.Writer, g *plan.Graph, o Options) error {
 	w.printf("flowchart LR\n")
 	classes, links := mermaidStyles{}, mermaidStyles{}
 	for e := range g.Environments {
-		label := mermaidText(p.Environments[e].Name) + "<br>" + mermaidText(fit(clean(p.image(e)), maxImage))
+		label := mermaidText(p.Environments[e].Name) + "<br>" + mermaidText(p.image(e))
 		if size := p.size(e); size != "" {
 			label += "<br>" + mermaidText(size)
 		}

@@ -26,9 +26,8 @@ const (
 	rowGap       = 4
 	leastBox     = 130
 	mostBox      = 320
-	gutterLane   = 7  // for calls within a box
-	mostGutter   = 6  // lanes; further calls share them
-	maxImage     = 44 // columns of an image's description
+	gutterLane   = 7 // for calls within a box
+	mostGutter   = 6 // lanes; further calls share them
 )
 
 // rowMiddle is the middle of a box's i-th task, below the box's top.
@@ -38,7 +37,7 @@ func rowMiddle(i int) int { return headerHeight + i*(rowHeight+rowGap) + rowHeig
 func (p *picture) boxSize(e int) (width, height int) {
 	wide := func(s string, letter, more int) { width = max(width, (columns(s)*letter+9)/10+more) }
 	wide(p.envName(e)+p.size(e), nameLetter, 2*padding+14)
-	wide(fit(clean(p.image(e)), maxImage), smallLetter, 2*padding)
+	wide(p.image(e), smallLetter, 2*padding)
 	for _, t := range p.tasks[e] {
 		wide(p.taskName(t)+string(p.Tasks[t].Body.Kind), taskLetter, 2*padding+40+p.gutter(e))
 	}
@@ -119,31 +118,19 @@ func counted(n int, what string) string {
 }
 
 // escape escapes text for XML, in one line.
-func escape(s string) string { return escapeLine(clean(s)) }
-
-func escapeLine(s string) string {
+func escape(s string) string {
 	var b strings.Builder
-	xml.EscapeText(&b, []byte(s)) // a Builder takes everything
+	xml.EscapeText(&b, []byte(clean(s))) // a Builder takes everything
 	return b.String()
 }
 
 // tooltip writes a title of several lines.
 func (d *drawing) tooltip(lines ...string) {
-	d.printf("<title>")
 	for i, line := range lines {
-		if i > 0 {
-			d.printf("\n")
-		}
-		d.printf("%s", escape(fit(line, maxTooltip)))
+		lines[i] = escape(fit(clean(line), maxTooltip))
 	}
-	d.printf("</title>")
+	d.printf("<title>%s</title>", strings.Join(lines, "\n"))
 }
-
-// Bounds of tooltips.
-const (
-	maxTooltip      = 200 // columns
-	maxTooltipLines = 30
-)
 
 // drawBox draws an environment with its tasks.
 func (d *drawing) drawBox(e int) {
@@ -161,7 +148,7 @@ func (d *drawing) drawBox(e int) {
 	if env.Image == plan.NoImage {
 		image = "image none"
 	}
-	d.printf("<text class=\"%s\" x=\"%d\" y=\"35\">%s</text>\n", image, padding, escapeLine(fit(clean(d.image(e)), room/smallLetter)))
+	d.printf("<text class=\"%s\" x=\"%d\" y=\"35\">%s</text>\n", image, padding, escape(fit(d.image(e), room/smallLetter)))
 	for i, t := range d.tasks[e] {
 		d.drawTask(e, i, t)
 	}
@@ -204,7 +191,7 @@ func (d *drawing) environmentLines(e int) []string {
 		lines = append(lines, env.Description)
 	}
 	if env.Image != plan.NoImage {
-		lines = append(lines, d.Images[env.Image].Lines()...)
+		lines = append(lines, d.imageText(env.Image).lines...)
 	} else {
 		lines = append(lines, "no image: orchestrators only")
 	}
@@ -235,11 +222,4 @@ func (d *drawing) taskLines(t int) []string {
 		lines = append(lines, doc)
 	}
 	return few(lines)
-}
-
-func few(lines []string) []string {
-	if more := len(lines) - maxTooltipLines; more > 0 {
-		return append(lines[:maxTooltipLines], fmt.Sprintf("… and %d more", more))
-	}
-	return lines
 }

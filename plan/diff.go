@@ -149,9 +149,10 @@ func (d *Diff) images(old, new *Graph) {
 			users[pair{was, e.Image}] = append(users[pair{was, e.Image}], e.Name)
 		}
 	}
+	wasDeclared, isDeclared := old.declarations(), new.declarations()
 	changes := map[string]*Change{} // by fields and kind: images are what they declare
 	for _, p := range slices.SortedFunc(maps.Keys(users), func(a, b pair) int { return cmp.Or(a.new-b.new, a.old-b.old) }) {
-		c := imageChange(old.image(p.old), new.image(p.new))
+		c := imageChange(wasDeclared(p.old), isDeclared(p.new))
 		if c == nil {
 			continue
 		}
@@ -171,46 +172,66 @@ func (d *Diff) images(old, new *Graph) {
 	}
 }
 
-func (g *Graph) image(i int) *Image {
-	if i == NoImage {
-		return nil
+// line is a base or a step of an image: how it is shown, and all that it says but where it stands.
+type line struct{ field, text, content string }
+
+// declaration is what an image says, line by line.
+type declaration struct {
+	pos   diag.Position
+	lines []line
+}
+
+// declarations returns a function that returns images' declarations, nil for NoImage. Each is made once.
+func (g *Graph) declarations() func(int) *declaration {
+	known := map[int]*declaration{NoImage: nil}
+	return func(i int) *declaration {
+		d, ok := known[i]
+		if !ok {
+			d = g.Images[i].declaration()
+			known[i] = d
+		}
+		return d
 	}
-	return &g.Images[i]
+}
+
+func (i *Image) declaration() *declaration {
+	base := i.Base
+	base.Pos = diag.Position{}
+	d := &declaration{i.Pos, []line{{"base", short(base.String()), content(base)}}}
+	for _, step := range i.Steps {
+		step.Pos = diag.Position{}
+		d.lines = append(d.lines, line{"step", short(step.String()), content(step)})
+	}
+	return d
+}
+
+// Bounds of what is said of an image's difference: many environments may have one large image.
+const (
+	maxLine  = 1000 // bytes of a line
+	maxLines = 100  // on each side
+)
+
+func short(s string) string {
+	if len(s) <= maxLine {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxLine], "") + "…"
 }
 
 // imageChange compares two images, which may be nil; nil if they declare the same.
-func imageChange(old, new *Image) *Change {
+func imageChange(old, new *declaration) *Change {
 	switch {
 	case old == nil && new == nil:
 		return nil
 	case old == nil:
-		return &Change{What: ImageThing, Change: Added, Pos: new.Pos, Fields: sides(nil, new.declared())}
+		return &Change{What: ImageThing, Change: Added, Pos: new.pos, Fields: sides(nil, new.lines)}
 	case new == nil:
-		return &Change{What: ImageThing, Change: Removed, Pos: old.Pos, Fields: sides(old.declared(), nil)}
+		return &Change{What: ImageThing, Change: Removed, Pos: old.pos, Fields: sides(old.lines, nil)}
 	}
-	if fields := sides(old.declared(), new.declared()); len(fields) > 0 {
-		return &Change{What: ImageThing, Change: Changed, Pos: new.Pos, Fields: fields}
+	if fields := sides(old.lines, new.lines); len(fields) > 0 {
+		return &Change{What: ImageThing, Change: Changed, Pos: new.pos, Fields: fields}
 	}
 	return nil
-}
-
-// line is a base or a step of an image: how it is shown, and all that it says but where it stands.
-type line struct{ field, text, content string }
-
-func (i *Image) declared() []line {
-	base := i.Base
-	base.Pos = diag.Position{}
-	out := []line{{"base", base.String(), content(base)}}
-	for _, step := range i.Steps {
-		step.Pos = diag.Position{}
-		out = append(out, line{"step", step.String(), content(step)})
-	}
-	return out
-}
-
-func content(v any) string {
-	text, _ := json.Marshal(v) // strings, lists and maps of strings, which never fail
-	return string(text)
 }
 
 // sides returns the lines that only one of two images has, as fields with one side. What both begin and end with is left out.
@@ -224,13 +245,26 @@ func sides(old, new []line) []FieldChange {
 		end++
 	}
 	var fields []FieldChange
-	for _, l := range old[start : len(old)-end] {
+	for _, l := range some(old[start : len(old)-end]) {
 		fields = append(fields, FieldChange{Field: l.field, Old: l.text})
 	}
-	for _, l := range new[start : len(new)-end] {
+	for _, l := range some(new[start : len(new)-end]) {
 		fields = append(fields, FieldChange{Field: l.field, New: l.text})
 	}
 	return fields
+}
+
+// some returns the first lines, and one that says how many more there are.
+func some(lines []line) []line {
+	if more := len(lines) - maxLines; more > 0 {
+		return append(lines[:maxLines:maxLines], line{field: "step", text: "… and " + strconv.Itoa(more) + " more"})
+	}
+	return lines
+}
+
+func content(v any) string {
+	text, _ := json.Marshal(v) // strings, lists and maps of strings, which never fail
+	return string(text)
 }
 
 // changedFields returns the fields in which two structs differ, by name.

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -15,35 +16,29 @@ import (
 )
 
 // schema is the published one, compiled.
-func schema(t testing.TB) *jsonschema.Schema {
-	t.Helper()
+var schema = sync.OnceValue(func() *jsonschema.Schema {
 	doc, err := jsonschema.UnmarshalJSON(strings.NewReader(plan.GraphSchema()))
 	if err != nil {
-		t.Fatal(err)
+		panic(err)
 	}
 	c := jsonschema.NewCompiler()
 	if err := c.AddResource("graph.schema.json", doc); err != nil {
-		t.Fatal(err)
+		panic(err)
 	}
-	s, err := c.Compile("graph.schema.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
+	return c.MustCompile("graph.schema.json")
+})
 
-// conforms reports what the schema says of a value's JSON form.
-func conforms(t testing.TB, s *jsonschema.Schema, v any) error {
-	t.Helper()
-	data, err := json.Marshal(v)
+// conforms reports what the schema says of a graph's JSON form.
+func conforms(g *plan.Graph) error {
+	data, err := json.Marshal(g)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	return s.Validate(doc)
+	return schema().Validate(doc)
 }
 
 // definition is an object of the schema.
@@ -110,18 +105,17 @@ func TestSchemaHasEveryField(t *testing.T) {
 func TestSchemaVersion(t *testing.T) {
 	g := sample()
 	g.Version++
-	if conforms(t, schema(t), g) == nil {
+	if conforms(g) == nil {
 		t.Error("a graph of another version conforms to the schema")
 	}
 }
 
 // TestSchemaRefuses: the schema refuses what Validate refuses, where form alone shows it.
 func TestSchemaRefuses(t *testing.T) {
-	s := schema(t)
-	if err := conforms(t, s, sample()); err != nil {
+	if err := conforms(sample()); err != nil {
 		t.Fatal(err)
 	}
-	if err := conforms(t, s, &plan.Graph{Version: plan.Version, Entry: "a.star"}); err != nil {
+	if err := conforms(&plan.Graph{Version: plan.Version, Entry: "a.star"}); err != nil {
 		t.Errorf("a graph without anything: %v", err)
 	}
 	for name, change := range map[string]func(*plan.Graph){
@@ -140,7 +134,7 @@ func TestSchemaRefuses(t *testing.T) {
 	} {
 		g := sample()
 		change(g)
-		if conforms(t, s, g) == nil || g.Validate() == nil {
+		if conforms(g) == nil || g.Validate() == nil {
 			t.Errorf("%s: not refused by both the schema and Validate", name)
 		}
 	}

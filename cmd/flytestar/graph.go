@@ -201,8 +201,15 @@ func writeGraph(out io.Writer, g *plan.Graph, sizes map[int]int64) error {
 		tasks[t.Env] = append(tasks[t.Env], i)
 	}
 	w := newWriter(out)
+	known := map[int]string{}
+	images := func(i int) string {
+		if _, ok := known[i]; !ok {
+			known[i] = shorten(strings.Join(g.Images[i].Lines(), "; "))
+		}
+		return known[i]
+	}
 	for e := range g.Environments {
-		writeEnvironment(w, g, e, sizes)
+		writeEnvironment(w, g, e, images, sizes)
 		for _, t := range tasks[e] {
 			task := &g.Tasks[t]
 			w.printf("  task %s%s (%s)\n", task.Name, task.Signature(), task.Body.Kind)
@@ -218,7 +225,7 @@ func writeGraph(out io.Writer, g *plan.Graph, sizes map[int]int64) error {
 	return w.close()
 }
 
-func writeEnvironment(w *writer, g *plan.Graph, e int, sizes map[int]int64) {
+func writeEnvironment(w *writer, g *plan.Graph, e int, images func(int) string, sizes map[int]int64) {
 	env := &g.Environments[e]
 	w.printf("environment %s (%s)\n", env.Name, env.Pos)
 	if env.Image == plan.NoImage {
@@ -228,7 +235,7 @@ func writeEnvironment(w *writer, g *plan.Graph, e int, sizes map[int]int64) {
 		if n, ok := sizes[env.Image]; ok {
 			size = "; " + plan.Rough(n)
 		}
-		w.printf("  image: %s%s\n", strings.Join(g.Images[env.Image].Lines(), "; "), size)
+		w.printf("  image: %s%s\n", images(env.Image), size)
 	}
 	for _, d := range env.DependsOn {
 		w.printf("  depends on %s\n", g.Environments[d].Name)
@@ -261,19 +268,30 @@ func writeDiff(out io.Writer, d *plan.Diff) error {
 	return w.close()
 }
 
+// maxLine bounds a line about an image, a step, a body or a field, in columns.
+const maxLine = 200
+
+// shorten returns s in a line of at most maxLine columns.
+func shorten(s string) string {
+	s = strings.ReplaceAll(s, "\n", " ")
+	if short := cut(s, maxLine); len(short) < len(s) {
+		return short + "…"
+	}
+	return s
+}
+
 // fieldChange writes a field's difference in a line: "+ step pip numpy", "retries: 1 -> 3".
 func fieldChange(f plan.FieldChange) string {
-	line := func(s string) string { return cut(strings.ReplaceAll(s, "\n", `\n`), 200) }
 	switch {
 	case f.Field == "base" || f.Field == "step":
 		if f.Old != "" {
-			return "- " + line(f.Old)
+			return "- " + shorten(f.Old)
 		}
-		return "+ " + line(f.New)
+		return "+ " + shorten(f.New)
 	case f.Old == "":
-		return "+ " + f.Field + ": " + line(f.New)
+		return "+ " + f.Field + ": " + shorten(f.New)
 	case f.New == "":
-		return "- " + f.Field + ": " + line(f.Old)
+		return "- " + f.Field + ": " + shorten(f.Old)
 	}
-	return f.Field + ": " + line(f.Old) + " -> " + line(f.New)
+	return f.Field + ": " + shorten(f.Old) + " -> " + shorten(f.New)
 }

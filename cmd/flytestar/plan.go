@@ -67,9 +67,6 @@ type sandboxedPlan struct {
 	Sandbox interp.Lockdown `json:"sandbox"` // of the evaluator that made it
 }
 
-// maxPlanLine bounds what a plan shows of a step or a body, in columns.
-const maxPlanLine = 100
-
 // writePlan writes a plan for people.
 func writePlan(out io.Writer, p *plan.Plan) error {
 	w := newWriter(out)
@@ -80,7 +77,7 @@ func writePlan(out io.Writer, p *plan.Plan) error {
 		w.printf("\nimage of %s\n", strings.Join(i.Environments, ", "))
 		w.printf("  %-7s %s\n", stateWord[i.State], stateText(i))
 		for _, line := range i.Image.Lines() {
-			w.printf("          %s\n", cut(line, maxPlanLine))
+			w.printf("          %s\n", shorten(line))
 		}
 	}
 	containers := 0
@@ -89,7 +86,7 @@ func writePlan(out io.Writer, p *plan.Plan) error {
 			containers++
 		}
 		w.printf("\ntask %s, %s\n", t.Task, t.Why)
-		w.printf("  %-7s %s\n", "run", cut(strings.ReplaceAll(t.Runs, "\n", " "), maxPlanLine))
+		w.printf("  %-7s %s\n", "run", shorten(t.Runs))
 		if how := taskText(p, t); how != "" {
 			w.printf("          %s\n", how)
 		}
