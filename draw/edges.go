@@ -7,12 +7,9 @@ import (
 
 // class is how an edge looks.
 func (d *drawing) class(e *edge) string {
-	class := [...]string{dependsOn: "depends", calls: "call", mayCall: "call may"}[e.kind]
-	if e.mark != "" {
-		class += " " + string(e.mark)
-	}
+	class := classes([...]string{dependsOn: "depends", calls: "call", mayCall: "call may"}[e.kind], string(e.mark))
 	if e.over {
-		class += " over"
+		class = classes(class, "over")
 	}
 	return class
 }

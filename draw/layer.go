@@ -96,7 +96,7 @@ func (l *layout) depths() []int {
 	return depth
 }
 
-// pull moves boxes that nothing leads to next to what they lead to; -1 marks those without edges.
+// pull moves boxes that nothing leads to next to what they lead to; those without edges get -1, and no column.
 func (l *layout) pull(depth []int) {
 	nearest := make([]int, l.boxes)
 	source := make([]bool, l.boxes)
@@ -134,26 +134,24 @@ func (l *layout) split(depth []int) {
 		byDepth[depth[n]] = append(byDepth[depth[n]], n)
 		deepest = max(deepest, depth[n])
 	}
+	l.apart = byDepth[-1]
+	delete(byDepth, -1)
 	limit := l.columnLimit(byDepth)
 	for d := 0; d <= deepest; d++ {
 		layer := byDepth[d]
 		slices.SortStableFunc(layer, func(a, b int) int { return cmp.Compare(btoi(leads[a]), btoi(leads[b])) })
-		parts := (l.stacked(layer) + limit - 1) / limit
-		fill, height := []int(nil), 0
+		total := l.stacked(layer)
+		parts := (total + limit - 1) / limit
+		part, height := -1, 0 // parts of like height, rather than full ones and a rest
 		for _, n := range layer {
-			// Parts of like height, rather than full ones and a rest.
-			if len(fill) > 0 && height+l.nodes[n].height/2 > l.stacked(layer)/parts {
-				l.columns = append(l.columns, fill)
-				fill, height = nil, 0
+			h := l.nodes[n].height + boxGap
+			if at := (height + h/2) * parts / total; at > part {
+				part = at
+				l.columns = append(l.columns, nil)
 			}
-			fill = append(fill, n)
-			height += l.nodes[n].height + boxGap
-		}
-		l.columns = append(l.columns, fill)
-	}
-	l.scatter(byDepth[-1], limit)
-	for c, nodes := range l.columns {
-		for _, n := range nodes {
+			height += h
+			c := len(l.columns) - 1
+			l.columns[c] = append(l.columns[c], n)
 			l.nodes[n].column = c
 		}
 	}
@@ -184,9 +182,9 @@ func (l *layout) columnLimit(byDepth map[int][]int) int {
 		h := l.stacked(nodes)
 		heights = append(heights, h)
 		highest = max(highest, h)
-	}
-	for n := range l.boxes {
-		tallest = max(tallest, l.nodes[n].height+boxGap)
+		for _, n := range nodes {
+			tallest = max(tallest, l.nodes[n].height+boxGap)
+		}
 	}
 	best, badness := highest, 0
 	for parts := 1; parts <= 64; parts++ {
@@ -196,29 +194,10 @@ func (l *layout) columnLimit(byDepth map[int][]int) int {
 			columns += (h + limit - 1) / limit
 		}
 		// How far 5·height is from 3·width, as a ratio in thousandths.
-		a, b := 5*limit, 3*columns*column
+		a, b := 5*limit, 3*max(1, columns)*column
 		if bad := 1000 * max(a, b) / min(a, b); badness == 0 || bad < badness {
 			best, badness = limit, bad
 		}
 	}
 	return best
-}
-
-// scatter puts boxes without edges where there is room, in further columns when there is none.
-func (l *layout) scatter(nodes []int, limit int) {
-	heights := make([]int, len(l.columns))
-	for c := range l.columns {
-		heights[c] = l.stacked(l.columns[c])
-	}
-	c := 0
-	for _, n := range nodes {
-		for c < len(l.columns) && heights[c]+l.nodes[n].height > limit {
-			c++
-		}
-		if c == len(l.columns) {
-			l.columns, heights = append(l.columns, nil), append(heights, 0)
-		}
-		l.columns[c] = append(l.columns[c], n)
-		heights[c] += l.nodes[n].height + boxGap
-	}
 }

@@ -10,7 +10,7 @@ import (
 // How SVG lays a graph out, after Sugiyama, Tagawa and Toda (1981), from left to right:
 //
 //   - layer.go puts each environment into a column right of all that lead to it. Edges that close a
-//     cycle of calls run backwards. Columns that would be too high are split.
+//     cycle of calls run backwards. Columns that would be too high are split. What has no edges stands below them.
 //   - An edge that passes columns gets a bend in each, a lane that nothing else takes; edges that look alike, from one
 //     place, share their bends, and so look like a trunk with branches. Since boxes stand within their columns and
 //     edges change their height only between columns, no edge runs through a box.
@@ -65,6 +65,7 @@ type layout struct {
 	edges   []edge
 	links   []link
 	columns [][]int // nodes, from top to bottom
+	apart   []int   // boxes without edges, which stand in rows below the columns
 	lefts   []int   // x of each column, and of the end of the last
 	widths  []int   // of the columns
 	width   int
@@ -75,6 +76,7 @@ func newLayout(p *picture) *layout {
 	l := &layout{picture: p, boxes: len(p.Environments)}
 	l.nodes = make([]node, l.boxes)
 	for e := range l.nodes {
+		l.nodes[e].column = -1
 		l.nodes[e].width, l.nodes[e].height = p.boxSize(e)
 	}
 	l.findEdges()

@@ -28,6 +28,42 @@ func (l *layout) order() {
 		}
 	}
 	l.columns = best
+	for c := range l.columns {
+		l.centre(c)
+	}
+}
+
+// centre moves what leads on into the middle of its neighbours that come from the same place and lead nowhere.
+// It crosses nothing by that, and columns don't drift away from each other.
+func (l *layout) centre(c int) {
+	column := l.columns[c]
+	for start := 0; start < len(column); {
+		end := start + 1
+		for end < len(column) && l.sameOrigin(column[start], column[end]) {
+			end++
+		}
+		var on, nowhere []int
+		for _, n := range column[start:end] {
+			if len(l.nodes[n].links[1]) > 0 {
+				on = append(on, n)
+			} else {
+				nowhere = append(nowhere, n)
+			}
+		}
+		half := len(nowhere) / 2
+		copy(column[start:], slices.Concat(nowhere[:half], on, nowhere[half:]))
+		start = end
+	}
+}
+
+// sameOrigin reports whether two nodes have one link each to the left, and both to the same place.
+func (l *layout) sameOrigin(a, b int) bool {
+	as, bs := l.nodes[a].links[0], l.nodes[b].links[0]
+	if len(as) != 1 || len(bs) != 1 {
+		return false
+	}
+	ka, kb := &l.links[as[0]], &l.links[bs[0]]
+	return ka.ends[0] == kb.ends[0] && ka.at[0] == kb.at[0]
 }
 
 // initial orders columns by a walk in depth from left to right, which keeps what belongs together near.

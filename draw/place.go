@@ -44,6 +44,33 @@ func (l *layout) place() {
 	}
 	l.settleRows()
 	l.settleColumns()
+	l.placeApart()
+}
+
+// placeApart puts the boxes without edges into rows below the columns, as wide as those are or as a screen's shape wants.
+func (l *layout) placeApart() {
+	area := 0
+	for _, n := range l.apart {
+		area += (l.nodes[n].width + boxGap) * (l.nodes[n].height + boxGap)
+	}
+	wide := l.width
+	for 3*wide*wide < 5*area { // by steps, since roots of floating point numbers needn't be the same everywhere
+		wide += 20
+	}
+	x, y, below := margin, margin, 0 // the next box's place, and where the next row begins
+	if l.height > 0 {
+		y = l.height + bandGap
+	}
+	for _, i := range l.apart {
+		n := &l.nodes[i]
+		if x > margin && x+n.width > wide {
+			x, y = margin, below+boxGap
+		}
+		n.x, n.y = x, y
+		x += n.width + boxGap
+		below = max(below, y+n.height)
+		l.width, l.height = max(l.width, n.x+n.width), max(l.height, below)
+	}
 }
 
 // gap is the least distance between two neighbours of a column.
@@ -129,9 +156,9 @@ func (l *layout) wanted(n int, left, right bool) (y, weight int) {
 // settleRows moves everything up to the margin, and closes the empty bands across the whole picture,
 // which parts that have nothing to do with each other leave between them.
 func (l *layout) settleRows() {
-	byTop := make([]int, len(l.nodes))
-	for i := range byTop {
-		byTop[i] = i
+	var byTop []int
+	for _, column := range l.columns {
+		byTop = append(byTop, column...)
 	}
 	slices.SortStableFunc(byTop, func(a, b int) int { return cmp.Compare(l.nodes[a].y, l.nodes[b].y) })
 	up, end := 0, 0 // how far nodes move, and where the lowest so far ended before it moved
@@ -171,8 +198,10 @@ func (l *layout) settleColumns() {
 		l.width = x
 		x += min(max(leastGap+perLink*links, climb/slopeGap), mostGap)
 	}
-	for i := range l.nodes {
-		l.nodes[i].x = l.lefts[l.nodes[i].column]
+	for c, column := range l.columns {
+		for _, n := range column {
+			l.nodes[n].x = l.lefts[c]
+		}
 	}
 }
 

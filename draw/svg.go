@@ -107,7 +107,7 @@ func (d *drawing) draw() {
 	for e := range d.Environments {
 		d.drawBox(e)
 	}
-	d.printf("<g transform=\"translate(%d %d)\">\n%s</g>\n</svg>\n", margin, d.height+margin, legend)
+	d.printf("<g class=\"legend\" transform=\"translate(%d %d)\">\n%s</g>\n</svg>\n", margin, d.height+margin, legend)
 }
 
 func counted(n int, what string) string {
@@ -135,7 +135,7 @@ func (d *drawing) tooltip(lines ...string) {
 // drawBox draws an environment with its tasks.
 func (d *drawing) drawBox(e int) {
 	env, n := &d.Environments[e], &d.nodes[e]
-	d.printf("<g class=\"env %s\" transform=\"translate(%d %d)\">", d.environmentMark(e), n.x, n.y)
+	d.printf("<g class=\"%s\" transform=\"translate(%d %d)\">", classes("env", string(d.environmentMark(e))), n.x, n.y)
 	d.tooltip(d.environmentLines(e)...)
 	d.printf("<rect width=\"%d\" height=\"%d\" rx=\"8\"/>", n.width, n.height)
 	size := d.size(e)
@@ -156,16 +156,19 @@ func (d *drawing) drawBox(e int) {
 	d.printf("</g>\n")
 }
 
+// classes joins two names of classes; the second may be empty.
+func classes(a, b string) string { return strings.TrimSpace(a + " " + b) }
+
 // drawTask draws a task as a row of its box.
 func (d *drawing) drawTask(e, row, t int) {
 	task := &d.Tasks[t]
 	left, width := padding+d.gutter(e), d.nodes[e].width-2*padding-d.gutter(e)
-	class := "task " + string(d.taskMark(t))
+	class := classes("task", string(d.taskMark(t)))
 	if !task.InContainer() {
-		class += " orchestrator"
+		class = classes(class, "orchestrator")
 	}
 	if d.entry[t] {
-		class += " entry"
+		class = classes(class, "entry")
 	}
 	d.printf("<g class=\"%s\" transform=\"translate(%d %d)\">", class, left, rowMiddle(row)-rowHeight/2)
 	d.tooltip(d.taskLines(t)...)
