@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/plan"
@@ -42,6 +45,38 @@ func TestPlan(t *testing.T) {
 	}
 	if !slices.Equal(users, []string{"fold", "msa", "multi"}) {
 		t.Errorf("images of %v", users)
+	}
+}
+
+// TestPlannedTasks: what can come to run, nearest first and what is certain before what is possible, with what it would run in.
+func TestPlannedTasks(t *testing.T) {
+	b := newGraph("a.star")
+	low := b.env("low", b.image(pip("x")))
+	high := b.env("high", plan.NoImage, low)
+	main, maybe, sub := b.orchestrator("main", high), b.orchestrator("maybe", high), b.orchestrator("sub", high)
+	work, last := b.python("work", low, "work.py"), b.python("last", low, "work.py")
+	b.python("unused", low, "work.py")
+	b.Calls = []plan.Call{
+		{Caller: main, Callee: maybe, Possible: true}, {Caller: main, Callee: sub},
+		{Caller: sub, Callee: work}, {Caller: sub, Callee: main}, {Caller: maybe, Callee: last},
+	}
+	g := b.graph(t)
+	g.Environments[low].Resources, g.Environments[low].Network = plan.Resources{Memory: 1}, true
+	g.Tasks[work].Resources, g.Tasks[work].Retries, g.Tasks[work].Timeout = &plan.Resources{MilliCPU: 500}, 2, 90*time.Second
+	p, err := resolve.Plan(g, fstest.MapFS{}, main, platform)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := g.Tasks[work].Body
+	want := []plan.PlannedTask{
+		{Task: "high.main", Body: plan.BodyStarlark, Runs: "orchestrator", Environment: "high", Image: plan.NoImage, Why: "asked for"},
+		{Task: "high.sub", Body: plan.BodyStarlark, Runs: "orchestrator", Environment: "high", Image: plan.NoImage, Why: "called by high.main"},
+		{Task: "low.work", Body: body.Kind, Runs: body.String(), Environment: "low", Resources: plan.Resources{MilliCPU: 500}, Retries: 2, Timeout: "1m30s", Network: true, Why: "called by high.sub"},
+		{Task: "high.maybe", Body: plan.BodyStarlark, Runs: "orchestrator", Environment: "high", Image: plan.NoImage, Why: "may be called by high.main"},
+		{Task: "low.last", Body: body.Kind, Runs: "python work.py:last", Environment: "low", Resources: plan.Resources{Memory: 1}, Network: true, Why: "called by high.maybe"},
+	}
+	if diff := cmp.Diff(want, p.Tasks); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
 

@@ -186,6 +186,56 @@ func TestStates(t *testing.T) {
 	}
 }
 
+// TestStateSaysWhatIsThere: how far an image's layers go, which step is the first without one, and what a built one takes.
+func TestStateSaysWhatIsThere(t *testing.T) {
+	b := newBuilder(t, map[string]string{"a.txt": "a", "b.txt": "b"})
+	file := func(name string) plan.Step { return plan.Step{Kind: plan.StepFile, Src: name, Dst: "/" + name} }
+	short := scratch(file("a.txt"))
+	_, err := b.Build(t.Context(), short, nil)
+	must(t, err)
+	state := func(img plan.BuildImage) plan.BuildImage {
+		t.Helper()
+		out, err := b.State(t.Context(), img)
+		must(t, err)
+		return out
+	}
+	long := scratch(file("a.txt"), plan.Step{Kind: plan.StepEnv, EnvVars: map[string]string{"A": "1"}}, file("b.txt"))
+	if got := state(long); got.State != plan.ImageBuild || got.Reused != 1 || got.Size != 0 || !strings.HasPrefix(got.Why, "step 3 of 3, file b.txt /b.txt, has no layer") {
+		t.Errorf("a longer image: %+v", got)
+	}
+	if got := state(scratch(file("b.txt"), plan.Step{Kind: plan.StepApt, Packages: []string{"gcc"}})); got.State != plan.ImageUnresolved || got.Reused != 0 || !strings.HasSuffix(got.Why, "step 2 is to be resolved then") {
+		t.Errorf("with apt later on: %+v", got)
+	}
+	alike := scratch(file("a.txt"), plan.Step{Kind: plan.StepUser, Name: "1000"})
+	if got := state(alike); got.State != plan.ImageBuild || got.Reused != 1 || !strings.Contains(got.Why, "every layer is there") {
+		t.Errorf("with other settings: %+v", got)
+	}
+	if n, err := b.Size(long); n != 0 || err != nil {
+		t.Errorf("Size of what isn't built = %d, %v", n, err)
+	}
+	digest, err := b.Build(t.Context(), long, nil)
+	must(t, err)
+	opened, err := b.Image(t.Context(), digest)
+	must(t, err)
+	want := int64(0) // the manifest, the configuration and the layers
+	for _, name := range []string{digest, manifestOf(t, b, digest).Config.Digest.String(), opened.Layers[0].(storedLayer).Digest, opened.Layers[1].(storedLayer).Digest} {
+		info, err := os.Stat(b.store.blobPath(name))
+		must(t, err)
+		want += info.Size()
+	}
+	got := state(long)
+	if n, err := b.Size(long); n != want || got.Size != want || err != nil || got.Reused != 0 {
+		t.Errorf("Size = %d, %v, and in State %d, want %d", n, err, got.Size, want)
+	}
+}
+
+func manifestOf(t *testing.T, b *Builder, digest string) *v1.Manifest {
+	t.Helper()
+	m, _, err := b.store.readImage(digest)
+	must(t, err)
+	return m
+}
+
 // neverDebian panics when it is asked for anything: State must not.
 type neverDebian struct{ Debian }
 
