@@ -63,7 +63,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup:               setup,
 		Condition:           condition,
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "without": without},
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "omit": omit},
 	})
 }
 
@@ -84,10 +84,10 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// without takes a member, which says what machine it is, out of a file with a JSON object: without KEY FILE
-func without(ts *testscript.TestScript, neg bool, args []string) {
+// omit takes a member, which says what machine it is, out of a file with a JSON object: omit KEY FILE
+func omit(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
-		ts.Fatalf("usage: without KEY FILE")
+		ts.Fatalf("usage: omit KEY FILE")
 	}
 	var object map[string]any
 	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[1])), &object))
