@@ -126,8 +126,13 @@ func generated() []attack {
 	add := func(name, want, head, unit string, n int, tail string) {
 		attacks = append(attacks, attack{name: name, want: want, write: wrote(repeated(head, unit, n, tail))})
 	}
+	// raise lets the attack before have a module of up to 48 MiB.
+	raise := func() {
+		last := &attacks[len(attacks)-1]
+		last.name, last.flag, last.long = last.name+"_raised", "--max-source=48Mi", true
+	}
 	// Chains that the parser reads in a loop, and that overflow the stack of what recurses over their tree:
-	// of a million terms, and as many as a module may have.
+	// as many as a module may have, and a million terms.
 	for _, c := range []struct{ name, head, unit string }{
 		{"minus", "x=1", "-1"},
 		{"call", "f=lambda:f\nx=f", "()"},
@@ -139,8 +144,9 @@ func generated() []attack {
 		{"compare", "x=1", "==(1)"},
 		{"conditional", "x=1", " if 1 else 1"},
 	} {
-		add("chain_"+c.name, "max-source", c.head, c.unit, 1_000_000, "\n")
-		add("chain_"+c.name+"_1MiB", "max-nesting|finding", c.head, c.unit, (mebibyte-len(c.head)-1)/len(c.unit), "\n")
+		add("chain_"+c.name, "max-nesting|finding", c.head, c.unit, (mebibyte-len(c.head)-1)/len(c.unit), "\n")
+		add("chain_"+c.name+"_1M", "max-nesting|finding|max-wall|max-memory", c.head, c.unit, 1_000_000, "\n")
+		raise()
 	}
 	// Nestings to the right, which the parser's own recursion meets first.
 	for _, c := range []struct{ name, head, open string }{
@@ -168,15 +174,25 @@ func generated() []attack {
 		attack{name: "nest_if", want: "max-nesting|finding", write: wrote(deep("if 1:"))},
 		attack{name: "nest_for", want: "max-nesting|finding", write: wrote(deep("for x in y:"))},
 	)
+	add("elif_100k", "max-nesting", "def f(x):\n if x:pass\n", " elif x:pass\n", 100_000, "")
+	raise()
 	add("elif_30k", "max-nesting", "def f(x):\n if x:pass\n", " elif x:pass\n", 30_000, "")
 	add("if_150k", "ok|max-wall", "", "if 1:0\n", mebibyte/7, "")
 	add("def_60k", "finding|max-wall", "", "def f():pass\n", 60_000, "")
 	add("pass_1MiB", "ok", "def f():\n", " pass\n", mebibyte/6-2, "")
 	add("int_20MB", "max-source", "x=", "9", 20_000_000, "\n")
+	add("int_20MB", "max-wall|max-memory|finding|max-message", "x=", "9", 20_000_000, "\n")
+	raise()
 	add("int_900kB", "finding|max-wall|ok", "x=", "9", 900_000, "\n")
 	add("list_10M", "max-source", "x=[", "0,", 10_000_000, "]\n")
+	add("list_10M", "max-wall|max-memory|finding|max-message", "x=[", "0,", 10_000_000, "]\n")
+	raise()
 	add("dict_10M", "max-source", "x={", "0:0,", 10_000_000, "}\n")
+	add("dict_10M", "max-wall|max-memory|finding|max-message", "x={", "0:0,", 10_000_000, "}\n")
+	raise()
 	add("tuple_10M", "max-source", "x=(", "0,", 10_000_000, ")\n")
+	add("tuple_10M", "max-wall|max-memory|finding|max-message", "x=(", "0,", 10_000_000, ")\n")
+	raise()
 	add("list_1MiB", "ok", "x=[", "0,", mebibyte/2-8, "]\n")
 	add("dict_1MiB", "finding", "x={", "0:0,", mebibyte/4-8, "}\n")
 	add("tuple_1MiB", "ok", "x=(", "0,", mebibyte/2-8, ")\n")

@@ -35,6 +35,7 @@ type attack struct {
 	name string
 	want string // what must come of it: kinds of outcome, see [outcome], with | between them
 	verb string // check, or run with the task main
+	flag string // one more, if any
 	long bool   // left out with -short
 	// write writes the workspace and returns its entry's name.
 	write func(dir string) (string, error)
@@ -102,9 +103,16 @@ func (a attack) run(t *testing.T) *outcome {
 	if err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"check", "--max-wall", hostileWall.String(), filepath.Join(dir, entry)}
+	args := []string{"check", "--max-wall", hostileWall.String()}
 	if a.verb == "run" {
-		args = []string{"run", "--quiet", "--max-wall", hostileWall.String(), filepath.Join(dir, entry), "main"}
+		args = []string{"run", "--quiet", "--max-wall", hostileWall.String()}
+	}
+	if a.flag != "" {
+		args = append(args, a.flag)
+	}
+	args = append(args, filepath.Join(dir, entry))
+	if a.verb == "run" {
+		args = append(args, "main")
 	}
 	cmd := exec.Command("flytestar", args...)
 	cmd.Env = append(os.Environ(), "FLYTESTAR_HOME="+filepath.Join(t.TempDir(), "home"))
