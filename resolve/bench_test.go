@@ -44,6 +44,8 @@ func BenchmarkCheck(b *testing.B) {
 		graph *plan.Graph
 	}{
 		{"environments=10000/edges=100000+100000", bigGraph(10_000, 10)},
+		{"environments=20000/edges=200000+200000", bigGraph(20_000, 10)},
+		{"environments=40000/edges=400000+400000", bigGraph(40_000, 10)},
 		{"chain=10000", chainGraph(10_000, 7)},
 		{"chain=100000", chainGraph(100_000, 7)},
 		{"chain=100000/far", chainGraph(100_000, 100_000)},
@@ -52,6 +54,13 @@ func BenchmarkCheck(b *testing.B) {
 			for b.Loop() {
 				if l := resolve.Check(bm.graph, fstest.MapFS{}, platform); len(l) != 0 {
 					b.Fatal(l)
+				}
+			}
+		})
+		b.Run("lint/"+bm.name, func(b *testing.B) {
+			for b.Loop() {
+				if l := resolve.Lint(bm.graph, fstest.MapFS{}, platform); len(l.Errors()) != 0 {
+					b.Fatal(l.Errors())
 				}
 			}
 		})

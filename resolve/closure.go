@@ -1,32 +1,48 @@
 package resolve
 
 // The check of depends_on asks, for many pairs of environments, whether one reaches the other. A walk
-// per environment would be quadratic. Instead, the environments are put in order, dependencies
-// first, and the targets of all questions are taken 64 at a time, in that order: one pass
-// from the lowest target to the highest asker carries a word of 64 bits from each
-// environment to those that depend on it. Calls that stay near in the order cost
-// little more than one pass altogether; at worst there is a pass for each 64 targets.
+// per environment would be quadratic. Instead:
+//
+//   - Most calls that depends_on reaches, it reaches in a few steps: a search near each asker, which goes on only as
+//     long as it pays, answers these.
+//   - The environments are put in order, dependencies first. What stands before all that the asker reaches, or
+//     after the asker itself, isn't reached.
+//   - The targets of what remains are taken 64 at a time, in that order: one pass from the lowest target to the highest
+//     asker carries a word of 64 bits from each environment to those that depend on it.
+//
+// Calls that stay near in the order cost little more than one pass altogether; at worst there is a pass for each 64 targets.
 
 // pair is a question: does from reach to?
 type pair struct{ from, to int }
 
 // reaches answers each pair, for a graph of n nodes whose node i has the
 // successors next(i). It is meant for acyclic graphs; on others it ends, and may miss paths.
+// Pairs with one from should stand together.
 func reaches(n int, next func(int) []int, pairs []pair) []bool {
-	rank, below := ranked(n, next)
-	asked := byTarget(rank, pairs)
 	answers := make([]bool, len(pairs))
+	far := searchNear(n, next, pairs, answers)
+	if len(far) == 0 {
+		return answers
+	}
+	rank, below, lowest := ranked(n, next)
+	asked := byTarget(rank, pairs, far)
 	own, seen := make([]uint64, n), make([]uint64, n) // by rank: a target's bit, and the targets reached
-	for len(asked) > 0 {
+	possible := asked[:0]
+	for _, i := range asked {
+		if from, to := rank[pairs[i].from], rank[pairs[i].to]; to <= from && lowest[from] <= lowest[to] {
+			possible = append(possible, i)
+		}
+	}
+	for asked = possible; len(asked) > 0; {
 		batch := batch(asked, pairs)
 		asked = asked[len(batch):]
 		low, high, bit := rank[pairs[batch[0]].to], 0, uint64(0)
-		for _, p := range batch {
-			if r := rank[pairs[p].to]; own[r] == 0 {
+		for _, i := range batch {
+			if r := rank[pairs[i].to]; own[r] == 0 {
 				bit = max(1, bit<<1)
 				own[r] = bit
 			}
-			high = max(high, rank[pairs[p].from])
+			high = max(high, rank[pairs[i].from])
 		}
 		for r := low; r <= high; r++ {
 			reached := own[r]
@@ -37,22 +53,71 @@ func reaches(n int, next func(int) []int, pairs []pair) []bool {
 			}
 			seen[r] = reached
 		}
-		for _, p := range batch {
-			from, to := rank[pairs[p].from], rank[pairs[p].to]
-			answers[p] = from >= low && seen[from]&own[to] != 0
+		for _, i := range batch {
+			answers[i] = seen[rank[pairs[i].from]]&own[rank[pairs[i].to]] != 0
 		}
-		for _, p := range batch {
-			own[rank[pairs[p].to]] = 0
+		for _, i := range batch {
+			own[rank[pairs[i].to]] = 0
 		}
 	}
 	return answers
 }
 
-// ranked puts the nodes in order, successors first. It returns each node's rank, and
-// by rank the ranks of its successors, close together in memory: they are read many times.
-func ranked(n int, next func(int) []int) (rank []int, below [][]int32) {
+// What a search near a node may cost, in edges: each takes at most nearEdges, and each pair that is found pays for
+// as many, so that all together cost little where it doesn't pay.
+const (
+	nearEdges  = 256
+	nearCredit = 200_000
+)
+
+// searchNear answers pairs whose nodes are few edges apart, and returns the indices of the others.
+func searchNear(n int, next func(int) []int, pairs []pair, answers []bool) (far []int) {
+	seen, wanted := make([]int32, n), make([]int32, n) // by node: the search that has been there, or looks for it
+	var queue []int
+	credit := nearCredit
+	search := int32(0)
+	for start, end := 0, 0; start < len(pairs); start = end {
+		search++
+		missing := 0
+		for end = start; end < len(pairs) && pairs[end].from == pairs[start].from; end++ {
+			if to := pairs[end].to; wanted[to] != search {
+				wanted[to] = search
+				missing++
+			}
+		}
+		budget := min(nearEdges, credit)
+		credit -= budget
+		queue = append(queue[:0], pairs[start].from)
+		for i := 0; i < len(queue) && budget > 0 && missing > 0; i++ {
+			successors := next(queue[i])
+			for _, s := range successors[:min(len(successors), budget)] {
+				if seen[s] != search {
+					seen[s] = search
+					queue = append(queue, s)
+					if wanted[s] == search {
+						missing--
+					}
+				}
+			}
+			budget -= min(len(successors)+1, budget)
+		}
+		credit += budget
+		for i := start; i < end; i++ {
+			if answers[i] = seen[pairs[i].to] == search; answers[i] {
+				credit += nearEdges
+			} else {
+				far = append(far, i)
+			}
+		}
+	}
+	return far
+}
+
+// ranked puts the nodes in order, successors first. It returns each node's rank; and by rank the ranks
+// of its successors, close together in memory, since they are read many times, and the lowest rank that it reaches.
+func ranked(n int, next func(int) []int) (rank []int, below [][]int32, lowest []int) {
 	order := successorsFirst(n, next)
-	rank, below = make([]int, n), make([][]int32, n)
+	rank, below, lowest = make([]int, n), make([][]int32, n), make([]int, n)
 	edges := 0
 	for r, i := range order {
 		rank[i] = r
@@ -61,28 +126,30 @@ func ranked(n int, next func(int) []int) (rank []int, below [][]int32) {
 	flat := make([]int32, 0, edges)
 	for r, i := range order {
 		start := len(flat)
+		lowest[r] = r
 		for _, s := range next(i) {
 			if rank[s] < r { // always, but on a cycle
 				flat = append(flat, int32(rank[s]))
+				lowest[r] = min(lowest[r], lowest[rank[s]])
 			}
 		}
 		below[r] = flat[start:]
 	}
-	return rank, below
+	return rank, below, lowest
 }
 
-// byTarget returns the indices of pairs in the order of their targets' ranks.
-func byTarget(rank []int, pairs []pair) []int {
+// byTarget returns which, indices of pairs, in the order of their targets' ranks.
+func byTarget(rank []int, pairs []pair, which []int) []int {
 	next := make([]int, len(rank)+1) // by rank: where the next pair with that target goes
-	for _, p := range pairs {
-		next[rank[p.to]+1]++
+	for _, i := range which {
+		next[rank[pairs[i].to]+1]++
 	}
 	for r := range rank {
 		next[r+1] += next[r]
 	}
-	sorted := make([]int, len(pairs))
-	for i, p := range pairs {
-		r := rank[p.to]
+	sorted := make([]int, len(which))
+	for _, i := range which {
+		r := rank[pairs[i].to]
 		sorted[next[r]] = i
 		next[r]++
 	}

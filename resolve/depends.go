@@ -66,8 +66,7 @@ func (c *checker) dependsOn(env int) []int { return c.graph.Environments[env].De
 func (c *checker) indirect() (missing, transitive []edge) {
 	direct := make([]int, len(c.graph.Environments)) // direct[e] == from+1: from depends on e itself
 	marked := -1
-	var indirect []edge
-	var pairs []pair
+	indirect, pairs := make([]edge, 0, len(c.edges)), make([]pair, 0, len(c.edges))
 	for _, e := range c.edges {
 		if e.from != marked {
 			marked = e.from

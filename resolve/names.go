@@ -10,7 +10,7 @@ import (
 // duplicateNames is FS106. The evaluator reports it first; its graph is
 // untrusted, and everything after this takes names for identities.
 func (c *checker) duplicateNames() {
-	environments := map[string]int{}
+	environments := make(map[string]int, len(c.graph.Environments))
 	for i := range c.graph.Environments {
 		e := &c.graph.Environments[i]
 		if !c.scope.environments[i] {
@@ -22,17 +22,22 @@ func (c *checker) duplicateNames() {
 		}
 		environments[e.Name] = i
 	}
-	tasks := map[string]int{}
+	type name struct {
+		env  int
+		task string
+	}
+	tasks := make(map[name]int, len(c.graph.Tasks))
 	for i := range c.graph.Tasks {
+		t := &c.graph.Tasks[i]
 		if !c.scope.tasks[i] {
 			continue
 		}
-		name := c.graph.FullName(i)
-		if first, dup := tasks[name]; dup {
-			c.duplicate(fmt.Sprintf("two tasks have the name %q", name), c.graph.Tasks[i].Pos, c.graph.Tasks[first].Pos)
+		first, dup := tasks[name{t.Env, t.Name}]
+		if dup {
+			c.duplicate(fmt.Sprintf("two tasks have the name %q", c.graph.FullName(i)), t.Pos, c.graph.Tasks[first].Pos)
 			continue
 		}
-		tasks[name] = i
+		tasks[name{t.Env, t.Name}] = i
 	}
 }
 

@@ -184,7 +184,7 @@ func (c *checker) environmentCalls() []edge {
 		sorted[next[from]] = int32(i)
 		next[from]++
 	}
-	var edges []edge
+	edges := make([]edge, 0, len(sorted))
 	at := make([]int, len(g.Environments)) // by the callee's environment: its latest edge, from 1
 	for _, i := range sorted {
 		call := &g.Calls[i]
