@@ -2,6 +2,7 @@ package draw_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -282,6 +283,30 @@ func TestMermaidEscapes(t *testing.T) {
 			}
 		}
 	}
+}
+
+// FuzzDraw: no JSON that is a graph makes a drawing fail or comparing it, and what SVG writes is an SVG.
+func FuzzDraw(f *testing.F) {
+	for _, g := range []*plan.Graph{workflow(6, 3, 1), tangle(4), fan(3), crowd(3)} {
+		data, err := json.Marshal(g)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	other := workflow(5, 3, 2)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		g, err := plan.ReadGraph(bytes.NewReader(data))
+		if err != nil {
+			return
+		}
+		parse(t, drawn(t, draw.SVG, g, draw.Options{}))
+		o := draw.Options{Changes: plan.Compare(other, g).Changes}
+		both := plan.Union(other, g)
+		parse(t, drawn(t, draw.SVG, both, o))
+		drawn(t, draw.DOT, both, o)
+		drawn(t, draw.Mermaid, both, o)
+	})
 }
 
 // TestMarks: what was added, removed and changed is marked in every language, and nothing else is.

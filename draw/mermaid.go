@@ -81,6 +81,9 @@ func (s mermaidStyles) add(class, id string) {
 // mermaidText escapes text for a quoted label: what isn't plain becomes a character code, since Mermaid
 // reads quotes, Markdown and HTML there.
 func mermaidText(s string) string {
+	if s == "" {
+		return "#160;" // it wants some text
+	}
 	var b strings.Builder
 	for _, r := range clean(s) {
 		if r < 0x80 && !strings.ContainsRune(mermaidPlain, r) {

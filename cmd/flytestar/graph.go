@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/flytestar/flytestar"
+	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/draw"
 	"github.com/flytestar/flytestar/plan"
 )
@@ -227,7 +228,7 @@ func writeGraph(out io.Writer, g *plan.Graph, sizes map[int]int64) error {
 
 func writeEnvironment(w *writer, g *plan.Graph, e int, images func(int) string, sizes map[int]int64) {
 	env := &g.Environments[e]
-	w.printf("environment %s (%s)\n", env.Name, env.Pos)
+	w.printf("environment %s%s\n", env.Name, site(env.Pos))
 	if env.Image == plan.NoImage {
 		w.printf("  no image\n")
 	} else {
@@ -242,6 +243,14 @@ func writeEnvironment(w *writer, g *plan.Graph, e int, images func(int) string, 
 	}
 }
 
+// site is a position in brackets, if there is one.
+func site(p diag.Position) string {
+	if !p.IsValid() {
+		return ""
+	}
+	return " (" + p.String() + ")"
+}
+
 // writeDiff writes a difference for people, by kind of thing.
 func writeDiff(out io.Writer, d *plan.Diff) error {
 	w := newWriter(out)
@@ -253,11 +262,7 @@ func writeDiff(out io.Writer, d *plan.Diff) error {
 				plan.TaskThing: "tasks", plan.CallThing: "calls",
 			}[c.What])
 		}
-		at := ""
-		if c.Pos.IsValid() {
-			at = " (" + c.Pos.String() + ")"
-		}
-		w.printf("  %s %s%s\n", signs[c.Change], c.Name, at)
+		w.printf("  %s %s%s\n", signs[c.Change], shorten(c.Name), site(c.Pos))
 		for _, f := range c.Fields {
 			w.printf("      %s\n", fieldChange(f))
 		}

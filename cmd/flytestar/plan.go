@@ -31,7 +31,7 @@ func newPlanCommand(a *app) *cobra.Command {
 		Use:   "plan [flags] FILE TASK",
 		Short: "Say what running a task would build and run, and do nothing",
 		Long: `plan says which images running TASK would build, pull or find in the store and why, and
-which tasks can come to run, where and with what. It writes nothing, downloads
+which tasks can come to run, where and with what. It builds nothing, downloads
 nothing and starts no container.`,
 		Args:              fileAndTask,
 		ValidArgsFunction: completeFile,
