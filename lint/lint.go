@@ -52,7 +52,7 @@ func Tools(language func(interp.Limits) interp.Language) map[string]interp.Tool 
 			return check(r, language(r.Limits.Defaults()).Predeclared)
 		}),
 		formatTool: tool(formatModule),
-		//editTool:   tool(editModule),
+		editTool:   tool(editModule),
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/rogpeppe/go-internal/diff"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -22,6 +23,8 @@ import (
 type lintOptions struct {
 	format format
 	failOn choice
+	fix    bool
+	diff   bool
 	stdin  stdinOptions
 	load   loadOptions
 }
@@ -29,6 +32,8 @@ type lintOptions struct {
 func (o *lintOptions) addFlags(flags *pflag.FlagSet) {
 	o.format.addFlags(flags)
 	flags.Var(&o.failOn, "fail-on", "exit with 3 on findings of that severity or a worse one (default: fail-on of flytestar.toml, else warning)")
+	flags.BoolVar(&o.fix, "fix", false, "edit the files so that findings are mended, where they say how")
+	flags.BoolVar(&o.diff, "diff", false, "with --fix: write nothing, and print the differences instead of findings")
 	o.stdin.addFlags(flags)
 	o.load.addFlags(flags)
 }
@@ -134,11 +139,8 @@ func (a *app) lint(ctx context.Context, o *lintOptions, args []string, in io.Rea
 			return err
 		}
 	}
-	linted, err := flytestar.Lint(ctx, files, opts)
+	linted, err := a.lintOrFix(ctx, o, files, opts)
 	if err != nil {
-		return err
-	}
-	if err := a.writeLinted(o.format.value, linted); err != nil {
 		return err
 	}
 	fmt.Fprintln(a.err, lintSummary(linted))
@@ -146,6 +148,61 @@ func (a *app) lint(ctx context.Context, o *lintOptions, args []string, in io.Rea
 		return status(exitSource)
 	}
 	return nil
+}
+
+// lintOrFix lints files and writes what it finds to standard output; with --fix, it edits them before.
+func (a *app) lintOrFix(ctx context.Context, o *lintOptions, files []string, opts flytestar.LintOptions) ([]*flytestar.Linted, error) {
+	if !o.fix {
+		if o.diff {
+			return nil, usage("--diff has a meaning with --fix alone")
+		}
+		linted, err := flytestar.Lint(ctx, files, opts)
+		if err != nil {
+			return nil, err
+		}
+		return linted, a.writeLinted(o.format.value, linted)
+	}
+	if len(opts.Overlay) > 0 && !o.diff {
+		return nil, usage("--fix has no file to edit, with -").WithHint("--fix --diff prints the differences")
+	}
+	fixed, err := flytestar.Fix(ctx, files, opts)
+	if err != nil {
+		return nil, err
+	}
+	if o.diff {
+		return fixed.Linted, a.writeDiff(fixed.Changes)
+	}
+	if err := flytestar.Write(fixed.Changes); err != nil {
+		return nil, err
+	}
+	for _, c := range fixed.Changes {
+		fmt.Fprintln(a.err, safe("edited "+shown(c.File)))
+	}
+	fmt.Fprintf(a.err, "%s mended\n", plural(fixed.Mended, "finding"))
+	return fixed.Linted, a.writeLinted(o.format.value, fixed.Linted)
+}
+
+// writeDiff prints changes as unified differences.
+func (a *app) writeDiff(changes []flytestar.Change) error {
+	var b strings.Builder
+	for _, c := range changes {
+		b.Write(diff.Diff(shown(c.File), c.Before, shown(c.File), c.After))
+	}
+	_, err := io.WriteString(a.out, safe(b.String()))
+	return err
+}
+
+// shown is a file's name relative to the current directory, where it lies below.
+func shown(file string) string {
+	cwd, err := os.Getwd()
+	if err != nil {
+		return file
+	}
+	rel, err := filepath.Rel(cwd, file)
+	if err != nil || !filepath.IsLocal(rel) {
+		return file
+	}
+	return rel
 }
 
 // severities are those of findings, the worst last.
@@ -213,15 +270,10 @@ func exported(workspace string, e *diag.Error) lint.Finding {
 		if file == "" {
 			return ""
 		}
-		cwd, err := os.Getwd()
-		if err != nil {
-			return file
+		if rel := shown(filepath.Join(workspace, filepath.FromSlash(file))); !filepath.IsAbs(rel) {
+			return filepath.ToSlash(rel)
 		}
-		rel, err := filepath.Rel(cwd, filepath.Join(workspace, filepath.FromSlash(file)))
-		if err != nil || !filepath.IsLocal(rel) {
-			return file
-		}
-		return filepath.ToSlash(rel)
+		return file
 	}
 	f := lint.Finding{Error: e, File: path(e.Pos.File)}
 	for _, n := range e.Notes {

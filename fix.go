@@ -1,0 +1,292 @@
+package flytestar
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"path/filepath"
+	"slices"
+
+	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/lint"
+)
+
+// Fixed is what [Fix] has made of files.
+type Fixed struct {
+	Linted  []*Linted // what is left; of a finding that couldn't be mended, a note says why
+	Changes []Change  // for [Write]
+	Mended  int       // findings that are no more
+}
+
+// Bounds of one [Fix].
+const (
+	maxRounds = 10 // of fixes, each on the results of those before
+	maxSingle = 50 // fixes tried one by one in a round, after all at once wouldn't do
+)
+
+// Fix mends findings of files, as [Lint] returns them, that say how. It writes
+// nothing. After each step all is linted again, evaluation included: a step stays if its findings are gone, and there are no
+// new ones but infos (a package that is added may be one without a version, as it was in the other image).
+func Fix(ctx context.Context, files []string, opts LintOptions) (*Fixed, error) {
+	before, err := Lint(ctx, files, opts)
+	if err != nil {
+		return nil, err
+	}
+	x := &fixer{files: files, opts: opts, linted: before, refused: map[string]string{}}
+	x.opts.Overlay = maps.Clone(opts.Overlay)
+	if x.opts.Overlay == nil {
+		x.opts.Overlay = map[string][]byte{}
+	}
+	for range maxRounds {
+		again, err := x.round(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if !again {
+			break
+		}
+	}
+	x.explain()
+	return &Fixed{Linted: x.linted, Changes: changes(before, x.linted), Mended: missing(before, x.linted)}, nil
+}
+
+// missing counts the findings of before that after hasn't.
+func missing(before, after []*Linted) int {
+	n, left := 0, keys(after)
+	for key, was := range keys(before) {
+		n += max(0, was-left[key])
+	}
+	return n
+}
+
+// changes returns how the modules' sources differ.
+func changes(before, after []*Linted) []Change {
+	var out []Change
+	for i, l := range before {
+		for _, m := range l.Modules {
+			now := after[i].source(m.Path)
+			if now != nil && string(now) != string(m.Source) {
+				out = append(out, Change{File: l.file(m.Path), Before: m.Source, After: now})
+			}
+		}
+	}
+	return out
+}
+
+// source returns the source of a module, or nil.
+func (l *Linted) source(path string) []byte {
+	for _, m := range l.Modules {
+		if m.Path == path {
+			return m.Source
+		}
+	}
+	return nil
+}
+
+// file returns the name of a module's file on this machine.
+func (l *Linted) file(path string) string { return filepath.Join(l.Dir, filepath.FromSlash(path)) }
+
+// fixer mends step by step.
+type fixer struct {
+	files   []string
+	opts    LintOptions // Overlay has what is mended so far
+	linted  []*Linted
+	refused map[string]string // why a finding can't be mended, by its key
+}
+
+// job is a finding that is to be mended.
+type job struct {
+	linted  *Linted
+	finding *diag.Error
+}
+
+// key tells findings apart whose lines may move.
+func (j job) key() string {
+	return j.linted.Dir + "\x00" + j.finding.Pos.File + "\x00" + j.finding.Code + "\x00" + j.finding.Msg
+}
+
+// kinds are the fixes that are made together, in this order: what moves lines comes before what is about lines.
+var kinds = [][]diag.FixKind{
+	{diag.FixAddDependency, diag.FixRemoveDependency, diag.FixAddPackages},
+	{diag.FixBuildtools},
+	{diag.FixRemoveSuppression},
+}
+
+// jobs returns the findings that can be mended next.
+func (x *fixer) jobs() []job {
+	for _, together := range kinds {
+		var jobs []job
+		for _, l := range x.linted {
+			for _, e := range l.Findings {
+				j := job{l, e}
+				if e.Fix != nil && slices.Contains(together, e.Fix.Kind) && x.refused[j.key()] == "" {
+					jobs = append(jobs, j)
+				}
+			}
+		}
+		if len(jobs) > 0 {
+			return jobs
+		}
+	}
+	return nil
+}
+
+// round mends what can be mended next: all at once or, if that wouldn't do, one after the other. It
+// reports whether another round may mend more.
+func (x *fixer) round(ctx context.Context) (bool, error) {
+	jobs := x.jobs()
+	if len(jobs) == 0 {
+		return false, nil
+	}
+	if why, err := x.step(ctx, jobs); err != nil {
+		return false, err
+	} else if why == "" {
+		return true, nil
+	} else if len(jobs) == 1 {
+		x.refused[jobs[0].key()] = why
+		return true, nil
+	}
+	for range min(len(jobs), maxSingle) {
+		next := x.jobs() // positions have moved
+		if len(next) == 0 {
+			break
+		}
+		j := next[0]
+		why, err := x.step(ctx, []job{j})
+		if err != nil {
+			return false, err
+		}
+		if why != "" {
+			x.refused[j.key()] = why
+		}
+	}
+	return true, nil
+}
+
+// step makes fixes and lints again. It returns why they can't stay, "" if they do. Those that
+// aren't made are refused.
+func (x *fixer) step(ctx context.Context, jobs []job) (why string, err error) {
+	opts := x.opts
+	opts.Overlay = maps.Clone(x.opts.Overlay)
+	made, err := x.edit(ctx, jobs, opts.Overlay)
+	var one *diag.Error
+	if errors.As(err, &one) && one.Class == diag.Source { // of buildtools' parser, say
+		return one.Error(), nil
+	}
+	if err != nil || len(made) == 0 {
+		return "", err
+	}
+	after, err := Lint(ctx, x.files, opts)
+	if err != nil {
+		return "", err
+	}
+	// Without a dependency, what was loaded for it alone is unused.
+	if unused := loadsOf(newFindings(x.linted, after)); len(unused) > 0 {
+		y := fixer{files: x.files, opts: opts, linted: after, refused: map[string]string{}}
+		if made, err := y.edit(ctx, unused, opts.Overlay); err != nil {
+			return "", err
+		} else if len(made) > 0 {
+			if after, err = Lint(ctx, x.files, opts); err != nil {
+				return "", err
+			}
+		}
+	}
+	if fresh := newFindings(x.linted, after); len(fresh) > 0 {
+		// Its position would be one in a file that nobody has.
+		e := diag.Error{Code: fresh[0].finding.Code, Msg: fresh[0].finding.Msg}
+		return "then there would be another finding: " + e.Error(), nil
+	}
+	left := keys(after)
+	was := keys(x.linted)
+	for _, j := range made {
+		if left[j.key()] >= was[j.key()] {
+			return "the edit doesn't mend it", nil
+		}
+	}
+	x.opts, x.linted = opts, after
+	return "", nil
+}
+
+func loadsOf(jobs []job) []job {
+	var out []job
+	for _, j := range jobs {
+		if j.finding.Fix != nil && j.finding.Fix.Kind == diag.FixBuildtools {
+			out = append(out, j)
+		}
+	}
+	return out
+}
+
+// edit edits the modules, and puts the results into overlay. It returns the jobs that it did.
+func (x *fixer) edit(ctx context.Context, jobs []job, overlay map[string][]byte) ([]job, error) {
+	byFile := map[string][]job{}
+	for _, j := range jobs {
+		file := j.linted.file(lint.FixedModule(j.finding.Fix))
+		byFile[file] = append(byFile[file], j)
+	}
+	var made []job
+	for _, file := range slices.Sorted(maps.Keys(byFile)) {
+		jobs := byFile[file]
+		var fixes []diag.Fix
+		for _, j := range jobs {
+			fixes = append(fixes, *j.finding.Fix)
+		}
+		path := lint.FixedModule(&fixes[0])
+		m := lint.Module{Path: path, Source: jobs[0].linted.source(path)}
+		edited, err := lint.Edit(ctx, m, fixes, x.opts.tool())
+		if err != nil {
+			return nil, err
+		}
+		overlay[file] = edited.Source
+		for i, why := range edited.Refused {
+			if why == "" {
+				made = append(made, jobs[i])
+			} else {
+				x.refused[jobs[i].key()] = why
+			}
+		}
+	}
+	return made, nil
+}
+
+// keys counts findings by their keys.
+func keys(linted []*Linted) map[string]int {
+	n := map[string]int{}
+	for _, l := range linted {
+		for _, e := range l.Findings {
+			n[job{l, e}.key()]++
+		}
+	}
+	return n
+}
+
+// newFindings returns the findings of after that before hasn't, without infos.
+func newFindings(before, after []*Linted) []job {
+	known := keys(before)
+	var out []job
+	for _, l := range after {
+		for _, e := range l.Findings {
+			j := job{l, e}
+			switch {
+			case known[j.key()] > 0:
+				known[j.key()]--
+			case e.Severity != diag.SeverityInfo:
+				out = append(out, j)
+			}
+		}
+	}
+	return out
+}
+
+// explain notes on the findings that are left why they couldn't be mended.
+func (x *fixer) explain() {
+	for _, l := range x.linted {
+		for i, e := range l.Findings {
+			if why := x.refused[job{l, e}.key()]; why != "" {
+				noted := *e
+				noted.Notes = append(slices.Clone(e.Notes), diag.Note{Msg: "not mended: " + why})
+				l.Findings[i] = &noted
+			}
+		}
+	}
+}

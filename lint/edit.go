@@ -1,0 +1,377 @@
+package lint
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/bazelbuild/buildtools/build"
+	"github.com/bazelbuild/buildtools/warn"
+
+	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/interp"
+)
+
+// editRequest asks for edits of one module.
+type editRequest struct {
+	Module
+	Fixes  []diag.Fix    `json:"fixes"`
+	Limits interp.Limits `json:"limits"`
+}
+
+// Edited is a module with fixes made.
+type Edited struct {
+	Source []byte `json:"source"`
+	// Splices are the edits: what Source differs in from the module, in order.
+	Splices []Splice `json:"splices"`
+	// Refused says of each fix why it wasn't made; "" if it was.
+	Refused []string `json:"refused"`
+}
+
+// Splice is a text that replaces some bytes of the source.
+type Splice struct {
+	Start int    `json:"start"`
+	End   int    `json:"end"`
+	Text  string `json:"text"`
+}
+
+// FixedModule returns the path of the module that a fix edits.
+func FixedModule(f *diag.Fix) string {
+	if f.Kind == diag.FixRemoveDependency {
+		return f.List.File
+	}
+	return f.Pos.File
+}
+
+// Edit makes fixes in m, all of [FixedModule] m.Path. Only statements that change are
+// printed anew; all else stays as it is, comments included. Fixes of suppressions are made with no others: those move lines.
+func Edit(ctx context.Context, m Module, fixes []diag.Fix, options interp.Options) (*Edited, error) {
+	return run[Edited](ctx, editTool, editRequest{m, fixes, options.Limits}, options)
+}
+
+// editor edits one module.
+type editor struct {
+	path    string
+	source  []byte
+	file    *build.File
+	sites   map[[2]int][]site // calls by line and column of their start
+	dirty   map[int]bool      // indices of the statements at the top level that have changed
+	loads   []newLoad
+	taken   map[string]bool // names that the module uses
+	splices []Splice
+
+	// Filled in when first asked for.
+	comments []comment
+	warnings map[string][]*warn.LinterFinding // of buildtools, by category
+}
+
+// site is a call.
+type site struct {
+	call *build.CallExpr
+	stmt int    // index of the statement at the top level that it is in
+	many string // what makes it run more than once, or not at all; "" where nothing does
+}
+
+// editModule is what [Edit] does in the tool's process.
+func editModule(r *editRequest) (*Edited, error) {
+	if _, err := interp.Parse(r.Path, r.Source, r.Limits); err != nil {
+		return nil, err
+	}
+	out := &Edited{Source: r.Source, Refused: make([]string, len(r.Fixes))}
+	if bytes.ContainsRune(r.Source, '\r') {
+		for i := range out.Refused {
+			out.Refused[i] = "its lines end in carriage returns: flytestar fmt replaces them"
+		}
+		return out, nil
+	}
+	f, err := parseBuild(r.Path, r.Source)
+	if err != nil {
+		return nil, err
+	}
+	e := &editor{path: r.Path, source: r.Source, file: f, dirty: map[int]bool{}, warnings: map[string][]*warn.LinterFinding{}}
+	e.index()
+	for i := range r.Fixes {
+		out.Refused[i] = e.fix(&r.Fixes[i])
+	}
+	e.print()
+	out.Splices = e.splices
+	if out.Source, err = splice(r.Source, e.splices); err != nil {
+		return nil, err
+	}
+	if pos, lost := lostComment(r.Path, r.Source, out.Source); lost && !slices.ContainsFunc(r.Fixes, takesComments) {
+		return nil, diag.Errorf(pos, diag.Source, "the fix would lose this comment")
+	}
+	if _, err := interp.Parse(r.Path, out.Source, r.Limits); err != nil {
+		return nil, diag.Errorf(diag.Position{File: r.Path}, diag.System, "this is flytestar's fault: the module wouldn't parse with its fixes: %w", err)
+	}
+	return out, nil
+}
+
+// takesComments reports whether a fix is meant to take comments away: with suppressions, and on statements that go.
+func takesComments(f diag.Fix) bool {
+	return f.Kind == diag.FixRemoveSuppression || f.Kind == diag.FixBuildtools
+}
+
+// fix makes one fix. It returns why it didn't.
+func (e *editor) fix(f *diag.Fix) string {
+	switch f.Kind {
+	case diag.FixAddDependency:
+		return e.addDependency(f)
+	case diag.FixRemoveDependency:
+		return e.removeDependency(f)
+	case diag.FixAddPackages:
+		return e.addPackages(f)
+	case diag.FixBuildtools:
+		return e.buildtools(f)
+	case diag.FixRemoveSuppression:
+		return e.removeSuppression(f)
+	}
+	return fmt.Sprintf("there is no fix of kind %q", f.Kind)
+}
+
+// index finds the calls of the module, and the names that it uses.
+func (e *editor) index() {
+	e.sites, e.taken = map[[2]int][]site{}, map[string]bool{}
+	for i, stmt := range e.file.Stmt {
+		keywords := map[*build.Ident]bool{}
+		build.Walk(stmt, func(x build.Expr, stack []build.Expr) {
+			switch x := x.(type) {
+			case *build.CallExpr:
+				for _, arg := range x.List {
+					if assign, ok := arg.(*build.AssignExpr); ok {
+						if id, ok := assign.LHS.(*build.Ident); ok {
+							keywords[id] = true
+						}
+					}
+				}
+				begin, _ := x.Span()
+				at := [2]int{begin.Line, begin.LineRune}
+				e.sites[at] = append(e.sites[at], site{x, i, repeats(stack)})
+			case *build.Ident:
+				if !keywords[x] {
+					e.taken[x.Name] = true
+				}
+			case *build.DefStmt:
+				e.taken[x.Name] = true
+			case *build.LoadStmt:
+				for _, to := range x.To {
+					e.taken[to.Name] = true
+				}
+			}
+		})
+	}
+}
+
+// repeats says which of the nodes around a call makes what it declares more than one thing, or "".
+func repeats(stack []build.Expr) string {
+	for _, x := range slices.Backward(stack) {
+		switch x := x.(type) {
+		case *build.DefStmt:
+			return "function " + x.Name
+		case *build.LambdaExpr:
+			return "a lambda"
+		case *build.ForStmt, *build.Comprehension:
+			return "a loop"
+		}
+	}
+	return ""
+}
+
+// environment returns the call that makes the environment at pos, or why it can't be edited.
+func (e *editor) environment(pos diag.Position) (site, string) {
+	var found []site
+	for _, s := range e.sites[[2]int{pos.Line, pos.Col}] {
+		switch fn := s.call.X.(type) {
+		case *build.Ident:
+			if fn.Name == "task_environment" {
+				found = append(found, s)
+			}
+		case *build.DotExpr:
+			if fn.Name == "clone_with" {
+				found = append(found, s)
+			}
+		}
+	}
+	switch {
+	case len(found) != 1:
+		return site{}, fmt.Sprintf("it isn't clear which call at %s makes the environment", pos)
+	case found[0].many != "":
+		return site{}, fmt.Sprintf("the environment is made by %s, and an edit there would be one of all that it makes", found[0].many)
+	case spreads(found[0].call):
+		return site{}, "the environment's arguments are given by * or **"
+	}
+	return found[0], ""
+}
+
+// spreads reports whether a call has arguments *x or **x.
+func spreads(call *build.CallExpr) bool {
+	return slices.ContainsFunc(call.List, func(x build.Expr) bool {
+		unary, ok := x.(*build.UnaryExpr)
+		return ok && (unary.Op == "*" || unary.Op == "**")
+	})
+}
+
+// argument returns where a call has the value of a parameter, given by name or at index; nil: nowhere.
+func argument(call *build.CallExpr, name string, index int) *build.Expr {
+	for i := range call.List {
+		assign, ok := call.List[i].(*build.AssignExpr)
+		if !ok && i == index {
+			return &call.List[i]
+		}
+		if ok {
+			if id, ok := assign.LHS.(*build.Ident); ok && id.Name == name {
+				return &assign.RHS
+			}
+		}
+	}
+	return nil
+}
+
+// Positions of task_environment's and clone_with's parameters.
+const (
+	imageIndex     = 1
+	dependsOnIndex = 2
+)
+
+// give adds an argument name = value to a call.
+func give(call *build.CallExpr, name string, value build.Expr) {
+	at := call.End.Pos
+	call.List = append(call.List, &build.AssignExpr{LHS: &build.Ident{Name: name, NamePos: at}, Op: "=", OpPos: at, RHS: value})
+}
+
+// print makes splices of the statements that have changed, and of new loads.
+func (e *editor) print() {
+	for i := range e.file.Stmt {
+		if e.dirty[i] {
+			begin, end := e.file.Stmt[i].Span()
+			e.splices = append(e.splices, Splice{begin.Byte, end.Byte, e.text(e.file.Stmt[i])})
+		}
+	}
+	if len(e.loads) > 0 {
+		e.splices = append(e.splices, e.insertLoads())
+	}
+	slices.SortFunc(e.splices, func(a, b Splice) int { return a.Start - b.Start })
+}
+
+// text prints a statement at the top level without the comments before and after it, which stay where they are.
+func (e *editor) text(stmt build.Expr) string {
+	doubleQuotes(&build.File{Stmt: []build.Expr{stmt}})
+	comments := *stmt.Comment()
+	*stmt.Comment() = build.Comments{}
+	text := build.FormatWithoutRewriting(&build.File{Type: build.TypeDefault, Stmt: []build.Expr{stmt}})
+	*stmt.Comment() = comments
+	return strings.TrimRight(string(text), "\n")
+}
+
+// splice makes the edits, which are in order.
+func splice(source []byte, edits []Splice) ([]byte, error) {
+	var out []byte
+	at := 0
+	for _, s := range edits {
+		if s.Start < at || s.End < s.Start || s.End > len(source) {
+			return nil, fmt.Errorf("edits of bytes %d to %d overlap", s.Start, s.End)
+		}
+		out = append(append(out, source[at:s.Start]...), s.Text...)
+		at = s.End
+	}
+	return append(out, source[at:]...), nil
+}
+
+// removeSuppression takes the code f.Symbol out of the comment at f.Pos, and the comment away if it was the last.
+func (e *editor) removeSuppression(f *diag.Fix) string {
+	if e.comments == nil {
+		e.comments = findComments(e.path, e.source)
+	}
+	for _, c := range e.comments {
+		if c.pos != f.Pos {
+			continue
+		}
+		at := slices.IndexFunc(e.splices, func(s Splice) bool { return s.End >= c.end && s.Start <= c.start })
+		if at >= 0 { // another code of it has been taken out
+			c.text = e.splices[at].Text
+		}
+		m := suppressionRE.FindStringSubmatchIndex(c.text)
+		if m == nil {
+			return "there is no such suppression"
+		}
+		codes := slices.DeleteFunc(strings.Split(c.text[m[6]:m[7]], ","), func(code string) bool { return code == f.Symbol || code == "" })
+		s := Splice{c.start, c.end, c.text[:m[6]] + strings.Join(codes, ",") + c.text[m[7]:]}
+		if len(codes) == 0 {
+			s = e.without(c)
+		}
+		if at >= 0 {
+			e.splices[at] = s
+		} else {
+			e.splices = append(e.splices, s)
+		}
+		return ""
+	}
+	return "there is no such comment"
+}
+
+// without takes a comment away: its line, or the space before it.
+func (e *editor) without(c comment) Splice {
+	s := Splice{Start: c.start, End: c.end}
+	for s.Start > 0 && (e.source[s.Start-1] == ' ' || e.source[s.Start-1] == '\t') {
+		s.Start--
+	}
+	if c.whole {
+		s.End = min(len(e.source), c.end+lineLength(e.source[c.end:])+1)
+	}
+	return s
+}
+
+// buildtools does what buildtools does about its finding at f.Pos.
+func (e *editor) buildtools(f *diag.Fix) string {
+	i := slices.IndexFunc(buildtoolsChecks, func(c buildtoolsCheck) bool { return c.category == f.Symbol && c.fixable })
+	if i < 0 {
+		return fmt.Sprintf("%s has no fix", f.Symbol)
+	}
+	found, ok := e.warnings[f.Symbol]
+	if !ok {
+		found = buildtoolsChecks[i].run()(e.file)
+		e.warnings[f.Symbol] = found
+	}
+	for _, w := range found {
+		if w.Start.Line != f.Pos.Line || w.Start.LineRune != f.Pos.Col || len(w.Replacement) == 0 {
+			continue
+		}
+		before := slices.Clone(e.file.Stmt)
+		for _, r := range w.Replacement {
+			*r.Old = r.New
+		}
+		for n, stmt := range e.file.Stmt {
+			switch {
+			case stmt == before[n]:
+			case stmt != nil:
+				e.dirty[n] = true
+			default:
+				e.splices = append(e.splices, e.withoutStatement(before[n]))
+				e.file.Stmt[n] = &build.CommentBlock{} // it is as if it weren't there
+				delete(e.dirty, n)
+			}
+		}
+		return ""
+	}
+	return "it isn't there any more"
+}
+
+// withoutStatement takes a statement away: its lines, and what was empty below it if what is above is empty too.
+func (e *editor) withoutStatement(stmt build.Expr) Splice {
+	begin, end := stmt.Span()
+	s := Splice{Start: begin.Byte, End: end.Byte}
+	line := bytes.LastIndexByte(e.source[:s.Start], '\n') + 1
+	rest := e.source[s.End : s.End+lineLength(e.source[s.End:])]
+	if len(bytes.TrimSpace(e.source[line:s.Start])) > 0 || len(bytes.TrimSpace(rest)) > 0 {
+		return s // something else is on its lines
+	}
+	s.Start, s.End = line, min(len(e.source), s.End+len(rest)+1)
+	if above := e.source[:s.Start]; len(above) == 0 || bytes.HasSuffix(above, []byte("\n\n")) {
+		for s.End < len(e.source) && e.source[s.End] == '\n' {
+			s.End++
+		}
+	}
+	return s
+}

@@ -1,0 +1,63 @@
+package lint
+
+import (
+	"strings"
+
+	"github.com/bazelbuild/buildtools/build"
+	"go.starlark.net/syntax"
+
+	"github.com/flytestar/flytestar/diag"
+)
+
+// addPackages extends the image that is given to the environment at f.Pos, there: other environments may share what it extends.
+func (e *editor) addPackages(f *diag.Fix) string {
+	s, why := e.environment(f.Pos)
+	if why != "" {
+		return why
+	}
+	value := argument(s.call, "image", imageIndex)
+	if value == nil {
+		original, ok := s.call.X.(*build.DotExpr) // of clone_with
+		if !ok {
+			return "it has no image"
+		}
+		if _, ok := original.X.(*build.Ident); !ok {
+			return "its image is that of the environment which it clones"
+		}
+		give(s.call, "image", &build.DotExpr{X: original.X, Name: "image"})
+		value = argument(s.call, "image", -1)
+	}
+	if text, ok := (*value).(*build.StringExpr); ok {
+		*value = &build.CallExpr{X: &build.DotExpr{X: &build.Ident{Name: "image"}, Name: "from_base"}, List: []build.Expr{text}}
+	}
+	for _, c := range f.Calls {
+		*value = extended(*value, c)
+	}
+	e.dirty[s.stmt] = true
+	return ""
+}
+
+// extended is an image with a further call. Where its last is the same method with nothing but strings, that gets
+// the arguments: all of the packages are resolved together then.
+func extended(image build.Expr, c diag.FixCall) build.Expr {
+	args := make([]build.Expr, len(c.Args))
+	for i, a := range c.Args {
+		args[i] = &build.StringExpr{Value: a, Token: syntax.Quote(a, false)}
+	}
+	if call, ok := image.(*build.CallExpr); ok && strings.HasSuffix(c.Method, "_packages") {
+		if dot, ok := call.X.(*build.DotExpr); ok && dot.Name == c.Method && onlyStrings(call.List) {
+			call.List = append(call.List, args...)
+			return call
+		}
+	}
+	return &build.CallExpr{X: &build.DotExpr{X: operand(image), Name: c.Method}, List: args}
+}
+
+func onlyStrings(list []build.Expr) bool {
+	for _, x := range list {
+		if _, ok := x.(*build.StringExpr); !ok {
+			return false
+		}
+	}
+	return true
+}
