@@ -104,7 +104,8 @@ func decodeCompiled(path string, data []byte) (*compiled, error) {
 // compiler looks modules up in a cache, and fills it.
 type compiler struct {
 	options Options
-	prefix  []byte // of what keys are made of: all but path and source
+	prefix  []byte    // of what keys are made of: all but path and source
+	begun   time.Time // when loading began
 
 	opened bool
 	cache  *cache // nil if it can't be opened
@@ -120,7 +121,7 @@ type compiler struct {
 
 func newCompiler(options Options) *compiler {
 	options.Limits = options.Limits.Defaults()
-	c := &compiler{options: options}
+	c := &compiler{options: options, begun: time.Now()}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
 }
@@ -147,7 +148,7 @@ func (c *compiler) pass() {
 
 // get returns a module compiled. If it isn't there it returns nil, and has it compiled.
 func (c *compiler) get(path string, source []byte) []byte {
-	if c.options.Cache == "" || len(source) < minCached {
+	if c.options.Cache == "" || len(source) < minCached || len(source) > maxBatch {
 		return nil
 	}
 	if !c.opened {
@@ -195,7 +196,7 @@ func (c *compiler) key(path string, source []byte) cacheKey {
 	return cacheKey(h.Sum(nil))
 }
 
-// maxBatch bounds what is compiled in one process, in bytes of source.
+// maxBatch bounds what is compiled in one process, in bytes of source, and a module that is kept.
 const maxBatch = 8 << 20
 
 // work compiles what waits, and all that is added meanwhile.
@@ -255,9 +256,10 @@ func (c *compiler) compile(batch []uncompiled) error {
 	return nil
 }
 
-// close waits until what was to be compiled is kept, for no longer than wall.
+// close waits until what was to be compiled is kept, for no longer than wall from when loading began: what
+// takes the evaluator too long takes as long to compile.
 func (c *compiler) close(wall time.Duration) {
-	stop := time.AfterFunc(wall, c.cancel)
+	stop := time.AfterFunc(wall-time.Since(c.begun), c.cancel)
 	c.working.Wait()
 	stop.Stop()
 	c.cancel()

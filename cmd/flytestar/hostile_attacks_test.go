@@ -53,7 +53,7 @@ var expected = map[string]string{
 	"mem12_split":                "max-memory",
 	"mem13_elems":                "max-memory",
 	"mem14_list_double":          "max-memory",
-	"mem17_append_growth":        "max-memory|max-steps",
+	"mem17_append_growth":        "max-memory|max-steps|max-wall",
 	"mem18_slices_retained":      "max-memory|max-wall",
 	"mem19_dag_str":              "tree",
 	"mem22_enumerate":            "range",
@@ -183,7 +183,7 @@ func generated() []attack {
 	add("int_20MB", "max-source", "x=", "9", 20_000_000, "\n")
 	add("int_20MB", "max-wall|max-memory|finding|max-message", "x=", "9", 20_000_000, "\n")
 	raise()
-	add("int_900kB", "finding|max-wall|ok", "x=", "9", 900_000, "\n")
+	add("int_900kB", "finding|max-wall|max-memory|ok", "x=", "9", 900_000, "\n")
 	add("list_10M", "max-source", "x=[", "0,", 10_000_000, "]\n")
 	add("list_10M", "max-wall|max-memory|finding|max-message", "x=[", "0,", 10_000_000, "]\n")
 	raise()
