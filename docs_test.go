@@ -47,7 +47,7 @@ func anchors(t *testing.T, file string) map[string]bool {
 
 // TestLinks: what the documents link to is there.
 func TestLinks(t *testing.T) {
-	for _, doc := range []string{"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "spec.md"} {
+	for _, doc := range []string{"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "spec.md", "docs/threat-model.md"} {
 		data, err := os.ReadFile(doc)
 		if err != nil {
 			t.Fatal(err)
@@ -57,7 +57,7 @@ func TestLinks(t *testing.T) {
 			if strings.Contains(file, "://") {
 				continue
 			}
-			if file == "" {
+			if file = filepath.Join(filepath.Dir(doc), file); strings.HasPrefix(m[1], "#") {
 				file = doc
 			}
 			if _, err := os.Stat(file); err != nil {
@@ -66,6 +66,59 @@ func TestLinks(t *testing.T) {
 				t.Errorf("%s links to %s, but %s has no such heading", doc, m[1], file)
 			}
 		}
+	}
+}
+
+var (
+	testName = regexp.MustCompile("`((?:Test|Fuzz)[A-Z]\\w*)`")
+	testFunc = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)[A-Z]\w*)\(`)
+	script   = regexp.MustCompile("`(\\w+\\.txtar)`")
+)
+
+// TestThreatModel: every claim of docs/threat-model.md names what shows it, and that is there.
+func TestThreatModel(t *testing.T) {
+	const doc = "docs/threat-model.md"
+	data, err := os.ReadFile(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]bool{}
+	err = filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(name, "_test.go") {
+			return err
+		}
+		source, err := os.ReadFile(name)
+		for _, m := range testFunc.FindAllStringSubmatch(string(source), -1) {
+			tests[m[1]] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range testName.FindAllStringSubmatch(string(data), -1) {
+		if !tests[m[1]] {
+			t.Errorf("%s names %s, which isn't a test", doc, m[1])
+		}
+	}
+	for _, m := range script.FindAllStringSubmatch(string(data), -1) {
+		if _, err := os.Stat(filepath.Join("cmd/flytestar/testdata/script", m[1])); err != nil {
+			t.Errorf("%s: %v", doc, err)
+		}
+	}
+	claims := 0
+	for line := range strings.Lines(string(data)) {
+		cells := strings.Split(strings.TrimSpace(line), " | ")
+		if !strings.HasPrefix(line, "| ") || cells[0] == "| what can't happen" {
+			continue
+		}
+		claims++
+		if last := cells[len(cells)-1]; len(cells) != 3 || !testName.MatchString(last) && !script.MatchString(last) {
+			t.Errorf("%s: no test shows that this can't happen: %s", doc, cells[0])
+		}
+	}
+	if claims < 30 {
+		t.Errorf("%s has %d claims: the form of its tables has changed", doc, claims)
 	}
 }
 

@@ -82,6 +82,8 @@ func TestRender(t *testing.T) {
 		{Pos: at(5, 3), Msg: "a long line"},
 		{Pos: diag.Position{File: "none.star", Line: 1, Col: 1}, Msg: "a file that can't be read"},
 		{Msg: "no position"},
+		{Pos: at(1, 1), Msg: "lines\nb.star:1:1: of it\n  hint: fake", Notes: []diag.Note{{Msg: "a\nnote"}}},
+		{Pos: diag.Position{File: "a\nb.star", Line: 1, Col: 1}, Msg: "a file's name"},
 	}
 	var b strings.Builder
 	if err := diag.Render(&b, l, lines); err != nil {

@@ -20,7 +20,7 @@ type Lines func(file string) []string
 //	  note: file:line:col: message
 //	  hint: what to do
 //
-// A warning or info says so before its message. Errors writing to w are returned.
+// Further lines of a message, note or hint are indented. A warning or info says so before its message. Errors writing to w are returned.
 func Render(w io.Writer, l List, lines Lines) error {
 	for _, e := range l {
 		if err := render(w, e, lines); err != nil {
@@ -33,12 +33,12 @@ func Render(w io.Writer, l List, lines Lines) error {
 func render(w io.Writer, e *Error, lines Lines) error {
 	var b strings.Builder
 	if e.Pos.IsValid() {
-		b.WriteString(e.Pos.String() + ": ")
+		b.WriteString(place(e.Pos) + ": ")
 	}
 	if e.IsWarning() {
 		b.WriteString(string(e.Severity) + ": ")
 	}
-	b.WriteString(e.Msg)
+	b.WriteString(indented(e.Msg, "    "))
 	if e.Code != "" {
 		b.WriteString(" [" + e.Code + "]")
 	}
@@ -46,17 +46,24 @@ func render(w io.Writer, e *Error, lines Lines) error {
 	b.WriteString(excerpt(e.Pos, lines)) // of printable lines only, or the caret would be off
 	for _, n := range e.Notes {
 		if n.Pos.IsValid() {
-			fmt.Fprintf(&b, "  note: %s: %s\n", n.Pos, n.Msg)
+			fmt.Fprintf(&b, "  note: %s: %s\n", place(n.Pos), indented(n.Msg, "        "))
 		} else {
-			fmt.Fprintf(&b, "  note: %s\n", n.Msg)
+			fmt.Fprintf(&b, "  note: %s\n", indented(n.Msg, "        "))
 		}
 	}
 	if e.Hint != "" {
-		fmt.Fprintf(&b, "  hint: %s\n", strings.ReplaceAll(e.Hint, "\n", "\n        "))
+		fmt.Fprintf(&b, "  hint: %s\n", indented(e.Hint, "        "))
 	}
 	_, err := io.WriteString(w, printable(b.String()))
 	return err
 }
+
+// indented begins each line of s but the first with indent: what a message
+// quotes may not pass for another finding, note or hint.
+func indented(s, indent string) string { return strings.ReplaceAll(s, "\n", "\n"+indent) }
+
+// place is a position on one line, whatever its file's name has.
+func place(p Position) string { return strings.ReplaceAll(p.String(), "\n", " ") }
 
 // printable makes the control characters in s visible: sources and messages
 // are untrusted, and a terminal would obey them.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -152,7 +153,9 @@ func (c *console) Print(pos diag.Position, task, text string) {
 	if task == "" {
 		task = pos.String()
 	}
-	c.log(task, text)
+	for line := range strings.SplitSeq(text, "\n") {
+		c.log(task, line)
+	}
 }
 
 // Locked is told how far the evaluator is locked down.

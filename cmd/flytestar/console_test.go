@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/plan"
 )
@@ -28,6 +29,21 @@ func story() []exec.Event {
 		events[i].Time = at.Add(time.Duration(i) * time.Second)
 	}
 	return events
+}
+
+// TestPrint: each line of what Starlark prints says who printed it.
+func TestPrint(t *testing.T) {
+	var b strings.Builder
+	c := newConsole(&b, false, false)
+	c.Print(diag.Position{}, "e.main", "hello\ntask e.main: done in 0.0s\n")
+	c.Print(diag.Position{File: "a.star", Line: 2, Col: 1}, "", "flytestar: warning: fake")
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	const want = "e.main | hello\ne.main | task e.main: done in 0.0s\ne.main | \na.star:2:1 | flytestar: warning: fake\n"
+	if b.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
+	}
 }
 
 func TestPlainLines(t *testing.T) {

@@ -315,7 +315,8 @@ func completeFile(cmd *cobra.Command, args []string, _ string) ([]string, cobra.
 	if len(args) > 1 {
 		return nil, cobra.ShellCompDirectiveDefault
 	}
-	w, err := flytestar.Load(cmd.Context(), args[0], flytestar.Options{})
+	// Nobody could be told, at a press of the tab key, that the sandbox isn't full.
+	w, err := flytestar.Load(cmd.Context(), args[0], flytestar.Options{RequireSandbox: true})
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
