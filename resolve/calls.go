@@ -90,7 +90,7 @@ func (c *checker) unusedDependencies() {
 func (c *checker) unusedFinding(from, index int) *diag.Error {
 	a, b := &c.graph.Environments[from], &c.graph.Environments[c.dependsOn(from)[index]]
 	f := unusedDependency.Finding(a.DependsOnPos, "%q depends on %q, but none of its tasks calls a task of it", a.Name, b.Name).
-		WithHint("take it out of depends_on: its image is built for nothing")
+		WithHint("take it out of depends_on, all of which gets built")
 	f.Notes = []diag.Note{{Pos: b.Pos, Msg: fmt.Sprintf("environment %q", b.Name)}}
 	f.Fix = dependencyFix(diag.FixRemoveDependency, a, b)
 	f.Fix.Index = index

@@ -125,7 +125,7 @@ func (c *checker) withoutImage(e edge) string {
 	if c.containers[e.from] {
 		return fmt.Sprintf("put %s in an environment without an image", c.graph.Tasks[e.call.Caller].Name)
 	}
-	return "leave its image out, since its tasks only call others"
+	return fmt.Sprintf("leave %q without an image, since its tasks only call others", c.graph.Environments[e.from].Name)
 }
 
 // conflictFinding returns FS103 for an edge.

@@ -24,7 +24,7 @@ type pkg struct {
 	marker     string
 	applies    python.Truth      // whether the marker holds in the image: Yes or Maybe
 	versions   python.Specifiers // pip
-	version    string            // apt: the exact version, or its start with a "*"; "" for any
+	version    string            // apt: the exact version; "" for any
 	constraint bool              // of a file of -c: it only narrows the versions
 }
 
@@ -313,18 +313,8 @@ func satisfiable(lists ...[]declaration) bool {
 	return python.Satisfiable(sets...)
 }
 
-// sameAptVersion reports whether two of apt's "=version" can mean one version. A final "*" stands for any text.
+// sameAptVersion reports whether two of apt's "=version" mean one version. What isn't one isn't known.
 func sameAptVersion(a, b string) bool {
-	p, anyP := strings.CutSuffix(a, "*")
-	q, anyQ := strings.CutSuffix(b, "*")
-	switch {
-	case anyP && anyQ:
-		return strings.HasPrefix(p, q) || strings.HasPrefix(q, p)
-	case anyP:
-		return strings.HasPrefix(q, p)
-	case anyQ:
-		return strings.HasPrefix(p, q)
-	}
 	v, err := version.NewVersion(a)
 	w, err2 := version.NewVersion(b)
 	return err != nil || err2 != nil || v.Equal(w)

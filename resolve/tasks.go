@@ -20,7 +20,7 @@ func (c *checker) unreachedTasks() {
 			continue
 		}
 		c.findings.reportLater(unreachedTask.Code, unreachedTask.Severity, func() *diag.Error {
-			return unreachedTask.Finding(t.Pos, "task %s can't be invoked, and no task that can calls it", g.FullName(i)).
+			return unreachedTask.Finding(t.Pos, "nothing reaches task %s: no global is bound to it, and no task that one is bound to calls it", g.FullName(i)).
 				WithHint("bind it to a global, or remove it")
 		})
 	}
