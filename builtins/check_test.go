@@ -1,12 +1,15 @@
 package builtins
 
 import (
+	"fmt"
 	"io/fs"
+	"regexp"
 	"strings"
 	"testing"
 	"unicode"
 
 	"go.starlark.net/starlark"
+	"pgregory.net/rapid"
 
 	"github.com/flytestar/flytestar/plan"
 )
@@ -138,6 +141,29 @@ func FuzzPlaceholders(f *testing.F) {
 	f.Fuzz(func(t *testing.T, arg string) {
 		if err := checkPlaceholders(arg, in, nil); err == nil && strings.Contains(arg, "{{.outputs.y}}") {
 			t.Errorf("%q was accepted", arg)
+		}
+	})
+}
+
+// TestPlaceholders compares what is found with a pattern.
+func TestPlaceholders(t *testing.T) {
+	re := regexp.MustCompile(`\{\{(\s*)\.([A-Za-z_]+)\.([^{}\s]*)(\s*)\}\}`)
+	rapid.Check(t, func(t *rapid.T) {
+		s := strings.Join(rapid.SliceOf(rapid.SampledFrom([]string{"{{", "{", "}}", "}", ".", " ", "\n", "inputs", "x", "é", "a_B", "1"})).Draw(t, "s"), "")
+		var got [][]string
+		for rest := s; ; {
+			var p placeholder
+			if p, rest = nextPlaceholder(rest); p.whole == "" {
+				break
+			}
+			got = append(got, []string{p.whole, p.group, p.name, fmt.Sprint(p.spaced)})
+		}
+		var want [][]string
+		for _, m := range re.FindAllStringSubmatch(s, -1) {
+			want = append(want, []string{m[0], m[2], m[3], fmt.Sprint(m[1]+m[4] != "")})
+		}
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("%q: got %q, want %q", s, got, want)
 		}
 	})
 }

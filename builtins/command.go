@@ -2,15 +2,11 @@ package builtins
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/plan"
 )
-
-// placeholderRE finds what is, or looks like, a placeholder in a command's argument.
-var placeholderRE = regexp.MustCompile(`\{\{(\s*)\.([A-Za-z_]+)\.([^{}\s]*)(\s*)\}\}`)
 
 // setCommand makes t a task of a command.
 func (t *Task) setCommand(a *taskArguments) error {
@@ -32,8 +28,12 @@ func (t *Task) setCommand(a *taskArguments) error {
 
 // checkPlaceholders checks the placeholders in one argument of a command. Other text in braces is text.
 func checkPlaceholders(arg string, inputs, outputs []plan.Param) error {
-	for _, m := range placeholderRE.FindAllStringSubmatch(arg, -1) {
-		whole, group, name := m[0], m[2], m[3]
+	for rest := arg; ; {
+		var p placeholder
+		if p, rest = nextPlaceholder(rest); p.whole == "" {
+			return nil
+		}
+		whole, group, name := p.whole, p.group, p.name
 		params := inputs
 		switch group {
 		case "inputs":
@@ -45,7 +45,7 @@ func checkPlaceholders(arg string, inputs, outputs []plan.Param) error {
 			}
 			continue
 		}
-		if m[1]+m[4] != "" {
+		if p.spaced {
 			return errorf("the placeholder %s has spaces", whole).WithHint("write {{.%s.%s}}", group, name)
 		}
 		names := paramNames(params)
@@ -58,7 +58,56 @@ func checkPlaceholders(arg string, inputs, outputs []plan.Param) error {
 				WithHint("make the placeholder an argument of its own: it becomes one argument per element")
 		}
 	}
-	return nil
+}
+
+// placeholder is what is, or looks like, a placeholder in a command's argument: {{.group.name}}.
+type placeholder struct {
+	whole, group, name string
+	spaced             bool // it has spaces within the braces
+}
+
+// space is what may stand within the braces, though it mustn't.
+const space = "\t\n\f\r "
+
+// nextPlaceholder returns the first placeholder in s, and what follows it; none if there is none.
+func nextPlaceholder(s string) (p placeholder, rest string) {
+	for {
+		i := strings.Index(s, "{{")
+		if i < 0 {
+			return placeholder{}, ""
+		}
+		s = s[i:]
+		if p, ok := placeholderAt(s); ok {
+			return p, s[len(p.whole):]
+		}
+		s = s[1:]
+	}
+}
+
+// placeholderAt returns the placeholder with which s, which begins with {{, begins.
+func placeholderAt(s string) (p placeholder, ok bool) {
+	within := strings.TrimLeft(s[2:], space)
+	p.spaced = len(within) < len(s)-2
+	after, ok := strings.CutPrefix(within, ".")
+	if !ok {
+		return p, false
+	}
+	n := strings.IndexFunc(after, func(r rune) bool { return r != '_' && (r|0x20 < 'a' || r|0x20 > 'z') })
+	if n < 1 || after[n] != '.' {
+		return p, false
+	}
+	p.group, after = after[:n], after[n+1:]
+	if n = strings.IndexAny(after, "{}"+space); n < 0 {
+		return p, false
+	}
+	p.name, after = after[:n], after[n:]
+	end := strings.TrimLeft(after, space)
+	p.spaced = p.spaced || len(end) < len(after)
+	if !strings.HasPrefix(end, "}}") {
+		return p, false
+	}
+	p.whole = s[:len(s)-len(end)+2]
+	return p, true
 }
 
 // isList reports whether t is a list, or one or None.

@@ -19,6 +19,9 @@ var sectionRE = regexp.MustCompile(`^\S`)
 func readDocstring(doc string) (text string, args map[string]string) {
 	doc = dedent(doc)
 	args = map[string]string{}
+	if !strings.Contains(doc, "s:") { // as each heading ends: most docstrings have none
+		return doc, args
+	}
 	at := argsRE.FindStringIndex(doc)
 	if at == nil {
 		return doc, args

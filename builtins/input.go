@@ -95,7 +95,6 @@ type inputs struct {
 
 // Unpack implements starlark.Unpacker.
 func (l *inputs) Unpack(v starlark.Value) error {
-	l.defaults = map[string]plan.Value{}
 	return eachParam(v, func(name string, v starlark.Value) error {
 		p := plan.Param{Name: name}
 		if in, ok := v.(*Input); ok {
@@ -122,6 +121,9 @@ func (l *inputs) setDefault(i int, v starlark.Value) error {
 	value, data, err := checkDefault(v, p.Type)
 	if err != nil {
 		return err
+	}
+	if l.defaults == nil {
+		l.defaults = map[string]plan.Value{}
 	}
 	p.Default, l.defaults[p.Name] = data, value
 	return nil

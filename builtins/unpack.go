@@ -16,9 +16,11 @@ import (
 // with the same pairs of names and pointers. Unlike that it keeps the hints of
 // errors, has one for each unknown name, and a name that ends in "?" makes only itself optional.
 func unpack(fn string, args starlark.Tuple, kwargs []starlark.Tuple, pairs ...any) error {
-	names := make([]string, len(pairs)/2) // without marks
-	for i := range names {
-		names[i] = strings.TrimRight(pairs[2*i].(string), "?")
+	var few [16]string
+	names := few[:0] // without marks
+	for i := 0; i < len(pairs); i += 2 {
+		name, _, _ := strings.Cut(pairs[i].(string), "?")
+		names = append(names, name)
 	}
 	if len(args) > len(names) {
 		return errorf("%s takes at most %d positional arguments, got %d", fn, len(names), len(args))
@@ -32,7 +34,10 @@ func unpack(fn string, args starlark.Tuple, kwargs []starlark.Tuple, pairs ...an
 		if v == starlark.None && strings.HasSuffix(pairs[2*i].(string), "??") {
 			return nil
 		}
-		return about(fmt.Sprintf("%s: argument %s", fn, names[i]), starlark.UnpackArg(v, pairs[2*i+1]))
+		if err := starlark.UnpackArg(v, pairs[2*i+1]); err != nil {
+			return about(fmt.Sprintf("%s: argument %s", fn, names[i]), err)
+		}
+		return nil
 	}
 	for i, v := range args {
 		if err := set(i, v); err != nil {

@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -16,16 +15,41 @@ const (
 // maxName bounds the length of a name, in bytes.
 const maxName = 128
 
-var (
-	nameRE     = regexp.MustCompile(NamePattern)
-	taskNameRE = regexp.MustCompile(TaskNamePattern)
-)
+// ValidName reports whether s can name an environment: whether it matches [NamePattern].
+func ValidName(s string) bool {
+	if s == "" || len(s) > maxName {
+		return false
+	}
+	for i := range len(s) {
+		switch c := s[i]; {
+		case isLower(c) || isDigit(c):
+		case c == '_' || c == '-': // between others
+			if i == 0 || i == len(s)-1 || s[i-1] == '_' || s[i-1] == '-' {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return true
+}
 
-// ValidName reports whether s can name an environment.
-func ValidName(s string) bool { return len(s) <= maxName && nameRE.MatchString(s) }
+// ValidTaskName reports whether s can name a task: whether it matches [TaskNamePattern].
+func ValidTaskName(s string) bool {
+	if s == "" || len(s) > maxName {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		if !isLower(c|0x20) && c != '_' && (i == 0 || !isDigit(c) && c != '-') {
+			return false
+		}
+	}
+	return true
+}
 
-// ValidTaskName reports whether s can name a task.
-func ValidTaskName(s string) bool { return len(s) <= maxName && taskNameRE.MatchString(s) }
+func isLower(c byte) bool { return c >= 'a' && c <= 'z' }
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
 // ValidParam reports whether s can name an input, an output or a record's
 // field: an identifier, of letters of any script, digits and "_".
