@@ -84,7 +84,7 @@ func TestCache(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.cache.put(c.key("main.star", []byte(cachedSource["main.star"])), data); err != nil {
+	if err := c.cache.put(c.key("main.star", digest([]byte(cachedSource["main.star"]))), data); err != nil {
 		t.Fatal(err)
 	}
 	if _, printed, _ := loadCached(t, dir, cachedSource); len(printed) != 1 || !strings.Contains(printed[0], "other") {
@@ -139,11 +139,11 @@ func TestCacheKey(t *testing.T) {
 	}
 	seen := map[cacheKey]string{}
 	for name, key := range map[string]cacheKey{
-		"as it is":    c.key("a.star", []byte("b")),
-		"path":        c.key("a.sta", []byte("rb")),
-		"source":      c.key("a.star", []byte("c")),
-		"predeclared": options(func(o *Options) { o.Predeclared = o.Predeclared[1:] }).key("a.star", []byte("b")),
-		"nesting":     options(func(o *Options) { o.Limits.Nesting = 10 }).key("a.star", []byte("b")),
+		"as it is":    c.key("a.star", "b"),
+		"path":        c.key("a.sta", "rb"),
+		"source":      c.key("a.star", "c"),
+		"predeclared": options(func(o *Options) { o.Predeclared = o.Predeclared[1:] }).key("a.star", "b"),
+		"nesting":     options(func(o *Options) { o.Limits.Nesting = 10 }).key("a.star", "b"),
 	} {
 		if other, same := seen[key]; same {
 			t.Errorf("%s and %s have the same key", name, other)

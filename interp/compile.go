@@ -35,7 +35,10 @@ type compileInput struct {
 }
 
 // uncompiled is a module that is to be compiled.
-type uncompiled struct{ path, source string }
+type uncompiled struct {
+	path, source string
+	digest       string // of the source; the tool isn't told
+}
 
 func (in *compileInput) code(c *codec) {
 	c.number(&in.nesting)
@@ -146,8 +149,8 @@ func (c *compiler) pass() {
 	}
 }
 
-// get returns a module compiled. If it isn't there it returns nil, and has it compiled.
-func (c *compiler) get(path string, source []byte) []byte {
+// get returns a module compiled. If it isn't there it returns nil, and has it compiled. digest is of the source.
+func (c *compiler) get(path string, source []byte, digest string) []byte {
 	if c.options.Cache == "" || len(source) < minCached || len(source) > maxBatch {
 		return nil
 	}
@@ -157,12 +160,12 @@ func (c *compiler) get(path string, source []byte) []byte {
 	if c.cache == nil {
 		return nil
 	}
-	if data := c.cache.get(c.key(path, source)); data != nil {
+	if data := c.cache.get(c.key(path, digest)); data != nil {
 		return data
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.waiting = append(c.waiting, uncompiled{path, string(source)})
+	c.waiting = append(c.waiting, uncompiled{path, string(source), digest})
 	if !c.active {
 		c.active = true
 		c.working.Go(c.work)
@@ -187,13 +190,13 @@ func (c *compiler) open() {
 	})
 }
 
-// key is a digest of all that decides how a module is compiled.
-func (c *compiler) key(path string, source []byte) cacheKey {
-	h := sha256.New()
-	h.Write(c.prefix)
-	h.Write(encode(func(w *codec) { w.string(&path) }))
-	h.Write(source)
-	return cacheKey(h.Sum(nil))
+// key is a digest of all that decides how a module is compiled. digest is of its source.
+func (c *compiler) key(path, digest string) cacheKey {
+	return sha256.Sum256(encode(func(w *codec) {
+		w.data = append(w.data, c.prefix...)
+		w.string(&path)
+		w.string(&digest)
+	}))
 }
 
 // maxBatch bounds what is compiled in one process, in bytes of source, and a module that is kept.
@@ -249,7 +252,7 @@ func (c *compiler) compile(batch []uncompiled) error {
 		if m == "" {
 			continue // it has findings
 		}
-		if err := c.cache.put(c.key(batch[i].path, []byte(batch[i].source)), []byte(m)); err != nil {
+		if err := c.cache.put(c.key(batch[i].path, batch[i].digest), []byte(m)); err != nil {
 			return err
 		}
 	}

@@ -43,6 +43,7 @@ type Evaluator struct {
 	limits   Limits
 	process  *process
 	compiler *compiler
+	entry    func() fetched // reads the entry module, once
 	lockdown Lockdown
 	served   map[string]string // digest by path, of what was served while loading
 	running  string            // the module that is compiled or runs, while loading
@@ -77,6 +78,9 @@ func Start(ctx context.Context, options Options) (*Evaluator, *plan.Graph, error
 		return nil, nil, err
 	}
 	e := newEvaluator(options, p)
+	if !options.RequireSandbox {
+		go e.entry() // while the process starts
+	}
 	stop := context.AfterFunc(ctx, func() { p.kill(ctx.Err()); e.compiler.cancel() })
 	g, err := e.load()
 	if !stop() && err == nil {
@@ -84,6 +88,9 @@ func Start(ctx context.Context, options Options) (*Evaluator, *plan.Graph, error
 	}
 	if err != nil {
 		p.close(errClosed)
+		if !options.RequireSandbox {
+			e.entry() // nothing reads from the source once Start has returned
+		}
 		e.compiler.close(e.limits.Wall)
 		return nil, nil, err
 	}
@@ -93,7 +100,7 @@ func Start(ctx context.Context, options Options) (*Evaluator, *plan.Graph, error
 }
 
 func newEvaluator(options Options, p *process) *Evaluator {
-	return &Evaluator{
+	e := &Evaluator{
 		options: options, limits: p.limits, process: p, compiler: newCompiler(options),
 		served:  map[string]string{},
 		turns:   make(chan struct{}, runtime.GOMAXPROCS(0)),
@@ -101,6 +108,8 @@ func newEvaluator(options Options, p *process) *Evaluator {
 		bodies:  map[uint64]*body{},
 		printed: map[uint64]int{},
 	}
+	e.entry = sync.OnceValue(func() fetched { return e.fetch(options.Entry) })
+	return e
 }
 
 // Lockdown returns what keeps the evaluator from everything but evaluating, and what of it this machine lacks.
@@ -176,19 +185,34 @@ func (e *Evaluator) serve(path string) error {
 	if _, again := e.served[path]; again {
 		return fmt.Errorf("%w: module %s twice", errMalformed, path)
 	}
+	f := e.entry()
+	if path != e.options.Entry {
+		f = e.fetch(path)
+	}
+	e.served[path] = f.digest
+	e.running = path // what takes too long from here on is compiling it
+	return e.process.pipe.send(toEvaluator{Source: &f.answer})
+}
+
+// fetched is a module as it was read.
+type fetched struct {
+	answer sourceMsg
+	digest string
+}
+
+// fetch reads a module, or why it can't be served.
+func (e *Evaluator) fetch(path string) fetched {
 	data, err := e.options.Source.ReadModule(path)
 	if err == nil && int64(len(data)) > e.limits.Source {
 		err = sourceSizeError(path, e.limits.Source)
 	}
-	e.served[path] = digest(data)
-	e.running = path // what takes too long from here on is compiling it
-	var answer sourceMsg
+	f := fetched{digest: digest(data)}
 	if err != nil {
-		answer.Error = sourceError(err, path)
-	} else if answer.Compiled = e.compiler.get(path, data); answer.Compiled == nil {
-		answer.Data = data
+		f.answer.Error = sourceError(err, path)
+	} else if f.answer.Compiled = e.compiler.get(path, data, f.digest); f.answer.Compiled == nil {
+		f.answer.Data = data
 	}
-	return e.process.pipe.send(toEvaluator{Source: &answer})
+	return f
 }
 
 // adopt checks a graph and sets what the parent knows better.

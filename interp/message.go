@@ -223,6 +223,7 @@ func (p *pipe) receive(message any) (int, error) {
 	}
 	// The length is a claim: the buffer grows with what really comes.
 	var b bytes.Buffer
+	b.Grow(int(min(size, smallRead)) + bytes.MinRead)
 	if _, err := io.CopyN(&b, p.r, int64(size)); err != nil {
 		if err == io.EOF {
 			err = io.ErrUnexpectedEOF

@@ -123,6 +123,8 @@ func (p *process) openPipes() ([]*os.File, error) {
 		return nil, err
 	}
 	p.ours = []*os.File{r, w}
+	widen(r)
+	widen(w)
 	p.pipe = newPipe(r, w, p.limits.Message)
 	return []*os.File{childR, childW}, nil
 }

@@ -67,7 +67,7 @@ func serve(r io.Reader, w io.Writer, language func(Limits) Language, tools map[s
 	}
 	s.limits = m.Start.Limits
 	s.pipe.limit = s.limits.Message
-	debug.SetGCPercent(400) // most loads are over before a collection would pay
+	debug.SetGCPercent(-1) // a load is over before a collection would pay, or comes to the memory limit
 	debug.SetMemoryLimit(s.limits.Memory / 4 * 3)
 	debug.SetMaxStack(maxStack)
 	layers, err := lockDown(s.limits)
@@ -85,6 +85,7 @@ func serve(r io.Reader, w io.Writer, language func(Limits) Language, tools map[s
 	if ok, err := s.load(m.Start.Entry); !ok {
 		return err
 	}
+	debug.SetGCPercent(400)
 	for {
 		var m toEvaluator
 		if _, err := s.pipe.receive(&m); err == io.EOF {

@@ -13,6 +13,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -25,6 +26,9 @@ import (
 
 func main() {
 	flytestar.Init()
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400) // most commands are over before a collection would pay
+	}
 	os.Exit(execute(os.Args[1:], os.Stdout, os.Stderr))
 }
 

@@ -60,9 +60,11 @@ func Graph(r *builtins.Registry, entry *interp.Module, all []*interp.Module) (*p
 		registry: r,
 		graph:    &plan.Graph{Version: plan.Version, Entry: entry.Path},
 		images:   map[*builtins.Image]int{},
-		envs:     map[*builtins.Environment]int{},
-		tasks:    map[*builtins.Task]int{},
+		envs:     make(map[*builtins.Environment]int, len(r.Environments)),
+		tasks:    make(map[*builtins.Task]int, len(r.Tasks)),
 	}
+	m.graph.Environments = make([]plan.Environment, 0, len(r.Environments))
+	m.graph.Tasks = make([]plan.Task, 0, len(r.Tasks))
 	for _, mod := range all {
 		m.graph.Modules = append(m.graph.Modules, plan.Module{Path: mod.Path, Digest: mod.Digest, Loads: mod.Loads})
 	}
