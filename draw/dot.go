@@ -42,7 +42,7 @@ func DOT(out io.Writer, g *plan.Graph, o Options) error {
 
 // dotCluster writes an environment with its tasks. Entry tasks have a thick border.
 func (p *picture) dotCluster(w *writer, e int) {
-	label := p.Environments[e].Name + "\n" + p.image(e)
+	label := p.Environments[e].Name + "\n" + strings.Join(p.image(e), "\n")
 	if size := p.size(e); size != "" {
 		label += "\n" + size
 	}

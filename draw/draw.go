@@ -121,21 +121,23 @@ func (p *picture) callMark(c *plan.Call) plan.ChangeKind {
 
 // imageText describes an image. It is made once for each, since many environments may have it.
 type imageText struct {
-	short string   // in a line: "debian with python, pip numpy, 3 further steps"
-	lines []string // the first of them
+	short []string // its base, and its steps if it has any: "pip numpy, commands make, 3 further steps"
+	lines []string // a line for each of the first
 }
 
 func (p *picture) imageText(i int) *imageText {
 	if t, ok := p.images[i]; ok {
 		return t
 	}
-	const shown = 3 // lines of the description
+	const shown = 3 // steps of the description
 	lines := p.Images[i].Lines()
-	short := lines
-	if more := len(lines) - shown; more > 1 {
-		short = append(lines[:shown:shown], fmt.Sprintf("%d further steps", more))
+	t := &imageText{short: []string{fit(clean(lines[0]), maxImage)}}
+	if steps := lines[1:]; len(steps) > 0 {
+		if more := len(steps) - shown; more > 1 {
+			steps = append(steps[:shown:shown], fmt.Sprintf("%d further steps", more))
+		}
+		t.short = append(t.short, fit(clean(strings.Join(steps, ", ")), maxImage))
 	}
-	t := &imageText{short: fit(clean(strings.Join(short, ", ")), maxImage)}
 	for _, line := range few(lines) {
 		t.lines = append(t.lines, fit(clean(line), maxTooltip))
 	}
@@ -143,12 +145,12 @@ func (p *picture) imageText(i int) *imageText {
 	return t
 }
 
-// image describes an environment's image in a short line.
-func (p *picture) image(e int) string {
+// image describes an environment's image in one or two short lines.
+func (p *picture) image(e int) []string {
 	if i := p.Environments[e].Image; i != plan.NoImage {
 		return p.imageText(i).short
 	}
-	return "no image"
+	return []string{"no image"}
 }
 
 // Bounds of descriptions.

@@ -270,7 +270,7 @@ func TestGraphviz(t *testing.T) {
 
 // mermaidLine is every line that Mermaid may write: nothing of a graph's text stands outside of quotes, and
 // within them only what means nothing to Mermaid.
-var mermaidLine = regexp.MustCompile(`^(flowchart LR|  subgraph e\d+ \["LABEL(<br>LABEL){1,2}"\]|    t\d+\["LABEL"\]|  end|  [et]\d+ (-->|-\.->|==>) [et]\d+|  classDef \w+ [\w:#-]+|  class [et0-9,]+ \w+|  linkStyle [0-9,]+ [\w:#-]+)$`)
+var mermaidLine = regexp.MustCompile(`^(flowchart LR|  subgraph e\d+ \["LABEL(<br>LABEL){1,3}"\]|    t\d+\["LABEL"\]|  end|  [et]\d+ (-->|-\.->|==>) [et]\d+|  classDef \w+ [\w:#-]+|  class [et0-9,]+ \w+|  linkStyle [0-9,]+ [\w:#-]+)$`)
 
 func TestMermaidEscapes(t *testing.T) {
 	line := regexp.MustCompile(strings.ReplaceAll(mermaidLine.String(), "LABEL", `([A-Za-z0-9 .,:/=+()@_-]|[^\x00-\x7f]|#\d+;)*`))

@@ -132,7 +132,7 @@ func (d *drawing) drawInner(e int) {
 			if c.Possible {
 				edge.kind = mayCall
 			}
-			d.path(&edge, around(x, x-6-gutterLane*lane[t], rowMiddle(row[t]), rowMiddle(row[c.Callee])), true)
+			d.path(&edge, around(x, x-6-gutterLane*lane[t], d.rowMiddle(e, row[t]), d.rowMiddle(e, row[c.Callee])), true)
 		}
 	}
 }

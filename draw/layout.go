@@ -114,7 +114,7 @@ func (l *layout) findEdges() {
 		if c.Possible {
 			kind = mayCall
 		}
-		l.edges = append(l.edges, edge{kind: kind, from: from, to: to, fromAt: rowMiddle(row[c.Caller]), toAt: rowMiddle(row[c.Callee]), source: c.Caller, call: i, mark: l.callMark(&l.calls[i])})
+		l.edges = append(l.edges, edge{kind: kind, from: from, to: to, fromAt: l.rowMiddle(from, row[c.Caller]), toAt: l.rowMiddle(to, row[c.Callee]), source: c.Caller, call: i, mark: l.callMark(&l.calls[i])})
 	}
 }
 

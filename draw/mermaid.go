@@ -18,7 +18,10 @@ func Mermaid(out io.Writer, g *plan.Graph, o Options) error {
 	w.printf("flowchart LR\n")
 	classes, links := mermaidStyles{}, mermaidStyles{}
 	for e := range g.Environments {
-		label := mermaidText(p.Environments[e].Name) + "<br>" + mermaidText(p.image(e))
+		label := mermaidText(p.Environments[e].Name)
+		for _, line := range p.image(e) {
+			label += "<br>" + mermaidText(line)
+		}
 		if size := p.size(e); size != "" {
 			label += "<br>" + mermaidText(size)
 		}

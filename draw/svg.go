@@ -20,8 +20,9 @@ const (
 	smallLetter  = 67 // in 10.5 px
 	taskLetter   = 76 // in 12 px
 	padding      = 10
-	headerHeight = 44
-	headerMiddle = headerHeight / 2
+	headerHeight = 30 // and a line for each of the image's
+	headerMiddle = 22 // where edges of depends_on begin and end
+	lineHeight   = 14
 	rowHeight    = 22
 	rowGap       = 4
 	leastBox     = 130
@@ -30,18 +31,23 @@ const (
 	mostGutter   = 6 // lanes; further calls share them
 )
 
+// header is the height of a box's part above its tasks.
+func (p *picture) header(e int) int { return headerHeight + lineHeight*len(p.image(e)) }
+
 // rowMiddle is the middle of a box's i-th task, below the box's top.
-func rowMiddle(i int) int { return headerHeight + i*(rowHeight+rowGap) + rowHeight/2 }
+func (p *picture) rowMiddle(e, i int) int { return p.header(e) + i*(rowHeight+rowGap) + rowHeight/2 }
 
 // boxSize is the size of an environment's box.
 func (p *picture) boxSize(e int) (width, height int) {
 	wide := func(s string, letter, more int) { width = max(width, (columns(s)*letter+9)/10+more) }
 	wide(p.envName(e)+p.size(e), nameLetter, 2*padding+14)
-	wide(p.image(e), smallLetter, 2*padding)
+	for _, line := range p.image(e) {
+		wide(line, smallLetter, 2*padding)
+	}
 	for _, t := range p.tasks[e] {
 		wide(p.taskName(t)+string(p.Tasks[t].Body.Kind), taskLetter, 2*padding+40+p.gutter(e))
 	}
-	height = headerHeight + len(p.tasks[e])*(rowHeight+rowGap)
+	height = p.header(e) + len(p.tasks[e])*(rowHeight+rowGap)
 	if len(p.tasks[e]) > 0 {
 		height += padding - rowGap
 	}
@@ -148,7 +154,9 @@ func (d *drawing) drawBox(e int) {
 	if env.Image == plan.NoImage {
 		image = "image none"
 	}
-	d.printf("<text class=\"%s\" x=\"%d\" y=\"35\">%s</text>\n", image, padding, escape(fit(d.image(e), room/smallLetter)))
+	for i, line := range d.image(e) {
+		d.printf("<text class=\"%s\" x=\"%d\" y=\"%d\">%s</text>\n", image, padding, 35+i*lineHeight, escape(fit(line, room/smallLetter)))
+	}
 	for i, t := range d.tasks[e] {
 		d.drawTask(e, i, t)
 	}
@@ -170,7 +178,7 @@ func (d *drawing) drawTask(e, row, t int) {
 	if d.entry[t] {
 		class = classes(class, "entry")
 	}
-	d.printf("<g class=\"%s\" transform=\"translate(%d %d)\">", class, left, rowMiddle(row)-rowHeight/2)
+	d.printf("<g class=\"%s\" transform=\"translate(%d %d)\">", class, left, d.rowMiddle(e, row)-rowHeight/2)
 	d.tooltip(d.taskLines(t)...)
 	d.printf("<rect width=\"%d\" height=\"%d\" rx=\"%d\"/>", width, rowHeight, 4)
 	x := 8

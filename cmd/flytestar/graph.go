@@ -43,8 +43,10 @@ func newGraphCommand(a *app) *cobra.Command {
 which task calls which, or draws them. It needs no image to be built, and shows the
 size of those that are. FILE is a workflow file, or one that graph -o json wrote,
 which ends in .json. With --diff it says what differs between two such files.`,
-		Args:              o.arguments,
-		ValidArgsFunction: completeFile,
+		Args: o.arguments,
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return []string{"star", "json"}, cobra.ShellCompDirectiveFilterFileExt
+		},
 	}
 	o.addFlags(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
