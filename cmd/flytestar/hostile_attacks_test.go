@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -278,6 +279,29 @@ func generated() []attack {
 		attack{name: "load_missing_40k", want: "finding|max-modules|max-wall", write: wrote(lines("load('m%d.star','x')\n", 40_000))},
 		attack{name: "load_bad_paths_35k", want: "finding|max-wall", write: wrote(lines("load('../m%d.star','x')\n", 35_000))},
 	)
+}
+
+// parsed are generated sources that lint and fmt read as well, with parsers of their own.
+func parsed() []attack {
+	var attacks []attack
+	shape := regexp.MustCompile(`^(chain_[a-z]+|nest_[a-z]+|elif_30k|if_150k|nul|invalid_utf8|bidi|list_1MiB|string_1MiB|int_900kB|star_20MB)$`)
+	for _, a := range generated() {
+		if !shape.MatchString(a.name) {
+			continue
+		}
+		for _, verb := range []string{"lint", "fmt"} {
+			b := a
+			b.name, b.verb, b.long = verb+"_"+a.name, verb, true
+			if b.want == "ok" || strings.Contains(b.want, "|") { // laying it out anew, and what lint says of it, may be too much
+				b.want = "ok|finding|max-wall|max-memory|max-source|max-nesting"
+			}
+			if verb == "fmt" && a.name == "star_20MB" {
+				b.want = "usage" // it has a bound of its own
+			}
+			attacks = append(attacks, b)
+		}
+	}
+	return attacks
 }
 
 // lines2 is a line for each of 1 to n, of the number and the one before.

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -34,7 +35,7 @@ const (
 type attack struct {
 	name string
 	want string // what must come of it: kinds of outcome, see [outcome], with | between them
-	verb string // check, or run with the task main
+	verb string // check if empty; lint; fmt, which only looks; run, of the task main
 	flag string // one more, if any
 	long bool   // left out with -short
 	// write writes the workspace and returns its entry's name.
@@ -56,7 +57,7 @@ type outcome struct {
 // error that says what is wrong, and nothing from outside the workspace shows. What seems too late or too large among others
 // is run again by itself.
 func TestHostile(t *testing.T) {
-	attacks := slices.Concat(corpus(t), generated(), refused(), bodies())
+	attacks := slices.Concat(corpus(t), generated(), parsed(), refused(), bodies())
 	outcomes := make([]*outcome, len(attacks))
 	slots := make(chan struct{}, 2) // more at once would measure each other
 	t.Run("attacks", func(t *testing.T) {
@@ -106,9 +107,12 @@ func (a attack) run(t *testing.T) *outcome {
 	if err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"check", "--max-wall", hostileWall.String()}
-	if a.verb == "run" {
-		args = []string{"run", "--quiet", "--max-wall", hostileWall.String()}
+	args := []string{cmp.Or(a.verb, "check"), "--max-wall", hostileWall.String()}
+	switch a.verb {
+	case "run":
+		args = append(args, "--quiet")
+	case "fmt":
+		args = append(args, "--check")
 	}
 	if a.flag != "" {
 		args = append(args, a.flag)
@@ -197,7 +201,11 @@ func (o *outcome) judge(a attack, stdout, stderr *flood) {
 		}
 	}
 	fault(!slices.Contains(strings.Split(a.want, "|"), o.kind), "outcome %q (exit code %d), want %s: %s", o.kind, o.code, a.want, o.line)
-	fault(o.wall > hostileWall+hostileLate, "it took %v", o.wall)
+	turns := time.Duration(1)
+	if a.verb == "lint" {
+		turns = 2 // the evaluator's and the linter's
+	}
+	fault(o.wall > turns*(hostileWall+hostileLate), "it took %v", o.wall)
 	fault(o.peak > hostileMemory+hostileMemory/10, "%d MiB were resident", o.peak>>20)
 	fault(o.parent > hostileParent, "the parent had %d MiB resident", o.parent>>20)
 	fault(stdout.size+stderr.size > hostileOutput, "it printed %d bytes", stdout.size+stderr.size)
