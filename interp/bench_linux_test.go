@@ -59,7 +59,10 @@ func BenchmarkLockdown(b *testing.B) {
 	run := func(n int) time.Duration {
 		cmd := osexec.Command("/proc/self/exe")
 		cmd.Env = []string{lockedVariable + "=" + strconv.Itoa(n), "GOTRACEBACK=none"}
-		cmd.SysProcAttr = processAttributes(n < 2) // privileges are the second
+		cmd.SysProcAttr = processAttributes(sameUser)
+		if n >= 2 { // privileges are the second
+			cmd.SysProcAttr = processAttributes(users()[0])
+		}
 		start := time.Now()
 		if out, err := cmd.CombinedOutput(); err != nil {
 			b.Skipf("%s can't be had here: %v %s", names[n], err, out)

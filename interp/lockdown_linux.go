@@ -113,7 +113,7 @@ func mappedBytes() (uint64, error) {
 }
 
 // dropPrivileges takes what capabilities there are from all threads. An
-// evaluator of root's is another user already, unless this machine can't do that; see processAttributes.
+// evaluator of root's is another user already, unless this machine can't do that; see [users].
 func dropPrivileges() Layer {
 	unix.Umask(0o777)
 	detail := "no capabilities"
@@ -122,6 +122,8 @@ func dropPrivileges() Layer {
 		detail += ", but the user is root"
 	case uid >= firstUser:
 		detail += ", a user of its own"
+	case uid == nobody:
+		detail += ", nobody"
 	}
 	none := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var has, data [2]unix.CapUserData

@@ -315,14 +315,30 @@ func TestUnprivileged(t *testing.T) {
 	})
 }
 
-// TestLoneRoot shows that root of a user namespace without other users gets it too.
+// TestLoneRoot shows that root of a user namespace gets it too: one without other users, and one as containers have it.
 func TestLoneRoot(t *testing.T) {
-	root := []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
-	attr := &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER, UidMappings: root, GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}}
-	if err := (&osexec.Cmd{Path: "/bin/true", SysProcAttr: attr}).Run(); err != nil {
-		t.Skipf("no user namespaces here: %v", err)
+	for _, count := range []int{1, 1 << 16} {
+		t.Run(strconv.Itoa(count), func(t *testing.T) {
+			attr := namespace(count)
+			if err := (&osexec.Cmd{Path: "/bin/true", SysProcAttr: attr}).Run(); err != nil {
+				t.Skipf("no such user namespace here: %v", err)
+			}
+			again(t, "TestLockdown|TestInherited", func(cmd *osexec.Cmd) { cmd.SysProcAttr = attr })
+		})
 	}
-	again(t, "TestLockdown|TestInherited", func(cmd *osexec.Cmd) { cmd.SysProcAttr = attr })
+}
+
+// namespace has as many users; root in it is this process's user, or else one that nobody is.
+func namespace(count int) *syscall.SysProcAttr {
+	uid, gid := os.Getuid(), os.Getgid()
+	if count > 1 {
+		uid, gid = firstUser<<1, firstUser<<1
+	}
+	return &syscall.SysProcAttr{
+		Cloneflags: unix.CLONE_NEWUSER, Credential: &syscall.Credential{NoSetGroups: true}, GidMappingsEnableSetgroups: count > 1,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: uid, Size: count}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: gid, Size: count}},
+	}
 }
 
 // TestInherited looks at an evaluator from outside: what it has of its parent's.
@@ -361,7 +377,7 @@ func TestInherited(t *testing.T) {
 				t.Errorf("%s: want %s %s in\n%s", thread, field, want, status)
 			}
 		}
-		if os.Geteuid() == 0 && strings.Contains(userWanted(e), "[1-9]") && !regexp.MustCompile(`(?m)^Groups:\s*$`).MatchString(status) {
+		if e.process.cmd.SysProcAttr.Credential != nil && !regexp.MustCompile(`(?m)^Groups:\s*$`).MatchString(status) {
 			t.Errorf("%s has groups:\n%s", thread, status)
 		}
 	}
@@ -373,16 +389,29 @@ func TestInherited(t *testing.T) {
 	}
 }
 
-// userWanted is the pattern of the four ids of an evaluator's user: nobody's
-// for root's, where there are others than root.
+// userWanted is the pattern of the four ids of an evaluator's user: another
+// for root's, where there is one that may execute this binary.
 func userWanted(e *Evaluator) string {
+	user := os.Getuid()
+	if c := e.process.cmd.SysProcAttr.Credential; c != nil {
+		user = int(c.Uid)
+	}
+	return fmt.Sprintf(`%d\s+%[1]d\s+%[1]d\s+%[1]d`, user)
+}
+
+// TestUsers: root's evaluator is a user of its own if that can be.
+func TestUsers(t *testing.T) {
 	if os.Geteuid() != 0 {
-		return fmt.Sprintf(`%d\s+%[1]d\s+%[1]d\s+%[1]d`, os.Getuid())
+		t.Skip("only root can be another user")
 	}
-	if lone := e.process.cmd.SysProcAttr.Credential == nil; lone {
-		return `0\s+0\s+0\s+0`
+	e := startFile(t, "", Limits{})
+	c := e.process.cmd.SysProcAttr.Credential
+	if c == nil || c.Uid != firstUser+uint32(os.Getpid()) || c.Gid != c.Uid {
+		t.Errorf("the evaluator is %+v", c)
 	}
-	return fmt.Sprintf(`[1-9]\d+\s+%d\s+%[1]d\s+%[1]d`, firstUser+os.Getpid())
+	if got := e.Lockdown().Layers[1]; got.Detail != "no capabilities, a user of its own" {
+		t.Errorf("it says %v", got)
+	}
 }
 
 // descriptors demands that a process has none but its own.

@@ -153,14 +153,13 @@ func (p *process) run(self string, theirs []*os.File) error {
 	return <-started
 }
 
-// start starts the process. A root that can't be another user, as in a
-// container that has no other, or whose binary no other may execute, stays root: the lockdown says so.
-func (p *process) start(self string, theirs []*os.File) error {
-	p.cmd = p.command(self, theirs, false)
-	err := p.cmd.Start()
-	if err != nil && p.cmd.SysProcAttr.Credential != nil {
-		p.cmd = p.command(self, theirs, true)
-		err = p.cmd.Start()
+// start starts the process, as the first of [users] that this machine lets it be.
+func (p *process) start(self string, theirs []*os.File) (err error) {
+	for _, user := range users() {
+		p.cmd = p.command(self, theirs, user)
+		if err = p.cmd.Start(); err == nil {
+			return nil
+		}
 	}
 	return err
 }
@@ -168,11 +167,11 @@ func (p *process) start(self string, theirs []*os.File) error {
 // command is the process's command line. Nothing of the environment reaches
 // it, and it keeps no directory busy. That the number of threads is given keeps Go's runtime
 // from watching that of the cgroup, through a file that closeInherited closes.
-func (p *process) command(self string, theirs []*os.File, asRoot bool) *osexec.Cmd {
+func (p *process) command(self string, theirs []*os.File, user int) *osexec.Cmd {
 	return &osexec.Cmd{
 		Path: self, Args: []string{evaluatorName}, Dir: "/",
 		Env:    []string{"GOTRACEBACK=none", "GOMAXPROCS=" + strconv.Itoa(runtime.GOMAXPROCS(0))},
-		Stderr: &p.stderr, ExtraFiles: theirs, SysProcAttr: processAttributes(asRoot),
+		Stderr: &p.stderr, ExtraFiles: theirs, SysProcAttr: processAttributes(user),
 	}
 }
 
