@@ -186,6 +186,39 @@ func (l *linter) lint(ctx context.Context) (*Linted, error) {
 	return out, nil
 }
 
+// maxReplaced bounds for how many findings of a module [Linted.Replacements] works out the edits.
+const maxReplaced = 100
+
+// Replacements returns the edits that mend findings, each for its finding alone, for the first of each module.
+// Whether the result evaluates isn't looked at, as it is by [Fix].
+func (l *Linted) Replacements(ctx context.Context, opts Options) (map[*diag.Error][]lint.Replacement, error) {
+	out := map[*diag.Error][]lint.Replacement{}
+	for _, m := range l.Modules {
+		var mendable []*diag.Error
+		var fixes []diag.Fix
+		for _, e := range l.Findings {
+			if e.Fix != nil && lint.FixedModule(e.Fix) == m.Path && len(fixes) < maxReplaced {
+				mendable, fixes = append(mendable, e), append(fixes, *e.Fix)
+			}
+		}
+		if len(fixes) == 0 {
+			continue
+		}
+		edits, err := lint.EditEach(ctx, m, fixes, opts.tool())
+		var one *diag.Error
+		if errors.As(err, &one) && one.Class == diag.Source {
+			continue // buildtools' parser doesn't take it, which is a finding
+		}
+		if err != nil {
+			return nil, err
+		}
+		for i, e := range mendable {
+			out[e] = edits[i]
+		}
+	}
+	return out, nil
+}
+
 // Format returns the source of a module, laid out anew; name is for positions. The source is at fault where
 // that can't be done, and the error a *diag.Error or a diag.List.
 func Format(ctx context.Context, name string, source []byte, opts Options) ([]byte, error) {

@@ -29,7 +29,30 @@ type Report struct {
 // declare. A module that doesn't parse has that as its finding. What isn't a
 // module's is an error: a limit of the process, all of them together.
 func Check(ctx context.Context, modules []Module, tasks []TaskSite, options interp.Options) (*Report, error) {
-	return run[Report](ctx, checkTool, checkRequest{modules, tasks, options.Limits}, options)
+	report, err := run[Report](ctx, checkTool, checkRequest{modules, tasks, options.Limits}, options)
+	if err != nil {
+		return nil, err
+	}
+	return report, report.validate(modules)
+}
+
+// validate reports what a report can't have: places that aren't in modules, and edits of other files than a finding's.
+func (r *Report) validate(modules []Module) error {
+	known := map[string]bool{}
+	for _, m := range modules {
+		known[m.Path] = true
+	}
+	for _, e := range r.Findings {
+		if e == nil || !known[e.Pos.File] || e.Fix != nil && (e.Fix.Kind != diag.FixBuildtools || e.Fix.Pos != e.Pos) {
+			return unasked("a finding")
+		}
+	}
+	for _, s := range r.Suppressions {
+		if !known[s.Pos.File] {
+			return unasked("a suppression")
+		}
+	}
+	return nil
 }
 
 // maxFindings bounds the findings of one module.

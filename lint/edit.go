@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/bazelbuild/buildtools/build"
 	"github.com/bazelbuild/buildtools/warn"
@@ -18,6 +19,7 @@ import (
 type editRequest struct {
 	Module
 	Fixes  []diag.Fix    `json:"fixes"`
+	Each   bool          `json:"each"` // not all fixes, but each of them alone
 	Limits interp.Limits `json:"limits"`
 }
 
@@ -48,7 +50,45 @@ func FixedModule(f *diag.Fix) string {
 // Edit makes fixes in m, all of [FixedModule] m.Path. Only statements that change are
 // printed anew; all else stays as it is, comments included. Fixes of suppressions are made with no others: those move lines.
 func Edit(ctx context.Context, m Module, fixes []diag.Fix, options interp.Options) (*Edited, error) {
-	return run[Edited](ctx, editTool, editRequest{m, fixes, options.Limits}, options)
+	edits, err := run[[]Edited](ctx, editTool, editRequest{Module: m, Fixes: fixes, Limits: options.Limits}, options)
+	if err != nil {
+		return nil, err
+	}
+	if len(*edits) != 1 || len((*edits)[0].Refused) != len(fixes) {
+		return nil, unasked("%d answers to %d fixes", len(*edits), len(fixes))
+	}
+	return &(*edits)[0], nil
+}
+
+// EditEach returns what each of fixes alone would change in m.
+func EditEach(ctx context.Context, m Module, fixes []diag.Fix, options interp.Options) ([][]Replacement, error) {
+	edits, err := run[[]Edited](ctx, editTool, editRequest{Module: m, Fixes: fixes, Each: true, Limits: options.Limits}, options)
+	if err != nil {
+		return nil, err
+	}
+	if len(*edits) != len(fixes) {
+		return nil, unasked("%d answers to %d fixes", len(*edits), len(fixes))
+	}
+	out := make([][]Replacement, len(fixes))
+	for i, e := range *edits {
+		for _, s := range e.Splices {
+			if s.Start < 0 || s.End < s.Start || s.End > len(m.Source) {
+				return nil, unasked("an edit of bytes %d to %d", s.Start, s.End)
+			}
+			out[i] = append(out[i], Replacement{at(m, s.Start), at(m, s.End), s.Text})
+		}
+	}
+	return out, nil
+}
+
+// at returns the position of a byte of the source.
+func at(m Module, n int) diag.Position {
+	before := m.Source[:n]
+	return diag.Position{
+		File: m.Path,
+		Line: bytes.Count(before, []byte("\n")) + 1,
+		Col:  utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:]) + 1,
+	}
 }
 
 // editor edits one module.
@@ -74,8 +114,28 @@ type site struct {
 	many string // what makes it run more than once, or not at all; "" where nothing does
 }
 
-// editModule is what [Edit] does in the tool's process.
-func editModule(r *editRequest) (*Edited, error) {
+// editModule is what [Edit] and [EditEach] do in the tool's process.
+func editModule(r *editRequest) (*[]Edited, error) {
+	if !r.Each {
+		e, err := editOnce(r)
+		if err != nil {
+			return nil, err
+		}
+		return &[]Edited{*e}, nil
+	}
+	out := make([]Edited, len(r.Fixes))
+	for i, f := range r.Fixes {
+		e, err := editOnce(&editRequest{Module: r.Module, Fixes: []diag.Fix{f}, Limits: r.Limits})
+		if err != nil {
+			return nil, err
+		}
+		out[i] = Edited{Splices: e.Splices}
+	}
+	return &out, nil
+}
+
+// editOnce makes all fixes of a request.
+func editOnce(r *editRequest) (*Edited, error) {
 	if _, err := interp.Parse(r.Path, r.Source, r.Limits); err != nil {
 		return nil, err
 	}

@@ -89,9 +89,14 @@ func run[Out any](ctx context.Context, name string, request any, options interp.
 	}
 	var answer Out
 	if err := json.Unmarshal(out, &answer); err != nil {
-		return nil, diag.Errorf(diag.Position{}, diag.System, "%s: the answer isn't one: %w", name, err)
+		return nil, unasked("%w", err)
 	}
 	return &answer, nil
+}
+
+// unasked is the error for an answer that no tool gives unless source has taken it over.
+func unasked(format string, args ...any) *diag.Error {
+	return diag.Errorf(diag.Position{}, diag.System, "the evaluator broke its rules: "+format, args...)
 }
 
 // position translates a position of starlark-go's.

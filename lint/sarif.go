@@ -16,6 +16,14 @@ type Finding struct {
 	// to the root of a repository, say. Empty where there is none.
 	File  string
 	Files []string
+	// Fix is the edit that mends it, in the file that its positions name: paths as others know them.
+	Fix []Replacement
+}
+
+// Replacement is a text for a part of a file, from Start to before End.
+type Replacement struct {
+	Start, End diag.Position
+	Text       string
 }
 
 // sarifLog is a log in the Static Analysis Results Interchange Format, version 2.1.0, as far as we fill it in.
@@ -60,21 +68,41 @@ type sarifResult struct {
 	Message   sarifMessage    `json:"message"`
 	Locations []sarifLocation `json:"locations,omitempty"`
 	Related   []sarifLocation `json:"relatedLocations,omitempty"`
+	Fixes     []sarifFix      `json:"fixes,omitempty"`
+}
+
+type sarifFix struct {
+	Description sarifMessage  `json:"description"`
+	Changes     []sarifChange `json:"artifactChanges"`
+}
+
+type sarifChange struct {
+	Artifact     sarifArtifact      `json:"artifactLocation"`
+	Replacements []sarifReplacement `json:"replacements"`
+}
+
+type sarifReplacement struct {
+	Deleted  sarifRegion  `json:"deletedRegion"`
+	Inserted sarifMessage `json:"insertedContent"`
+}
+
+type sarifArtifact struct {
+	URI string `json:"uri"`
 }
 
 type sarifLocation struct {
 	Message  *sarifMessage `json:"message,omitempty"`
 	Physical struct {
-		Artifact struct {
-			URI string `json:"uri"`
-		} `json:"artifactLocation"`
-		Region *sarifRegion `json:"region,omitempty"`
+		Artifact sarifArtifact `json:"artifactLocation"`
+		Region   *sarifRegion  `json:"region,omitempty"`
 	} `json:"physicalLocation"`
 }
 
 type sarifRegion struct {
 	StartLine   int `json:"startLine"`
 	StartColumn int `json:"startColumn,omitempty"`
+	EndLine     int `json:"endLine,omitempty"`
+	EndColumn   int `json:"endColumn,omitempty"` // the one after the last
 }
 
 // WriteSARIF writes findings as a SARIF 2.1.0 log with one run, of flytestar in that version.
@@ -113,15 +141,31 @@ func sarifResultOf(f Finding, rules []diag.Rule) sarifResult {
 			r.Related = append(r.Related, at)
 		}
 	}
+	if len(f.Fix) > 0 {
+		r.Fixes = []sarifFix{sarifFixOf(f.Fix)}
+	}
 	return r
 }
+
+func sarifFixOf(edits []Replacement) sarifFix {
+	change := sarifChange{Artifact: sarifURI(edits[0].Start.File)}
+	for _, e := range edits {
+		change.Replacements = append(change.Replacements, sarifReplacement{
+			Deleted:  sarifRegion{e.Start.Line, e.Start.Col, e.End.Line, e.End.Col},
+			Inserted: sarifMessage{e.Text},
+		})
+	}
+	return sarifFix{Description: sarifMessage{"what flytestar lint --fix does"}, Changes: []sarifChange{change}}
+}
+
+func sarifURI(file string) sarifArtifact { return sarifArtifact{(&url.URL{Path: file}).String()} }
 
 // sarifAt is a place. A region's columns count Unicode characters, as ours do.
 func sarifAt(file string, pos diag.Position) sarifLocation {
 	var l sarifLocation
-	l.Physical.Artifact.URI = (&url.URL{Path: file}).String()
+	l.Physical.Artifact = sarifURI(file)
 	if pos.Line > 0 {
-		l.Physical.Region = &sarifRegion{pos.Line, pos.Col}
+		l.Physical.Region = &sarifRegion{StartLine: pos.Line, StartColumn: pos.Col}
 	}
 	return l
 }

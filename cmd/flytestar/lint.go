@@ -160,7 +160,7 @@ func (a *app) lintOrFix(ctx context.Context, o *lintOptions, files []string, opt
 		if err != nil {
 			return nil, err
 		}
-		return linted, a.writeLinted(o.format.value, linted)
+		return linted, a.writeLinted(ctx, o, linted)
 	}
 	if len(opts.Overlay) > 0 && !o.diff {
 		return nil, usage("--fix has no file to edit, with -").WithHint("--fix --diff prints the differences")
@@ -179,7 +179,7 @@ func (a *app) lintOrFix(ctx context.Context, o *lintOptions, files []string, opt
 		fmt.Fprintln(a.err, safe("edited "+shown(c.File)))
 	}
 	fmt.Fprintf(a.err, "%s mended\n", plural(fixed.Mended, "finding"))
-	return fixed.Linted, a.writeLinted(o.format.value, fixed.Linted)
+	return fixed.Linted, a.writeLinted(ctx, o, fixed.Linted)
 }
 
 // writeDiff prints changes as unified differences.
@@ -224,8 +224,8 @@ func (o *lintOptions) fails(l *flytestar.Linted) bool {
 }
 
 // writeLinted writes the findings to standard output.
-func (a *app) writeLinted(format string, linted []*flytestar.Linted) error {
-	switch format {
+func (a *app) writeLinted(ctx context.Context, o *lintOptions, linted []*flytestar.Linted) error {
+	switch o.format.value {
 	case "text":
 		for _, l := range linted {
 			if err := writeSafe(a.out, l.Findings, linesOf(l.Modules)); err != nil {
@@ -244,11 +244,15 @@ func (a *app) writeLinted(format string, linted []*flytestar.Linted) error {
 	}
 	var all []lint.Finding
 	for _, l := range linted {
+		edits, err := l.Replacements(ctx, o.load.options(a))
+		if err != nil {
+			return err
+		}
 		for _, e := range l.Findings {
-			all = append(all, exported(l.Dir, withDefaults(e)))
+			all = append(all, exported(l.Dir, withDefaults(e), edits[e]))
 		}
 	}
-	if format == "sarif" {
+	if o.format.value == "sarif" {
 		return lint.WriteSARIF(a.out, all, flytestar.Rules(), readVersion().Version)
 	}
 	var b bytes.Buffer
@@ -265,7 +269,7 @@ type workspaceFinding struct {
 
 // exported gives a finding the paths that other programs look for: relative to the current directory, or to
 // the workspace where that isn't below.
-func exported(workspace string, e *diag.Error) lint.Finding {
+func exported(workspace string, e *diag.Error, edits []lint.Replacement) lint.Finding {
 	path := func(file string) string {
 		if file == "" {
 			return ""
@@ -278,6 +282,10 @@ func exported(workspace string, e *diag.Error) lint.Finding {
 	f := lint.Finding{Error: e, File: path(e.Pos.File)}
 	for _, n := range e.Notes {
 		f.Files = append(f.Files, path(n.Pos.File))
+	}
+	for _, r := range edits {
+		r.Start.File, r.End.File = path(r.Start.File), path(r.End.File)
+		f.Fix = append(f.Fix, r)
 	}
 	return f
 }
