@@ -3,16 +3,19 @@ package builtins
 import (
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // argsRE finds the line that begins a docstring's section about arguments.
-var argsRE = regexp.MustCompile(`(?m)^(Args|Arguments|Inputs):[ \t]*$`)
+var argsRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?m)^(Args|Arguments|Inputs):[ \t]*$`) })
 
 // argRE is a line of that section that begins an argument's text.
-var argRE = regexp.MustCompile(`^\s+([\pL_][\pL\p{Nd}_]*)\s*(?:\([^)]*\))?:\s*(.*)$`)
+var argRE = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^\s+([\pL_][\pL\p{Nd}_]*)\s*(?:\([^)]*\))?:\s*(.*)$`)
+})
 
 // sectionRE is a line that begins a further section.
-var sectionRE = regexp.MustCompile(`^\S`)
+var sectionRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^\S`) })
 
 // readDocstring splits a docstring into the text about the function and the
 // texts about its arguments, each on one line.
@@ -22,17 +25,17 @@ func readDocstring(doc string) (text string, args map[string]string) {
 	if !strings.Contains(doc, "s:") { // as each heading ends: most docstrings have none
 		return doc, args
 	}
-	at := argsRE.FindStringIndex(doc)
+	at := argsRE().FindStringIndex(doc)
 	if at == nil {
 		return doc, args
 	}
 	name := ""
 	lines := strings.Split(doc[at[1]:], "\n")
 	for i, line := range lines {
-		if sectionRE.MatchString(line) {
+		if sectionRE().MatchString(line) {
 			return strings.TrimSpace(doc[:at[0]]) + "\n\n" + strings.Join(lines[i:], "\n"), args
 		}
-		if m := argRE.FindStringSubmatch(line); m != nil {
+		if m := argRE().FindStringSubmatch(line); m != nil {
 			name = m[1]
 			args[name] = m[2]
 		} else if more := strings.TrimSpace(line); name != "" && more != "" {

@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"go.starlark.net/starlark"
 
@@ -223,7 +224,7 @@ func (i *Image) withNamed(th *starlark.Thread, kind plan.StepKind, v starlark.Va
 }
 
 // suiteRE is what release code names match.
-var suiteRE = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
+var suiteRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z][a-z0-9-]*$`) })
 
 // fromDebianBase implements image.from_debian_base. spec.md, "image".
 func fromDebianBase(th *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
@@ -234,7 +235,7 @@ func fromDebianBase(th *starlark.Thread, b *starlark.Builtin, args starlark.Tupl
 	if err := unpack(b.Name(), args, kwargs, "suite??", &suite, "python?", &python); err != nil {
 		return nil, err
 	}
-	if suite != "" && !suiteRE.MatchString(suite) {
+	if suite != "" && !suiteRE().MatchString(suite) {
 		return nil, errorf("%s: %q can't name a suite", b.Name(), suite).WithHint("write a release's code name, in small letters")
 	}
 	return &Image{base: plan.Base{Kind: plan.BaseDebian, Suite: suite, Python: python}, site: siteOf(th)}, nil
@@ -268,14 +269,14 @@ func fromScratch(th *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, 
 }
 
 // refRE is what registry references match, roughly: the builder parses them in full.
-var refRE = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/@-]*$`)
+var refRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/@-]*$`) })
 
 // refBase returns the base for a registry reference or "oci:DIR[:TAG]".
 func refBase(th *starlark.Thread, ref string) (plan.Base, error) {
 	base := plan.Base{Kind: plan.BaseRef, Ref: ref}
 	dir, ok := strings.CutPrefix(ref, "oci:")
 	if !ok {
-		if !refRE.MatchString(ref) {
+		if !refRE().MatchString(ref) {
 			return base, errorf("%q is no registry reference", ref).WithHint(`write HOST/NAME:TAG, or "oci:DIR" for a layout in the workspace`)
 		}
 		return base, nil

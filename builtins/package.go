@@ -3,17 +3,22 @@ package builtins
 import (
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // Requirements are checked for their form here, so that a mistake has a
 // position and none reaches a package manager as an option. What the versions
 // and markers mean is for those who resolve them.
 var (
-	requirementRE = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])? *` + // name
-		`(\[ *[A-Za-z0-9._-]+( *, *[A-Za-z0-9._-]+)* *\])? *` + // extras
-		`(@ *[a-z+]+:[^\s;]+|\( *` + specifiers + ` *\)|(` + specifiers + `)?) *` + // a URL, or versions
-		`(;[A-Za-z0-9_.'"<>=!~() ,*+-]+)?$`) // marker
-	aptPackageRE = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+(:[a-z0-9-]+)?(=[A-Za-z0-9][A-Za-z0-9.+:~-]*)?$`)
+	requirementRE = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])? *` + // name
+			`(\[ *[A-Za-z0-9._-]+( *, *[A-Za-z0-9._-]+)* *\])? *` + // extras
+			`(@ *[a-z+]+:[^\s;]+|\( *` + specifiers + ` *\)|(` + specifiers + `)?) *` + // a URL, or versions
+			`(;[A-Za-z0-9_.'"<>=!~() ,*+-]+)?$`)
+	}) // marker
+	aptPackageRE = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+(:[a-z0-9-]+)?(=[A-Za-z0-9][A-Za-z0-9.+:~-]*)?$`)
+	})
 )
 
 // Version specifiers of PEP 508.
@@ -25,7 +30,7 @@ const (
 // checkRequirement refuses what doesn't look like a PEP 508 requirement.
 func checkRequirement(s string) error {
 	_, marker, _ := strings.Cut(s, ";")
-	if requirementRE.MatchString(s) && !strings.Contains(marker, "--") {
+	if requirementRE().MatchString(s) && !strings.Contains(marker, "--") {
 		return nil
 	}
 	e := errorf("%q is no PEP 508 requirement", s)
@@ -42,7 +47,7 @@ func checkRequirement(s string) error {
 		e.Hint = "write NAME @ URL"
 	case strings.HasPrefix(s, "."), strings.HasPrefix(s, "/"):
 		e.Hint = "packages of the workspace go in with with_source_folder"
-	case wrongEqualsRE.MatchString(s):
+	case wrongEqualsRE().MatchString(s):
 		e.Hint = "versions are compared with =="
 	case strings.ContainsAny(strings.TrimSpace(s), " ,"):
 		e.Hint = "give each package as a string of its own"
@@ -53,11 +58,11 @@ func checkRequirement(s string) error {
 }
 
 // wrongEqualsRE finds a single = after a name.
-var wrongEqualsRE = regexp.MustCompile(`^[A-Za-z0-9._-]+\s*=[^=]`)
+var wrongEqualsRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9._-]+\s*=[^=]`) })
 
 // checkAptPackage refuses what can't name a package of Debian.
 func checkAptPackage(s string) error {
-	if aptPackageRE.MatchString(s) {
+	if aptPackageRE().MatchString(s) {
 		return nil
 	}
 	e := errorf("%q is no Debian package", s)

@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/big"
 	"regexp"
+	"sync"
 
 	"go.starlark.net/starlark"
 
@@ -76,7 +77,7 @@ func (s *size) Unpack(v starlark.Value) error {
 	return nil
 }
 
-var quantityRE = regexp.MustCompile(`^([0-9]{1,18}(?:\.[0-9]{1,9})?)([A-Za-z]*)$`)
+var quantityRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^([0-9]{1,18}(?:\.[0-9]{1,9})?)([A-Za-z]*)$`) })
 
 // quantity returns a positive amount in the unit that counts 1. Strings may
 // have another unit; numbers are of the unit "".
@@ -93,7 +94,7 @@ func quantity(v starlark.Value, units map[string]int64) (int64, error) {
 		}
 		amount = new(big.Rat).SetFloat64(f)
 	case starlark.String:
-		parts := quantityRE.FindStringSubmatch(string(v))
+		parts := quantityRE().FindStringSubmatch(string(v))
 		if parts == nil {
 			return 0, errorf("got %s", v)
 		}

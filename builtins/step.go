@@ -3,6 +3,7 @@ package builtins
 import (
 	"regexp"
 	"strings"
+	"sync"
 
 	"go.starlark.net/starlark"
 
@@ -58,7 +59,7 @@ func packageSource(th *starlark.Thread, fn string, args starlark.Tuple, kwargs [
 	}
 	s.ExtraIndexURLs = extra
 	for _, url := range append(extra[:len(extra):len(extra)], s.IndexURL) {
-		if url != "" && !urlRE.MatchString(url) {
+		if url != "" && !urlRE().MatchString(url) {
 			return s, errorf("%s: %q is no index URL", fn, url).WithHint("write https://…")
 		}
 	}
@@ -66,7 +67,7 @@ func packageSource(th *starlark.Thread, fn string, args starlark.Tuple, kwargs [
 }
 
 // urlRE is what URLs of package indexes match.
-var urlRE = regexp.MustCompile(`^(https?|file)://[^\s]+$`)
+var urlRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(https?|file)://[^\s]+$`) })
 
 // withNames adds packages given as arguments.
 func (i *Image) withNames(th *starlark.Thread, fn string, kind plan.StepKind, args starlark.Tuple, s plan.Step) (starlark.Value, error) {
@@ -211,7 +212,7 @@ func (i *Image) withOne(th *starlark.Thread, fn string, kind plan.StepKind, para
 }
 
 // userRE is what users match: a name, "uid" or "uid:gid".
-var userRE = regexp.MustCompile(`^([a-z_][a-z0-9_-]*|[0-9]{1,10}(:[0-9]{1,10})?)$`)
+var userRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^([a-z_][a-z0-9_-]*|[0-9]{1,10}(:[0-9]{1,10})?)$`) })
 
 // checkNamed checks the argument of a step of kind workdir or user.
 func checkNamed(kind plan.StepKind, v starlark.Value) (string, error) {
@@ -229,7 +230,7 @@ func checkNamed(kind plan.StepKind, v starlark.Value) (string, error) {
 		}
 		return dir, nil
 	}
-	if !userRE.MatchString(name) {
+	if !userRE().MatchString(name) {
 		return "", errorf("%q is no user", name).WithHint(`write a name, "uid" or "uid:gid"`)
 	}
 	return name, nil

@@ -4,6 +4,7 @@ import (
 	"path"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"go.starlark.net/starlark"
@@ -284,7 +285,7 @@ func (t *Task) setPython(th *starlark.Thread, v starlark.Value) error {
 }
 
 // shebangRE is how a script begins.
-var shebangRE = regexp.MustCompile(`^#![ \t]*/[^\s]+`)
+var shebangRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^#![ \t]*/[^\s]+`) })
 
 // setScript makes t a task of an inline script.
 func (t *Task) setScript(v starlark.Value) error {
@@ -292,7 +293,7 @@ func (t *Task) setScript(v starlark.Value) error {
 	if err != nil {
 		return err
 	}
-	if !shebangRE.MatchString(s) {
+	if !shebangRE().MatchString(s) {
 		e := errorf("the script doesn't begin with #! and a program's path")
 		if trimmed := strings.TrimLeft(s, " \t\r\n"); strings.HasPrefix(trimmed, "#!") {
 			return e.WithHint(`write the #! right after the opening quotes`)

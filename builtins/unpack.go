@@ -6,6 +6,7 @@ import (
 	"math"
 	"regexp"
 	"strings"
+	"sync"
 
 	"go.starlark.net/starlark"
 
@@ -135,7 +136,7 @@ func text(v starlark.Value) (string, error) {
 }
 
 // envVarRE is what names of environment variables match.
-var envVarRE = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+var envVarRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`) })
 
 // envVars unpacks a dict of environment variables.
 type envVars map[string]string
@@ -149,7 +150,7 @@ func (m *envVars) Unpack(v starlark.Value) error {
 	out := make(map[string]string, d.Len())
 	for _, item := range d.Items() {
 		name, ok := starlark.AsString(item[0])
-		if !ok || !envVarRE.MatchString(name) {
+		if !ok || !envVarRE().MatchString(name) {
 			return errorf("%s can't name an environment variable", item[0]).
 				WithHint("a name has letters, digits and _, and doesn't begin with a digit")
 		}

@@ -4,16 +4,17 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // placeholder is {{.inputs.NAME}} or {{.outputs.NAME}} (spec.md, "Tasks").
-var placeholder = regexp.MustCompile(`\{\{\.(inputs|outputs)\.([\pL_][\pL\p{Nd}_]*)\}\}`)
+var placeholder = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\{\{\.(inputs|outputs)\.([\pL_][\pL\p{Nd}_]*)\}\}`) })
 
 // expand returns a command with its placeholders replaced. Inputs are in their plain form.
 func expand(command []string, inputs map[string]any) ([]string, error) {
 	var args []string
 	for _, arg := range command {
-		if m := placeholder.FindStringSubmatch(arg); m != nil && m[0] == arg && m[1] == "inputs" {
+		if m := placeholder().FindStringSubmatch(arg); m != nil && m[0] == arg && m[1] == "inputs" {
 			several, err := alone(m[2], inputs)
 			if err != nil {
 				return nil, err
@@ -64,8 +65,8 @@ func alone(name string, inputs map[string]any) ([]string, error) {
 // within replaces the placeholders in an argument.
 func within(arg string, inputs map[string]any) (string, error) {
 	var failed error
-	out := placeholder.ReplaceAllStringFunc(arg, func(p string) string {
-		m := placeholder.FindStringSubmatch(p)
+	out := placeholder().ReplaceAllStringFunc(arg, func(p string) string {
+		m := placeholder().FindStringSubmatch(p)
 		if m[1] == "outputs" {
 			return OutputsPath + "/" + m[2]
 		}

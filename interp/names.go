@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	starresolve "go.starlark.net/resolve"
 	"go.starlark.net/starlark"
@@ -138,22 +139,24 @@ func (r *resolver) targets(lhs syntax.Expr) {
 
 // The messages of the resolver that are told in another way here.
 var (
-	undefinedRE = regexp.MustCompile(`^undefined: (\S+)(?: \(did you mean (\S+)\?\))?$`)
-	reassignRE  = regexp.MustCompile(`^cannot reassign \S+ (\S+)(?: declared at \S+:(\d+):(\d+))?$`)
+	undefinedRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^undefined: (\S+)(?: \(did you mean (\S+)\?\))?$`) })
+	reassignRE  = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^cannot reassign \S+ (\S+)(?: declared at \S+:(\d+):(\d+))?$`)
+	})
 )
 
 // report makes a finding of Starlark's resolver's e, unless FS110 says it already.
 func (r *resolver) report(e starresolve.Error) {
 	d := diag.Errorf(position(e.Pos), diag.Source, "%s", clip(e.Msg))
 	r.found = append(r.found, d)
-	if m := undefinedRE.FindStringSubmatch(e.Msg); m != nil {
+	if m := undefinedRE().FindStringSubmatch(e.Msg); m != nil {
 		d.Msg = "undefined: " + m[1]
 		if s := diag.Suggest(m[1], r.candidates(m[2])); s != "" {
 			d.WithHint("did you mean %q?", s)
 		}
 		return
 	}
-	if m := reassignRE.FindStringSubmatch(e.Msg); m != nil {
+	if m := reassignRE().FindStringSubmatch(e.Msg); m != nil {
 		if r.predeclared.Has(m[1]) {
 			r.found = r.found[:len(r.found)-1]
 			return

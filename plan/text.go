@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -90,13 +91,13 @@ func assignments(vars map[string]string) []string {
 }
 
 // userinfo is the credentials in a URL.
-var userinfo = regexp.MustCompile(`(://)[^/@\s"']+@`)
+var userinfo = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(://)[^/@\s"']+@`) })
 
 func redact(s string) string {
 	if !strings.Contains(s, "://") {
 		return s
 	}
-	return userinfo.ReplaceAllString(s, "$1")
+	return userinfo().ReplaceAllString(s, "$1")
 }
 
 // Signature returns a task's inputs and result: "(x: str, n: int = 3) -> File".

@@ -8,6 +8,7 @@ import (
 	"path"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/internal/python"
@@ -179,10 +180,14 @@ type pythonFile struct {
 const maxPython = 16 << 20
 
 var (
-	pythonWord = regexp.MustCompile(`[\pL_][\pL\pN_]*`)
-	pythonDef  = regexp.MustCompile(`(?m)^[ \t]*(?:async[ \t]+)?def[ \t]+([\pL_][\pL\pN_]*)`)
+	pythonWord = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`[\pL_][\pL\pN_]*`) })
+	pythonDef  = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`(?m)^[ \t]*(?:async[ \t]+)?def[ \t]+([\pL_][\pL\pN_]*)`)
+	})
 	// Ways to bind a name that the file doesn't spell out.
-	pythonDynamic = regexp.MustCompile(`import[ \t]*\*|import[ \t]*\([ \t]*\*|__getattr__|\b(?:globals|vars|locals|exec|setattr)\b`)
+	pythonDynamic = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`import[ \t]*\*|import[ \t]*\([ \t]*\*|__getattr__|\b(?:globals|vars|locals|exec|setattr)\b`)
+	})
 )
 
 func readPython(files fs.FS, name string) (*pythonFile, error) {
@@ -198,11 +203,11 @@ func readPython(files fs.FS, name string) (*pythonFile, error) {
 	if len(data) > maxPython {
 		return nil, fmt.Errorf("larger than %d bytes", maxPython)
 	}
-	f := &pythonFile{words: map[string]bool{}, dynamic: pythonDynamic.Match(data)}
-	for _, w := range pythonWord.FindAll(data, -1) {
+	f := &pythonFile{words: map[string]bool{}, dynamic: pythonDynamic().Match(data)}
+	for _, w := range pythonWord().FindAll(data, -1) {
 		f.words[string(w)] = true
 	}
-	for _, m := range pythonDef.FindAllSubmatch(data, -1) {
+	for _, m := range pythonDef().FindAllSubmatch(data, -1) {
 		f.functions = append(f.functions, string(m[1]))
 	}
 	return f, nil

@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/internal/python"
@@ -110,11 +111,13 @@ func (c *checker) hiddenInstalls() {
 }
 
 // install is a call of a package manager that has a step of its own, where a shell looks for a command.
-var install = regexp.MustCompile(`(?:^|[;&|({\n]|\b(?:sudo|exec|time|then|else|do|env)\s|-m\s|=\S*\s)\s*((?:/\S*/)?(?:pip[0-9.]*|uv pip|apt|apt-get))\s(?:[^;&|\n]*\s)?install(?:\s|$)`)
+var install = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?:^|[;&|({\n]|\b(?:sudo|exec|time|then|else|do|env)\s|-m\s|=\S*\s)\s*((?:/\S*/)?(?:pip[0-9.]*|uv pip|apt|apt-get))\s(?:[^;&|\n]*\s)?install(?:\s|$)`)
+})
 
 // installer returns the package manager that a shell command installs with, or "".
 func installer(command string) string {
-	m := install.FindStringSubmatch(command)
+	m := install().FindStringSubmatch(command)
 	if m == nil {
 		return ""
 	}

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/plan"
@@ -212,7 +213,7 @@ func (c pipConfig) apply(into *exec.Container, netrc []byte) error {
 func (b *Builder) netrc(c pipConfig, want wanted) ([]byte, error) {
 	places := [][]string{c["index-url"], c["extra-index-url"], c["find-links"]}
 	for _, f := range want.files {
-		places = append(places, withUser.FindAllString(string(f.Data), -1))
+		places = append(places, withUser().FindAllString(string(f.Data), -1))
 	}
 	known := map[string]*url.Userinfo{}
 	for _, urls := range places {
@@ -249,7 +250,7 @@ func (b *Builder) netrc(c pipConfig, want wanted) ([]byte, error) {
 }
 
 // withUser matches the URLs in a requirements file that have credentials.
-var withUser = regexp.MustCompile(`https?://[^/@\s]+@[^\s;#]+`)
+var withUser = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`https?://[^/@\s]+@[^\s;#]+`) })
 
 // parseNetrc reads logins by machine. Macros and what it doesn't know are skipped.
 func parseNetrc(text string) map[string]*url.Userinfo {

@@ -11,6 +11,7 @@ import (
 	"path"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
@@ -70,11 +71,11 @@ func (j *job) python(ctx context.Context, st *state, s plan.Step) (python, error
 	return py, err
 }
 
-var shortVersion = regexp.MustCompile(`^3\.[0-9]{1,3}$`)
+var shortVersion = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^3\.[0-9]{1,3}$`) })
 
 // check refuses what would end up in paths.
 func (p python) check() error {
-	if !shortVersion.MatchString(p.Short) || !path.IsAbs(p.Executable) || strings.ContainsAny(p.Executable+p.Version, "\n\r\x00") {
+	if !shortVersion().MatchString(p.Short) || !path.IsAbs(p.Executable) || strings.ContainsAny(p.Executable+p.Version, "\n\r\x00") {
 		return fmt.Errorf("the image's python3 says that it is %q at %q", p.Version, p.Executable)
 	}
 	return nil

@@ -17,6 +17,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/flytestar/flytestar/diag"
@@ -133,7 +134,7 @@ func (j *job) extractPip(deb string, p debian.Package) (distribution, error) {
 	defer os.Remove(tmp)
 	err := debian.Files(deb, func(hdr *tar.Header, r io.Reader) error {
 		name := path.Base(hdr.Name)
-		if hdr.Typeflag != tar.TypeReg || !strings.HasPrefix(name, "pip-") || !wheelName.MatchString(name) || d.Wheel != "" {
+		if hdr.Typeflag != tar.TypeReg || !strings.HasPrefix(name, "pip-") || !wheelName().MatchString(name) || d.Wheel != "" {
 			return nil
 		}
 		var err error
@@ -197,7 +198,7 @@ func (j *job) takeWheels(ctx context.Context, s plan.Step, py python, c *exec.Co
 			result, err = io.ReadAll(io.LimitReader(r, maxJSON))
 			return err
 		}
-		if !wheelName.MatchString(hdr.Name) {
+		if !wheelName().MatchString(hdr.Name) {
 			return fmt.Errorf("the resolver sends a file named %q", hdr.Name)
 		}
 		var err error
@@ -225,9 +226,9 @@ func (j *job) takeWheels(ctx context.Context, s plan.Step, py python, c *exec.Co
 
 // What file and package names from a resolver may look like.
 var (
-	wheelName = regexp.MustCompile(`^[A-Za-z0-9_.+!-]{1,200}\.whl$`)
-	pipName   = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`)
-	hexSum    = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	wheelName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_.+!-]{1,200}\.whl$`) })
+	pipName   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`) })
+	hexSum    = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9a-f]{64}$`) })
 )
 
 // stream runs a container and visits the entries of the tar that it writes to its standard output.
@@ -287,7 +288,7 @@ func (j *job) keepWheel(py python, a answer, dir string, sums map[string]string)
 	if a.SHA256 != nil {
 		d.Source = *a.SHA256
 	}
-	if !pipName.MatchString(d.Name) || d.Source != "" && !hexSum.MatchString(d.Source) {
+	if !pipName().MatchString(d.Name) || d.Source != "" && !hexSum().MatchString(d.Source) {
 		return d, fmt.Errorf("the resolver's answer has the name %q and the hash %q", d.Name, d.Source)
 	}
 	if a.Wheel == nil {
@@ -327,7 +328,9 @@ func (j *job) cachedWheel(py python, d distribution) (distribution, error) {
 }
 
 // Signs, in pip's log, that it couldn't reach an index.
-var unreachable = regexp.MustCompile(`NewConnectionError|Max retries exceeded|Temporary failure in name resolution|Name or service not known|CERTIFICATE_VERIFY_FAILED|Connection (refused|reset|timed out)|ProxyError|ReadTimeoutError`)
+var unreachable = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`NewConnectionError|Max retries exceeded|Temporary failure in name resolution|Name or service not known|CERTIFICATE_VERIFY_FAILED|Connection (refused|reset|timed out)|ProxyError|ReadTimeoutError`)
+})
 
 // pipError says what the resolver's failure means.
 func pipError(s plan.Step, err error) error {
@@ -338,7 +341,7 @@ func pipError(s plan.Step, err error) error {
 	log := strings.Join(failed.tail, "\n")
 	e := failed.at(s.Pos, "pip can't resolve "+strings.TrimPrefix(stepTitle(s), "pip "))
 	switch {
-	case unreachable.MatchString(log):
+	case unreachable().MatchString(log):
 		e.Class = diag.System
 		return e.WithHint("pip doesn't reach its index; its configuration on this machine (pip.conf, PIP_INDEX_URL, proxies) is used")
 	case strings.Contains(log, "No matching distribution") || strings.Contains(log, "ResolutionImpossible"):

@@ -24,7 +24,7 @@ import (
 // apt installs packages with the image's own apt, and returns what that changed.
 func (j *job) apt(ctx context.Context, st *state, s plan.Step) (layer, error) {
 	for _, p := range s.Packages {
-		if !aptName.MatchString(p) {
+		if !aptName().MatchString(p) {
 			return layer{}, diag.Errorf(s.Pos, diag.Build, "%q is no package name", p).WithHint("write name, or name=version")
 		}
 	}
@@ -44,7 +44,9 @@ func (j *job) apt(ctx context.Context, st *state, s plan.Step) (layer, error) {
 }
 
 // aptName is what apt takes as a package: never an option, a path or a "-" that removes.
-var aptName = regexp.MustCompile(`^[a-z0-9]([a-z0-9+.-]*[a-z0-9+.])?(:[a-z0-9-]+)?(=[A-Za-z0-9.+:~-]+)?$`)
+var aptName = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[a-z0-9]([a-z0-9+.-]*[a-z0-9+.])?(:[a-z0-9-]+)?(=[A-Za-z0-9.+:~-]+)?$`)
+})
 
 // aptScript installs its arguments. The CA bundle is there where this machine has one.
 const aptScript = `set -e
@@ -298,10 +300,10 @@ func (t *tail) lines() []string {
 }
 
 // userinfo is the credentials in a URL.
-var userinfo = regexp.MustCompile(`(://)[^/@\s"']+@`)
+var userinfo = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(://)[^/@\s"']+@`) })
 
 // redact takes the credentials out of the URLs in s.
-func redact(s string) string { return userinfo.ReplaceAllString(s, "$1") }
+func redact(s string) string { return userinfo().ReplaceAllString(s, "$1") }
 
 // dropped are paths that a run in a container leaves behind and no image needs:
 // logs and caches of the package manager, locks, backups. Those that end in "/" are what lies below a directory.

@@ -125,7 +125,7 @@ func TestAptNames(t *testing.T) {
 		"gcc": true, "libstdc++6": true, "gcc=4:12.2.0-3": true, "libc6:amd64": true, "python3.11-venv": true,
 		"-o": false, "./x.deb": false, "a b": false, "gcc-": false, "gcc/stable": false, "$(id)": false, "": false,
 	} {
-		if got := aptName.MatchString(name); got != want {
+		if got := aptName().MatchString(name); got != want {
 			t.Errorf("%q: %v", name, got)
 		}
 	}

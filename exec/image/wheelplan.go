@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Bounds on what a wheel may hold.
@@ -118,9 +119,9 @@ func infoDir(files []*zip.File, name string) (string, error) {
 	return found, nil
 }
 
-var nameSeparators = regexp.MustCompile(`[-_.]+`)
+var nameSeparators = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`[-_.]+`) })
 
-func normalName(s string) string { return strings.ToLower(nameSeparators.ReplaceAllString(s, "-")) }
+func normalName(s string) string { return strings.ToLower(nameSeparators().ReplaceAllString(s, "-")) }
 
 // place decides where a member goes. What the installer writes itself isn't kept.
 func (p *wheelPlan) place(f *zip.File, py python) (m member, keep bool, err error) {
@@ -182,8 +183,10 @@ func (p *wheelPlan) generate(py python) error {
 }
 
 var (
-	entryName   = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.+-]*$`)
-	entryTarget = regexp.MustCompile(`^([A-Za-z_][\w]*(?:\.[A-Za-z_][\w]*)*)\s*:\s*([A-Za-z_][\w]*(?:\.[A-Za-z_][\w]*)*)\s*(?:\[[^\]]*\])?$`)
+	entryName   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.+-]*$`) })
+	entryTarget = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^([A-Za-z_][\w]*(?:\.[A-Za-z_][\w]*)*)\s*:\s*([A-Za-z_][\w]*(?:\.[A-Za-z_][\w]*)*)\s*(?:\[[^\]]*\])?$`)
+	})
 )
 
 // maxEntryPoints bounds entry_points.txt, in bytes.
@@ -219,8 +222,8 @@ func (p *wheelPlan) entryPoints() (map[string][]byte, error) {
 		}
 		name, target, _ := strings.Cut(line, "=")
 		name = strings.TrimSpace(name)
-		m := entryTarget.FindStringSubmatch(strings.TrimSpace(target))
-		if m == nil || !entryName.MatchString(name) {
+		m := entryTarget().FindStringSubmatch(strings.TrimSpace(target))
+		if m == nil || !entryName().MatchString(name) {
 			return nil, fmt.Errorf("its entry_points.txt has %q", line)
 		}
 		programs[name] = program(m[1], m[2])

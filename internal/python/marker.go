@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Marker is the condition of a requirement, from "python_version < '3.12'". The zero value always holds.
@@ -51,7 +52,9 @@ const (
 	maxDepth  = 50
 )
 
-var markerToken = regexp.MustCompile(`^\s*(?:("[^"]*"|'[^']*')|(===|==|!=|<=|>=|~=|<|>|\(|\))|([A-Za-z_][A-Za-z0-9_.]*))\s*`)
+var markerToken = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^\s*(?:("[^"]*"|'[^']*')|(===|==|!=|<=|>=|~=|<|>|\(|\))|([A-Za-z_][A-Za-z0-9_.]*))\s*`)
+})
 
 // variables are the names that a marker may ask for, with their old spellings.
 var variables = map[string]string{
@@ -94,7 +97,7 @@ type markerParser struct {
 }
 
 func (p *markerParser) next() {
-	m := markerToken.FindStringSubmatch(p.rest)
+	m := markerToken().FindStringSubmatch(p.rest)
 	switch {
 	case strings.TrimSpace(p.rest) == "":
 		p.kind, p.text = tokenEnd, ""

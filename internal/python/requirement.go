@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // Requirement is a requirement as PEP 508 defines it.
@@ -19,10 +20,12 @@ type Requirement struct {
 }
 
 var (
-	requirement = regexp.MustCompile(`^([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(?:\[([^\[\]]*)\])?\s*(.*)$`)
-	archive     = regexp.MustCompile(`(?i)\.(whl|zip|tar|tar\.[a-z0-9]+|tgz|tbz)$`)
-	separators  = regexp.MustCompile(`[-_.]+`)
-	spaceMarker = regexp.MustCompile(`\s;`)
+	requirement = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(?:\[([^\[\]]*)\])?\s*(.*)$`)
+	})
+	archive     = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?i)\.(whl|zip|tar|tar\.[a-z0-9]+|tgz|tbz)$`) })
+	separators  = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`[-_.]+`) })
+	spaceMarker = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\s;`) })
 )
 
 // ErrNameless is ParseRequirement's error for what has no name before it is fetched: a path, a URL, an archive.
@@ -32,8 +35,8 @@ var ErrNameless = errors.New("no requirement by name")
 // it might take, though PEP 440 and PEP 508 don't have it, has Unknown specifiers or marker.
 func ParseRequirement(text string) (Requirement, error) {
 	text = strings.TrimSpace(text)
-	m := requirement.FindStringSubmatch(text)
-	if m == nil || archive.MatchString(m[1]) {
+	m := requirement().FindStringSubmatch(text)
+	if m == nil || archive().MatchString(m[1]) {
 		return Requirement{}, ErrNameless
 	}
 	r := Requirement{Text: text, Bare: text, Name: Normalise(m[1])}
@@ -45,7 +48,7 @@ func ParseRequirement(text string) (Requirement, error) {
 	rest, marker := m[3], ""
 	if url, ok := strings.CutPrefix(rest, "@"); ok {
 		r.URL = strings.TrimSpace(url)
-		if at := spaceMarker.FindStringIndex(r.URL); at != nil { // a URL may have ";" in it
+		if at := spaceMarker().FindStringIndex(r.URL); at != nil { // a URL may have ";" in it
 			r.URL, marker = strings.TrimSpace(r.URL[:at[0]]), r.URL[at[1]:]
 		}
 	} else {
@@ -71,5 +74,5 @@ func ParseRequirement(text string) (Requirement, error) {
 
 // Normalise returns the one spelling of a project's or an extra's name.
 func Normalise(name string) string {
-	return strings.ToLower(separators.ReplaceAllString(name, "-"))
+	return strings.ToLower(separators().ReplaceAllString(name, "-"))
 }

@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Specifiers is a set of versions: those that each of its clauses admits. The zero value admits all.
@@ -20,10 +21,10 @@ type clause struct {
 	text    string  // for "===": what a version must be, letter by letter
 }
 
-var clauseSyntax = regexp.MustCompile(`^(===|==|!=|<=|>=|~=|<|>)\s*(\S+)$`)
+var clauseSyntax = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(===|==|!=|<=|>=|~=|<|>)\s*(\S+)$`) })
 
 // wildcard is a release that ends in ".*", which only == and != take.
-var wildcard = regexp.MustCompile(`^` + releasePattern + `\.\*$`)
+var wildcard = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^` + releasePattern + `\.\*$`) })
 
 // ParseSpecifiers reads comparisons with commas between: ">=1.2, !=1.5.*".
 func ParseSpecifiers(text string) Specifiers {
@@ -42,7 +43,7 @@ func ParseSpecifiers(text string) Specifiers {
 }
 
 func parseClause(text string) (clause, bool) {
-	m := clauseSyntax.FindStringSubmatch(text)
+	m := clauseSyntax().FindStringSubmatch(text)
 	if m == nil {
 		return clause{}, false
 	}
@@ -50,7 +51,7 @@ func parseClause(text string) (clause, bool) {
 	if c.op == "===" {
 		return c, true
 	}
-	if (c.op == "==" || c.op == "!=") && wildcard.MatchString(c.text) {
+	if (c.op == "==" || c.op == "!=") && wildcard().MatchString(c.text) {
 		c.op += "*"
 		c.text = strings.TrimSuffix(c.text, ".*")
 	}

@@ -18,6 +18,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Version is a version as PEP 440 defines it.
@@ -59,7 +60,9 @@ const (
 	localPattern = `(?:\+([a-z0-9]+(?:[-_.][a-z0-9]+)*))?`
 )
 
-var versionSyntax = regexp.MustCompile(`^` + releasePattern + suffixPattern + localPattern + `$`)
+var versionSyntax = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^` + releasePattern + suffixPattern + localPattern + `$`)
+})
 
 // phases has the spellings of each phase.
 var phases = map[string]int64{
@@ -69,7 +72,7 @@ var phases = map[string]int64{
 
 // ParseVersion reads a version. It is false for what isn't one, and for one with a number of more than 18 digits.
 func ParseVersion(text string) (Version, bool) {
-	m := versionSyntax.FindStringSubmatch(strings.ToLower(strings.TrimSpace(text)))
+	m := versionSyntax().FindStringSubmatch(strings.ToLower(strings.TrimSpace(text)))
 	if m == nil {
 		return Version{}, false
 	}

@@ -8,6 +8,7 @@ import (
 	"path"
 	"regexp"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/flytestar/flytestar/internal/python"
@@ -139,7 +140,7 @@ func logicalLines(text string) []string {
 	text = strings.ReplaceAll(text, "\\\n", "")
 	lines := strings.Split(text, "\n")
 	for i, l := range lines {
-		if at := comment.FindStringIndex(l); at != nil {
+		if at := comment().FindStringIndex(l); at != nil {
 			l = l[:at[0]]
 		}
 		lines[i] = strings.TrimSpace(l)
@@ -147,7 +148,7 @@ func logicalLines(text string) []string {
 	return lines
 }
 
-var comment = regexp.MustCompile(`(^|\s)#`)
+var comment = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(^|\s)#`) })
 
 // readBounded reads a regular file of at most max bytes.
 func readBounded(files fs.FS, name string, max int64) ([]byte, error) {
