@@ -116,6 +116,10 @@ func mappedBytes() (uint64, error) {
 // evaluator of root's is another user already, unless this machine can't do that; see [users].
 func dropPrivileges() Layer {
 	unix.Umask(0o777)
+	// Else its memory would be handed to the machine's handler of core dumps, whatever their limit is.
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return layer("privileges", "", err)
+	}
 	detail := "no capabilities"
 	switch uid := os.Getuid(); {
 	case uid == 0:
