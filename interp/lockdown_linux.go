@@ -147,13 +147,14 @@ func dropPrivileges() Layer {
 // processes as far as this kernel's landlock can: what its version can't deny
 // the filter of calls refuses.
 func denyFiles() Layer {
+	const known = 11 // the newest version that go-landlock makes use of
 	version, err := landlocksyscall.LandlockGetABIVersion()
 	if err != nil {
 		return layer("landlock", "", fmt.Errorf("this kernel has none: %w", err))
 	}
 	// From version 1 on something is denied, or this is an error.
 	err = landlock.V11.BestEffort().Restrict()
-	return layer("landlock", fmt.Sprintf("version %d", version), err)
+	return layer("landlock", fmt.Sprintf("version %d", min(version, known)), err)
 }
 
 // allowedCalls are what Go's runtime needs to compute, to collect garbage and
