@@ -24,7 +24,8 @@ package interp
 // A file's way through the package: workspace.go reads it, source.go and
 // names.go check it, summarize.go keeps of its syntax what is used later
 // (summary.go), load.go executes it, errors.go makes findings of what went wrong. limits.go counts. message.go has what the two processes say to each
-// other, serve.go the evaluator's side, evaluator.go and bodies.go the parent's.
+// other, serve.go the evaluator's side, evaluator.go and bodies.go the parent's. spawn_*.go
+// says as whom the evaluator runs, lockdown*.go what it gives up.
 
 import (
 	"go.starlark.net/starlark"
