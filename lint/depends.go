@@ -109,7 +109,7 @@ func (e *editor) list(pos diag.Position) (at listSite, ok bool) {
 		}
 		build.Walk(s, func(x build.Expr, stack []build.Expr) {
 			list, isList := x.(*build.ListExpr)
-			if !isList || list.Start.Line != pos.Line || list.Start.LineRune != pos.Col {
+			if !isList || len(stack) == 0 || list.Start.Line != pos.Line || list.Start.LineRune != pos.Col {
 				return
 			}
 			at = listSite{list: list, stmt: i}

@@ -2,6 +2,7 @@ package lint
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -164,7 +165,7 @@ func editOnce(r *editRequest) (*Edited, error) {
 		return nil, diag.Errorf(pos, diag.Source, "the fix would lose this comment")
 	}
 	if _, err := interp.Parse(r.Path, out.Source, r.Limits); err != nil {
-		return nil, diag.Errorf(diag.Position{File: r.Path}, diag.System, "this is flytestar's fault: the module wouldn't parse with its fixes: %w", err)
+		return nil, diag.Errorf(diag.Position{File: r.Path}, diag.Source, "buildtools would print the statement so that it doesn't parse: %w", err)
 	}
 	return out, nil
 }
@@ -312,7 +313,7 @@ func (e *editor) print() {
 	if len(e.loads) > 0 {
 		e.splices = append(e.splices, e.insertLoads())
 	}
-	slices.SortFunc(e.splices, func(a, b Splice) int { return a.Start - b.Start })
+	slices.SortFunc(e.splices, func(a, b Splice) int { return cmp.Or(a.Start-b.Start, a.End-b.End) })
 }
 
 // text prints a statement at the top level without the comments before and after it, which stay where they are.
@@ -398,34 +399,42 @@ func (e *editor) buildtools(f *diag.Fix) string {
 		if w.Start.Line != f.Pos.Line || w.Start.LineRune != f.Pos.Col || len(w.Replacement) == 0 {
 			continue
 		}
-		before := slices.Clone(e.file.Stmt)
-		for _, r := range w.Replacement {
-			*r.Old = r.New
-		}
-		for n, stmt := range e.file.Stmt {
-			switch {
-			case stmt == before[n]:
-			case stmt != nil:
-				e.dirty[n] = true
-			default:
-				e.splices = append(e.splices, e.withoutStatement(before[n]))
-				e.file.Stmt[n] = &build.CommentBlock{} // it is as if it weren't there
-				delete(e.dirty, n)
-			}
-		}
-		return ""
+		return e.replace(w.Replacement)
 	}
 	return "it isn't there any more"
 }
 
-// withoutStatement takes a statement away: its lines, and what was empty below it if what is above is empty too.
-func (e *editor) withoutStatement(stmt build.Expr) Splice {
+// replace makes replacements of buildtools', which are of statements at the top level.
+func (e *editor) replace(replacements []warn.LinterReplacement) string {
+	for _, r := range replacements {
+		n := slices.IndexFunc(e.file.Stmt, func(x build.Expr) bool { return x == *r.Old })
+		if n < 0 || r.Old != &e.file.Stmt[n] {
+			return "it isn't a statement at the top level"
+		}
+		if r.New != nil {
+			*r.Old = r.New
+			e.dirty[n] = true
+			continue
+		}
+		s, ok := e.withoutStatement(*r.Old)
+		if !ok {
+			return "another statement is on its line"
+		}
+		*r.Old = &build.CommentBlock{} // it is as if it weren't there
+		e.splices = append(e.splices, s)
+	}
+	return ""
+}
+
+// withoutStatement takes a statement away: its lines, which it must have to itself, and what was empty below it if
+// what is above is empty too.
+func (e *editor) withoutStatement(stmt build.Expr) (Splice, bool) {
 	begin, end := stmt.Span()
 	s := Splice{Start: begin.Byte, End: end.Byte}
 	line := bytes.LastIndexByte(e.source[:s.Start], '\n') + 1
 	rest := e.source[s.End : s.End+lineLength(e.source[s.End:])]
-	if len(bytes.TrimSpace(e.source[line:s.Start])) > 0 || len(bytes.TrimSpace(rest)) > 0 {
-		return s // something else is on its lines
+	if after := bytes.TrimSpace(rest); len(bytes.TrimSpace(e.source[line:s.Start])) > 0 || len(after) > 0 && after[0] != '#' {
+		return s, false
 	}
 	s.Start, s.End = line, min(len(e.source), s.End+len(rest)+1)
 	if above := e.source[:s.Start]; len(above) == 0 || bytes.HasSuffix(above, []byte("\n\n")) {
@@ -433,5 +442,5 @@ func (e *editor) withoutStatement(stmt build.Expr) Splice {
 			s.End++
 		}
 	}
-	return s
+	return s, true
 }

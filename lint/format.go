@@ -53,6 +53,10 @@ func formatModule(r *formatRequest) (*Module, error) {
 		return nil, unformattable(diag.Position{File: r.Path}, "its layout changes each time that it is formatted")
 	}
 	after, err := interp.Parse(r.Path, out, r.Limits)
+	var limit *diag.Error
+	if errors.As(err, &limit) && limit.Class == diag.Limit { // the module nears it
+		return nil, limit
+	}
 	if err != nil {
 		return nil, unformattable(diag.Position{File: r.Path}, "the result would not parse: %v", err)
 	}

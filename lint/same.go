@@ -2,6 +2,7 @@ package lint
 
 import (
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -28,49 +29,70 @@ type leaf struct {
 
 // difference returns where in before the two files begin to differ.
 func difference(before, after *syntax.File) (diag.Position, bool) {
-	a, b := flatten(before), flatten(after)
-	for i := range a {
-		if i >= len(b) || a[i].text != b[i].text {
-			return position(a[i].pos), true
+	next, stop := iter.Pull(flatten(after))
+	defer stop()
+	for a := range flatten(before) {
+		if b, ok := next(); !ok || a.text != b.text {
+			return position(a.pos), true
 		}
 	}
-	return diag.Position{File: before.Path}, len(b) > len(a)
+	_, more := next()
+	return diag.Position{File: before.Path}, more
 }
 
-// flatten lists a file's nodes in preorder. The tree is known to be shallow.
-func flatten(f *syntax.File) []leaf {
-	leaves := loads(f)
-	at := syntax.MakePosition(&f.Path, 1, 1)
-	docs := docstrings(f)
-	for _, stmt := range f.Stmts {
-		if _, ok := stmt.(*syntax.LoadStmt); ok {
-			continue
+// flatten yields a file's nodes in preorder, one at a time: all of them take much more memory than the tree, which is
+// known to be shallow.
+func flatten(f *syntax.File) iter.Seq[leaf] {
+	return func(yield func(leaf) bool) {
+		for _, l := range loads(f) {
+			if !yield(l) {
+				return
+			}
 		}
-		var parens []bool // of the nodes around
-		syntax.Walk(stmt, func(n syntax.Node) bool {
-			if n == nil {
-				if !parens[len(parens)-1] {
-					leaves = append(leaves, leaf{")", at})
-				}
-				parens = parens[:len(parens)-1]
-				return true
+		w := flattener{at: syntax.MakePosition(&f.Path, 1, 1), docs: docstrings(f), yield: yield}
+		for _, stmt := range f.Stmts {
+			if _, ok := stmt.(*syntax.LoadStmt); !ok && !w.done {
+				syntax.Walk(stmt, w.visit)
 			}
-			_, paren := n.(*syntax.ParenExpr)
-			if parens = append(parens, paren); paren {
-				return true
-			}
-			if pos, ok := start(n); ok {
-				at = pos
-			}
-			text := describe(n)
-			if lit, ok := n.(*syntax.Literal); ok && docs[lit] {
-				text = "docstring " + unindented(lit.Value.(string))
-			}
-			leaves = append(leaves, leaf{text, at})
-			return true
-		})
+		}
 	}
-	return leaves
+}
+
+// flattener yields the nodes of statements.
+type flattener struct {
+	at     syntax.Position // of the last node whose position is at hand
+	docs   map[*syntax.Literal]bool
+	parens []bool // of the nodes around: whether it is a pair of parentheses, which doesn't count
+	yield  func(leaf) bool
+	done   bool // nobody wants more
+}
+
+// visit is called with each node, and with nil at its end.
+func (w *flattener) visit(n syntax.Node) bool {
+	switch {
+	case w.done:
+		return false
+	case n == nil:
+		if !w.parens[len(w.parens)-1] {
+			w.done = !w.yield(leaf{")", w.at})
+		}
+		w.parens = w.parens[:len(w.parens)-1]
+		return true
+	}
+	_, paren := n.(*syntax.ParenExpr)
+	w.parens = append(w.parens, paren)
+	if paren {
+		return true
+	}
+	if pos, ok := start(n); ok {
+		w.at = pos
+	}
+	text := describe(n)
+	if lit, ok := n.(*syntax.Literal); ok && w.docs[lit] {
+		text = "docstring " + unindented(lit.Value.(string))
+	}
+	w.done = !w.yield(leaf{text, w.at})
+	return !w.done
 }
 
 // loads lists what the file's top level loads: the modules in order, the names of each sorted.
