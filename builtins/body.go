@@ -181,9 +181,13 @@ func (t *Task) bind(args starlark.Tuple, kwargs []starlark.Tuple) (map[string]pl
 	for i, v := range args {
 		given[params[i].Name] = v
 	}
+	var known map[string]int
+	if len(kwargs) > 0 {
+		known = paramIndex(params)
+	}
 	for _, kv := range kwargs {
 		name := string(kv[0].(starlark.String))
-		if indexOf(paramNames(params), name) < 0 {
+		if _, ok := known[name]; !ok {
 			e := t.callError("there is no input %q", name)
 			if near := diag.Suggest(name, paramNames(params)); near != "" {
 				return nil, e.WithHint("did you mean %s?", near)

@@ -138,8 +138,9 @@ func FuzzPlaceholders(f *testing.F) {
 	}
 	str := plan.Type{Kind: plan.KindStr}
 	in := []plan.Param{{Name: "x", Type: str}, {Name: "l", Type: plan.Type{Kind: plan.KindList, Elem: &str}}}
+	known := placeholders{inputs: in, inputAt: paramIndex(in)}
 	f.Fuzz(func(t *testing.T, arg string) {
-		if err := checkPlaceholders(arg, in, nil); err == nil && strings.Contains(arg, "{{.outputs.y}}") {
+		if err := known.check(arg); err == nil && strings.Contains(arg, "{{.outputs.y}}") {
 			t.Errorf("%q was accepted", arg)
 		}
 	})

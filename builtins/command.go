@@ -17,8 +17,9 @@ func (t *Task) setCommand(a *taskArguments) error {
 	if len(argv) == 0 {
 		return errorf("the command is empty")
 	}
+	c := placeholders{a.in.params, t.Decl.Outputs, paramIndex(a.in.params), paramIndex(t.Decl.Outputs)}
 	for i, arg := range argv {
-		if err := checkPlaceholders(arg, a.in.params, t.Decl.Outputs); err != nil {
+		if err := c.check(arg); err != nil {
 			return about(fmt.Sprintf("[%d]", i), err)
 		}
 	}
@@ -26,19 +27,25 @@ func (t *Task) setCommand(a *taskArguments) error {
 	return checkFileOutputs(t.Decl.Outputs)
 }
 
-// checkPlaceholders checks the placeholders in one argument of a command. Other text in braces is text.
-func checkPlaceholders(arg string, inputs, outputs []plan.Param) error {
+// placeholders is what a command's can stand for.
+type placeholders struct {
+	inputs, outputs   []plan.Param
+	inputAt, outputAt map[string]int // indices by name
+}
+
+// check checks the placeholders in one argument of a command. Other text in braces is text.
+func (c *placeholders) check(arg string) error {
 	for rest := arg; ; {
 		var p placeholder
 		if p, rest = nextPlaceholder(rest); p.whole == "" {
 			return nil
 		}
 		whole, group, name := p.whole, p.group, p.name
-		params := inputs
+		params, at := c.inputs, c.inputAt
 		switch group {
 		case "inputs":
 		case "outputs":
-			params = outputs
+			params, at = c.outputs, c.outputAt
 		default:
 			if near := diag.Suggest(group, []string{"inputs", "outputs"}); near != "" {
 				return errorf("%s is no placeholder", whole).WithHint("did you mean {{.%s.%s}}?", near, name)
@@ -48,9 +55,9 @@ func checkPlaceholders(arg string, inputs, outputs []plan.Param) error {
 		if p.spaced {
 			return errorf("the placeholder %s has spaces", whole).WithHint("write {{.%s.%s}}", group, name)
 		}
-		names := paramNames(params)
-		i := indexOf(names, name)
-		if i < 0 {
+		i, ok := at[name]
+		if !ok {
+			names := paramNames(params)
 			return unknown(errorf("there is no %s %q", strings.TrimSuffix(group, "s"), name), name, names)
 		}
 		if group == "inputs" && whole != arg && isList(params[i].Type) {

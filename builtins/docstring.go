@@ -29,20 +29,26 @@ func readDocstring(doc string) (text string, args map[string]string) {
 	if at == nil {
 		return doc, args
 	}
+	text = strings.TrimSpace(doc[:at[0]])
 	name := ""
+	parts := map[string][]string{} // lines of each argument's text
 	lines := strings.Split(doc[at[1]:], "\n")
 	for i, line := range lines {
 		if sectionRE().MatchString(line) {
-			return strings.TrimSpace(doc[:at[0]]) + "\n\n" + strings.Join(lines[i:], "\n"), args
+			text += "\n\n" + strings.Join(lines[i:], "\n")
+			break
 		}
 		if m := argRE().FindStringSubmatch(line); m != nil {
 			name = m[1]
-			args[name] = m[2]
+			parts[name] = []string{m[2]}
 		} else if more := strings.TrimSpace(line); name != "" && more != "" {
-			args[name] = strings.TrimSpace(args[name] + " " + more)
+			parts[name] = append(parts[name], more)
 		}
 	}
-	return strings.TrimSpace(doc[:at[0]]), args
+	for name, lines := range parts {
+		args[name] = strings.TrimSpace(strings.Join(lines, " "))
+	}
+	return text, args
 }
 
 // dedent removes the indentation that all lines but the first share, and space around the text.

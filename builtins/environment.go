@@ -1,8 +1,6 @@
 package builtins
 
 import (
-	"slices"
-
 	"go.starlark.net/starlark"
 
 	"github.com/flytestar/flytestar/plan"
@@ -135,6 +133,7 @@ func (l *environments) Unpack(v starlark.Value) error {
 		return e
 	}
 	out := environments{}
+	seen := map[*Environment]bool{}
 	for elem := range starlark.Elements(seq) {
 		env, ok := elem.(*Environment)
 		if !ok {
@@ -144,7 +143,8 @@ func (l *environments) Unpack(v starlark.Value) error {
 			}
 			return e
 		}
-		if !slices.Contains(out, env) {
+		if !seen[env] {
+			seen[env] = true
 			out = append(out, env)
 		}
 	}

@@ -19,7 +19,12 @@ type Image struct {
 	step   plan.Step // what it adds to its parent; of no kind for a clone
 	name   string
 	site   Site
+	steps  int // that it has with its parents
 }
+
+// maxSteps bounds the steps of an image, which each image of a graph lists. A
+// container takes fewer layers by far.
+const maxSteps = 1000
 
 var _ starlark.HasAttrs = (*Image)(nil)
 
@@ -72,7 +77,7 @@ func (i *Image) Plan(r *Registry) plan.Image {
 
 // extend returns the image that adds a step to i.
 func (i *Image) extend(th *starlark.Thread, s plan.Step) *Image {
-	return &Image{parent: i, step: s, site: siteOf(th)}
+	return &Image{parent: i, step: s, site: siteOf(th), steps: i.steps + 1}
 }
 
 // imageMethods returns what an image can be asked for.
@@ -170,6 +175,9 @@ func baseImage(th *starlark.Thread, v starlark.Value) (*Image, error) {
 	case nil:
 		return &Image{base: plan.Base{Kind: plan.BaseDebian, Python: true}, site: siteOf(th)}, nil
 	case *Image:
+		if v.steps > maxSteps {
+			return nil, errorf("the image has more than %d steps", maxSteps).WithHint("give one step more packages or commands")
+		}
 		return v, nil
 	case starlark.String:
 		base, err := refBase(th, string(v))

@@ -166,6 +166,15 @@ func eachParam(v starlark.Value, set func(name string, v starlark.Value) error) 
 	return nil
 }
 
+// paramIndex returns the parameters' indices by name.
+func paramIndex(params []plan.Param) map[string]int {
+	index := make(map[string]int, len(params))
+	for i := range params {
+		index[params[i].Name] = i
+	}
+	return index
+}
+
 func paramNames(params []plan.Param) []string {
 	names := make([]string, len(params))
 	for i, p := range params {

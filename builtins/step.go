@@ -248,5 +248,5 @@ func (i *Image) clone(th *starlark.Thread, fn string, args starlark.Tuple, kwarg
 	if name != "" && !plan.ValidName(name) {
 		return nil, errorf("%s: %q can't name an image", fn, name).WithHint("names match %s", plan.NamePattern)
 	}
-	return &Image{parent: i, name: name, site: siteOf(th)}, nil
+	return &Image{parent: i, name: name, site: siteOf(th), steps: i.steps + 1}, nil
 }

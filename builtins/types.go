@@ -12,6 +12,7 @@ import (
 type Type struct {
 	T     plan.Type
 	depth int                                 // how deep it nests
+	parts int                                 // types in it, each as often as it is written out; 0: itself alone
 	call  bool                                // it can be called as the universe's function of its name
 	index func(starlark.Value) (*Type, error) // T[…]; nil but for the bare list and dict
 	attrs map[string]*starlark.Builtin        // File.from_text
@@ -152,14 +153,21 @@ func dictOf(key starlark.Value) (*Type, error) {
 
 // nested returns a type of the kind around elem.
 func nested(kind plan.Kind, elem *Type) (*Type, error) {
-	t := &Type{T: plan.Type{Kind: kind, Elem: &elem.T}, depth: elem.depth + 1}
-	return t, t.checkDepth()
+	t := &Type{T: plan.Type{Kind: kind, Elem: &elem.T}, depth: elem.depth + 1, parts: max(elem.parts, 1) + 1}
+	return t, t.checkSize()
 }
 
-// checkDepth refuses types of values that couldn't pass a boundary.
-func (t *Type) checkDepth() error {
-	if t.depth > plan.MaxDepth {
+// maxParts bounds how many types a type is made of. One that is made of itself
+// twice, and so on, is huge where it is written out, in a graph say.
+const maxParts = 10_000
+
+// checkSize refuses types that are too large, or of values that couldn't pass a boundary.
+func (t *Type) checkSize() error {
+	switch {
+	case t.depth > plan.MaxDepth:
 		return errorf("the type nests deeper than %d", plan.MaxDepth)
+	case t.parts > maxParts:
+		return errorf("the type is made of more than %d types", maxParts)
 	}
 	return nil
 }
@@ -204,6 +212,7 @@ func newRecord(th *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kw
 		}
 		t.T.Fields = append(t.T.Fields, plan.Field{Name: name, Type: field.T})
 		t.depth = max(t.depth, field.depth+1)
+		t.parts += max(field.parts, 1)
 	}
-	return t, t.checkDepth()
+	return t, t.checkSize()
 }

@@ -12,6 +12,7 @@ import (
 	"go.starlark.net/syntax"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/internal/measure"
 )
 
 // This file holds the checks of a module that come before names are resolved:
@@ -99,7 +100,75 @@ func checkText(file string, source []byte, limits Limits) *diag.Error {
 		}
 		rest = rest[size:]
 	}
+	if at := longNumber(source, measure.MaxDigits); at >= 0 {
+		return measure.ErrDigits.Errorf("a number has more than %d digits", measure.MaxDigits).
+			At(offset(file, source, at)).WithHint("keep it in a string, or in a file that tasks read")
+	}
 	return nil
+}
+
+// longNumber returns where a number begins that has more digits than limit, or -1: to
+// make an int of them takes time that grows with their square. It reads the
+// source as the scanner does, up to where that reports an error.
+func longNumber(source []byte, limit int) int {
+	for i := 0; i < len(source); {
+		c := source[i]
+		switch {
+		case c == '#':
+			i = endOfLine(source, i)
+		case c == '"' || c == '\'':
+			if i = endOfString(source, i); i < 0 {
+				return -1
+			}
+		case isWord(c):
+			end := i
+			for end < len(source) && isWord(source[end]) {
+				end++
+			}
+			if c >= '0' && c <= '9' && end-i > limit {
+				return i
+			}
+			i = end
+		default:
+			i++
+		}
+	}
+	return -1
+}
+
+// isWord reports whether c belongs to a name or to a number without its fraction and sign.
+func isWord(c byte) bool {
+	return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z' || c == '_' || c >= utf8.RuneSelf
+}
+
+func endOfLine(source []byte, i int) int {
+	if n := bytes.IndexAny(source[i:], "\r\n"); n >= 0 {
+		return i + n
+	}
+	return len(source)
+}
+
+// endOfString returns where what follows the string begins whose opening
+// quotes are at i, or -1 if it has no end. A backslash takes what follows it
+// along also in a raw string.
+func endOfString(source []byte, i int) int {
+	quotes := source[i : i+1]
+	if tripled := bytes.Repeat(quotes, 3); bytes.HasPrefix(source[i:], tripled) {
+		quotes = tripled
+	}
+	for i += len(quotes); i < len(source); i++ {
+		switch c := source[i]; {
+		case c == quotes[0] && bytes.HasPrefix(source[i:], quotes):
+			return i + len(quotes)
+		case c == '\\':
+			if i++; bytes.HasPrefix(source[i:], []byte("\r\n")) {
+				i++
+			}
+		case len(quotes) == 1 && (c == '\n' || c == '\r'):
+			return -1
+		}
+	}
+	return -1
 }
 
 func sourceSizeError(file string, limit int64) *diag.Error {

@@ -184,7 +184,7 @@ func generated() []attack {
 	add("int_20MB", "max-source", "x=", "9", 20_000_000, "\n")
 	add("int_20MB", "max-wall|max-memory|finding|max-message", "x=", "9", 20_000_000, "\n")
 	raise()
-	add("int_900kB", "finding|max-wall|max-memory|ok", "x=", "9", 900_000, "\n")
+	add("int_900kB", "digits", "x=", "9", 900_000, "\n")
 	add("list_10M", "max-source", "x=[", "0,", 10_000_000, "]\n")
 	add("list_10M", "max-wall|max-memory|finding|max-message", "x=[", "0,", 10_000_000, "]\n")
 	raise()

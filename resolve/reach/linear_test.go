@@ -1,0 +1,139 @@
+package reach_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/interp"
+	"github.com/flytestar/flytestar/resolve/reach"
+)
+
+// repeated returns a module of n lines, each made of a format with a number.
+func repeated(head, line, tail string) func(n int) modules {
+	return func(n int) modules {
+		var b strings.Builder
+		b.WriteString(head)
+		for i := range n {
+			b.WriteString(strings.ReplaceAll(line, "%d", fmt.Sprint(i)))
+		}
+		b.WriteString(tail)
+		return modules{"f.star": b.String()}
+	}
+}
+
+// growing has sources that grow with n, in ways that could take time by n's square.
+var growing = map[string]struct {
+	n    int
+	make func(n int) modules
+}{
+	"top-level ifs":                 {20_000, repeated("", "if 1:0\n", "")},
+	"nested ifs":                    {5000, repeated("", "if 1:\n if 1:\n  if 1:\n   x%d=1\n", "")},
+	"undefined names":               {10_000, repeated("", "y%d=x%d\n", "")},
+	"one undefined name":            {10_000, repeated("", "y%d=x\n", "")},
+	"bound twice":                   {10_000, repeated("x=1\n", "y%d=1\nx=1\n", "")},
+	"functions":                     {5000, repeated("", "def f%d(): return f%d\n", "")},
+	"lambdas in one call":           {5000, repeated("x=[", "lambda: x,", "]\n")},
+	"calls":                         {5000, repeated("def f(*a): return f\n", "x%d=f(f(1),f)(2)\n", "")},
+	"chains of calls":               {300, repeated("def f(*a): return f\n", "x%d=f"+strings.Repeat("()", 70)+"\n", "")},
+	"mentions":                      {5000, repeated("s=struct(a=1)\n", "def f%d(): return [s.a, s.a, s.b]\n", "")},
+	"closures":                      {5000, repeated("def m(t):\n return lambda: t()\ne=task_environment(name='e')\nt=task(command=['x'],env=e)\n", "f%d=task(m(t),env=e)\n", "")},
+	"orchestrators of one function": {5000, repeated("e=task_environment(name='e')\nt=task(command=['x'],env=e)\ndef h(): t()\n", "f%d=task(h,env=e)\n", "")},
+	"environments":                  {2000, repeated("l=[]\ndef add(e):\n l.append(e)\n return e\n", "e%d=add(task_environment(name='e%d'))\n", "x=task_environment(name='x',depends_on=l)\n")},
+	"placeholders":                  {3000, repeated("e=task_environment(name='e')\ni={}\n", "i['x%d']=str\n", "t=task(command=['{{.inputs.%s}}' % k for k in i],env=e,inputs=i)\n")},
+	"docstring":                     {5000, repeated("e=task_environment(name='e')\ndef _f(x):\n  \"\"\"F.\n\n  Args:\n    x: y\n", "      more%d\n", "  \"\"\"\nf=task(_f,env=e,inputs={'x':str})\n")},
+	"names loaded": {5000, func(n int) modules {
+		var main, lib strings.Builder
+		main.WriteString("load('lib.star'")
+		for i := range n {
+			fmt.Fprintf(&main, ",'x%d'", i)
+			fmt.Fprintf(&lib, "x%d=1\n", i)
+		}
+		return modules{"f.star": main.String() + ")\n", "lib.star": lib.String()}
+	}},
+	"names missing": {5000, func(n int) modules {
+		var main, lib strings.Builder
+		main.WriteString("load('lib.star'")
+		for i := range n {
+			fmt.Fprintf(&main, ",'x%d'", i)
+			fmt.Fprintf(&lib, "y%d=1\n", i)
+		}
+		return modules{"f.star": main.String() + ")\n", "lib.star": lib.String()}
+	}},
+	"load statements": {3000, func(n int) modules {
+		m := repeated("", "load('lib.star',x%d='x')\n", "")(n)
+		m["lib.star"] = "x=1\n"
+		return m
+	}},
+	"cycles": {30, func(n int) modules {
+		m := modules{"f.star": "load('m0.star','x')\n"}
+		for i := range n {
+			var b strings.Builder
+			for j := range n {
+				fmt.Fprintf(&b, "load('m%d.star',x%d='x')\n", j, j)
+			}
+			m[fmt.Sprintf("m%d.star", i)] = b.String()
+		}
+		return m
+	}},
+}
+
+// TestLinear doubles sources: the time mustn't more than triple, in one of several attempts.
+func TestLinear(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+	const attempts = 6
+	for name, g := range growing {
+		t.Run(name, func(t *testing.T) {
+			factor := 3.0
+			if name == "cycles" { // of which there are as many as the square
+				factor = 10
+			}
+			small, big := time.Hour, time.Hour
+			for range attempts {
+				small = min(small, took(t, g.make(g.n)))
+				big = min(big, took(t, g.make(2*g.n)))
+				if float64(big) <= factor*float64(small) {
+					return
+				}
+			}
+			t.Errorf("takes %s, and %s for twice as much", small, big)
+		})
+	}
+}
+
+// took returns how long a load and its graph take, findings or not.
+func took(t *testing.T, source modules) time.Duration {
+	t.Helper()
+	start := time.Now()
+	lang := reach.Language(interp.Limits{}.Defaults())
+	m, all, err := interp.Load(source, "f.star", lang, interp.Limits{Source: 16 << 20})
+	if err == nil {
+		_, err = lang.Graph(m, all)
+	}
+	if list, ok := err.(diag.List); err != nil && (!ok || list[0].Class != diag.Source) {
+		t.Fatal(err)
+	}
+	return time.Since(start)
+}
+
+// TestWork: where many orchestrators reach many functions, that is bounded and said.
+func TestWork(t *testing.T) {
+	const n = 5000
+	var b strings.Builder
+	b.WriteString("e = task_environment(name = 'e')\nt = task(command = ['x'], env = e)\ndef h0(): return t()\n")
+	for i := range n {
+		fmt.Fprintf(&b, "def h%d(): return h%d()\n", i+1, i)
+	}
+	for i := range n {
+		fmt.Fprintf(&b, "def _f%d(): return h%d()\nf%d = task(_f%d, env = e)\n", i, n, i, i)
+	}
+	source := modules{"f.star": b.String()}
+	_, err := graphOf(source, "f.star")
+	if d, ok := err.(*diag.Error); !ok || d.Class != diag.Limit || !strings.Contains(d.Msg, "takes more than") {
+		t.Errorf("got %v", err)
+	}
+}
