@@ -2,7 +2,6 @@ package interp
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -198,10 +197,13 @@ func newPipe(r io.Reader, w io.Writer, limit int64) *pipe {
 var errTooBig = errors.New("message is too big")
 
 func (p *pipe) send(message any) error {
-	b := appendWire(make([]byte, 4), message)
+	b, taken := appendWire(make([]byte, 4), message)
 	size := len(b) - 4
-	if int64(size) > p.limit {
+	switch {
+	case int64(size) > p.limit:
 		return fmt.Errorf("%w: %d bytes, more than %d", errTooBig, size, p.limit)
+	case taken > room(p.limit):
+		return fmt.Errorf("%w: %d bytes in memory, more than %d", errTooBig, taken, room(p.limit))
 	}
 	binary.BigEndian.PutUint32(b, uint32(size))
 	p.mu.Lock()
@@ -221,19 +223,18 @@ func (p *pipe) receive(message any) (int, error) {
 	if int64(size) > p.limit {
 		return 0, fmt.Errorf("%w: %d bytes, more than %d", errMalformed, size, p.limit)
 	}
-	// The length is a claim: the buffer grows with what really comes.
-	var b bytes.Buffer
-	b.Grow(int(min(size, smallRead)) + bytes.MinRead)
-	if _, err := io.CopyN(&b, p.r, int64(size)); err != nil {
+	// The length is a claim, but memory that nothing is written to costs nothing.
+	data := make([]byte, size)
+	if _, err := io.ReadFull(p.r, data); err != nil {
 		if err == io.EOF {
 			err = io.ErrUnexpectedEOF
 		}
 		return 0, err
 	}
-	if err := readWire(b.Bytes(), message); err != nil {
+	if err := readWire(data, message, p.limit); err != nil {
 		return 0, fmt.Errorf("%w: %v", errMalformed, err)
 	}
-	return b.Len(), nil
+	return len(data), nil
 }
 
 var errMalformed = errors.New("malformed message")

@@ -34,7 +34,7 @@ func say(text string) error {
 			if err := d.Decode(&m); err != nil {
 				return err
 			}
-			data = append(data, frame(appendWire(nil, &m))...)
+			data = append(data, frame(written(&m))...)
 		}
 	}
 	_, err := os.NewFile(writeFD, "to parent").Write(data)

@@ -21,11 +21,16 @@ import (
 // by a multiple of what was sent.
 
 // The bounds of what reading a message allocates, in bytes: per byte of the
-// message, and for small ones. A struct of empty fields takes the most, 8 to 24 for one.
+// message, for small ones, and per byte that a message may have, since what is short to write may be long to
+// keep. A struct of empty fields takes the most, 8 to 24 for one byte.
 const (
 	growth    = 16
 	smallRead = 1 << 20
+	spread    = 2
 )
+
+// room returns how many bytes may be allocated for messages up to a limit.
+func room(limit int64) int { return int(min(limit, math.MaxInt/4))*spread + smallRead }
 
 // maxWireDepth bounds how deep what is in a message nests; types nest deepest, see plan.Type.
 const maxWireDepth = 256
@@ -84,15 +89,18 @@ func newShape(t reflect.Type) *shape {
 	return s
 }
 
-// appendWire appends v, a struct or a pointer to one, to b.
-func appendWire(b []byte, v any) []byte {
-	w := wireWriter{b}
+// appendWire appends v, a struct or a pointer to one, to b. It also returns what reading it allocates at most, in bytes.
+func appendWire(b []byte, v any) ([]byte, int) {
+	w := wireWriter{b: b}
 	x := reflect.Indirect(reflect.ValueOf(v))
 	w.value(shapeOf(x.Type()), x)
-	return w.b
+	return w.b, w.taken
 }
 
-type wireWriter struct{ b []byte }
+type wireWriter struct {
+	b     []byte
+	taken int // see wireReader.take
+}
 
 func (w *wireWriter) length(n int) { w.b = binary.AppendUvarint(w.b, uint64(n)) }
 
@@ -109,12 +117,14 @@ func (w *wireWriter) value(s *shape, v reflect.Value) {
 	case reflect.Pointer:
 		w.flag(!v.IsNil())
 		if !v.IsNil() {
+			w.taken += s.elem.size
 			w.value(s.elem, v.Elem())
 		}
 	case reflect.Slice:
 		w.slice(s, v)
 	case reflect.Map:
 		w.length(v.Len())
+		w.taken += v.Len() * (mapEntry + s.elem.size)
 		for _, key := range slices.SortedFunc(slices.Values(v.MapKeys()), byName) {
 			w.string(key.String())
 			w.value(s.elem, v.MapIndex(key))
@@ -141,12 +151,14 @@ func (w *wireWriter) flag(on bool) {
 func (w *wireWriter) string(s string) {
 	s = strings.ToValidUTF8(s, "\uFFFD")
 	w.length(len(s))
+	w.taken += len(s)
 	w.b = append(w.b, s...)
 }
 
 // slice writes a slice, of which nil and empty are the same.
 func (w *wireWriter) slice(s *shape, v reflect.Value) {
 	w.length(v.Len())
+	w.taken += v.Len() * s.elem.size
 	if s.elem.kind == reflect.Uint8 {
 		w.b = append(w.b, v.Bytes()...)
 		return
@@ -157,9 +169,9 @@ func (w *wireWriter) slice(s *shape, v reflect.Value) {
 }
 
 // readWire reads what appendWire has written into v, a pointer to a zero struct.
-// Any other data is an error. Strings and bytes are copies.
-func readWire(data []byte, v any) error {
-	r := wireReader{data: data, room: growth*len(data) + smallRead}
+// Any other data is an error. Strings and bytes are copies. limit is what a message may have, in bytes.
+func readWire(data []byte, v any, limit int64) error {
+	r := wireReader{data: data, room: min(growth*len(data)+smallRead, room(limit))}
 	x := reflect.ValueOf(v).Elem()
 	if err := r.value(shapeOf(x.Type()), x, 0); err != nil {
 		return err

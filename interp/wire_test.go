@@ -56,10 +56,19 @@ var samples = []fromEvaluator{
 	{Done: &doneMsg{Body: 1, Value: json.RawMessage("null")}},
 }
 
+// testLimit is what a message of the tests may have, in bytes.
+const testLimit = 64 << 20
+
+// written is a message in bytes.
+func written(v any) []byte {
+	b, _ := appendWire(nil, v)
+	return b
+}
+
 func TestWire(t *testing.T) {
 	for _, m := range samples {
 		var got fromEvaluator
-		if err := readWire(appendWire(nil, &m), &got); err != nil {
+		if err := readWire(written(&m), &got, testLimit); err != nil {
 			t.Errorf("%+v: %v", m, err)
 		}
 		if diff := cmp.Diff(m, got, cmp.AllowUnexported(fromEvaluator{})); diff != "" {
@@ -68,12 +77,12 @@ func TestWire(t *testing.T) {
 	}
 	limits := toEvaluator{Start: &startMsg{Entry: "main.star", Limits: Limits{}.Defaults()}}
 	var got toEvaluator
-	if err := readWire(appendWire(nil, &limits), &got); err != nil || !reflect.DeepEqual(got, limits) {
+	if err := readWire(written(&limits), &got, testLimit); err != nil || !reflect.DeepEqual(got, limits) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	print := fromEvaluator{Print: &printMsg{Text: "a\xffb"}}
 	var clean fromEvaluator
-	if err := readWire(appendWire(nil, &print), &clean); err != nil || clean.Print.Text != "a\uFFFDb" {
+	if err := readWire(written(&print), &clean, testLimit); err != nil || clean.Print.Text != "a\uFFFDb" {
 		t.Errorf("got %+v, %v", clean.Print, err)
 	}
 }
@@ -91,7 +100,7 @@ func TestWireMemory(t *testing.T) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		var m fromEvaluator
-		err := readWire(graph(list), &m)
+		err := readWire(graph(list), &m, testLimit)
 		runtime.ReadMemStats(&after)
 		took := after.TotalAlloc - before.TotalAlloc
 		t.Logf("list %d: %v, %d MiB allocated", list, err, took>>20)
@@ -101,7 +110,7 @@ func TestWireMemory(t *testing.T) {
 	}
 	deep := bytes.Repeat([]byte{1, 'l', 1}, 100_000) // a type within a type within …
 	var typ plan.Type
-	if err := readWire(deep, &typ); err == nil || !strings.Contains(err.Error(), "too deep") {
+	if err := readWire(deep, &typ, testLimit); err == nil || !strings.Contains(err.Error(), "too deep") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -133,7 +142,7 @@ func (g *gate) Read([]byte) (int, error) {
 func FuzzParent(f *testing.F) {
 	say := func(messages ...int) (data []byte) {
 		for _, i := range messages {
-			data = append(data, frame(appendWire(nil, &samples[i]))...)
+			data = append(data, frame(written(&samples[i]))...)
 		}
 		return data
 	}
@@ -201,11 +210,11 @@ func BenchmarkWire(b *testing.B) {
 		g.Tasks = append(g.Tasks, t, o)
 		g.Calls = append(g.Calls, plan.Call{Caller: len(g.Tasks) - 1, Callee: len(g.Tasks) - 2, Pos: at})
 	}
-	data := appendWire(nil, &fromEvaluator{Graph: &g})
+	data := written(&fromEvaluator{Graph: &g})
 	b.Run("write", func(b *testing.B) {
 		b.SetBytes(int64(len(data)))
 		for b.Loop() {
-			appendWire(nil, &fromEvaluator{Graph: &g})
+			written(&fromEvaluator{Graph: &g})
 		}
 	})
 	b.Run("read", func(b *testing.B) {
@@ -213,7 +222,7 @@ func BenchmarkWire(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			var m fromEvaluator
-			if err := readWire(data, &m); err != nil {
+			if err := readWire(data, &m, testLimit); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -57,7 +57,7 @@ type outcome struct {
 // error that says what is wrong, and nothing from outside the workspace shows. What seems too late or too large beside other
 // work is run again by itself.
 func TestHostile(t *testing.T) {
-	attacks := slices.Concat(corpus(t), generated(), parsed(), refused(), bodies())
+	attacks := slices.Concat(corpus(t), generated(), parsed(), natives(), refused(), bodies())
 	outcomes := make([]*outcome, len(attacks))
 	slots := make(chan struct{}, 2) // more at once would measure each other
 	t.Run("attacks", func(t *testing.T) {
