@@ -16,8 +16,10 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// imageFiles finds what images take from the workspace and can't have.
+// imageFiles finds what images take from the workspace and can't have, and pip requirements that are none. Images that
+// extend one another share steps: what has been looked at isn't again.
 func (c *checker) imageFiles() {
+	seen := map[string]bool{}
 	for i := range c.graph.Images {
 		if !c.scope.images[i] {
 			continue
@@ -27,7 +29,15 @@ func (c *checker) imageFiles() {
 			c.findings.report(err)
 		}
 		for n := range image.Steps {
-			if err := stepFile(c.files, &image.Steps[n]); err != nil {
+			s := &image.Steps[n]
+			if s.Src != "" {
+				key := fmt.Sprintf("%v %s %q %q", s.Pos, s.Kind, s.Src, s.Ignore)
+				if seen[key] {
+					continue
+				}
+				seen[key] = true
+			}
+			if err := c.stepFile(s); err != nil {
 				c.findings.report(err)
 			}
 		}
@@ -63,7 +73,8 @@ func layoutDir(b plan.Base) (string, bool) {
 }
 
 // stepFile checks what a step takes from the workspace.
-func stepFile(files fs.FS, s *plan.Step) *diag.Error {
+func (c *checker) stepFile(s *plan.Step) *diag.Error {
+	files := c.files
 	switch s.Kind {
 	case plan.StepPip:
 		for _, text := range s.Packages {
@@ -75,8 +86,8 @@ func stepFile(files fs.FS, s *plan.Step) *diag.Error {
 		if err := lookFor(files, s.Src, s.Pos, isFile); err != nil {
 			return err
 		}
-		if _, err := source.ReadRequirements(files, s.Src); err != nil {
-			return diag.Errorf(s.Pos, diag.Source, "requirements file %w", err)
+		if f := c.packages.requirementsFile(s.Src); f.err != nil && f.err != errExhausted {
+			return diag.Errorf(s.Pos, diag.Source, "requirements file %w", f.err)
 		}
 	case plan.StepFile:
 		return lookFor(files, s.Src, s.Pos, isFile)

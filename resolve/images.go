@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	"github.com/flytestar/flytestar/diag"
-	"github.com/flytestar/flytestar/internal/python"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -18,15 +17,13 @@ func (c *checker) unpinnedPackages() {
 		var names []string
 		switch s.Kind {
 		case plan.StepPip:
-			for _, text := range s.Packages {
-				if r, err := python.ParseRequirement(text); err == nil && !pinned(&r) {
-					names = append(names, r.Text)
-				}
-			}
+			names = c.packages.unpinned(s.Packages, nil)
 		case plan.StepRequirements:
 			var ok bool
 			if names, ok = files[s.Src]; !ok {
-				names = c.packages.unpinned(s.Src)
+				if f := c.packages.requirementsFile(s.Src); f.err == nil { // otherwise imageFiles' finding
+					names = c.packages.unpinned(f.Packages, f.Constraints)
+				}
 				files[s.Src] = names
 			}
 		}
@@ -38,21 +35,17 @@ func (c *checker) unpinnedPackages() {
 	})
 }
 
-func pinned(r *python.Requirement) bool { return r.URL != "" || r.Specifiers.Pinned() }
-
-// unpinned returns the requirements of a file without an exact version, where its constraints have none either.
-func (d *declarations) unpinned(name string) []string {
-	reqs := d.requirementsFile(name)
-	if reqs == nil {
-		return nil
-	}
+// unpinned returns the requirements without an exact version, where constraints have none either.
+func (d *declarations) unpinned(texts, constraints []string) []string {
 	exact := map[string]bool{}
-	for i := range reqs.Constraints {
-		exact[reqs.Constraints[i].Name] = exact[reqs.Constraints[i].Name] || pinned(&reqs.Constraints[i])
+	for _, text := range constraints {
+		if r := d.requirement(text); r != nil && r.pinned {
+			exact[r.Name] = true
+		}
 	}
 	var names []string
-	for i := range reqs.Packages {
-		if r := &reqs.Packages[i]; !exact[r.Name] && !pinned(r) {
+	for _, text := range texts {
+		if r := d.requirement(text); r != nil && !r.pinned && !exact[r.Name] {
 			names = append(names, r.Text)
 		}
 	}

@@ -26,9 +26,13 @@ func (c *checker) inclusion() {
 			c.findings.reportLater(contradiction.Code, e.severityOf(contradiction), func() *diag.Error { return c.conflictFinding(e, diff) })
 		}
 	}
+}
+
+// exhaustion reports that there is more than is compared: whatever wasn't looked at may have findings.
+func (c *checker) exhaustion() {
 	if c.packages.exhausted() {
-		c.findings.report(diag.Errorf(diag.Position{File: c.graph.Entry}, diag.Limit,
-			"the images declare too many packages to compare: more than %d, or more than %d comparisons", maxDeclared, maxCompared).
+		c.findings.report(diag.Errorf(diag.Position{File: c.graph.Entry}, diag.Limit, "the images declare too many packages: "+
+			"more than %d that differ, %d in all, %d bytes of requirements files or %d comparisons", maxParsed, maxDeclared, maxRead, maxCompared).
 			WithHint("let environments share images, or orchestrate in environments without one"))
 	}
 }
@@ -55,12 +59,10 @@ func CallCheck(g *plan.Graph, files fs.FS, platform string) func(plan.Call) erro
 
 // lackFinding returns FS102 for an edge.
 func (c *checker) lackFinding(e edge, diff *difference) *diag.Error {
-	lacks, doubtful := diff.lacks, len(diff.lacks) == 0
+	lacks, total, doubtful := diff.lacks, diff.lacking, diff.lacking == 0
 	if doubtful {
-		lacks = diff.doubts
+		lacks, total = diff.doubts, diff.doubtful
 	}
-	total := len(lacks)
-	lacks = lacks[:min(total, maxFixed)]
 	from, to := &c.graph.Environments[e.from], &c.graph.Environments[e.to]
 	var names []string
 	for _, p := range lacks {
@@ -84,9 +86,6 @@ func (c *checker) lackFinding(e edge, diff *difference) *diag.Error {
 	}
 	return f
 }
-
-// maxFixed is how many packages a fix adds at most, and a finding looks at.
-const maxFixed = 1000
 
 // declaredNotes says where an image declares packages, step by step.
 func declaredNotes(env string, list []declaration) []diag.Note {
@@ -133,10 +132,10 @@ func (c *checker) conflictFinding(e edge, diff *difference) *diag.Error {
 	from, to := &c.graph.Environments[e.from], &c.graph.Environments[e.to]
 	f := c.finding(e, contradiction)
 	var texts []string
-	for _, x := range diff.conflicts[:min(len(diff.conflicts), maxFixed)] {
+	for _, x := range diff.conflicts {
 		texts = append(texts, fmt.Sprintf("%s and %s", x.one.bare, x.other.bare))
 	}
-	f.Msg += fmt.Sprintf(", but no version satisfies both images' %s", named(texts, len(diff.conflicts)))
+	f.Msg += fmt.Sprintf(", but no version satisfies both images' %s", named(texts, diff.conflicting))
 	for _, x := range diff.conflicts[:min(len(diff.conflicts), maxNamed/2)] {
 		f.Notes = append(f.Notes,
 			diag.Note{Pos: x.one.step.Pos, Msg: fmt.Sprintf("the image of %q has %s", from.Name, x.one.text)},

@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -17,11 +18,11 @@ import (
 
 // pkg is a package as an image declares it.
 type pkg struct {
-	manager    plan.StepKind // StepPip, also for those of a requirements file; StepApt
-	name       string        // normalised; an extra is a package of its own: "requests[socks]"
-	text       string        // as declared: "Requests[socks]>=2 ; python_version < '3.12'"
-	bare       string        // without the marker
-	marker     string
+	manager    plan.StepKind     // StepPip, also for those of a requirements file; StepApt
+	name       string            // normalised; an extra is a package of its own: "requests[socks]"
+	extra      bool              // whether it is one
+	text       string            // as declared: "Requests[socks]>=2 ; python_version < '3.12'"
+	bare       string            // without the marker
 	applies    python.Truth      // whether the marker holds in the image: Yes or Maybe
 	versions   python.Specifiers // pip
 	version    string            // apt: the exact version; "" for any
@@ -38,10 +39,13 @@ func compareNames(a, b declaration) int {
 	return cmp.Or(cmp.Compare(a.manager, b.manager), cmp.Compare(a.name, b.name))
 }
 
-// What comparing packages takes at most, whatever the graph.
+// What reading and comparing packages takes at most, whatever the graph.
 const (
-	maxDeclared = 4_000_000   // packages of all images together
-	maxCompared = 100_000_000 // comparisons of names
+	maxParsed   = 500_000    // requirements that differ
+	maxRead     = 64 << 20   // bytes of requirements files
+	maxDeclared = 4_000_000  // packages of all images together
+	maxCompared = 50_000_000 // comparisons of names
+	maxFixed    = 200        // packages that one finding looks at, and one fix adds
 )
 
 // declarations reads what images declare, and compares it.
@@ -49,40 +53,49 @@ type declarations struct {
 	graph    *plan.Graph
 	files    fs.FS
 	platform string
-	images   map[int][]declaration               // by image
-	parsed   map[python.Target]map[string][]*pkg // pip requirements, by text
-	read     map[string]*source.Requirements     // requirements files, by path; nil for what can't be read
-	pairs    map[[2]int]*difference              // by image of the caller and of the callee
-	declared int                                 // packages in images
-	compared int
+	images   map[int][]declaration       // by image
+	parsed   map[string]*requirement     // by text
+	read     map[string]requirementsFile // by path
+	pairs    map[[2]int]*difference      // by image of the caller and of the callee
+
+	size, declared, compared int // counts for maxRead, maxDeclared, maxCompared
+}
+
+// requirement is a requirement of pip, and the packages that it comes to in each target that was asked for.
+type requirement struct {
+	python.Requirement
+	pinned bool
+	marker python.Marker
+	of     map[python.Target][]*pkg
 }
 
 func newDeclarations(g *plan.Graph, files fs.FS, platform string) *declarations {
 	return &declarations{
-		graph: g, files: files, platform: platform,
-		images: map[int][]declaration{}, parsed: map[python.Target]map[string][]*pkg{},
-		read: map[string]*source.Requirements{}, pairs: map[[2]int]*difference{},
+		graph: g, files: files, platform: platform, images: map[int][]declaration{},
+		parsed: map[string]*requirement{}, read: map[string]requirementsFile{}, pairs: map[[2]int]*difference{},
 	}
 }
 
-// exhausted reports whether the images declare more than is compared.
-func (d *declarations) exhausted() bool { return d.declared > maxDeclared || d.compared > maxCompared }
+// exhausted reports whether the images declare more than is read or compared.
+func (d *declarations) exhausted() bool {
+	return len(d.parsed) >= maxParsed || d.size > maxRead || d.declared > maxDeclared || d.compared > maxCompared
+}
 
 // of returns what an image declares, sorted by name.
 func (d *declarations) of(image int) []declaration {
 	list, ok := d.images[image]
-	if !ok && !d.exhausted() {
-		i := &d.graph.Images[image]
-		at := target(i.Base, d.platform)
-		for n := range i.Steps {
-			for _, p := range d.step(&i.Steps[n], at) {
-				list = append(list, declaration{p, &i.Steps[n]})
-			}
-		}
-		slices.SortStableFunc(list, compareNames)
-		d.images[image] = list
-		d.declared += len(list)
+	if ok || d.exhausted() {
+		return list
 	}
+	i := &d.graph.Images[image]
+	at := target(i.Base, d.platform)
+	for n := range i.Steps {
+		for _, p := range d.step(&i.Steps[n], at) {
+			list = append(list, declaration{p, &i.Steps[n]})
+		}
+	}
+	slices.SortStableFunc(list, compareNames)
+	d.images[image] = list
 	return list
 }
 
@@ -91,7 +104,9 @@ func (d *declarations) step(s *plan.Step, at python.Target) []*pkg {
 	switch s.Kind {
 	case plan.StepPip:
 		for _, text := range s.Packages {
-			list = append(list, d.requirement(text, at)...)
+			if r := d.requirement(text); r != nil {
+				list = append(list, r.packages(at)...)
+			}
 		}
 	case plan.StepRequirements:
 		list = d.requirements(s.Src, at)
@@ -100,75 +115,99 @@ func (d *declarations) step(s *plan.Step, at python.Target) []*pkg {
 			list = append(list, aptPackage(text))
 		}
 	}
+	d.declared += len(list)
 	return list
 }
 
-// requirement returns the packages of a pip requirement: itself and its extras; none if its marker doesn't hold.
-func (d *declarations) requirement(text string, at python.Target) []*pkg {
-	known := d.parsed[at]
-	if known == nil {
-		known = map[string][]*pkg{}
-		d.parsed[at] = known
-	}
-	list, ok := known[text]
-	if !ok {
-		if r, err := python.ParseRequirement(text); err == nil { // otherwise imageFiles' finding
-			list = pipPackages(&r, at)
+// requirement reads a requirement of pip, each once. It is nil for what has no name or is none, and for what is too much.
+func (d *declarations) requirement(text string) *requirement {
+	r, ok := d.parsed[text]
+	if !ok && !d.exhausted() {
+		if parsed, err := python.ParseRequirement(text); err == nil { // otherwise imageFiles' finding
+			versions := parsed.Specifiers()
+			r = &requirement{Requirement: parsed, pinned: parsed.URL != "" || versions.Pinned(), marker: parsed.Marker()}
 		}
-		known[text] = list
+		d.parsed[text] = r
 	}
-	return list
+	return r
 }
 
-func pipPackages(r *python.Requirement, at python.Target) []*pkg {
-	applies := r.Marker.Eval(at)
-	if applies == python.No {
-		return nil
+// packages returns the package of a requirement, and its extras; none where its marker doesn't hold.
+func (r *requirement) packages(at python.Target) []*pkg {
+	list, ok := r.of[at]
+	if ok {
+		return list
 	}
-	p := pkg{manager: plan.StepPip, name: r.Name, text: r.Text, bare: r.Bare, marker: r.Marker.Text, applies: applies, versions: r.Specifiers}
-	p.versions.Unknown = p.versions.Unknown || r.URL != ""
-	list := []*pkg{&p}
-	for _, x := range r.Extras {
-		extra := p
-		extra.name += "[" + x + "]"
-		extra.versions = python.Specifiers{} // the package's own
-		list = append(list, &extra)
+	if applies := r.marker.Eval(at); applies != python.No {
+		list = []*pkg{{
+			manager: plan.StepPip, name: r.Name, text: r.Text, bare: r.Bare, applies: applies, versions: r.Specifiers(),
+		}}
+		for _, x := range r.Extras {
+			extra := *list[0]
+			extra.name, extra.extra = extra.name+"["+x+"]", true
+			extra.versions = python.Specifiers{} // the package's own
+			list = append(list, &extra)
+		}
 	}
+	if r.of == nil {
+		r.of = map[python.Target][]*pkg{}
+	}
+	r.of[at] = list
 	return list
 }
 
 // requirements returns the packages of a file, with those of its constraints that are among them.
 func (d *declarations) requirements(name string, at python.Target) []*pkg {
-	reqs := d.requirementsFile(name)
-	if reqs == nil {
-		return nil
+	file := d.requirementsFile(name)
+	if file.err != nil {
+		return nil // imageFiles' finding
 	}
 	var list []*pkg
 	names := map[string]bool{}
-	for i := range reqs.Packages {
-		list = append(list, d.requirement(reqs.Packages[i].Text, at)...)
-		names[reqs.Packages[i].Name] = true
+	for _, text := range file.Packages {
+		if r := d.requirement(text); r != nil {
+			list = append(list, r.packages(at)...)
+			names[r.Name] = true
+		}
 	}
-	for i := range reqs.Constraints {
-		if r := &reqs.Constraints[i]; names[r.Name] {
-			for _, p := range pipPackages(&python.Requirement{Text: r.Text, Bare: r.Bare, Name: r.Name, Specifiers: r.Specifiers, URL: r.URL, Marker: r.Marker}, at) {
-				p.constraint = true
-				list = append(list, p)
-			}
+	for _, text := range file.Constraints {
+		r := d.requirement(text)
+		if r == nil || !names[r.Name] {
+			continue
+		}
+		if of := r.packages(at); len(of) > 0 {
+			p := *of[0] // a constraint has no extras
+			p.constraint = true
+			list = append(list, &p)
 		}
 	}
 	return list
 }
 
-// requirementsFile returns what a file asks for, or nil if it can't be read, which is imageFiles' finding.
-func (d *declarations) requirementsFile(name string) *source.Requirements {
-	reqs, ok := d.read[name]
-	if !ok {
-		reqs, _ = source.ReadRequirements(d.files, name)
-		d.read[name] = reqs
-	}
-	return reqs
+// requirementsFile is what a file asks for, or why it can't be read.
+type requirementsFile struct {
+	*source.Requirements
+	err error
 }
+
+// requirementsFile reads a file, each once.
+func (d *declarations) requirementsFile(name string) requirementsFile {
+	f, ok := d.read[name]
+	switch {
+	case ok:
+	case d.exhausted():
+		f.err = errExhausted
+	default:
+		if f.Requirements, f.err = source.ReadRequirements(d.files, name); f.err == nil {
+			d.size += f.Size
+		}
+		d.read[name] = f
+	}
+	return f
+}
+
+// errExhausted is a requirements file's error where there is too much to read; inclusion reports that.
+var errExhausted = errors.New("too many packages")
 
 // aptPackage reads "name", "name=version", "name/release".
 func aptPackage(text string) *pkg {
@@ -183,14 +222,17 @@ func aptPackage(text string) *pkg {
 	return p
 }
 
-// difference is what stands between the images of a caller and a callee.
+// difference is what stands between the images of a caller and a callee: of each kind the first maxFixed, and how many there are.
 type difference struct {
 	lacks     []declaration // what the caller's image doesn't declare, each text once
 	doubts    []declaration // what it may declare, or what the callee's may: their markers can't be decided
 	conflicts []conflict
+
+	lacking, doubtful, conflicting int
 }
 
-func (d *difference) empty() bool { return len(d.lacks)+len(d.doubts)+len(d.conflicts) == 0 }
+// none is the difference of images that go together; most do.
+var none = &difference{}
 
 // conflict is a package of which no version satisfies all of its declarations.
 type conflict struct{ one, other declaration }
@@ -198,11 +240,14 @@ type conflict struct{ one, other declaration }
 // between compares two images. Many environments share few, so it is kept by pair.
 func (d *declarations) between(from, to int) *difference {
 	if from == plan.NoImage || to == plan.NoImage || from == to || d.exhausted() {
-		return &difference{}
+		return none
 	}
 	diff, ok := d.pairs[[2]int{from, to}]
 	if !ok {
 		diff = d.compare(d.of(from), d.of(to), d.graph.Images[from].Base)
+		if diff.lacking+diff.doubtful+diff.conflicting == 0 {
+			diff = none
+		}
 		d.pairs[[2]int{from, to}] = diff
 	}
 	return diff
@@ -211,8 +256,7 @@ func (d *declarations) between(from, to int) *difference {
 // compare goes through both lists, name by name. base is what have's image starts from.
 func (d *declarations) compare(have, need []declaration, base plan.Base) *difference {
 	diff := &difference{}
-	listed := map[[2]string]bool{} // by manager and text: a requirement's extras have its text
-	for len(need) > 0 {
+	for len(need) > 0 && !d.exhausted() {
 		name := need[0]
 		n := sameName(need, name)
 		for len(have) > 0 && compareNames(have[0], name) < 0 {
@@ -225,22 +269,39 @@ func (d *declarations) compare(have, need []declaration, base plan.Base) *differ
 		}
 		d.compared += n + h
 		wants, has := applies(need[:n]), applies(have[:h])
-		text := [2]string{string(name.manager), name.text}
 		switch {
+		case n == 1 && h == 1 && have[0].text == name.text && have[0].applies == name.applies: // as in most graphs
 		case has == python.Yes || wants == python.Maybe && has == python.Maybe:
-			d.compared += 20 * (n + h) // deciding on versions costs more
-			diff.conflicts = append(diff.conflicts, conflicts(have[:h], need[:n])...)
-		case name.manager == plan.StepApt && comesWith(base, name.name) || listed[text]:
+			d.compared += 10 * (n + h) // deciding on versions costs more
+			if x, found := conflicting(have[:h], need[:n]); found {
+				diff.conflicting++
+				diff.conflicts = atMost(diff.conflicts, x)
+			}
+		case name.manager == plan.StepApt && comesWith(base, name.name):
+		case name.extra && (hasText(diff.lacks, name) || hasText(diff.doubts, name)):
 		case wants == python.Yes && has == python.No:
-			diff.lacks = append(diff.lacks, name)
-			listed[text] = true
+			diff.lacking++
+			diff.lacks = atMost(diff.lacks, name)
 		default:
-			diff.doubts = append(diff.doubts, name)
-			listed[text] = true
+			diff.doubtful++
+			diff.doubts = atMost(diff.doubts, name)
 		}
 		need, have = need[n:], have[h:]
 	}
 	return diff
+}
+
+// atMost appends to a list that doesn't grow beyond maxFixed.
+func atMost[T any](list []T, x T) []T {
+	if len(list) < maxFixed {
+		list = append(list, x)
+	}
+	return list
+}
+
+// hasText reports whether a list has a declaration by the same text: a requirement's extras have its text.
+func hasText(list []declaration, d declaration) bool {
+	return slices.ContainsFunc(list, func(e declaration) bool { return e.manager == d.manager && e.text == d.text })
 }
 
 // sameName returns how many at the start of list have a name.
@@ -263,23 +324,20 @@ func applies(list []declaration) python.Truth {
 	return truth
 }
 
-// conflicts returns at most one conflict between what two images say of one package. An
+// conflicting returns a conflict between what two images say of one package, if there is one. An
 // image that contradicts itself is a finding of its own.
-func conflicts(have, need []declaration) []conflict {
-	if len(have) == 0 || satisfiable(have, need) || !satisfiable(have) || !satisfiable(need) {
-		return nil
+func conflicting(have, need []declaration) (conflict, bool) {
+	if satisfiable(have, need) || !satisfiable(have) || !satisfiable(need) {
+		return conflict{}, false
 	}
-	for _, a := range have {
-		for _, b := range need {
+	for _, a := range have[:min(len(have), maxNamed)] {
+		for _, b := range need[:min(len(need), maxNamed)] {
 			if !satisfiable([]declaration{a}, []declaration{b}) {
-				return []conflict{{a, b}}
+				return conflict{a, b}, true
 			}
 		}
-		if len(have)*len(need) > maxNamed*maxNamed {
-			break
-		}
 	}
-	return []conflict{{narrowest(have), narrowest(need)}} // only all together contradict one another
+	return conflict{narrowest(have), narrowest(need)}, true // only all together contradict one another
 }
 
 // narrowest returns the first that says something of the version.

@@ -98,6 +98,7 @@ func (c *checker) run(s scope, checks []func(*checker)) diag.List {
 	for _, check := range checks {
 		check(c)
 	}
+	c.exhaustion()
 	return c.findings.list(c.graph.Entry)
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
-	"sync"
 )
 
 // Requirement is a requirement as PEP 508 defines it.
@@ -14,65 +13,106 @@ type Requirement struct {
 	Bare       string   // Text without the marker
 	Name       string   // normalised: "zope-interface"
 	Extras     []string // normalised
-	Specifiers Specifiers
-	URL        string // of "name @ URL", which has no specifiers
-	Marker     Marker
+	URL        string   // of "name @ URL", which has no specifiers
+	specifiers string
+	marker     string
 }
 
 var (
-	requirement = sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`^([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(?:\[([^\[\]]*)\])?\s*(.*)$`)
-	})
-	archive     = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?i)\.(whl|zip|tar|tar\.[a-z0-9]+|tgz|tbz)$`) })
-	separators  = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`[-_.]+`) })
-	spaceMarker = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\s;`) })
+	archive     = regexp.MustCompile(`(?i)\.(whl|zip|tar|tar\.[a-z0-9]+|tgz|tbz)$`)
+	spaceMarker = regexp.MustCompile(`\s;`)
 )
 
 // ErrNameless is ParseRequirement's error for what has no name before it is fetched: a path, a URL, an archive.
 var ErrNameless = errors.New("no requirement by name")
 
-// ParseRequirement reads a requirement. Errors are [ErrNameless], or say what an installer would refuse. What
-// it might take, though PEP 440 and PEP 508 don't have it, has Unknown specifiers or marker.
+// ParseRequirement takes a requirement apart. Errors are [ErrNameless], or say what an installer would refuse.
+// Specifiers and marker are read when they are asked for.
 func ParseRequirement(text string) (Requirement, error) {
 	text = strings.TrimSpace(text)
-	m := requirement().FindStringSubmatch(text)
-	if m == nil || archive().MatchString(m[1]) {
+	name, rest := cutName(text)
+	if name == "" || strings.Contains(name, ".") && archive.MatchString(name) || strings.ContainsAny(text, "\r\n") {
 		return Requirement{}, ErrNameless
 	}
-	r := Requirement{Text: text, Bare: text, Name: Normalise(m[1])}
-	for x := range strings.SplitSeq(m[2], ",") {
-		if x = Normalise(strings.TrimSpace(x)); x != "" {
-			r.Extras = append(r.Extras, x)
+	r := Requirement{Text: text, Bare: text, Name: Normalise(name)}
+	if list, ok := strings.CutPrefix(rest, "["); ok {
+		extras, after, ok := strings.Cut(list, "]")
+		if !ok || strings.Contains(extras, "[") {
+			return Requirement{}, ErrNameless
+		}
+		rest = strings.TrimSpace(after)
+		for x := range strings.SplitSeq(extras, ",") {
+			if x = Normalise(strings.TrimSpace(x)); x != "" {
+				r.Extras = append(r.Extras, x)
+			}
 		}
 	}
-	rest, marker := m[3], ""
 	if url, ok := strings.CutPrefix(rest, "@"); ok {
 		r.URL = strings.TrimSpace(url)
-		if at := spaceMarker().FindStringIndex(r.URL); at != nil { // a URL may have ";" in it
-			r.URL, marker = strings.TrimSpace(r.URL[:at[0]]), r.URL[at[1]:]
+		if at := spaceMarker.FindStringIndex(r.URL); at != nil { // a URL may have ";" in it
+			r.URL, r.marker = strings.TrimSpace(r.URL[:at[0]]), r.URL[at[1]:]
 		}
 	} else {
-		rest, marker, _ = strings.Cut(rest, ";")
-		rest = strings.TrimSpace(rest)
-		if rest != "" && !strings.ContainsAny(rest[:1], "<>=!~(") {
+		r.specifiers, r.marker, _ = strings.Cut(rest, ";")
+		r.specifiers = strings.TrimSpace(r.specifiers)
+		if r.specifiers != "" && !strings.ContainsAny(r.specifiers[:1], "<>=!~(") {
 			return Requirement{}, ErrNameless // a path, perhaps
 		}
-		if strings.HasPrefix(rest, "=") && !strings.HasPrefix(rest, "==") {
+		if strings.HasPrefix(r.specifiers, "=") && !strings.HasPrefix(r.specifiers, "==") {
 			return Requirement{}, fmt.Errorf("%q: = is no comparison; a version is pinned with ==", text)
 		}
-		if inner, ok := strings.CutPrefix(rest, "("); ok {
-			rest = strings.TrimSuffix(inner, ")")
-		}
-		r.Specifiers = ParseSpecifiers(rest)
 	}
-	if marker = strings.TrimSpace(marker); marker != "" {
-		r.Bare = strings.TrimRight(strings.TrimSuffix(text, marker), "; \t")
-		r.Marker = ParseMarker(marker)
+	if r.marker = strings.TrimSpace(r.marker); r.marker != "" {
+		r.Bare = strings.TrimRight(strings.TrimSuffix(text, r.marker), "; \t")
 	}
 	return r, nil
 }
 
+// cutName returns the name that text begins with, letters and digits with ".", "_" and "-" between, and what follows it.
+func cutName(text string) (name, rest string) {
+	end := 0
+	for end < len(text) && (isAlphanumeric(text[end]) || end > 0 && isSeparator(rune(text[end]))) {
+		end++
+	}
+	name = strings.TrimRight(text[:end], "._-")
+	return name, strings.TrimSpace(text[len(name):])
+}
+
+func isAlphanumeric(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+}
+
+// Specifiers returns the versions that r admits. By URL it may be any.
+func (r *Requirement) Specifiers() Specifiers {
+	if r.URL != "" {
+		return Specifiers{Unknown: true}
+	}
+	text := r.specifiers
+	if inner, ok := strings.CutPrefix(text, "("); ok {
+		text = strings.TrimSuffix(inner, ")")
+	}
+	return ParseSpecifiers(text)
+}
+
+// Marker returns the condition under which r is one.
+func (r *Requirement) Marker() Marker {
+	if r.marker == "" {
+		return Marker{}
+	}
+	return ParseMarker(r.marker)
+}
+
 // Normalise returns the one spelling of a project's or an extra's name.
 func Normalise(name string) string {
-	return strings.ToLower(separators().ReplaceAllString(name, "-"))
+	var b strings.Builder
+	separated := false
+	for _, c := range strings.ToLower(name) {
+		if !isSeparator(c) {
+			b.WriteRune(c)
+		} else if !separated {
+			b.WriteByte('-')
+		}
+		separated = isSeparator(c)
+	}
+	return b.String()
 }

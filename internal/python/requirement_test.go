@@ -36,7 +36,7 @@ func TestParseRequirement(t *testing.T) {
 	}
 	for text, want := range tests {
 		r, err := python.ParseRequirement(text)
-		got := r.Name + "[" + strings.Join(r.Extras, " ") + "] " + r.Bare + "|" + r.Marker.Text + "|" + r.URL
+		got := r.Name + "[" + strings.Join(r.Extras, " ") + "] " + r.Bare + "|" + r.Marker().Text + "|" + r.URL
 		if err != nil {
 			got = err.Error()
 		}
@@ -51,12 +51,12 @@ func TestRequirementVersions(t *testing.T) {
 		"a": true, "a>1": true, "a (>1, <1.5)": false, "a==1.*": true, "a[x]!=1.5.0;os_name=='posix'": false, "a===1.5": true,
 	} {
 		r, err := python.ParseRequirement(text)
-		if err != nil || r.Specifiers.Unknown || r.Specifiers.Contains("1.5") != want {
+		if err != nil || r.Specifiers().Unknown || r.Specifiers().Contains("1.5") != want {
 			t.Errorf("%q admits 1.5: want %v (%v)", text, want, err)
 		}
 	}
 	for text, want := range map[string]bool{"a": false, "a>=1": false, "a==1.*": false, "a==1": true, "a===1": true, "a>=1,==1.2": true} {
-		if r, err := python.ParseRequirement(text); err != nil || r.Specifiers.Pinned() != want {
+		if r, err := python.ParseRequirement(text); err != nil || r.Specifiers().Pinned() != want {
 			t.Errorf("%q is pinned: want %v (%v)", text, want, err)
 		}
 	}
@@ -106,14 +106,14 @@ func TestMarkers(t *testing.T) {
 		{strings.Repeat("(", 10_000_000), python.Maybe, python.Maybe},
 	}
 	for _, tt := range tests {
-		r := python.Requirement{}
+		var m python.Marker
 		if tt.marker != "" {
-			r.Marker = python.ParseMarker(tt.marker)
+			m = python.ParseMarker(tt.marker)
 		}
-		if got := r.Marker.Eval(known); got != tt.known {
+		if got := m.Eval(known); got != tt.known {
 			t.Errorf("%.80q: %v where all is known", tt.marker, got)
 		}
-		if got := r.Marker.Eval(python.Target{}); got != tt.unknown {
+		if got := m.Eval(python.Target{}); got != tt.unknown {
 			t.Errorf("%.80q: %v where nothing is known", tt.marker, got)
 		}
 	}
@@ -135,10 +135,12 @@ func FuzzParseRequirement(f *testing.F) {
 		if r.Name == "" || python.Normalise(r.Name) != r.Name {
 			t.Errorf("name %q of %q", r.Name, text)
 		}
-		r.Marker.Eval(python.Target{})
-		r.Marker.Eval(python.Target{Python: "3.11"})
+		r.Specifiers()
+		m := r.Marker()
+		m.Eval(python.Target{})
+		m.Eval(python.Target{Python: "3.11"})
 		bare, err := python.ParseRequirement(r.Bare)
-		if err != nil || bare.Name != r.Name || bare.Marker.Text != "" {
+		if err != nil || bare.Name != r.Name || bare.Marker().Text != "" {
 			t.Errorf("%q without marker is %q: %+v, %v", text, r.Bare, bare, err)
 		}
 	})

@@ -16,9 +16,10 @@ import (
 
 // Requirements is what a requirements file asks for, with those that it includes.
 type Requirements struct {
-	Packages    []python.Requirement // those that have a name: a bare path or URL has none
-	Constraints []python.Requirement // of the files of -c: they narrow the versions of what is installed
-	Files       []string             // all that were read, those of -r and of -c, in the order in which they were
+	Packages    []string // requirements that have a name: a bare path or URL has none
+	Constraints []string // those of the files of -c: they narrow the versions of what is installed
+	Files       []string // all that were read, those of -r and of -c, in the order in which they were
+	Size        int      // of all files, in bytes
 }
 
 // What reading requirements takes at most.
@@ -56,7 +57,6 @@ type requirementsReader struct {
 	out   Requirements
 	seen  map[string]bool
 	queue []include
-	size  int // bytes read
 }
 
 // include queues a file. One that was a constraint first is read again as requirements.
@@ -79,7 +79,7 @@ func (r *requirementsReader) read(i include) error {
 	if !utf8.Valid(data) {
 		return fmt.Errorf("not valid UTF-8")
 	}
-	if r.size += len(data); r.size > maxRequirementsTotal {
+	if r.out.Size += len(data); r.out.Size > maxRequirementsTotal {
 		return fmt.Errorf("more than %d bytes with what is included", maxRequirementsTotal)
 	}
 	r.out.Files = append(r.out.Files, i.path)
@@ -112,9 +112,9 @@ func (r *requirementsReader) line(in include, line string) error {
 	case err != nil:
 		return err
 	case in.constraint:
-		r.out.Constraints = append(r.out.Constraints, req)
+		r.out.Constraints = append(r.out.Constraints, req.Text)
 	default:
-		r.out.Packages = append(r.out.Packages, req)
+		r.out.Packages = append(r.out.Packages, req.Text)
 	}
 	return nil
 }
