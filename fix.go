@@ -3,6 +3,7 @@ package flytestar
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -22,11 +23,12 @@ type Fixed struct {
 const (
 	maxRounds = 10 // of fixes, each on the results of those before
 	maxSingle = 50 // fixes tried one by one in a round, after all at once wouldn't do
+	maxEdits  = 50 // of one step, each for the findings that the one before has led to
 )
 
 // Fix mends findings of files, as [Lint] returns them, that say how. It writes
 // nothing. After each step all is linted again, evaluation included: a step stays if its findings are gone, and there are no
-// new ones but infos (a package that is added may be one without a version, as it was in the other image).
+// new ones, once those are mended that can be, but infos (a package that is added may be one without a version, as it was in the other image).
 func Fix(ctx context.Context, files []string, opts LintOptions) (*Fixed, error) {
 	before, err := Lint(ctx, files, opts)
 	if err != nil {
@@ -92,6 +94,7 @@ type fixer struct {
 	opts    LintOptions // Overlay has what is mended so far
 	linted  []*Linted
 	refused map[string]string // why a finding can't be mended, by its key
+	edits   int               // in this step
 }
 
 // job is a finding that is to be mended.
@@ -114,18 +117,26 @@ var kinds = [][]diag.FixKind{
 
 // jobs returns the findings that can be mended next.
 func (x *fixer) jobs() []job {
+	var all []job
+	for _, l := range x.linted {
+		for _, e := range l.Findings {
+			all = append(all, job{l, e})
+		}
+	}
+	return x.first(all)
+}
+
+// first returns those of jobs that can be mended, and first of all.
+func (x *fixer) first(jobs []job) []job {
 	for _, together := range kinds {
-		var jobs []job
-		for _, l := range x.linted {
-			for _, e := range l.Findings {
-				j := job{l, e}
-				if e.Fix != nil && slices.Contains(together, e.Fix.Kind) && x.refused[j.key()] == "" {
-					jobs = append(jobs, j)
-				}
+		var out []job
+		for _, j := range jobs {
+			if fix := j.finding.Fix; fix != nil && slices.Contains(together, fix.Kind) && x.refused[j.key()] == "" {
+				out = append(out, j)
 			}
 		}
-		if len(jobs) > 0 {
-			return jobs
+		if len(out) > 0 {
+			return out
 		}
 	}
 	return nil
@@ -163,62 +174,57 @@ func (x *fixer) round(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// step makes fixes and lints again. It returns why they can't stay, "" if they do. Those that
-// aren't made are refused.
+// step makes fixes and lints again, and goes on with the findings that are new then, if they say how they are mended: packages
+// that one image gets its callers' need as well, what was loaded for a dependency alone is unused without it. It returns
+// why the result can't stay, "" if it does. Fixes that can't be made are refused.
 func (x *fixer) step(ctx context.Context, jobs []job) (why string, err error) {
-	opts := x.opts
-	opts.Overlay = maps.Clone(x.opts.Overlay)
-	made, err := x.edit(ctx, jobs, opts.Overlay)
-	var one *diag.Error
-	if errors.As(err, &one) && one.Class == diag.Source { // of buildtools' parser, say
-		return one.Error(), nil
-	}
-	if err != nil || len(made) == 0 {
-		return "", err
-	}
-	after, err := Lint(ctx, x.files, opts)
-	if err != nil {
-		return "", err
-	}
-	// Without a dependency, what was loaded for it alone is unused.
-	if unused := loadsOf(newFindings(x.linted, after)); len(unused) > 0 {
-		y := fixer{files: x.files, opts: opts, linted: after, refused: map[string]string{}}
-		if made, err := y.edit(ctx, unused, opts.Overlay); err != nil {
-			return "", err
-		} else if len(made) > 0 {
-			if after, err = Lint(ctx, x.files, opts); err != nil {
-				return "", err
-			}
+	y := &fixer{files: x.files, opts: x.opts, linted: x.linted, refused: x.refused}
+	y.opts.Overlay = maps.Clone(x.opts.Overlay)
+	var made, fresh []job
+	for todo := jobs; len(todo) > 0; todo = y.first(fresh) {
+		done, err := y.edit(ctx, todo)
+		var one *diag.Error
+		if errors.As(err, &one) && one.Class == diag.Source { // of buildtools' parser, say
+			return one.Error(), nil
 		}
+		if err != nil {
+			return "", err
+		}
+		if made == nil {
+			made = done
+		}
+		if len(done) == 0 {
+			break
+		}
+		if y.edits++; y.edits > maxEdits {
+			return fmt.Sprintf("after %d edits there are still new findings", maxEdits), nil
+		}
+		if y.linted, err = Lint(ctx, y.files, y.opts); err != nil {
+			return "", err
+		}
+		fresh = newFindings(x.linted, y.linted)
 	}
-	if fresh := newFindings(x.linted, after); len(fresh) > 0 {
+	if len(made) == 0 {
+		return "", nil
+	}
+	if len(fresh) > 0 {
 		// Its position would be one in a file that nobody has.
 		e := diag.Error{Code: fresh[0].finding.Code, Msg: fresh[0].finding.Msg}
 		return "then there would be another finding: " + e.Error(), nil
 	}
-	left := keys(after)
-	was := keys(x.linted)
+	left, was := keys(y.linted), keys(x.linted)
 	for _, j := range made {
 		if left[j.key()] >= was[j.key()] {
 			return "the edit doesn't mend it", nil
 		}
 	}
-	x.opts, x.linted = opts, after
+	x.opts, x.linted = y.opts, y.linted
+	clear(x.refused) // what couldn't be mended perhaps can be now
 	return "", nil
 }
 
-func loadsOf(jobs []job) []job {
-	var out []job
-	for _, j := range jobs {
-		if j.finding.Fix != nil && j.finding.Fix.Kind == diag.FixBuildtools {
-			out = append(out, j)
-		}
-	}
-	return out
-}
-
-// edit edits the modules, and puts the results into overlay. It returns the jobs that it did.
-func (x *fixer) edit(ctx context.Context, jobs []job, overlay map[string][]byte) ([]job, error) {
+// edit edits the modules, and puts the results into the overlay. It returns the jobs that it did.
+func (x *fixer) edit(ctx context.Context, jobs []job) ([]job, error) {
 	byFile := map[string][]job{}
 	for _, j := range jobs {
 		file := j.linted.file(lint.FixedModule(j.finding.Fix))
@@ -237,7 +243,7 @@ func (x *fixer) edit(ctx context.Context, jobs []job, overlay map[string][]byte)
 		if err != nil {
 			return nil, err
 		}
-		overlay[file] = edited.Source
+		x.opts.Overlay[file] = edited.Source
 		for i, why := range edited.Refused {
 			if why == "" {
 				made = append(made, jobs[i])

@@ -2,6 +2,8 @@ package flytestar_test
 
 import (
 	"bytes"
+	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -9,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/txtar"
+	"pgregory.net/rapid"
 
 	"github.com/flytestar/flytestar"
 	"github.com/flytestar/flytestar/diag"
@@ -144,4 +147,102 @@ func cmpOr(a, b []byte) []byte {
 		return a
 	}
 	return b
+}
+
+// randomWorkspace draws modules of a few environments each, a container task and an orchestrator in every one, and their calls,
+// depends_on, images and layout. Calls go to environments that come before, or there would be cycles.
+func randomWorkspace(t *rapid.T) map[string]string {
+	type env struct{ module, name string }
+	var envs []env
+	files := map[string]string{}
+	paths := []string{"a.star", "lib/b.star", "main.star"}[3-rapid.IntRange(1, 3).Draw(t, "modules"):]
+	for m, path := range paths {
+		loads := map[string][]string{}
+		use := func(module, name string) string {
+			if module != path && !slices.Contains(loads[module], name) {
+				loads[module] = append(loads[module], name)
+			}
+			return name
+		}
+		var body strings.Builder
+		for i := range rapid.IntRange(1, 3).Draw(t, "envs") {
+			e := env{path, fmt.Sprintf("%c%d", 'x'+m, i)}
+			image := "image.from_debian_base()"
+			for _, p := range rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"p==1", "q==2", "r==3"}), 0, 3, rapid.ID).Draw(t, "packages") {
+				image += fmt.Sprintf(".with_pip_packages(%q)", p)
+			}
+			var deps, calls []string
+			for _, d := range envs {
+				if rapid.Bool().Draw(t, "depends") {
+					deps = append(deps, use(d.module, "e_"+d.name))
+				}
+				if rapid.Bool().Draw(t, "calls") {
+					calls = append(calls, use(d.module, "t_"+d.name)+"()")
+				}
+			}
+			list := strings.Join(deps, ", ")
+			if rapid.Bool().Draw(t, "lines") && len(deps) > 0 {
+				list = "\n    " + strings.Join(deps, ",\n    ") + ",\n"
+			}
+			fmt.Fprintf(&body, "# above\ne_%[1]s = task_environment(\n    name = %[1]q, image = %s, # within\n    # first\n depends_on = [%s]) # after\n", e.name, image, list)
+			fmt.Fprintf(&body, "t_%[1]s = task(command = [\"true\"], env = e_%[1]s, output = str, timeout = 1)\n", e.name)
+			fmt.Fprintf(&body, "def _f_%[1]s():\n    return [%[2]s]\nf_%[1]s = task(_f_%[1]s, env = e_%[1]s, output = list[str])\n", e.name, strings.Join(calls, ", "))
+			envs = append(envs, e)
+		}
+		if m > 0 { // so that the module before belongs to the workspace
+			fmt.Fprintf(&body, "also = %s\n", use(paths[m-1], fmt.Sprintf("f_%c0", 'x'+m-1)))
+		}
+		var head strings.Builder
+		for _, module := range slices.Sorted(maps.Keys(loads)) {
+			fmt.Fprintf(&head, "load(%q, \"%s\")\n", "//"+module, strings.Join(loads[module], `", "`))
+		}
+		files[path] = head.String() + body.String()
+	}
+	return files
+}
+
+// workspacesFixed is how many workspaces TestFixRandom mends; more were, when it was written.
+const workspacesFixed = 12
+
+// TestFixRandom: in workspaces whose environments are all declared at the top level, everything that says how it is
+// mended is; comments are all there, and the second time there is nothing to do.
+func TestFixRandom(t *testing.T) {
+	t.Setenv("FLYTESTAR_HOME", t.TempDir())
+	mended := 0
+	for seed := range workspacesFixed {
+		files := rapid.Custom(randomWorkspace).Example(seed)
+		a := &txtar.Archive{}
+		for _, name := range slices.Sorted(maps.Keys(files)) {
+			a.Files = append(a.Files, txtar.File{Name: name, Data: []byte(files[name])})
+		}
+		dir := t.TempDir()
+		workspaceOf(t, a, dir)
+		main := []string{filepath.Join(dir, "main.star")}
+		opts := flytestar.LintOptions{Options: flytestar.Options{Workspace: dir}}
+		fixed, err := flytestar.Fix(t.Context(), main, opts)
+		if err != nil {
+			t.Fatalf("%v in\n%s", err, txtar.Format(a))
+		}
+		mended += fixed.Mended
+		for _, e := range fixed.Linted[0].Findings {
+			if e.Severity != diag.SeverityInfo {
+				t.Errorf("left: %v, %v in\n%s", e, e.Notes, txtar.Format(a))
+			}
+		}
+		for _, c := range fixed.Changes {
+			if a, b := bytes.Count(c.Before, []byte("# ")), bytes.Count(c.After, []byte("# ")); a != b {
+				t.Errorf("%s had %d comments, now %d:\n%s", c.File, a, b, c.After)
+			}
+		}
+		if err := flytestar.Write(fixed.Changes); err != nil {
+			t.Fatal(err)
+		}
+		again, err := flytestar.Fix(t.Context(), main, opts)
+		if err != nil || again.Mended != 0 || len(again.Changes) != 0 {
+			t.Errorf("the second time: %v, %d changes in\n%s", err, len(again.Changes), txtar.Format(a))
+		}
+	}
+	if mended < workspacesFixed {
+		t.Errorf("only %d findings were mended", mended)
+	}
 }

@@ -54,17 +54,24 @@ func (e *editor) removeDependency(f *diag.Fix) string {
 	if !ok {
 		return fmt.Sprintf("its depends_on, at %s, isn't written as a list", f.List)
 	}
-	name, why := nth(at.list, f.Index)
-	if why != "" {
-		return why
+	names, ok := e.elements[at.list]
+	if !ok {
+		names = elementNames(at.list)
+		e.elements[at.list] = names // other removals count from the list as it was
 	}
-	left := slices.DeleteFunc(slices.Clone(at.list.List), func(x build.Expr) bool { return named(x, name) })
-	if slices.ContainsFunc(at.list.List, func(x build.Expr) bool { return named(x, name) && commented(x) }) || len(left) == 0 && (commented(at.list) || commented(&at.list.End)) {
+	switch {
+	case names == nil:
+		return "its depends_on has more than names in it"
+	case f.Index < 0 || f.Index >= len(names):
+		return "its depends_on is another than the one that was evaluated"
+	}
+	name := names[f.Index]
+	if slices.ContainsFunc(at.list.List, func(x build.Expr) bool { return named(x, name) && commented(x) }) {
 		return fmt.Sprintf("%s has a comment in the list: remove both", name)
 	}
-	at.list.List = left
-	if len(at.list.List) == 0 && at.argument != nil {
-		at.call.List = slices.DeleteFunc(at.call.List, func(x build.Expr) bool { return x == at.argument })
+	at.list.List = slices.DeleteFunc(at.list.List, func(x build.Expr) bool { return named(x, name) })
+	if arg := at.argument; len(at.list.List) == 0 && arg != nil && !commented(arg) && !commented(arg.LHS) && !commented(at.list) && !commented(&at.list.End) {
+		at.call.List = slices.DeleteFunc(at.call.List, func(x build.Expr) bool { return x == arg })
 	}
 	e.dirty[at.stmt] = true
 	return ""
@@ -96,8 +103,8 @@ func commented(x interface{ Comment() *build.Comments }) bool {
 type listSite struct {
 	list     *build.ListExpr
 	call     *build.CallExpr
-	argument build.Expr // name = list; nil for a list that is given by position
-	stmt     int        // index of the statement at the top level that it is in
+	argument *build.AssignExpr // name = list; nil for a list that is given by position
+	stmt     int               // index of the statement at the top level that it is in
 }
 
 // list finds the list at pos.
@@ -123,25 +130,22 @@ func (e *editor) list(pos diag.Position) (at listSite, ok bool) {
 	return at, ok
 }
 
-// nth returns the list's element of that index, repetitions left out, as text. Only names tell
-// environments apart without evaluating them.
-func nth(list *build.ListExpr, index int) (name, why string) {
-	var names []string
+// elementNames returns the texts of the list's elements, repetitions left out; nil if there are others than names, which
+// tell environments apart without evaluating them.
+func elementNames(list *build.ListExpr) []string {
+	names := []string{}
 	seen := map[string]bool{}
 	for _, x := range list.List {
 		text, ok := dotted(x)
 		if !ok {
-			return "", "its depends_on has more than names in it"
+			return nil
 		}
 		if !seen[text] {
 			seen[text] = true
 			names = append(names, text)
 		}
 	}
-	if index < 0 || index >= len(names) {
-		return "", "its depends_on is another than the one that was evaluated"
-	}
-	return names[index], ""
+	return names
 }
 
 // newLoad is a load statement that the module gets.

@@ -104,6 +104,7 @@ type editor struct {
 	splices []Splice
 
 	// Filled in when first asked for.
+	elements map[*build.ListExpr][]string // names in lists, as they were
 	comments []comment
 	warnings map[string][]*warn.LinterFinding // of buildtools, by category
 }
@@ -151,7 +152,7 @@ func editOnce(r *editRequest) (*Edited, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &editor{path: r.Path, source: r.Source, file: f, dirty: map[int]bool{}, warnings: map[string][]*warn.LinterFinding{}}
+	e := &editor{path: r.Path, source: r.Source, file: f, dirty: map[int]bool{}, elements: map[*build.ListExpr][]string{}, warnings: map[string][]*warn.LinterFinding{}}
 	e.index()
 	for i := range r.Fixes {
 		out.Refused[i] = e.fix(&r.Fixes[i])

@@ -4,32 +4,43 @@ import (
 	"math"
 	"regexp"
 	"strings"
+	"sync"
 	"unicode"
 
 	starresolve "go.starlark.net/resolve"
 	"go.starlark.net/syntax"
 )
 
-// shapes are the forms of tokens that say themselves what they are. Go's regular expressions take linear time.
-var shapes = []struct {
+// shape is the form of a token that says itself what it is.
+type shape struct {
 	what string
 	re   *regexp.Regexp
-}{
-	{"a private key", regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY-----`)},
-	{"an AWS access key", regexp.MustCompile(`\b(?:AKIA|ASIA)[0-9A-Z]{16}\b`)},
-	{"a GitHub token", regexp.MustCompile(`\b(?:gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{22})`)},
-	{"a GitLab token", regexp.MustCompile(`\bglpat-[A-Za-z0-9_-]{20}`)},
-	{"a Slack token", regexp.MustCompile(`\bxox[abeprs]-[A-Za-z0-9-]{10}`)},
-	{"a Google API key", regexp.MustCompile(`\bAIza[0-9A-Za-z_-]{35}`)},
-	{"a Stripe key", regexp.MustCompile(`\b[rs]k_live_[0-9A-Za-z]{20}`)},
-	{"a Hugging Face token", regexp.MustCompile(`\bhf_[A-Za-z0-9]{30}`)},
-	{"an API key", regexp.MustCompile(`\bsk-[A-Za-z0-9_-]{32}`)},
-	{"a JSON web token", regexp.MustCompile(`\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.`)},
-	{"a password in a URL", regexp.MustCompile(`[a-z]://[^\s/:@{}$%]+:[^\s/:@{}$%]+@`)},
 }
 
-// secretName matches names that hold secrets: DB_PASSWORD, apiKey, auth_token.
-var secretName = regexp.MustCompile(`(?i)(?:^|[^a-z])(?:password|passwd|passphrase|secret|credentials?|token|api_?key|access_?key|private_?key|secret_?key)(?:$|[^a-z])`)
+// patterns are what literals and names are matched with. They are compiled when first asked for: every start of
+// the program would pay for them otherwise. Go's regular expressions take linear time.
+var patterns = sync.OnceValue(func() (p struct {
+	shapes     []shape
+	secretName *regexp.Regexp // names that hold secrets: DB_PASSWORD, api_Key, auth_token
+}) {
+	for _, s := range [][2]string{
+		{"a private key", `-----BEGIN [A-Z ]*PRIVATE KEY-----`},
+		{"an AWS access key", `\b(?:AKIA|ASIA)[0-9A-Z]{16}\b`},
+		{"a GitHub token", `\b(?:gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{22})`},
+		{"a GitLab token", `\bglpat-[A-Za-z0-9_-]{20}`},
+		{"a Slack token", `\bxox[abeprs]-[A-Za-z0-9-]{10}`},
+		{"a Google API key", `\bAIza[0-9A-Za-z_-]{35}`},
+		{"a Stripe key", `\b[rs]k_live_[0-9A-Za-z]{20}`},
+		{"a Hugging Face token", `\bhf_[A-Za-z0-9]{30}`},
+		{"an API key", `\bsk-[A-Za-z0-9_-]{32}`},
+		{"a JSON web token", `\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.`},
+		{"a password in a URL", `[a-z]://[^\s/:@{}$%]+:[^\s/:@{}$%]+@`},
+	} {
+		p.shapes = append(p.shapes, shape{s[0], regexp.MustCompile(s[1])})
+	}
+	p.secretName = regexp.MustCompile(`(?i)(?:^|[^a-z])(?:password|passwd|passphrase|secret|credentials?|token|api_?key|access_?key|private_?key|secret_?key)(?:$|[^a-z])`)
+	return p
+})
 
 // isSecretName reports whether a name says that it holds a secret. "max_tokens" doesn't.
 func isSecretName(name string) bool {
@@ -42,7 +53,7 @@ func isSecretName(name string) bool {
 		b.WriteRune(r)
 		last = r
 	}
-	return secretName.MatchString(b.String())
+	return patterns().secretName.MatchString(b.String())
 }
 
 // secrets finds credentials in literals (FS226), and parameters that look like secrets in what is
@@ -115,7 +126,7 @@ func (c *checker) credential(lit *syntax.Literal, name string) {
 
 // shapeOf says which kind of token text has in it, or "".
 func shapeOf(text string) string {
-	for _, s := range shapes {
+	for _, s := range patterns().shapes {
 		if s.re.MatchString(text) {
 			return s.what
 		}
