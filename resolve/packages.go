@@ -43,7 +43,7 @@ func compareNames(a, b declaration) int {
 const (
 	maxParsed   = 500_000    // requirements that differ
 	maxRead     = 64 << 20   // bytes of requirements files
-	maxDeclared = 4_000_000  // packages of all images together
+	maxDeclared = 1_000_000  // packages of all images together
 	maxCompared = 50_000_000 // comparisons of names
 	maxFixed    = 200        // packages that one finding looks at, and one fix adds
 )
@@ -104,6 +104,9 @@ func (d *declarations) step(s *plan.Step, at python.Target) []*pkg {
 	switch s.Kind {
 	case plan.StepPip:
 		for _, text := range s.Packages {
+			if d.declared+len(list) > maxDeclared {
+				break
+			}
 			if r := d.requirement(text); r != nil {
 				list = append(list, r.packages(at)...)
 			}
@@ -112,6 +115,9 @@ func (d *declarations) step(s *plan.Step, at python.Target) []*pkg {
 		list = d.requirements(s.Src, at)
 	case plan.StepApt:
 		for _, text := range s.Packages {
+			if d.declared+len(list) > maxDeclared {
+				break
+			}
 			list = append(list, aptPackage(text))
 		}
 	}
