@@ -41,9 +41,9 @@ func compareNames(a, b declaration) int {
 
 // What reading and comparing packages takes at most, whatever the graph.
 const (
-	maxParsed   = 500_000    // requirements that differ
+	maxParsed   = 100_000    // requirements that differ
 	maxRead     = 64 << 20   // bytes of requirements files
-	maxDeclared = 1_000_000  // packages of all images together
+	maxDeclared = 4_000_000  // packages of all images together
 	maxCompared = 50_000_000 // comparisons of names
 	maxFixed    = 200        // packages that one finding looks at, and one fix adds
 )
@@ -90,7 +90,9 @@ func (d *declarations) of(image int) []declaration {
 	i := &d.graph.Images[image]
 	at := target(i.Base, d.platform)
 	for n := range i.Steps {
-		for _, p := range d.step(&i.Steps[n], at) {
+		packages := d.step(&i.Steps[n], at)
+		list = slices.Grow(list, len(packages))
+		for _, p := range packages {
 			list = append(list, declaration{p, &i.Steps[n]})
 		}
 	}
@@ -103,6 +105,7 @@ func (d *declarations) step(s *plan.Step, at python.Target) []*pkg {
 	var list []*pkg
 	switch s.Kind {
 	case plan.StepPip:
+		list = make([]*pkg, 0, min(len(s.Packages), maxDeclared))
 		for _, text := range s.Packages {
 			if d.declared+len(list) > maxDeclared {
 				break

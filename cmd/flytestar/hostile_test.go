@@ -25,7 +25,7 @@ const (
 	hostileWall   = time.Second            // --max-wall
 	hostileLate   = 500 * time.Millisecond // what may come on top of it, from start to exit
 	hostileMemory = 512 << 20              // --max-memory, bytes that the evaluator may use
-	hostileParent = 320 << 20              // bytes that its parent may have resident: five of the largest messages
+	hostileParent = 384 << 20              // bytes that its parent may have resident: six of the largest messages
 	hostileOutput = 4 << 20                // bytes of standard output and error
 
 	secretOutside = "T0P-5ECRET" // in files outside the workspace
