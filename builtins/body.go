@@ -175,7 +175,7 @@ func (t *Task) callError(format string, args ...any) *diag.Error {
 func (t *Task) bind(args starlark.Tuple, kwargs []starlark.Tuple) (map[string]plan.Value, error) {
 	params := t.Decl.Inputs
 	if len(args) > len(params) {
-		return nil, t.callError("want at most %d arguments, got %d", len(params), len(args)).WithHint("%s", t.signature())
+		return nil, t.callError("want at most %d arguments, got %d", len(params), len(args)).WithHint("%s", t.Decl.Takes())
 	}
 	given := map[string]starlark.Value{}
 	for i, v := range args {
@@ -192,7 +192,7 @@ func (t *Task) bind(args starlark.Tuple, kwargs []starlark.Tuple) (map[string]pl
 			if near := diag.Suggest(name, paramNames(params)); near != "" {
 				return nil, e.WithHint("did you mean %s?", near)
 			}
-			return nil, e.WithHint("%s", t.signature())
+			return nil, e.WithHint("%s", t.Decl.Takes())
 		}
 		if given[name] != nil {
 			return nil, t.callError("input %q is given twice", name)
@@ -224,7 +224,7 @@ func (t *Task) check(given map[string]starlark.Value) (map[string]plan.Value, er
 		inputs[p.Name] = value
 	}
 	if len(missing) > 0 {
-		return nil, t.callError("no value for %s", strings.Join(missing, ", ")).WithHint("%s", t.signature())
+		return nil, t.callError("no value for %s", strings.Join(missing, ", ")).WithHint("%s", t.Decl.Takes())
 	}
 	return inputs, nil
 }
@@ -240,22 +240,4 @@ func (t *Task) inputError(name string, err error) error {
 		e.Hint = d.Hint
 	}
 	return e
-}
-
-// signature is the hint that says what a task is called with.
-func (t *Task) signature() string {
-	if len(t.Decl.Inputs) == 0 {
-		return "it has no inputs"
-	}
-	var b strings.Builder
-	for i, p := range t.Decl.Inputs {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(p.Name + ": " + p.Type.String())
-		if p.Default != nil {
-			fmt.Fprintf(&b, " = %s", p.Default)
-		}
-	}
-	return "its inputs are (" + b.String() + ")"
 }

@@ -267,11 +267,11 @@ func (t *Task) bindItem(item starlark.Value) (map[string]plan.Value, error) {
 		return t.bind(starlark.Tuple{item}, nil)
 	}
 	if !isDict {
-		return nil, t.callError("want a dict of its inputs by name, got %s", item.Type()).WithHint("%s", t.signature())
+		return nil, t.callError("want a dict of its inputs by name, got %s", item.Type()).WithHint("%s", t.Decl.Takes())
 	}
 	for key := range d.Entries() {
 		if _, ok := key.(starlark.String); !ok {
-			return nil, t.callError("want a dict of its inputs by name, got the key %s", key).WithHint("%s", t.signature())
+			return nil, t.callError("want a dict of its inputs by name, got the key %s", key).WithHint("%s", t.Decl.Takes())
 		}
 	}
 	return t.bind(nil, d.Items())

@@ -216,7 +216,7 @@ func (s *Summary) inBounds() bool {
 	}
 	for _, list := range [][]argument{s.arguments, s.defaults} {
 		for _, a := range list {
-			if a.form >= forms || a.literal >= literals || a.form == named && !in(a.name, len(s.names)) {
+			if a.form >= forms || int(a.literal) >= len(literalKinds) || a.form == named && !in(a.name, len(s.names)) {
 				return false
 			}
 		}

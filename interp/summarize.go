@@ -6,6 +6,8 @@ import (
 
 	starresolve "go.starlark.net/resolve"
 	"go.starlark.net/syntax"
+
+	"github.com/flytestar/flytestar/plan"
 )
 
 // summarize makes the summary of a module from its syntax, whose names have
@@ -410,7 +412,7 @@ func (b *summarizer) variable(id *syntax.Ident, fields []string) {
 	b.mentions = append(b.mentions, ownMention{b.function, m})
 }
 
-// literal is the type of a value that is written out, and unknown of any other.
+// literal is the type of a value that is written out: an index of literalKinds.
 type literal uint8
 
 const (
@@ -420,13 +422,11 @@ const (
 	literalFloat
 	literalBool
 	literalNone
-	literalList
+	literalList // a tuple too, which becomes a list where it is passed
 	literalDict
-	literalTuple
-	literalBytes
-	literalFunction
-	literals
 )
+
+var literalKinds = [...]plan.Kind{"", plan.KindStr, plan.KindInt, plan.KindFloat, plan.KindBool, plan.KindNone, plan.KindList, plan.KindDict}
 
 // literalOf returns the type of the value of x, if that is written out.
 func literalOf(x syntax.Expr) literal {
@@ -447,14 +447,10 @@ func literalOf(x syntax.Expr) literal {
 			return tokenLiteral(n)
 		case *syntax.Ident:
 			return nameLiteral(n)
-		case *syntax.ListExpr:
+		case *syntax.ListExpr, *syntax.TupleExpr:
 			return literalList
 		case *syntax.DictExpr:
 			return literalDict
-		case *syntax.TupleExpr:
-			return literalTuple
-		case *syntax.LambdaExpr:
-			return literalFunction
 		case *syntax.Comprehension:
 			if !n.Curly {
 				return literalList
@@ -471,10 +467,10 @@ func tokenLiteral(n *syntax.Literal) literal {
 	case float64:
 		return literalFloat
 	}
-	if n.Token == syntax.BYTES {
-		return literalBytes
+	if n.Token == syntax.STRING {
+		return literalStr
 	}
-	return literalStr
+	return unknown
 }
 
 // nameLiteral is literalOf for True, False and None, which are names in Starlark.

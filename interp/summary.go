@@ -6,6 +6,8 @@ import (
 	"sort"
 
 	"go.starlark.net/syntax"
+
+	"github.com/flytestar/flytestar/plan"
 )
 
 // Summary is what is kept of a module's syntax once it has been compiled: what
@@ -180,6 +182,39 @@ type Mention struct {
 	Free   int    // the index of the function's free variable
 	Fields []string
 	Pos    syntax.Position
+	// Call is the call whose function this is, or with Attempt one of the
+	// predeclared attempt whose first argument this is; for [Summary.Call]. It is negative if there is none.
+	Call    int
+	Attempt bool
+}
+
+// Call is a call in a module's source.
+type Call struct {
+	Start     syntax.Position
+	Arguments []Argument
+	Unused    bool // it is a statement
+}
+
+// Argument is an argument of a call.
+type Argument struct {
+	Name     string          // of a named one
+	Unpacked bool            // *x or **x
+	Literal  plan.Kind       // as in [plan.Argument]
+	Pos      syntax.Position // where the value begins
+}
+
+// Call returns a call by a [Mention]'s index.
+func (s *Summary) Call(i int) Call {
+	c := &s.calls[i]
+	out := Call{Start: s.position(c.start), Unused: c.unused}
+	for _, a := range s.arguments[c.arguments.from:c.arguments.to] {
+		arg := Argument{Unpacked: a.form == unpacked, Literal: literalKinds[a.literal], Pos: s.position(a.pos)}
+		if a.form == named {
+			arg.Name = s.names[a.name]
+		}
+		out.Arguments = append(out.Arguments, arg)
+	}
+	return out
 }
 
 // function returns the index of the function at a position, or -1.
@@ -264,7 +299,7 @@ func outer(free, around []int32) []int32 {
 }
 
 func (s *Summary) mention(m *mention, free int) Mention {
-	out := Mention{Pos: s.position(m.pos), Free: free}
+	out := Mention{Pos: s.position(m.pos), Free: free, Call: int(m.call), Attempt: m.attempt}
 	if m.kind == mentionsGlobal {
 		out.Global = s.names[m.index]
 	}

@@ -106,8 +106,9 @@ func (g *Graph) named() map[Thing]map[string]entry {
 		add(TaskThing, g.FullName(i), entry{g.Tasks[i].Pos, reflect.ValueOf(g.Tasks[i])})
 	}
 	for i := range g.Calls {
-		c := &g.Calls[i]
-		add(CallThing, EdgeName(g.FullName(c.Caller), g.FullName(c.Callee)), entry{c.Pos, reflect.ValueOf(*c)})
+		c := g.Calls[i]
+		c.Sites = nil // where it is made
+		add(CallThing, EdgeName(g.FullName(c.Caller), g.FullName(c.Callee)), entry{c.Pos, reflect.ValueOf(c)})
 	}
 	return all
 }
@@ -362,7 +363,10 @@ func flattenParams(fields map[string]string, name string, params []Param) {
 func Union(old, new *Graph) *Graph {
 	u := *new
 	u.Images, u.Environments = slices.Clone(u.Images), slices.Clone(u.Environments)
-	u.Tasks, u.Calls = slices.Clone(u.Tasks), slices.Clone(u.Calls)
+	u.Tasks, u.Calls, u.Sites = slices.Clone(u.Tasks), slices.Clone(u.Calls), nil
+	for i := range u.Calls {
+		u.Calls[i].Sites = nil
+	}
 	envs := u.addEnvironments(old)
 	tasks := u.addTasks(old, envs)
 	type edge struct{ from, to int }
@@ -387,7 +391,7 @@ func Union(old, new *Graph) *Graph {
 		known[edge{c.Caller, c.Callee}] = true
 	}
 	for _, c := range old.Calls {
-		c.Caller, c.Callee = tasks[c.Caller], tasks[c.Callee]
+		c.Caller, c.Callee, c.Sites = tasks[c.Caller], tasks[c.Callee], nil
 		if !known[edge{c.Caller, c.Callee}] {
 			known[edge{c.Caller, c.Callee}] = true
 			u.Calls = append(u.Calls, c)

@@ -31,6 +31,7 @@ type Graph struct {
 	Environments []Environment `json:"environments"`
 	Tasks        []Task        `json:"tasks"`
 	Calls        []Call        `json:"calls"`
+	Sites        []Site        `json:"sites,omitempty"`
 }
 
 // Module is one loaded file.
@@ -195,6 +196,35 @@ type Call struct {
 	Callee   int           `json:"callee"`
 	Pos      diag.Position `json:"pos"`                // where the callee is mentioned in code that the caller reaches
 	Possible bool          `json:"possible,omitempty"` // found only through a container look-up or getattr
+	Sites    []int         `json:"sites,omitempty"`    // into Graph.Sites: where code that the caller reaches calls the callee outright
+}
+
+// Site is a place where code calls a task that it names outright, and with what.
+type Site struct {
+	Task      int           `json:"task"` // into Graph.Tasks
+	How       SiteKind      `json:"how"`
+	Pos       diag.Position `json:"pos"`                 // where the call begins
+	Arguments []Argument    `json:"arguments,omitempty"` // as written; what attempt passes on, of one by attempt
+	Open      bool          `json:"open,omitempty"`      // there are *args or **kwargs too, and so perhaps further arguments
+	Unused    bool          `json:"unused,omitempty"`    // the call is a statement: nothing looks at its result
+}
+
+// SiteKind tells the ways apart in which tasks are called.
+type SiteKind string
+
+// The ways to call a task.
+const (
+	SiteCall    SiteKind = "call"    // t(…)
+	SiteStart   SiteKind = "start"   // t.start(…)
+	SiteMap     SiteKind = "map"     // t.map(…), whose arguments are map's own
+	SiteAttempt SiteKind = "attempt" // attempt(t, …)
+)
+
+// Argument is an argument of a call in source.
+type Argument struct {
+	Name    string        `json:"name,omitempty"`    // empty: positional
+	Literal Kind          `json:"literal,omitempty"` // the type of a value that is written out: a scalar's, list or dict; empty: unknown
+	Pos     diag.Position `json:"pos"`               // where the value begins
 }
 
 // FullName returns "environment.task".

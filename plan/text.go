@@ -109,6 +109,15 @@ func (t *Task) Signature() string {
 	return "(" + strings.Join(params, ", ") + ") -> " + t.Result()
 }
 
+// Takes says what a task is called with: "its inputs are (x: str, n: int = 3)".
+func (t *Task) Takes() string {
+	if len(t.Inputs) == 0 {
+		return "it has no inputs"
+	}
+	inputs, _, _ := strings.Cut(t.Signature(), " -> ")
+	return "its inputs are " + inputs
+}
+
 // form is a parameter's type and default: "int = 3".
 func (p *Param) form() string {
 	if p.Default == nil {

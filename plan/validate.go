@@ -32,6 +32,9 @@ func (g *Graph) Validate() error {
 	if err := each("task", g.Tasks, g.validateTask); err != nil {
 		return err
 	}
+	if err := each("site", g.Sites, g.validateSite); err != nil {
+		return err
+	}
 	if err := each("call", g.Calls, g.validateCall); err != nil {
 		return err
 	}
@@ -219,7 +222,37 @@ func (g *Graph) validateCall(c *Call) error {
 	if !in(c.Caller, len(g.Tasks)) || !in(c.Callee, len(g.Tasks)) {
 		return fmt.Errorf("no such task")
 	}
+	for _, s := range c.Sites {
+		if !in(s, len(g.Sites)) || g.Sites[s].Task != c.Callee {
+			return fmt.Errorf("site %d", s)
+		}
+	}
 	return validPositions(c.Pos)
+}
+
+func (g *Graph) validateSite(s *Site) error {
+	if !in(s.Task, len(g.Tasks)) {
+		return fmt.Errorf("no task %d", s.Task)
+	}
+	switch s.How {
+	case SiteCall, SiteStart, SiteMap, SiteAttempt:
+	default:
+		return fmt.Errorf("kind %q", s.How)
+	}
+	for _, a := range s.Arguments {
+		switch a.Literal {
+		case "", KindStr, KindInt, KindFloat, KindBool, KindNone, KindList, KindDict:
+		default:
+			return fmt.Errorf("literal %q", a.Literal)
+		}
+		if a.Name != "" && !ValidParam(a.Name) {
+			return fmt.Errorf("argument %q", a.Name)
+		}
+		if err := validPositions(a.Pos); err != nil {
+			return err
+		}
+	}
+	return validPositions(s.Pos)
 }
 
 // acyclic removes environments without remaining dependencies until none is

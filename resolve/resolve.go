@@ -45,6 +45,7 @@ func Lint(g *plan.Graph, files fs.FS, platform string) diag.List {
 // checks is every check, in the order in which they run.
 var checks = []func(*checker){
 	(*checker).duplicateNames, // FS106
+	(*checker).arguments,      // FS107
 	(*checker).missingImages,  // FS108
 	(*checker).dependencies,   // FS101
 	(*checker).contradictions, // FS103

@@ -13,6 +13,8 @@ var (
 		Summary: "no version of a package satisfies both the caller's image and the callee's, or all of one image"}
 	duplicateName = diag.Rule{Code: "FS106", Name: "duplicate-name", Severity: diag.SeverityError,
 		Summary: "two environments, or two tasks of one, have the same name"}
+	wrongArguments = diag.Rule{Code: "FS107", Name: "wrong-arguments", Severity: diag.SeverityError,
+		Summary: "a call has arguments that the task doesn't take"}
 	missingImage = diag.Rule{Code: "FS108", Name: "missing-image", Severity: diag.SeverityError,
 		Summary: "a container task is in an environment without an image"}
 
@@ -39,14 +41,13 @@ var (
 )
 
 // Rules returns every rule about what a graph declares, by code: those of this package, and those that are found before there
-// is a graph, by interp (FS105, FS110), builtins (FS107) and resolve/reach (FS106, FS107, FS109).
+// is a graph, by interp (FS105, FS110), builtins and resolve/reach (FS106, FS109).
 func Rules() []diag.Rule {
 	return []diag.Rule{
 		missingDependency, missingPackages, contradiction,
 		{Code: "FS105", Name: "load-cycle", Severity: diag.SeverityError, Summary: "modules load each other"},
 		duplicateName,
-		{Code: "FS107", Name: "wrong-arguments", Severity: diag.SeverityError, Summary: "a call has arguments that the task doesn't take"},
-		missingImage,
+		wrongArguments, missingImage,
 		{Code: "FS109", Name: "nameless-task", Severity: diag.SeverityError, Summary: "a task has no name"},
 		{Code: "FS110", Name: "bound-builtin", Severity: diag.SeverityError, Summary: "a predeclared name is bound"},
 		differentBases, transitiveDependency, unusedDependency, unpinnedPackage, mutableBase,

@@ -9,10 +9,10 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// findCalls returns the calls of every orchestrator, by caller. index has the tasks' indices.
-func findCalls(tasks []*builtins.Task, index map[*builtins.Task]int, all []*interp.Module) ([]plan.Call, error) {
+// findCalls returns the calls of every orchestrator, by caller, and the sites of these calls. index has the tasks' indices.
+func findCalls(tasks []*builtins.Task, index map[*builtins.Task]int, all []*interp.Module) ([]plan.Call, []plan.Site, error) {
 	w := &work{left: maxWork}
-	s := search{mentions: newMentioner(all, w), work: w, index: index, callers: make([]int, len(tasks))}
+	s := search{mentions: newMentioner(all, index, w), work: w, index: index, callers: make([]foundCall, len(tasks))}
 	known := map[*starlark.Function]span{}
 	for _, t := range tasks {
 		if t.Func == nil {
@@ -33,7 +33,7 @@ func findCalls(tasks []*builtins.Task, index map[*builtins.Task]int, all []*inte
 			s.calls[i].Caller = index[t]
 		}
 	}
-	return s.calls, w.err()
+	return s.calls, s.mentions.sites.all, w.err()
 }
 
 // span is a part of a slice.
@@ -73,7 +73,8 @@ type search struct {
 	calls    []plan.Call // of all functions
 
 	number  int         // of this search, from 1
-	callers []int       // by task: the last search that has found it called
+	callers []foundCall // by task: the last search that has found it called
+	sited   []int       // by site: the last search that has come by
 	queue   []*function // to follow, from the first pass
 	later   []mention   // what the second pass starts from
 }
@@ -137,11 +138,26 @@ func (s *search) open(m mention) {
 	}
 }
 
-// found notes a call, unless it is known. The first pass has been before the second.
+// found notes a call, unless it is known, and its site. The first pass has been before the second.
 func (s *search) found(m mention, possible bool) {
 	callee := s.index[m.task]
-	if s.callers[callee] != s.number {
-		s.callers[callee] = s.number
+	known := &s.callers[callee]
+	if known.search != s.number {
+		*known = foundCall{s.number, len(s.calls)}
 		s.calls = append(s.calls, plan.Call{Callee: callee, Pos: position(m.pos), Possible: possible})
 	}
+	if m.site == noSite {
+		return
+	}
+	for len(s.sited) <= m.site {
+		s.sited = append(s.sited, 0)
+	}
+	if s.sited[m.site] != s.number {
+		s.sited[m.site] = s.number
+		call := &s.calls[known.call]
+		call.Sites = append(call.Sites, m.site)
+	}
 }
+
+// foundCall is a call that a search has found, as an index of its calls.
+type foundCall struct{ search, call int }

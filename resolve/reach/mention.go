@@ -16,7 +16,10 @@ type mention struct {
 	function  *function
 	container *container
 	pos       syntax.Position
+	site      int // of a task that the code calls outright; or noSite
 }
+
+const noSite = -1
 
 // function is a function of the workflow's, and what its code mentions, once that has been read.
 type function struct {
@@ -40,14 +43,16 @@ type mentioner struct {
 	functions  map[*starlark.Function]*function
 	containers map[any]*container // by identity
 	work       *work
+	sites      sites
 }
 
-func newMentioner(all []*interp.Module, w *work) *mentioner {
+func newMentioner(all []*interp.Module, index map[*builtins.Task]int, w *work) *mentioner {
 	m := &mentioner{
 		modules:    map[string]*interp.Module{},
 		functions:  map[*starlark.Function]*function{},
 		containers: map[any]*container{},
 		work:       w,
+		sites:      sites{index: index, known: map[siteKey]int{}},
 	}
 	for _, mod := range all {
 		m.modules[mod.Path] = mod
@@ -76,14 +81,24 @@ func (m *mentioner) of(f *function) []mention {
 	for i := range f.value.NumParams() {
 		if v := f.value.ParamDefault(i); v != nil {
 			name, _ := f.value.Param(i)
-			m.add(f, v, mod.Summary.Default(f.value.Position(), name))
+			if out, ok := m.mention(v, mod.Summary.Default(f.value.Position(), name)); ok {
+				f.mentions = append(f.mentions, out)
+			}
 		}
 	}
 	for at := range mod.Summary.Mentions(f.value.Position()) {
 		if !m.work.spend(reading) {
 			break
 		}
-		m.add(f, narrowed(value(f.value, mod, at), at.Fields), at.Pos)
+		v, rest := narrowed(value(f.value, mod, at), at.Fields)
+		out, ok := m.mention(v, at.Pos)
+		if !ok {
+			continue
+		}
+		if task, ok := v.(*builtins.Task); ok {
+			out.site = m.sites.of(task, mod, at, rest)
+		}
+		f.mentions = append(f.mentions, out)
 	}
 	return f.mentions
 }
@@ -98,9 +113,9 @@ func value(fn *starlark.Function, mod *interp.Module, at interp.Mention) starlar
 }
 
 // narrowed returns what v.field.field… could be, as far as that is certain: v's
-// field if v is a struct or module, and so on. It is nil for a task that isn't called.
-func narrowed(v starlark.Value, fields []string) starlark.Value {
-	for _, field := range fields {
+// field if v is a struct or module, and so on; and the fields that are left. It is nil for a task that isn't called.
+func narrowed(v starlark.Value, fields []string) (starlark.Value, []string) {
+	for i, field := range fields {
 		switch t := v.(type) {
 		case *starlarkstruct.Struct:
 			v, _ = t.Attr(field)
@@ -108,26 +123,19 @@ func narrowed(v starlark.Value, fields []string) starlark.Value {
 			v, _ = t.Attr(field)
 		case *builtins.Task:
 			if field != "start" && field != "map" {
-				return nil // asks for its name, say
+				return nil, nil // asks for its name, say
 			}
-			return v
+			return v, fields[i:]
 		default:
-			return v
+			return v, fields[i:]
 		}
 	}
-	return v
-}
-
-// add notes that f mentions v at pos.
-func (m *mentioner) add(f *function, v starlark.Value, pos syntax.Position) {
-	if out, ok := m.mention(v, pos); ok {
-		f.mentions = append(f.mentions, out)
-	}
+	return v, nil
 }
 
 // mention returns v as a mention. It reports whether a task could be reached from it.
 func (m *mentioner) mention(v starlark.Value, pos syntax.Position) (mention, bool) {
-	out := mention{pos: pos}
+	out := mention{pos: pos, site: noSite}
 	switch v := v.(type) {
 	case *builtins.Task:
 		out.task = v

@@ -76,7 +76,7 @@ func Graph(r *builtins.Registry, entry *interp.Module, all []*interp.Module) (*p
 		m.task(t, listed[t])
 	}
 	var err error
-	if m.graph.Calls, err = findCalls(r.Tasks, m.tasks, all); err != nil {
+	if m.graph.Calls, m.graph.Sites, err = findCalls(r.Tasks, m.tasks, all); err != nil {
 		return nil, err
 	}
 	return m.graph, nil
