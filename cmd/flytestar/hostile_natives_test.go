@@ -60,7 +60,7 @@ e = task_environment(name = "e", image = image.from_scratch())
 		{"doc", "finding|max-memory|max-message", "t = task(env = e, command = ['true'], doc = big)"},
 		{"name", "finding", "task_environment(name = big)"},
 		{"packages", "ok|finding|max-memory|max-message|max-wall", "task_environment(name = 'p', image = image.from_debian_base().with_pip_packages(*['p%d' % i for i in range(300000)]))"},
-		{"packages_2M", "ok|finding|max-memory|max-wall", "task_environment(name = 'p', image = image.from_debian_base().with_pip_packages(*['a'] * 2000000))"},
+		{"packages_1M", "ok|finding|max-memory|max-wall", "task_environment(name = 'p', image = image.from_debian_base().with_pip_packages(*['a'] * 1000000))"},
 		{"env_vars", "finding|max-memory|max-message", "task_environment(name = 'v', env_vars = {'A': big})"},
 		{"image_steps", "ok|finding|max-steps|max-memory|max-message|max-wall", "def f():\n  i = image.from_scratch()\n  for _ in range(500000): i = i.with_workdir('/a')\n  return i\nx = task_environment(name = 'i', image = f())"},
 		{"image_shared", "ok|finding|max-memory|max-message|max-wall", "i = image.from_scratch().with_commands(['true'] * 100000)\nl = [task_environment(name = 'i%d' % n, image = i.with_workdir('/%d' % n)) for n in range(2000)]"},
