@@ -65,7 +65,7 @@ func (c *checker) unusedDependencies() {
 	unused := map[dependency]edge{}
 	var order []dependency
 	c.dependencyUses(func(from, index int, used bool) {
-		d := dependency{c.graph.Environments[from].DependsOnPos, c.dependsOn(from)[index]}
+		d := dependency{c.graph.Environments[from].DependsOnPos, int(c.dependsOn(from)[index])}
 		if _, ok := unused[d]; !used && !ok {
 			unused[d] = edge{from: from, to: index}
 			order = append(order, d)
@@ -76,7 +76,7 @@ func (c *checker) unusedDependencies() {
 	}
 	c.dependencyUses(func(from, index int, used bool) { // of all environments with the same list
 		if used {
-			delete(unused, dependency{c.graph.Environments[from].DependsOnPos, c.dependsOn(from)[index]})
+			delete(unused, dependency{c.graph.Environments[from].DependsOnPos, int(c.dependsOn(from)[index])})
 		}
 	})
 	for _, d := range order {

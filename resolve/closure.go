@@ -18,7 +18,7 @@ type pair struct{ from, to int }
 // reaches answers each pair, for a graph of n nodes whose node i has the
 // successors next(i). It is meant for acyclic graphs; on others it ends, and may miss paths.
 // Pairs with one from should stand together.
-func reaches(n int, next func(int) []int, pairs []pair) []bool {
+func reaches(n int, next func(int) []int32, pairs []pair) []bool {
 	answers := make([]bool, len(pairs))
 	far := searchNear(n, next, pairs, answers)
 	if len(far) == 0 {
@@ -71,30 +71,31 @@ const (
 )
 
 // searchNear answers pairs whose nodes are few edges apart, and returns the indices of the others.
-func searchNear(n int, next func(int) []int, pairs []pair, answers []bool) (far []int) {
-	seen, wanted := make([]int32, n), make([]int32, n) // by node: the search that has been there, or looks for it
-	var queue []int
+func searchNear(n int, next func(int) []int32, pairs []pair, answers []bool) (far []int) {
+	type mark struct{ seen, wanted int32 } // the search that has been at a node, or that looks for it
+	marks := make([]mark, n)
+	var queue []int32
 	credit := nearCredit
 	search := int32(0)
 	for start, end := 0, 0; start < len(pairs); start = end {
 		search++
 		missing := 0
 		for end = start; end < len(pairs) && pairs[end].from == pairs[start].from; end++ {
-			if to := pairs[end].to; wanted[to] != search {
-				wanted[to] = search
+			if m := &marks[pairs[end].to]; m.wanted != search {
+				m.wanted = search
 				missing++
 			}
 		}
 		budget := min(nearEdges, credit)
 		credit -= budget
-		queue = append(queue[:0], pairs[start].from)
+		queue = append(queue[:0], int32(pairs[start].from))
 		for i := 0; i < len(queue) && budget > 0 && missing > 0; i++ {
-			successors := next(queue[i])
+			successors := next(int(queue[i]))
 			for _, s := range successors[:min(len(successors), budget)] {
-				if seen[s] != search {
-					seen[s] = search
+				if m := &marks[s]; m.seen != search {
+					m.seen = search
 					queue = append(queue, s)
-					if wanted[s] == search {
+					if m.wanted == search {
 						missing--
 					}
 				}
@@ -103,7 +104,7 @@ func searchNear(n int, next func(int) []int, pairs []pair, answers []bool) (far 
 		}
 		credit += budget
 		for i := start; i < end; i++ {
-			if answers[i] = seen[pairs[i].to] == search; answers[i] {
+			if answers[i] = marks[pairs[i].to].seen == search; answers[i] {
 				credit += nearEdges
 			} else {
 				far = append(far, i)
@@ -113,9 +114,24 @@ func searchNear(n int, next func(int) []int, pairs []pair, answers []bool) (far 
 	return far
 }
 
+// adjacency returns a graph's edges close together in memory, since walks read them many times.
+func adjacency(n int, next func(int) []int) func(int) []int32 {
+	start := make([]int32, n+1)
+	for i := range n {
+		start[i+1] = start[i] + int32(len(next(i)))
+	}
+	flat := make([]int32, 0, start[n])
+	for i := range n {
+		for _, s := range next(i) {
+			flat = append(flat, int32(s))
+		}
+	}
+	return func(i int) []int32 { return flat[start[i]:start[i+1]] }
+}
+
 // ranked puts the nodes in order, successors first. It returns each node's rank; and by rank the ranks
 // of its successors, close together in memory, since they are read many times, and the lowest rank that it reaches.
-func ranked(n int, next func(int) []int) (rank []int, below [][]int32, lowest []int) {
+func ranked(n int, next func(int) []int32) (rank []int, below [][]int32, lowest []int) {
 	order := successorsFirst(n, next)
 	rank, below, lowest = make([]int, n), make([][]int32, n), make([]int, n)
 	edges := 0
@@ -128,9 +144,9 @@ func ranked(n int, next func(int) []int) (rank []int, below [][]int32, lowest []
 		start := len(flat)
 		lowest[r] = r
 		for _, s := range next(i) {
-			if rank[s] < r { // always, but on a cycle
-				flat = append(flat, int32(rank[s]))
-				lowest[r] = min(lowest[r], lowest[rank[s]])
+			if below := rank[s]; below < r { // always, but on a cycle
+				flat = append(flat, int32(below))
+				lowest[r] = min(lowest[r], lowest[below])
 			}
 		}
 		below[r] = flat[start:]
@@ -171,7 +187,7 @@ func batch(asked []int, pairs []pair) []int {
 }
 
 // successorsFirst returns the nodes, each after its successors.
-func successorsFirst(n int, next func(int) []int) []int {
+func successorsFirst(n int, next func(int) []int32) []int {
 	type frame struct{ node, next int }
 	order, seen := make([]int, 0, n), make([]bool, n)
 	var stack []frame
@@ -189,7 +205,7 @@ func successorsFirst(n int, next func(int) []int) []int {
 				stack = stack[:len(stack)-1]
 				continue
 			}
-			s := successors[f.next]
+			s := int(successors[f.next])
 			f.next++
 			if !seen[s] {
 				seen[s] = true

@@ -11,20 +11,20 @@ import (
 func TestDiamondVisits(t *testing.T) {
 	const levels = 12
 	n := 2*levels + 2 // two on each level, below them one, above them one
-	next := func(node int) []int {
+	next := func(node int) []int32 {
 		switch level := (node - 1) / 2; {
 		case node == 0:
 			return nil
 		case level == 0:
-			return []int{0}
+			return []int32{0}
 		case node == n-1:
-			return []int{n - 3, n - 2}
+			return []int32{int32(n - 3), int32(n - 2)}
 		default:
-			return []int{2*level - 1, 2 * level}
+			return []int32{int32(2*level - 1), int32(2 * level)}
 		}
 	}
 	visits := 0
-	counted := func(node int) []int { visits++; return next(node) }
+	counted := func(node int) []int32 { visits++; return next(node) }
 	if order := successorsFirst(n, counted); len(order) != n {
 		t.Errorf("%d nodes in order, want %d", len(order), n)
 	}
@@ -45,32 +45,32 @@ func TestReachesWithoutNearby(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(2, 12).Draw(t, "nodes")
 		chain := 300 // below each node, so that another is hundreds of edges away
-		edges := map[int][]int{}
+		edges := map[int][]int32{}
 		for i := 1; i < n; i++ {
 			for _, to := range rapid.SliceOfN(rapid.IntRange(max(0, i-5), i-1), 0, 2).Draw(t, "to") {
 				first := n + len(edges)*chain
-				edges[i] = append(edges[i], first)
+				edges[i] = append(edges[i], int32(first))
 				for k := range chain {
-					edges[first+k] = []int{first + k + 1}
+					edges[first+k] = []int32{int32(first + k + 1)}
 				}
-				edges[first+chain-1] = []int{to}
+				edges[first+chain-1] = []int32{int32(to)}
 			}
 		}
 		total := n + (len(edges)+1)*chain
 		want := make([][]bool, n)
 		for i := range n {
 			want[i] = make([]bool, total)
-			for todo := []int{i}; len(todo) > 0; todo = todo[1:] {
+			for todo := []int32{int32(i)}; len(todo) > 0; todo = todo[1:] {
 				if !want[i][todo[0]] {
 					want[i][todo[0]] = true
-					todo = append(todo, edges[todo[0]]...)
+					todo = append(todo, edges[int(todo[0])]...)
 				}
 			}
 		}
 		pairs := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) pair {
 			return pair{rapid.IntRange(0, n-1).Draw(t, "from"), rapid.IntRange(0, n-1).Draw(t, "to")}
 		}), 1, 200).Draw(t, "pairs")
-		for i, got := range reaches(total, func(i int) []int { return edges[i] }, pairs) {
+		for i, got := range reaches(total, func(i int) []int32 { return edges[i] }, pairs) {
 			if p := pairs[i]; got != want[p.from][p.to] {
 				t.Fatalf("%d reaches %d: %v", p.from, p.to, got)
 			}

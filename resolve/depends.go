@@ -59,8 +59,6 @@ func dependencyFix(kind diag.FixKind, from, to *plan.Environment) *diag.Fix {
 	return f
 }
 
-func (c *checker) dependsOn(env int) []int { return c.graph.Environments[env].DependsOn }
-
 // indirect returns the edges whose target isn't in the source's depends_on: those that
 // its closure doesn't reach either, and those that it does.
 func (c *checker) indirect() (missing, transitive []edge) {
@@ -139,11 +137,11 @@ func (c *checker) loadsBack(edges []edge) []bool {
 	for i, m := range c.graph.Modules {
 		index[m.Path] = i
 	}
-	next := make([][]int, len(c.graph.Modules))
+	next := make([][]int32, len(c.graph.Modules))
 	for i, m := range c.graph.Modules {
 		for _, l := range m.Loads {
 			if to, ok := index[l.Path]; ok {
-				next[i] = append(next[i], to)
+				next[i] = append(next[i], int32(to))
 			}
 		}
 	}
@@ -157,7 +155,7 @@ func (c *checker) loadsBack(edges []edge) []bool {
 			pairs, asked = append(pairs, pair{to, from}), append(asked, i)
 		}
 	}
-	for i, yes := range reaches(len(next), func(m int) []int { return next[m] }, pairs) {
+	for i, yes := range reaches(len(next), func(m int) []int32 { return next[m] }, pairs) {
 		answers[asked[i]] = yes
 	}
 	return answers

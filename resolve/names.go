@@ -26,14 +26,17 @@ func (c *checker) duplicateNames() {
 		env  int
 		task string
 	}
-	tasks := make(map[name]int, len(c.graph.Tasks))
+	count := make([]int, len(c.graph.Environments))
+	for i := range c.graph.Tasks {
+		count[c.graph.Tasks[i].Env]++
+	}
+	tasks := map[name]int{}
 	for i := range c.graph.Tasks {
 		t := &c.graph.Tasks[i]
-		if !c.scope.tasks[i] {
+		if !c.scope.tasks[i] || count[t.Env] == 1 {
 			continue
 		}
-		first, dup := tasks[name{t.Env, t.Name}]
-		if dup {
+		if first, dup := tasks[name{t.Env, t.Name}]; dup {
 			c.duplicate(fmt.Sprintf("two tasks have the name %q", c.graph.FullName(i)), t.Pos, c.graph.Tasks[first].Pos)
 			continue
 		}

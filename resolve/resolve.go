@@ -74,6 +74,7 @@ type checker struct {
 	files      fs.FS
 	scope      scope
 	edges      []edge // by from
+	dependsOn  func(env int) []int32
 	containers []bool // the environments that have container tasks
 	packages   *declarations
 	transitive []edge // those of edges whose target is reached through other environments
@@ -83,7 +84,8 @@ type checker struct {
 func newChecker(g *plan.Graph, files fs.FS, platform string) *checker {
 	c := &checker{
 		graph: g, files: files, containers: make([]bool, len(g.Environments)),
-		packages: newDeclarations(g, files, platform), findings: newReporter(),
+		dependsOn: adjacency(len(g.Environments), func(env int) []int { return g.Environments[env].DependsOn }),
+		packages:  newDeclarations(g, files, platform), findings: newReporter(),
 	}
 	for i := range g.Tasks {
 		if t := &g.Tasks[i]; t.InContainer() {
