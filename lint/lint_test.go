@@ -3,11 +3,18 @@ package lint_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/bazelbuild/buildtools/warn"
+
+	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/internal/startest"
 	"github.com/flytestar/flytestar/interp"
 	"github.com/flytestar/flytestar/lint"
+	"github.com/flytestar/flytestar/resolve"
 	"github.com/flytestar/flytestar/resolve/reach"
 )
 
@@ -30,7 +37,7 @@ func TestFindings(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				known := lint.Known{Rules: append(lint.Rules(), lint.Buildtools()...)}
+				known := lint.Known{Rules: slices.Concat(resolve.Rules(), lint.Rules(), lint.Buildtools())}
 				chunk.Match(t, report.Apply(report.Findings, known))
 			})
 		}
@@ -63,4 +70,97 @@ func tasksOf(t *testing.T, c *startest.Chunk) []lint.TaskSite {
 		sites = append(sites, lint.TaskSite{Pos: g.Tasks[i].Pos, Output: len(g.Tasks[i].Outputs) > 0})
 	}
 	return sites
+}
+
+// TestBuildtools: buildtools has each check that we list, and testdata has a finding of each.
+func TestBuildtools(t *testing.T) {
+	var expected strings.Builder
+	files, err := filepath.Glob("testdata/*.star")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		expected.Write(data)
+	}
+	last := ""
+	for _, r := range slices.Concat(lint.Rules(), lint.Buildtools()) {
+		if lint.IsBuildtools(r.Code) {
+			if warn.FileWarningMap[r.Code] == nil || !slices.Contains(warn.AllWarnings, r.Code) {
+				t.Errorf("buildtools has no %s", r.Code)
+			}
+			if r.Code <= last {
+				t.Errorf("%s comes after %s", r.Code, last)
+			}
+			last = r.Code
+		}
+		if !strings.Contains(expected.String(), `\\[`+r.Code+`\\]`) {
+			t.Errorf("no expectation in testdata names [%s]", r.Code)
+		}
+	}
+}
+
+// TestHostile: whatever source does, what comes of it is findings or an error that is the source's, in time.
+func TestHostile(t *testing.T) {
+	sources := map[string]string{
+		"left-deep":    "x = " + strings.Repeat("1-", 100_000) + "1\n",
+		"parentheses":  "x = " + strings.Repeat("(", 100_000) + "\n",
+		"minus":        "x = " + strings.Repeat("-", 100_000) + "1\n",
+		"calls":        "x = f" + strings.Repeat("()", 100_000) + "\n",
+		"dots":         "x = a" + strings.Repeat(".b", 100_000) + "\n",
+		"elif":         "def f(x):\n    if x:\n        pass\n" + strings.Repeat("    elif x:\n        pass\n", 30_000),
+		"ifs":          strings.Repeat("if 1:0\n", 100_000),
+		"suppressions": strings.Repeat("x # flytestar: disable=FS220,FS999\n", 20_000),
+		"no effect":    strings.Repeat("1\n", 400_000),
+		"variables":    "def f(x):\n" + strings.Repeat("    if x:\n        y = x\n", 30_000),
+		"quotes":       strings.Repeat("'''", 200_000),
+		"lines":        "x = [" + strings.Repeat("\n", 900_000) + "] # flytestar: disable=FS220\n",
+		"digits":       "x = " + strings.Repeat("9", 900_000) + "\n",
+		"NUL":          "x = 1\x00",
+		"UTF-8":        "x = '\xff'",
+	}
+	files, err := filepath.Glob("../cmd/flytestar/testdata/hostile/*.star")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no hostile files", err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sources[filepath.Base(file)] = string(data)
+	}
+	options := interp.Options{Limits: interp.Limits{Wall: 2 * time.Second}}
+	for name, source := range sources {
+		m := lint.Module{Path: "m.star", Source: []byte(source)}
+		tools := map[string]func() error{
+			"check": func() error {
+				_, err := lint.Check(t.Context(), []lint.Module{m}, nil, options)
+				return err
+			},
+			"format": func() error {
+				_, err := lint.Format(t.Context(), m, options)
+				return err
+			},
+		}
+		for what, do := range tools {
+			start := time.Now()
+			err := do()
+			if took := time.Since(start); !isSources(err) || took > 10*time.Second { // the clock of a tool ends it after 2.3
+				t.Errorf("%s of %s: %v, after %s", what, name, err, took)
+			}
+		}
+	}
+}
+
+// isSources reports whether err is nil, or of what the source can do something about.
+func isSources(err error) bool {
+	list, ok := err.(diag.List)
+	if e, one := err.(*diag.Error); one {
+		list, ok = diag.List{e}, true
+	}
+	return err == nil || ok && !slices.ContainsFunc(list, func(e *diag.Error) bool { return e.Class != diag.Source && e.Class != diag.Limit })
 }

@@ -22,6 +22,7 @@ type shape struct {
 var patterns = sync.OnceValue(func() (p struct {
 	shapes     []shape
 	secretName *regexp.Regexp // names that hold secrets: DB_PASSWORD, api_Key, auth_token
+	words      *regexp.Regexp // words with a number at most: "db-password-v2", "API_KEY_1"
 }) {
 	for _, s := range [][2]string{
 		{"a private key", `-----BEGIN [A-Z ]*PRIVATE KEY-----`},
@@ -39,6 +40,7 @@ var patterns = sync.OnceValue(func() (p struct {
 		p.shapes = append(p.shapes, shape{s[0], regexp.MustCompile(s[1])})
 	}
 	p.secretName = regexp.MustCompile(`(?i)(?:^|[^a-z])(?:password|passwd|passphrase|secret|credentials?|token|api_?key|access_?key|private_?key|secret_?key)(?:$|[^a-z])`)
+	p.words = regexp.MustCompile(`^[A-Za-z]+[0-9]{0,2}(?:[-_.][A-Za-z]+[0-9]{0,2}|[-_.][0-9]{1,2})*$`)
 	return p
 })
 
@@ -137,7 +139,7 @@ func shapeOf(text string) string {
 // isRandom reports whether text can hardly be a word, a name or a path: letters and digits without
 // space, and 2.5 bits or more in each character.
 func isRandom(text string) bool {
-	if len(text) < 8 || len(text) > 4096 || strings.ContainsAny(text, " \t\n/{}") {
+	if len(text) < 8 || len(text) > 4096 || strings.ContainsAny(text, " \t\n/{}") || patterns().words.MatchString(text) {
 		return false
 	}
 	counts := map[rune]int{}

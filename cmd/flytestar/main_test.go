@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -142,3 +143,22 @@ var missing = sync.OnceValue(func() []string {
 	}
 	return names
 })
+
+// TestHooks: the hooks for pre-commit call verbs that there are, with files as their arguments.
+func TestHooks(t *testing.T) {
+	data, err := os.ReadFile("../../.pre-commit-hooks.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries := regexp.MustCompile(`(?m)^  entry: flytestar (\S+)$`).FindAllStringSubmatch(string(data), -1)
+	if len(entries) != strings.Count(string(data), "- id: ") {
+		t.Errorf("entries are %q", entries)
+	}
+	root := newRoot(&app{})
+	for _, m := range entries {
+		cmd, _, err := root.Find(m[1:])
+		if err != nil || cmd == root || cmd.Args(cmd, []string{"a.star", "b.star"}) != nil {
+			t.Errorf("%q is no verb that takes files", m[1])
+		}
+	}
+}
