@@ -131,7 +131,12 @@ func (x *fixer) first(jobs []job) []job {
 	for _, together := range kinds {
 		var out []job
 		for _, j := range jobs {
-			if fix := j.finding.Fix; fix != nil && slices.Contains(together, fix.Kind) && x.refused[j.key()] == "" {
+			fix := j.finding.Fix
+			switch {
+			case fix == nil || !slices.Contains(together, fix.Kind) || x.refused[j.key()] != "":
+			case j.linted.Partial:
+				x.refused[j.key()] = "a file doesn't load, so that evaluating can't show the edit to be right"
+			default:
 				out = append(out, j)
 			}
 		}

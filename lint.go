@@ -27,6 +27,7 @@ type Linted struct {
 	Findings diag.List     // of all modules together, sorted, each once; without what is suppressed
 	Modules  []lint.Module // those that the files load, the files themselves included, sorted by path
 	Settings Settings
+	Partial  bool // a file doesn't load: what only evaluating shows isn't among the findings
 }
 
 // Lint returns the findings of files and of all modules that they load, for each workspace.
@@ -161,7 +162,7 @@ func (l *linter) lint(ctx context.Context) (*Linted, error) {
 		return nil, err
 	}
 	defer root.Close()
-	out := &Linted{Dir: l.dir}
+	out := &Linted{Dir: l.dir, Partial: l.partial}
 	if out.Settings, err = readSettings(root); err != nil {
 		return nil, err
 	}
