@@ -110,7 +110,8 @@ func (s *server) load(entry string) (bool, error) {
 }
 
 func (s *server) graph(entry string) (*plan.Graph, error) {
-	m, all, err := load(pipeSource{s.pipe}, entry, s.lang, s.limits, watcher{
+	room := sync.OnceFunc(func() { makeRoom(min(maxRoom, s.limits.Memory/8)) })
+	m, all, err := load(pipeSource{s.pipe, room}, entry, s.lang, s.limits, watcher{
 		print: func(pos diag.Position, text string) { s.print(0, pos, text) },
 		// As with print: if it can't be sent, the next receive notices.
 		running: func(path string) { _ = s.pipe.send(fromEvaluator{Running: &runningMsg{path}}) },
@@ -140,8 +141,17 @@ func (s *server) print(body uint64, pos diag.Position, text string) {
 	_ = s.pipe.send(fromEvaluator{Print: &printMsg{Body: body, Pos: pos, Text: clip(text)}})
 }
 
+// A module of this size or more, in bytes, as it comes from the parent, makes room in the heap; and how much.
+const (
+	largeModule = 256 << 10
+	maxRoom     = 64 << 20
+)
+
 // pipeSource asks the parent for source.
-type pipeSource struct{ pipe *pipe }
+type pipeSource struct {
+	pipe *pipe
+	room func() // is called for what is large
+}
 
 var _ compiledSource = pipeSource{}
 
@@ -162,6 +172,9 @@ func (s pipeSource) readCompiled(path string) (source, module []byte, err error)
 	}
 	if m.Source.Error != nil {
 		return nil, nil, m.Source.Error
+	}
+	if len(m.Source.Data)+len(m.Source.Compiled) >= largeModule {
+		s.room()
 	}
 	return m.Source.Data, m.Source.Compiled, nil
 }
