@@ -308,6 +308,7 @@ func checkFindings(l diag.List) error {
 		if e.Class == diag.Limit {
 			e.Err = diag.LimitName(e.Code) // causes don't pass between processes
 		}
+		e.Fix = nil // an evaluator doesn't say what is edited
 		longest := max(len(e.Msg), len(e.Hint), len(e.Code))
 		for i := range e.Notes {
 			n := &e.Notes[i]

@@ -1,6 +1,7 @@
 package resolve_test
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -93,6 +94,36 @@ func TestCheck(t *testing.T) {
 				"lib/more.txt":         {Data: []byte("included\n")},
 				"job.py":               {Data: []byte("def job(): pass")},
 			}}
+		},
+		"versions": func(t *testing.T) test { // FS103's, and what is decided of none
+			b := newGraph("a.star")
+			callee := b.env("callee", b.image(pip("a>=2", "b==1.0", "c @ https://example.org/c", "d>=2 ; python_version >= '3.10'", "e[x]>=3"), apt("curl=7.88.1-10", "git=1:2.39-1")))
+			run := b.orchestrator("run", callee)
+			clash := b.env("clash", b.image(pip("A<2", "b===1.0.0", "c==1", "d<2", "e<3"), pip("e[x]"), apt("curl=7.88.1-11", "git=2.39-1")), callee)
+			b.orchestrator("clashes", clash, run)
+			fine := b.env("fine", b.image(pip("a", "b~=1.0", "c", "d==3", "e[X]==3.1"), apt("curl", "git=1:2.39-1")), callee)
+			b.orchestrator("fits", fine, run)
+			may := b.env("may", b.image(pip("a==1", "b", "c", "d", "e[x]"), apt("curl", "git")), callee)
+			b.orchestrator("may_call", may, run)
+			b.Calls[len(b.Calls)-1].Possible = true
+			b.env("itself", b.image(pip("a>=2", "x"), requirements("r.txt"), pip("a<5")))
+			b.env("together", b.image(pip("p>=1", "p<=2"), pip("p!=1.*"), pip("p!=2")))
+			return test{b.graph(t), fstest.MapFS{
+				"r.txt": {Data: []byte("x>=2\n-c pins.txt\n")}, "pins.txt": {Data: []byte("x<2\na==1 # a isn't in r.txt\n")},
+			}}
+		},
+		"markers": func(t *testing.T) test { // FS102's, an error where it is certain
+			b := newGraph("a.star")
+			callee := b.env("callee", b.image(pip("yes ; sys_platform == 'linux'", "no ; sys_platform == 'win32'", "old ; python_version < '3.12'", "arm ; platform_machine == 'aarch64'", "test ; extra == 'test'", "odd ; flavour == 'sweet'")))
+			b.Images[0].Base.Suite = "bookworm"
+			run := b.orchestrator("run", callee)
+			none := b.env("none", b.image(), callee)
+			b.orchestrator("lacks", none, run)
+			some := b.env("some", b.image(pip("yes", "old ; python_version < '3.12'", "odd ; flavour == 'sour'")), callee) // of an unknown suite
+			b.orchestrator("may_lack", some, run)
+			all := b.env("all", b.image(pip("yes", "old", "odd")), callee)
+			b.orchestrator("has", all, run)
+			return test{b.graph(t), fstest.MapFS{}}
 		},
 		"images": func(t *testing.T) test {
 			b := newGraph("a.star")
@@ -202,15 +233,18 @@ func TestCheckTask(t *testing.T) {
 
 func TestCallCheck(t *testing.T) {
 	b := newGraph("a.star")
-	bare, numpy, none := b.env("bare", b.image()), b.env("numpy", b.image(pip("numpy"))), b.env("none", plan.NoImage)
-	b.orchestrator("low", numpy)
-	b.orchestrator("high", bare)
-	b.orchestrator("pure", none)
+	bare, numpy, none := b.env("bare", b.image()), b.env("numpy", b.image(pip("numpy>=2"))), b.env("none", plan.NoImage)
+	old, doubtful := b.env("old", b.image(pip("numpy<2"))), b.env("doubtful", b.image(pip("numpy ; python_version < '3.9'")))
+	for i, env := range []int{numpy, bare, none, old, doubtful} {
+		b.orchestrator(fmt.Sprintf("t%d", i), env)
+	}
 	check := resolve.CallCheck(b.graph(t), fstest.MapFS{}, platform)
 	pos := diag.Position{File: "a.star", Line: 70, Col: 3}
 	for call, want := range map[[2]int]string{
-		{1, 0}: "a.star:70:3: task bare.high calls numpy.low, but the image of \"bare\" lacks numpy [FS102]",
+		{1, 0}: "a.star:70:3: task bare.t1 calls numpy.t0, but the image of \"bare\" lacks numpy [FS102]",
+		{3, 0}: "a.star:70:3: task old.t3 calls numpy.t0, but no version satisfies both images' numpy<2 and numpy>=2 [FS103]",
 		{0, 1}: "", {2, 0}: "", {1, 2}: "", {1, 1}: "",
+		{4, 0}: "", // a warning
 	} {
 		got := ""
 		if err := check(plan.Call{Caller: call[0], Callee: call[1], Pos: pos}); err != nil {
@@ -219,5 +253,23 @@ func TestCallCheck(t *testing.T) {
 		if got != want {
 			t.Errorf("call %v: %q, want %q", call, got, want)
 		}
+	}
+}
+
+// TestSharedLists: a list of depends_on that several environments have, by clone_with or from one macro, is used if one of them uses it.
+func TestSharedLists(t *testing.T) {
+	b := newGraph("a.star")
+	x, y, z := b.env("x", plan.NoImage), b.env("y", plan.NoImage), b.env("z", plan.NoImage)
+	tx, ty := b.orchestrator("tx", x), b.orchestrator("ty", y)
+	b.orchestrator("tz", z)
+	one := b.env("one", plan.NoImage, x, y, z)
+	two := b.env("two", plan.NoImage, x, y, z)
+	b.Environments[two].DependsOnPos = b.Environments[one].DependsOnPos
+	b.orchestrator("uses_x", one, tx)
+	b.orchestrator("uses_y", two, ty)
+	list := resolve.Lint(b.graph(t), fstest.MapFS{}, platform)
+	want := "FS203 \"one\" depends on \"z\", but none of its tasks calls a task of it\n"
+	if got := codes(list); got != want || list[0].Fix.Index != 2 || list[0].Fix.Symbol != "z_env" || list[0].Fix.List != b.Environments[one].DependsOnPos {
+		t.Errorf("got %s", got)
 	}
 }

@@ -31,11 +31,14 @@ func (c *checker) inclusion() {
 // exhaustion reports that there is more than is compared: whatever wasn't looked at may have findings.
 func (c *checker) exhaustion() {
 	if c.packages.exhausted() {
-		c.findings.report(diag.Errorf(diag.Position{File: c.graph.Entry}, diag.Limit, "the images declare too many packages: "+
-			"more than %d that differ, %d in all, %d bytes of requirements files or %d comparisons", maxParsed, maxDeclared, maxRead, maxCompared).
-			WithHint("let environments share images, or orchestrate in environments without one"))
+		e := limitPackages.Errorf("the images declare too many packages: more than %d that differ, %d in all, %d bytes of requirements files or %d comparisons",
+			maxParsed, maxDeclared, maxRead, maxCompared).At(diag.Position{File: c.graph.Entry})
+		c.findings.report(e.WithHint("let environments share images, or orchestrate in environments without one"))
 	}
 }
+
+// limitPackages is a limit that no flag raises.
+const limitPackages = diag.LimitName("packages")
 
 // CallCheck returns the check of FS102 and FS103 for calls as they are made, for exec.Engine: of those that were
 // only possible before, and were warnings. It may be called from several goroutines.
