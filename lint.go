@@ -33,25 +33,13 @@ type Linted struct {
 // Lint returns the findings of files and of all modules that they load, for each workspace.
 // Findings that keep a file from loading are among them; an error is none of the files'.
 func Lint(ctx context.Context, files []string, opts LintOptions) ([]*Linted, error) {
-	overlay := map[string][]byte{}
-	for name, source := range opts.Overlay {
-		abs, err := filepath.Abs(name)
-		if err != nil {
-			return nil, err
-		}
-		overlay[abs] = source
+	overlay, err := absolute(opts.Overlay)
+	if err != nil {
+		return nil, err
 	}
 	var linters []*linter
 	for _, file := range files {
-		abs, err := filepath.Abs(file)
-		if err != nil {
-			return nil, err
-		}
-		find := workspace
-		if _, ok := overlay[abs]; ok {
-			find = locate
-		}
-		dir, entry, err := find(opts.Workspace, file)
+		dir, entry, err := find(opts.Workspace, file, overlay)
 		if err != nil {
 			return nil, err
 		}
@@ -75,6 +63,31 @@ func Lint(ctx context.Context, files []string, opts LintOptions) ([]*Linted, err
 	return out, nil
 }
 
+// absolute returns an overlay by the files' absolute names.
+func absolute(overlay map[string][]byte) (map[string][]byte, error) {
+	out := make(map[string][]byte, len(overlay))
+	for name, source := range overlay {
+		abs, err := filepath.Abs(name)
+		if err != nil {
+			return nil, err
+		}
+		out[abs] = source
+	}
+	return out, nil
+}
+
+// find is workspace, where a file that the overlay has needn't be there.
+func find(root, file string, overlay map[string][]byte) (dir, entry string, err error) {
+	abs, err := filepath.Abs(file)
+	if err != nil {
+		return "", "", err
+	}
+	if _, ok := overlay[abs]; ok {
+		return locate(root, abs)
+	}
+	return workspace(root, abs)
+}
+
 // linter lints the files of one workspace.
 type linter struct {
 	dir     string
@@ -82,7 +95,8 @@ type linter struct {
 	overlay map[string][]byte // by absolute file name
 
 	mu       sync.Mutex
-	modules  map[string][]byte // what was read of them, by path
+	modules  map[string][]byte // what was read of them, by path, up to the limit of a message
+	size     int64             // bytes of all that was read
 	tasks    []lint.TaskSite
 	findings diag.List
 	partial  bool // a file didn't load
@@ -105,9 +119,17 @@ func (r recorder) ReadModule(path string) ([]byte, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.modules[path] = source
+	if _, again := r.modules[path]; !again {
+		r.size += int64(len(source))
+	}
+	if r.size <= r.maxSize() {
+		r.modules[path] = source
+	}
 	return source, nil
 }
+
+// maxSize is how many bytes of modules pass to a tool at once.
+func (l *linter) maxSize() int64 { return l.opts.Limits.Defaults().Message / 2 }
 
 // load loads one file, for what evaluating it shows.
 func (l *linter) load(ctx context.Context, entry string) (err error) {
@@ -168,6 +190,10 @@ func (l *linter) lint(ctx context.Context) (*Linted, error) {
 	}
 	for _, path := range slices.Sorted(maps.Keys(l.modules)) {
 		out.Modules = append(out.Modules, lint.Module{Path: path, Source: l.modules[path]})
+	}
+	if l.size > l.maxSize() {
+		return nil, interp.ErrMessage.Errorf("the modules of %s have more than %d bytes together", l.dir, l.maxSize()).
+			WithHint("lint fewer files at a time, or raise the limit with --max-message")
 	}
 	report, err := lint.Check(ctx, out.Modules, l.tasks, l.opts.tool())
 	if err != nil {
