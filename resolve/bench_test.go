@@ -90,4 +90,8 @@ func TestLargeGraphs(t *testing.T) {
 	if l := resolve.CheckTask(g, fstest.MapFS{}, 99_999, platform); len(l) != 1 {
 		t.Errorf("got %d findings, want one", len(l))
 	}
+	l := resolve.Lint(g, fstest.MapFS{}, platform)
+	if n := len(l); n != 1+1000+1+1000+1 || len(l.Errors()) != 1 { // FS202 of 99,993 calls and FS208 of all tasks, with one that counts each
+		t.Errorf("got %d findings, %d errors", n, len(l.Errors()))
+	}
 }

@@ -8,8 +8,8 @@
 //   - [Marker.Eval] decides a marker for a [Target] of which not everything has to be known.
 //
 // Nothing here fetches anything. The order of versions is ours rather than a library's, since deciding
-// on sets of versions needs their parts; the tests compare it with deps.dev/util/semver,
-// whose own sets can't exclude a version (the intersection of ==1.0 and !=1.0 has 1.0 in it).
+// on sets of versions needs their parts, and since deps.dev/util/semver takes 1.0.post0 for 1.0 and finds 1.0 in the intersection
+// of ==1.0 and !=1.0. The tests compare with PEP 440 word by word, and with Python's packaging.
 package python
 
 import (
