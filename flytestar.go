@@ -34,6 +34,8 @@ type Options struct {
 	Locked func(interp.Lockdown)
 	// Print is told what modules and orchestrators print; task is "" while modules load. Default: nobody is.
 	Print func(pos diag.Position, task, text string)
+	// GraphOnly lets the evaluator end once the graph is there: orchestrators are an error then.
+	GraphOnly bool
 	// Notice is told what keeps compiled modules from being kept or used, which is no error. Default: nobody is.
 	Notice func(text string)
 }
@@ -78,7 +80,7 @@ func load(ctx context.Context, dir, entry string, opts Options, sees func(interp
 	source := sees(interp.NewWorkspace(w.root))
 	w.evaluator, w.graph, err = interp.Start(ctx, interp.Options{
 		Source: source, Entry: entry, Limits: opts.Limits, RequireSandbox: opts.RequireSandbox, Locked: opts.Locked, Print: opts.Print,
-		Cache: filepath.Join(w.home, "programs"), Predeclared: reach.Predeclared(), Notice: opts.Notice,
+		Cache: filepath.Join(w.home, "programs"), Predeclared: reach.Predeclared(), Notice: opts.Notice, GraphOnly: opts.GraphOnly,
 	})
 	if err != nil {
 		w.root.Close()

@@ -26,6 +26,9 @@ type Options struct {
 	// load. It is called from one goroutine and must be quick. nil: nobody is told.
 	Print func(pos diag.Position, task, text string)
 
+	// GraphOnly lets the evaluator end once it has sent the graph: bodies are an error then.
+	GraphOnly bool
+
 	// Cache is a directory of compiled modules, which is made if it isn't there.
 	// It must be nobody else's. Empty: modules are compiled each time.
 	Cache string
@@ -95,7 +98,12 @@ func Start(ctx context.Context, options Options) (*Evaluator, *plan.Graph, error
 		return nil, nil, err
 	}
 	e.compiler.pass()
-	go e.listen()
+	if options.GraphOnly {
+		e.err = errClosed
+		close(e.gone)
+	} else {
+		go e.listen()
+	}
 	return e, g, nil
 }
 
@@ -140,7 +148,7 @@ func (e *Evaluator) load() (*plan.Graph, error) {
 // converse exchanges load's messages.
 func (e *Evaluator) converse() (*plan.Graph, error) {
 	var err error
-	if e.lockdown, err = e.process.greet(startMsg{Entry: e.options.Entry, Limits: e.limits}, e.options); err != nil {
+	if e.lockdown, err = e.process.greet(startMsg{Entry: e.options.Entry, GraphOnly: e.options.GraphOnly, Limits: e.limits}, e.options); err != nil {
 		return nil, err
 	}
 	defer e.process.startClock("loading")()

@@ -223,6 +223,25 @@ func startFile(t testing.TB, source string, limits Limits) *Evaluator {
 	return e
 }
 
+// TestGraphOnly: without bodies to come, the evaluator ends by itself.
+func TestGraphOnly(t *testing.T) {
+	e, g, err := Start(t.Context(), Options{Source: files{"main.star": "def f(): return 1"}, Entry: "main.star", GraphOnly: true})
+	if err != nil || len(g.Modules) != 1 {
+		t.Fatal(g, err)
+	}
+	select {
+	case <-e.process.exited:
+	case <-time.After(10 * time.Second):
+		t.Error("the evaluator lives on")
+	}
+	if _, err := e.Body(t.Context(), "f", nil, testHost{}); !errors.Is(err, errClosed) {
+		t.Errorf("a body gives %v", err)
+	}
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestStart(t *testing.T) {
 	type printed struct {
 		pos        string

@@ -49,9 +49,10 @@ type toEvaluator struct {
 
 // startMsg has a module to load, or a tool and what it is given.
 type startMsg struct {
-	Entry  string
-	Tool   string
-	Limits Limits
+	Entry     string
+	GraphOnly bool // there will be no bodies
+	Tool      string
+	Limits    Limits
 }
 
 // sourceMsg answers a loadMsg, with a module's source or the module compiled,

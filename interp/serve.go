@@ -85,6 +85,9 @@ func serve(r io.Reader, w io.Writer, language func(Limits) Language, tools map[s
 	if ok, err := s.load(m.Start.Entry); !ok {
 		return err
 	}
+	if m.Start.GraphOnly {
+		return nil
+	}
 	debug.SetGCPercent(400)
 	for {
 		var m toEvaluator

@@ -89,7 +89,7 @@ func (a *app) check(ctx context.Context, o *checkOptions, files []string) error 
 // included. Any other error is none of the file's.
 func (a *app) findings(ctx context.Context, o *checkOptions, file string) (diag.List, error) {
 	var list diag.List
-	err := a.load(ctx, file, o.load.options(a), func(w *flytestar.Workflow) error {
+	err := a.load(ctx, file, o.load.graphOnly(a), func(w *flytestar.Workflow) error {
 		list = w.Check()
 		return nil
 	})

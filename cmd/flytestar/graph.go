@@ -137,7 +137,7 @@ func (a *app) readGraph(ctx context.Context, o *graphOptions, file string) (g *p
 		g, err = readGraphFile(file)
 		return g, nil, err
 	}
-	err = a.load(ctx, file, o.load.options(a), func(w *flytestar.Workflow) error {
+	err = a.load(ctx, file, o.load.graphOnly(a), func(w *flytestar.Workflow) error {
 		g = w.Graph()
 		if o.format.value != "json" {
 			sizes, err = w.Sizes()

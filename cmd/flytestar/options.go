@@ -167,6 +167,13 @@ func usageWithLimits(usual func(*cobra.Command) error) func(*cobra.Command) erro
 	}
 }
 
+// graphOnly returns the facade's options for verbs that run nothing.
+func (o *loadOptions) graphOnly(a *app) flytestar.Options {
+	opts := o.options(a)
+	opts.GraphOnly = true
+	return opts
+}
+
 // options returns the facade's options, as far as these flags decide.
 func (o *loadOptions) options(a *app) flytestar.Options {
 	opts := o.evaluatorOptions.options(a)

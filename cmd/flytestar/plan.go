@@ -45,7 +45,7 @@ func (a *app) plan(ctx context.Context, o *planOptions, args []string) error {
 	if err := noMore(args, 2); err != nil {
 		return err
 	}
-	return a.load(ctx, args[0], o.load.options(a), func(w *flytestar.Workflow) error {
+	return a.load(ctx, args[0], o.load.graphOnly(a), func(w *flytestar.Workflow) error {
 		task, err := needTask(w, args[0], args)
 		if err != nil {
 			return err
