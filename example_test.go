@@ -102,3 +102,33 @@ func ExampleLoad() {
 	}
 	// Output: wf.star:1:1 FS110
 }
+
+// Fix makes changes and writes none: Write does.
+func ExampleFix() {
+	file, remove := workflow(`
+tool = task_environment(name = "tool", image = image.from_debian_base())
+run = task(command = ["true"], env = tool, timeout = 60)
+env = task_environment(name = "top")
+main = task(lambda: run(), name = "main", env = env)
+`)
+	defer remove()
+	opts := flytestar.LintOptions{Options: flytestar.Options{Home: filepath.Join(filepath.Dir(file), "home")}}
+	fixed, err := flytestar.Fix(context.Background(), []string{file}, opts)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := flytestar.Write(fixed.Changes); err != nil {
+		log.Fatal(err)
+	}
+	after, err := os.ReadFile(file)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Print(string(after))
+	// Output:
+	//
+	// tool = task_environment(name = "tool", image = image.from_debian_base())
+	// run = task(command = ["true"], env = tool, timeout = 60)
+	// env = task_environment(name = "top", depends_on = [tool])
+	// main = task(lambda: run(), name = "main", env = env)
+}

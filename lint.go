@@ -213,8 +213,12 @@ func (l *linter) lint(ctx context.Context) (*Linted, error) {
 	return out, nil
 }
 
-// maxReplaced bounds for how many findings of a module [Linted.Replacements] works out the edits.
-const maxReplaced = 100
+// Bounds on the findings of a module for which [Linted.Replacements] works out the edits: how many, and the bytes that are
+// parsed for them, each anew.
+const (
+	maxReplaced = 100
+	maxReparsed = 16 << 20
+)
 
 // Replacements returns the edits that mend findings, each for its finding alone, for the first of each module.
 // Whether the result evaluates isn't looked at, as it is by [Fix].
@@ -224,7 +228,7 @@ func (l *Linted) Replacements(ctx context.Context, opts Options) (map[*diag.Erro
 		var mendable []*diag.Error
 		var fixes []diag.Fix
 		for _, e := range l.Findings {
-			if e.Fix != nil && lint.FixedModule(e.Fix) == m.Path && len(fixes) < maxReplaced {
+			if e.Fix != nil && lint.FixedModule(e.Fix) == m.Path && len(fixes) < maxReplaced && (len(fixes)+1)*len(m.Source) <= maxReparsed {
 				mendable, fixes = append(mendable, e), append(fixes, *e.Fix)
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/bazelbuild/buildtools/build"
 	"go.starlark.net/syntax"
@@ -23,6 +24,9 @@ func (e *editor) addDependency(f *diag.Fix) string {
 	if value == nil && f.List.IsValid() {
 		return fmt.Sprintf("its depends_on is that of the environment which it clones, at %s", f.List)
 	}
+	if !isName(f.Symbol) {
+		return fmt.Sprintf("%q is no name", f.Symbol) // what the evaluator says isn't trusted
+	}
 	id := &build.Ident{Name: e.local(f.Symbol, f.Module), NamePos: s.call.End.Pos}
 	e.dirty[s.stmt] = true
 	if value == nil {
@@ -37,6 +41,15 @@ func (e *editor) addDependency(f *diag.Fix) string {
 		*value = &build.BinaryExpr{X: operand(list), Op: "+", Y: &build.ListExpr{List: []build.Expr{id}}}
 	}
 	return ""
+}
+
+func isName(s string) bool {
+	for i, r := range s {
+		if r != '_' && !unicode.IsLetter(r) && (i == 0 || !unicode.IsDigit(r)) {
+			return false
+		}
+	}
+	return s != ""
 }
 
 // operand puts x in parentheses where an operator or a dot next to it would otherwise take only a part of it.

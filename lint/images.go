@@ -1,6 +1,8 @@
 package lint
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/bazelbuild/buildtools/build"
@@ -9,8 +11,16 @@ import (
 	"github.com/flytestar/flytestar/diag"
 )
 
+// packageMethods are the methods of images that add packages.
+var packageMethods = []string{"with_pip_packages", "with_requirements", "with_apt_packages"}
+
 // addPackages extends the image that is given to the environment at f.Pos, there: other environments may share what it extends.
 func (e *editor) addPackages(f *diag.Fix) string {
+	for _, c := range f.Calls {
+		if !slices.Contains(packageMethods, c.Method) {
+			return fmt.Sprintf("%q adds no packages", c.Method) // what the evaluator says isn't trusted
+		}
+	}
 	s, why := e.environment(f.Pos)
 	if why != "" {
 		return why
