@@ -205,7 +205,7 @@ func (m *Marker) Eval(t Target) Truth {
 	if len(m.terms) == 0 {
 		return Yes
 	}
-	tries := pythons
+	tries := pythons()
 	if t.Python != "" {
 		tries = []python{newPython(t.Python, ".0"), newPython(t.Python, ".99")}
 	}
@@ -242,13 +242,13 @@ func newPython(version, micro string) python {
 }
 
 // pythons are what an unknown Python 3 is tried with: an early and a late micro version of each.
-var pythons = func() (all []python) {
+var pythons = sync.OnceValue(func() (all []python) {
 	for minor := 4; minor < 40; minor++ {
 		version := fmt.Sprintf("3.%d", minor)
 		all = append(all, newPython(version, ".0"), newPython(version, ".99"))
 	}
 	return all
-}()
+})
 
 // variables are those that don't depend on the version of Python. A person asks for no extra.
 func (t Target) variables() map[string]value {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // Requirement is a requirement as PEP 508 defines it.
@@ -19,8 +20,8 @@ type Requirement struct {
 }
 
 var (
-	archive     = regexp.MustCompile(`(?i)\.(whl|zip|tar|tar\.[a-z0-9]+|tgz|tbz)$`)
-	spaceMarker = regexp.MustCompile(`\s;`)
+	archive     = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?i)\.(whl|zip|tar|tar\.[a-z0-9]+|tgz|tbz)$`) })
+	spaceMarker = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\s;`) })
 )
 
 // ErrNameless is ParseRequirement's error for what has no name before it is fetched: a path, a URL, an archive.
@@ -31,7 +32,7 @@ var ErrNameless = errors.New("no requirement by name")
 func ParseRequirement(text string) (Requirement, error) {
 	text = strings.TrimSpace(text)
 	name, rest := cutName(text)
-	if name == "" || strings.Contains(name, ".") && archive.MatchString(name) || strings.ContainsAny(text, "\r\n") {
+	if name == "" || strings.Contains(name, ".") && archive().MatchString(name) || strings.ContainsAny(text, "\r\n") {
 		return Requirement{}, ErrNameless
 	}
 	r := Requirement{Text: text, Bare: text, Name: Normalise(name)}
@@ -49,7 +50,7 @@ func ParseRequirement(text string) (Requirement, error) {
 	}
 	if url, ok := strings.CutPrefix(rest, "@"); ok {
 		r.URL = strings.TrimSpace(url)
-		if at := spaceMarker.FindStringIndex(r.URL); at != nil { // a URL may have ";" in it
+		if at := spaceMarker().FindStringIndex(r.URL); at != nil { // a URL may have ";" in it
 			r.URL, r.marker = strings.TrimSpace(r.URL[:at[0]]), r.URL[at[1]:]
 		}
 	} else {
