@@ -292,11 +292,14 @@ func exported(workspace string, e *diag.Error, edits []lint.Replacement) lint.Fi
 
 // linesOf returns the source lines of modules.
 func linesOf(modules []lint.Module) diag.Lines {
-	split := map[string][]string{}
+	sources, split := map[string][]byte{}, map[string][]string{}
+	for _, m := range modules {
+		sources[m.Path] = m.Source
+	}
 	return func(file string) []string {
 		lines, ok := split[file]
-		if i := slices.IndexFunc(modules, func(m lint.Module) bool { return m.Path == file }); !ok && i >= 0 {
-			lines = strings.Split(string(modules[i].Source), "\n")
+		if source, known := sources[file]; known && !ok {
+			lines = strings.Split(string(source), "\n")
 			split[file] = lines
 		}
 		return lines
