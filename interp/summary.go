@@ -227,20 +227,18 @@ func (s *Summary) function(at syntax.Position) int {
 	return i
 }
 
-// Default returns where the default of a parameter begins, of the function at
-// a position; a zero position if there is none.
-func (s *Summary) Default(function syntax.Position, param string) syntax.Position {
+// Defaults returns where the defaults of parameters begin, by their names, of the function at a position.
+func (s *Summary) Defaults(function syntax.Position) map[string]syntax.Position {
 	i := s.function(function)
 	if i < 0 {
-		return syntax.Position{}
+		return nil
 	}
+	out := map[string]syntax.Position{}
 	span := s.functions[i].defaults
 	for _, d := range s.defaults[span.from:span.to] {
-		if s.names[d.name] == param {
-			return s.position(d.pos)
-		}
+		out[s.names[d.name]] = s.position(d.pos)
 	}
-	return syntax.Position{}
+	return out
 }
 
 // Mentions returns what the code of the function at a position names, in source

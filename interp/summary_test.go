@@ -125,7 +125,7 @@ func TestMentions(t *testing.T) {
 	if g := strings.Join(got, " "); g != want {
 		t.Errorf("got  %s\nwant %s", g, want)
 	}
-	if at := c.summary.Default(syntax.MakePosition(&c.summary.path, 4, 1), "r"); at.Line != 4 || at.Col != 30 {
+	if at := c.summary.Defaults(syntax.MakePosition(&c.summary.path, 4, 1))["r"]; at.Line != 4 || at.Col != 30 {
 		t.Errorf("the default of r is at %s", at)
 	}
 }

@@ -32,54 +32,49 @@ func (c *checker) arguments() {
 	}
 }
 
+// callee is what there is to know of a task to check calls of it.
+type callee struct {
+	task     *plan.Task
+	inputs   map[string]int // indices by name
+	required int            // inputs without a default
+}
+
+// callee returns what there is to know of a task. It is worked out once for each, since a task can have as many inputs as sites.
+func (c *checker) callee(task int) *callee {
+	t := c.callees[task]
+	if t == nil {
+		t = &callee{task: &c.graph.Tasks[task], inputs: map[string]int{}}
+		for i := range t.task.Inputs {
+			t.inputs[t.task.Inputs[i].Name] = i
+			if t.task.Inputs[i].Default == nil {
+				t.required++
+			}
+		}
+		c.callees[task] = t
+	}
+	return t
+}
+
 // site checks one call.
 func (c *checker) site(s *plan.Site, severity diag.Severity) {
-	t := &c.graph.Tasks[s.Task]
-	report := func(pos diag.Position, hint, format string, args ...any) {
-		c.findings.report(&diag.Error{
-			Pos: pos, Class: diag.Source, Severity: severity, Code: wrongArguments.Code,
-			Msg: c.graph.FullName(s.Task) + ": " + fmt.Sprintf(format, args...), Hint: hint,
+	report := func(pos diag.Position, text func() (msg, hint string)) {
+		c.findings.reportLater(wrongArguments.Code, severity, func() *diag.Error {
+			msg, hint := text()
+			return &diag.Error{
+				Pos: pos, Class: diag.Source, Severity: severity, Code: wrongArguments.Code,
+				Msg: c.graph.FullName(s.Task) + ": " + msg, Hint: hint,
+			}
 		})
 	}
 	if s.How == plan.SiteMap {
 		mapped(s, report)
 		return
 	}
-	given := make(map[string]bool, len(s.Arguments))
-	names := make(map[string]*plan.Param, len(t.Inputs))
-	for i := range t.Inputs {
-		names[t.Inputs[i].Name] = &t.Inputs[i]
-	}
-	positional, open := 0, s.Open
-	for _, a := range s.Arguments {
-		p := names[a.Name]
-		if a.Name == "" {
-			positional++
-			if positional > len(t.Inputs) {
-				report(a.Pos, t.Takes(), "want at most %d arguments, got %d", len(t.Inputs), countPositional(s))
-				return
-			}
-			p = &t.Inputs[positional-1]
-		}
-		switch {
-		case p == nil:
-			report(a.Pos, unknownInput(t, a.Name), "there is no input %q", a.Name)
-			open = true // it may stand for one that is missing
-			continue
-		case given[p.Name]:
-			report(a.Pos, t.Takes(), "input %q is given twice", p.Name)
-		case !fits(a.Literal, p.Type):
-			report(a.Pos, t.Takes(), "input %q: want %s, got %s", p.Name, p.Type, a.Literal)
-		}
-		given[p.Name] = true
-	}
-	if names := withoutValue(t, given); len(names) > 0 && !open {
-		report(s.Pos, t.Takes(), "no value for %s", strings.Join(names, ", "))
-	}
+	c.callee(s.Task).check(s, report)
 }
 
-// siteReport reports a finding at a site.
-type siteReport = func(pos diag.Position, hint, format string, args ...any)
+// siteReport reports a finding at a site. Its text is made only if the finding is listed.
+type siteReport = func(pos diag.Position, text func() (msg, hint string))
 
 // mapped checks a call of map: its items, as far as they can be none.
 func mapped(s *plan.Site, report siteReport) {
@@ -90,8 +85,52 @@ func mapped(s *plan.Site, report siteReport) {
 		switch a.Literal {
 		case "", plan.KindList, plan.KindDict:
 		default:
-			report(a.Pos, "give map a list: one item for each call", "items: want a list, got %s", a.Literal)
+			report(a.Pos, func() (string, string) {
+				return fmt.Sprintf("items: want a list, got %s", a.Literal), "give map a list: one item for each call"
+			})
 		}
+	}
+}
+
+// check checks the arguments of any other call.
+func (t *callee) check(s *plan.Site, report siteReport) {
+	given := make(map[int]bool, len(s.Arguments))
+	missing, positional, unknown := t.required, 0, false
+	for _, a := range s.Arguments {
+		i, ok := t.inputs[a.Name]
+		if a.Name == "" {
+			i, ok = positional, positional < len(t.task.Inputs)
+			positional++
+		}
+		switch {
+		case !ok && a.Name == "":
+			report(a.Pos, func() (string, string) {
+				return fmt.Sprintf("want at most %d arguments, got %d", len(t.task.Inputs), countPositional(s)), t.takes()
+			})
+			return
+		case !ok:
+			report(a.Pos, func() (string, string) { return fmt.Sprintf("there is no input %q", a.Name), t.unknown(a.Name) })
+			unknown = true // it may stand for one that is missing
+			continue
+		case given[i]:
+			report(a.Pos, func() (string, string) {
+				return fmt.Sprintf("input %q is given twice", t.task.Inputs[i].Name), t.takes()
+			})
+			continue
+		}
+		given[i] = true
+		p := &t.task.Inputs[i]
+		if p.Default == nil {
+			missing--
+		}
+		if !fits(a.Literal, p.Type) {
+			report(a.Pos, func() (string, string) {
+				return fmt.Sprintf("input %q: want %s, got %s", p.Name, short(p.Type.String()), a.Literal), t.takes()
+			})
+		}
+	}
+	if missing > 0 && !s.Open && !unknown {
+		report(s.Pos, func() (string, string) { return "no value for " + t.missing(given), t.takes() })
 	}
 }
 
@@ -105,27 +144,49 @@ func countPositional(s *plan.Site) int {
 	return n
 }
 
-// withoutValue returns the inputs that have neither a value nor a default.
-func withoutValue(t *plan.Task, given map[string]bool) []string {
+// missing names the inputs that have neither a value nor a default.
+func (t *callee) missing(given map[int]bool) string {
 	var names []string
-	for i := range t.Inputs {
-		if p := &t.Inputs[i]; !given[p.Name] && p.Default == nil {
+	for i := range t.task.Inputs {
+		if p := &t.task.Inputs[i]; !given[i] && p.Default == nil {
 			names = append(names, p.Name)
 		}
+		if len(names) > maxNamed {
+			return strings.Join(names[:maxNamed], ", ") + " and others"
+		}
 	}
-	return names
+	return strings.Join(names, ", ")
 }
 
-// unknownInput is the hint for a name that isn't an input.
-func unknownInput(t *plan.Task, name string) string {
-	names := make([]string, len(t.Inputs))
-	for i := range t.Inputs {
-		names[i] = t.Inputs[i].Name
+// unknown is the hint for a name that isn't an input.
+func (t *callee) unknown(name string) string {
+	var names []string
+	for i := range min(len(t.task.Inputs), maxFindings) {
+		names = append(names, t.task.Inputs[i].Name)
 	}
 	if near := diag.Suggest(name, names); near != "" {
 		return fmt.Sprintf("did you mean %s?", near)
 	}
-	return t.Takes()
+	return t.takes()
+}
+
+// takes is the hint that says what the task is called with.
+func (t *callee) takes() string {
+	if n := len(t.task.Inputs); n > maxNamed {
+		return fmt.Sprintf("it has %d inputs, such as %s", n, t.task.Inputs[0].Name)
+	}
+	return short(t.task.Takes())
+}
+
+// maxShort bounds the text about a type, in bytes.
+const maxShort = 1000
+
+// short cuts a text that is too long.
+func short(s string) string {
+	if len(s) <= maxShort {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxShort], "") + "…"
 }
 
 // fits reports whether a value that is written out can be of type t, as far as its own type tells.

@@ -77,7 +77,8 @@ type checker struct {
 	dependsOn  func(env int) []int32
 	containers []bool // the environments that have container tasks
 	packages   *declarations
-	transitive []edge // those of edges whose target is reached through other environments
+	transitive []edge          // those of edges whose target is reached through other environments
+	callees    map[int]*callee // by task
 	findings   reporter
 }
 
@@ -85,7 +86,7 @@ func newChecker(g *plan.Graph, files fs.FS, platform string) *checker {
 	c := &checker{
 		graph: g, files: files, containers: make([]bool, len(g.Environments)),
 		dependsOn: adjacency(len(g.Environments), func(env int) []int { return g.Environments[env].DependsOn }),
-		packages:  newDeclarations(g, files, platform), findings: newReporter(),
+		packages:  newDeclarations(g, files, platform), findings: newReporter(), callees: map[int]*callee{},
 	}
 	for i := range g.Tasks {
 		if t := &g.Tasks[i]; t.InContainer() {

@@ -4,10 +4,13 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/interp"
+	"github.com/flytestar/flytestar/plan"
+	"github.com/flytestar/flytestar/resolve"
 	"github.com/flytestar/flytestar/resolve/reach"
 )
 
@@ -44,6 +47,11 @@ var growing = map[string]struct {
 	"environments":                  {2000, repeated("l=[]\ndef add(e):\n l.append(e)\n return e\n", "e%d=add(task_environment(name='e%d'))\n", "x=task_environment(name='x',depends_on=l)\n")},
 	"placeholders":                  {3000, repeated("e=task_environment(name='e')\ni={}\n", "i['x%d']=str\n", "t=task(command=['{{.inputs.%s}}' % k for k in i],env=e,inputs=i)\n")},
 	"docstring":                     {5000, repeated("e=task_environment(name='e')\ndef _f(x):\n  \"\"\"F.\n\n  Args:\n    x: y\n", "      more%d\n", "  \"\"\"\nf=task(_f,env=e,inputs={'x':str})\n")},
+	"defaults":                      {4000, repeated("e=task_environment(name='e')\ndef h(", "x%d=1,", "): return x0\ndef _f(): return h()\nf=task(_f,env=e)\n")},
+	"wrong calls": {4000, func(n int) modules {
+		head := fmt.Sprintf("e=task_environment(name='e')\nt=task(command=['x'],env=e,inputs={'x%%d' %% i: str for i in range(%d)})\ndef _f():\n", n)
+		return repeated(head, " t(1,y=2)\n", "f=task(_f,env=e)\n")(n)
+	}},
 	"names loaded": {5000, func(n int) modules {
 		var main, lib strings.Builder
 		main.WriteString("load('lib.star'")
@@ -97,8 +105,12 @@ func took(t *testing.T, source modules) time.Duration {
 	start := time.Now()
 	lang := reach.Language(interp.Limits{}.Defaults())
 	m, all, err := interp.Load(source, "f.star", lang, interp.Limits{Source: 16 << 20})
+	var g *plan.Graph
 	if err == nil {
-		_, err = lang.Graph(m, all)
+		g, err = lang.Graph(m, all)
+	}
+	if err == nil {
+		resolve.Check(g, fstest.MapFS{}, "linux/amd64")
 	}
 	if list, ok := err.(diag.List); err != nil && (!ok || list[0].Class != diag.Source) {
 		t.Fatal(err)

@@ -52,7 +52,7 @@ func newMentioner(all []*interp.Module, index map[*builtins.Task]int, w *work) *
 		functions:  map[*starlark.Function]*function{},
 		containers: map[any]*container{},
 		work:       w,
-		sites:      sites{index: index, known: map[siteKey]int{}},
+		sites:      sites{index: index, known: map[siteKey]int{}, work: w},
 	}
 	for _, mod := range all {
 		m.modules[mod.Path] = mod
@@ -78,14 +78,7 @@ func (m *mentioner) of(f *function) []mention {
 		return f.mentions
 	}
 	f.read = true
-	for i := range f.value.NumParams() {
-		if v := f.value.ParamDefault(i); v != nil {
-			name, _ := f.value.Param(i)
-			if out, ok := m.mention(v, mod.Summary.Default(f.value.Position(), name)); ok {
-				f.mentions = append(f.mentions, out)
-			}
-		}
-	}
+	m.defaults(f, mod)
 	for at := range mod.Summary.Mentions(f.value.Position()) {
 		if !m.work.spend(reading) {
 			break
@@ -101,6 +94,24 @@ func (m *mentioner) of(f *function) []mention {
 		f.mentions = append(f.mentions, out)
 	}
 	return f.mentions
+}
+
+// defaults notes the defaults of f's parameters.
+func (m *mentioner) defaults(f *function, mod *interp.Module) {
+	var at map[string]syntax.Position
+	for i := range f.value.NumParams() {
+		v := f.value.ParamDefault(i)
+		if v == nil || !m.work.spend(reading) {
+			continue
+		}
+		if at == nil {
+			at = mod.Summary.Defaults(f.value.Position())
+		}
+		name, _ := f.value.Param(i)
+		if out, ok := m.mention(v, at[name]); ok {
+			f.mentions = append(f.mentions, out)
+		}
+	}
 }
 
 // value returns the value of the variable that is mentioned; nil for a global that was never bound.

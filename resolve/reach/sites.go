@@ -11,6 +11,7 @@ type sites struct {
 	index map[*builtins.Task]int
 	all   []plan.Site
 	known map[siteKey]int // index in all
+	work  *work
 }
 
 // siteKey is a call in a module. A function that is made several times calls another task from the same place each time.
@@ -30,9 +31,13 @@ func (s *sites) of(t *builtins.Task, m *interp.Module, at interp.Mention, rest [
 	key := siteKey{m, at.Call, t}
 	i, again := s.known[key]
 	if !again {
+		call := m.Summary.Call(at.Call)
+		if !s.work.spend(reading * (1 + len(call.Arguments))) {
+			return noSite
+		}
 		i = len(s.all)
 		s.known[key] = i
-		s.all = append(s.all, s.site(t, how, m.Summary.Call(at.Call)))
+		s.all = append(s.all, s.site(t, how, call))
 	}
 	return i
 }
