@@ -111,7 +111,7 @@ func (j job) key() string {
 // kinds are the fixes that are made together, in this order: what moves lines comes before what is about lines.
 var kinds = [][]diag.FixKind{
 	{diag.FixAddDependency, diag.FixRemoveDependency, diag.FixAddPackages},
-	{diag.FixBuildtools},
+	{diag.FixRemoveLoad},
 	{diag.FixRemoveSuppression},
 }
 
@@ -216,6 +216,11 @@ func (x *fixer) step(ctx context.Context, jobs []job) (why string, err error) {
 		// Its position would be one in a file that nobody has.
 		e := diag.Error{Code: fresh[0].finding.Code, Msg: fresh[0].finding.Msg}
 		return "then there would be another finding: " + e.Error(), nil
+	}
+	for i := range x.linted {
+		if !slices.Equal(x.linted[i].listed, y.linted[i].listed) {
+			return "then other tasks could be invoked than now", nil
+		}
 	}
 	left, was := keys(y.linted), keys(x.linted)
 	for _, j := range made {

@@ -28,6 +28,8 @@ type Linted struct {
 	Modules  []lint.Module // those that the files load, the files themselves included, sorted by path
 	Settings Settings
 	Partial  bool // a file doesn't load: what only evaluating shows isn't among the findings
+
+	listed []string // full names of the tasks that can be invoked through the files, sorted
 }
 
 // Lint returns the findings of files and of all modules that they load, for each workspace.
@@ -97,9 +99,9 @@ type linter struct {
 	mu       sync.Mutex
 	modules  map[string][]byte // what was read of them, by path, up to the limit of a message
 	size     int64             // bytes of all that was read
-	tasks    []lint.TaskSite
+	declared lint.Declared
+	listed   []string // full names of declared.Listed
 	findings diag.List
-	partial  bool // a file didn't load
 }
 
 // recorder is a Source that remembers what was read.
@@ -133,13 +135,14 @@ func (l *linter) maxSize() int64 { return l.opts.Limits.Defaults().Message / 2 }
 
 // load loads one file, for what evaluating it shows.
 func (l *linter) load(ctx context.Context, entry string) (err error) {
+	l.declared.Entries = append(l.declared.Entries, entry)
 	w, err := load(ctx, l.dir, entry, l.opts, func(s interp.Source) interp.Source { return recorder{l, s} })
 	if err != nil {
 		list, ok := sourceFindings(err, entry)
 		if !ok {
 			return err
 		}
-		l.partial = true
+		l.declared.Partial = true
 		l.findings = append(l.findings, list...)
 		return nil
 	}
@@ -147,7 +150,11 @@ func (l *linter) load(ctx context.Context, entry string) (err error) {
 	l.findings = append(l.findings, w.Lint()...)
 	for i := range w.graph.Tasks {
 		t := &w.graph.Tasks[i]
-		l.tasks = append(l.tasks, lint.TaskSite{Pos: t.Pos, Output: len(t.Outputs) > 0})
+		l.declared.Tasks = append(l.declared.Tasks, lint.TaskSite{Pos: t.Pos, Output: len(t.Outputs) > 0})
+		if t.Listed {
+			l.declared.Listed = append(l.declared.Listed, t.Name)
+			l.listed = append(l.listed, entry+": "+w.graph.FullName(i))
+		}
 	}
 	return nil
 }
@@ -184,7 +191,8 @@ func (l *linter) lint(ctx context.Context) (*Linted, error) {
 		return nil, err
 	}
 	defer root.Close()
-	out := &Linted{Dir: l.dir, Partial: l.partial}
+	slices.Sort(l.listed)
+	out := &Linted{Dir: l.dir, Partial: l.declared.Partial, listed: l.listed}
 	if out.Settings, err = readSettings(root); err != nil {
 		return nil, err
 	}
@@ -195,7 +203,7 @@ func (l *linter) lint(ctx context.Context) (*Linted, error) {
 		return nil, interp.ErrMessage.Errorf("the modules of %s have more than %d bytes together", l.dir, l.maxSize()).
 			WithHint("lint fewer files at a time, or raise the limit with --max-message")
 	}
-	report, err := lint.Check(ctx, out.Modules, l.tasks, l.opts.tool())
+	report, err := lint.Check(ctx, out.Modules, l.declared, l.opts.tool())
 	if err != nil {
 		list, ok := sourceFindings(err, "")
 		if !ok {
@@ -208,7 +216,7 @@ func (l *linter) lint(ctx context.Context) (*Linted, error) {
 	all = slices.CompactFunc(all, func(a, b *diag.Error) bool {
 		return a.Pos == b.Pos && a.Code == b.Code && a.Msg == b.Msg
 	})
-	all = report.Apply(all, lint.Known{Rules: Rules(), Partial: l.partial})
+	all = report.Apply(all, lint.Known{Rules: Rules(), Partial: l.declared.Partial})
 	out.Findings = slices.DeleteFunc(all, func(e *diag.Error) bool { return slices.Contains(out.Settings.Lint.Disable, e.Code) })
 	return out, nil
 }

@@ -23,7 +23,7 @@ type Fix struct {
 	Pos    Position  `json:"pos"`              // where the call starts that makes the environment: task_environment or clone_with
 	List   Position  `json:"list,omitzero"`    // where the value of depends_on starts, in that call or the one that it clones; none: there is none
 	Image  Position  `json:"image,omitzero"`   // add-packages: the image's last step, at the method's name
-	Symbol string    `json:"symbol,omitempty"` // dependency: the global that the other environment is bound to; else a code
+	Symbol string    `json:"symbol,omitempty"` // dependency: the global that the other environment is bound to; else a code, or a name
 	Module string    `json:"module,omitempty"` // dependency: the module that Symbol belongs to
 	Index  int       `json:"index,omitempty"`  // remove-dependency: which of the list's elements, from 0, repetitions left out
 	Calls  []FixCall `json:"calls,omitempty"`  // add-packages: what is appended to the environment's image
@@ -39,7 +39,7 @@ const (
 	FixAddPackages      FixKind = "add-packages"      // append Calls to its image
 	// The fixes of lint's own findings: Pos is the finding's.
 	FixRemoveSuppression FixKind = "remove-suppression" // remove the code Symbol from the comment
-	FixBuildtools        FixKind = "buildtools"         // do what buildtools does about its finding of category Symbol
+	FixRemoveLoad        FixKind = "remove-load"        // don't load what is bound to Symbol there
 )
 
 // FixCall is a method call with strings as arguments: with_pip_packages("pytest").

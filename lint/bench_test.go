@@ -37,7 +37,7 @@ func BenchmarkLint(b *testing.B) {
 			})
 		}
 		run("lint", func() error {
-			_, err := lint.Check(b.Context(), []lint.Module{m}, nil, interp.Options{})
+			_, err := lint.Check(b.Context(), []lint.Module{m}, lint.Declared{}, interp.Options{})
 			return err
 		})
 		run("fmt", func() error {

@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 
@@ -22,19 +23,47 @@ func (c *checker) buildtools(m Module) *diag.Error {
 		e.Msg += "; its checks weren't made"
 		return &e
 	}
+	names := loadedNames(f)
 	rules := Buildtools()
 	for i := range buildtoolsChecks {
 		check := &buildtoolsChecks[i]
-		for _, w := range check.run()(f) {
+		for _, w := range c.warnings(check, f) {
 			pos := diag.Position{File: m.Path, Line: w.Start.Line, Col: w.Start.LineRune}
 			e := c.report(rules[i], pos, "%s", check.message(w.Message))
 			e.Hint = check.hint
-			if check.fixable && len(w.Replacement) > 0 {
-				e.Fix = &diag.Fix{Kind: diag.FixBuildtools, Pos: pos, Symbol: check.category}
+			if name, ok := names[[2]int{pos.Line, pos.Col}]; ok && check.fixable {
+				e.Fix = &diag.Fix{Kind: diag.FixRemoveLoad, Pos: pos, Symbol: name}
 			}
 		}
 	}
 	return nil
+}
+
+// warnings runs a check. What is exposed is used, which buildtools can't know: it sees a statement more.
+func (c *checker) warnings(check *buildtoolsCheck, f *build.File) []*warn.LinterFinding {
+	if check.category == "load" && len(c.exposed) > 0 {
+		use := &build.ListExpr{}
+		for _, name := range c.exposed {
+			use.List = append(use.List, &build.Ident{Name: name})
+		}
+		more := *f
+		more.Stmt = append(slices.Clone(f.Stmt), use)
+		f = &more
+	}
+	return check.run()(f)
+}
+
+// loadedNames returns the names that load statements bind, by line and column.
+func loadedNames(f *build.File) map[[2]int]string {
+	names := map[[2]int]string{}
+	for _, stmt := range f.Stmt {
+		if load, ok := stmt.(*build.LoadStmt); ok {
+			for _, to := range load.To {
+				names[[2]int{to.NamePos.Line, to.NamePos.LineRune}] = to.Name
+			}
+		}
+	}
+	return names
 }
 
 // message is a message of buildtools' in the form of ours: its first sentence, small, without a full stop.

@@ -2,6 +2,7 @@ package lint
 
 import (
 	"context"
+	"slices"
 
 	starresolve "go.starlark.net/resolve"
 	"go.starlark.net/starlark"
@@ -14,8 +15,16 @@ import (
 // checkRequest asks for the findings of modules.
 type checkRequest struct {
 	Modules []Module      `json:"modules"`
-	Tasks   []TaskSite    `json:"tasks"`
+	Graph   Declared      `json:"graph"`
 	Limits  interp.Limits `json:"limits"`
+}
+
+// Declared is what evaluating modules has shown, as far as checks of the syntax need it.
+type Declared struct {
+	Tasks   []TaskSite `json:"tasks"`
+	Entries []string   `json:"entries"` // the modules whose tasks, also loaded ones, can be invoked
+	Listed  []string   `json:"listed"`  // the names of those tasks
+	Partial bool       `json:"partial"` // an entry couldn't be evaluated: there may be more of all
 }
 
 // Report is what [Check] has found.
@@ -25,11 +34,10 @@ type Report struct {
 	Unread       []string      `json:"unread"`       // modules that buildtools' parser doesn't take, so that its checks weren't made
 }
 
-// Check returns what is found in the syntax of modules; tasks are those that they
-// declare. A module that doesn't parse has that as its finding. What isn't a
+// Check returns what is found in the syntax of modules. A module that doesn't parse has that as its finding. What isn't a
 // module's is an error: a limit of the process, all of them together.
-func Check(ctx context.Context, modules []Module, tasks []TaskSite, options interp.Options) (*Report, error) {
-	report, err := run[Report](ctx, checkTool, checkRequest{modules, tasks, options.Limits}, options)
+func Check(ctx context.Context, modules []Module, graph Declared, options interp.Options) (*Report, error) {
+	report, err := run[Report](ctx, checkTool, checkRequest{modules, graph, options.Limits}, options)
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +51,7 @@ func (r *Report) validate(modules []Module) error {
 		known[m.Path] = true
 	}
 	for _, e := range r.Findings {
-		if e == nil || !known[e.Pos.File] || e.Fix != nil && (e.Fix.Kind != diag.FixBuildtools || e.Fix.Pos != e.Pos) {
+		if e == nil || !known[e.Pos.File] || e.Fix != nil && (e.Fix.Kind != diag.FixRemoveLoad || e.Fix.Pos != e.Pos) {
 			return unasked("a finding")
 		}
 	}
@@ -73,6 +81,7 @@ type checker struct {
 	predeclared starlark.StringDict
 	loaded      map[*syntax.Ident]bool     // names bound by load statements
 	tasks       map[*syntax.Ident]TaskSite // by the name's first binding, in this module
+	exposed     []string                   // names that are loaded so that they can be invoked
 	findings    diag.List
 	more        int // findings beyond maxFindings
 }
@@ -91,7 +100,7 @@ func check(r *checkRequest, predeclared starlark.StringDict) (*Report, error) {
 		_ = starresolve.File(f, func(string) bool { return true }, func(string) bool { return false })
 		files[m.Path] = f
 	}
-	declared := declaredTasks(files, r.Tasks)
+	declared := declaredTasks(files, r.Graph.Tasks)
 	for _, m := range r.Modules {
 		f := files[m.Path]
 		if f == nil {
@@ -100,6 +109,9 @@ func check(r *checkRequest, predeclared starlark.StringDict) (*Report, error) {
 		}
 		c := &checker{file: f, module: f.Module.(*starresolve.Module), predeclared: predeclared}
 		c.bindings(declared)
+		if slices.Contains(r.Graph.Entries, m.Path) {
+			c.expose(&r.Graph)
+		}
 		for _, check := range checks {
 			check(c)
 		}

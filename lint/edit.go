@@ -10,7 +10,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/bazelbuild/buildtools/build"
-	"github.com/bazelbuild/buildtools/warn"
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/interp"
@@ -106,7 +105,6 @@ type editor struct {
 	// Filled in when first asked for.
 	elements map[*build.ListExpr][]string // names in lists, as they were
 	comments []comment
-	warnings map[string][]*warn.LinterFinding // of buildtools, by category
 }
 
 // site is a call.
@@ -152,7 +150,7 @@ func editOnce(r *editRequest) (*Edited, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &editor{path: r.Path, source: r.Source, file: f, dirty: map[int]bool{}, elements: map[*build.ListExpr][]string{}, warnings: map[string][]*warn.LinterFinding{}}
+	e := &editor{path: r.Path, source: r.Source, file: f, dirty: map[int]bool{}, elements: map[*build.ListExpr][]string{}}
 	e.index()
 	for i := range r.Fixes {
 		out.Refused[i] = e.fix(&r.Fixes[i])
@@ -173,7 +171,7 @@ func editOnce(r *editRequest) (*Edited, error) {
 
 // takesComments reports whether a fix is meant to take comments away: with suppressions, and on statements that go.
 func takesComments(f diag.Fix) bool {
-	return f.Kind == diag.FixRemoveSuppression || f.Kind == diag.FixBuildtools
+	return f.Kind == diag.FixRemoveSuppression || f.Kind == diag.FixRemoveLoad
 }
 
 // fix makes one fix. It returns why it didn't.
@@ -185,8 +183,8 @@ func (e *editor) fix(f *diag.Fix) string {
 		return e.removeDependency(f)
 	case diag.FixAddPackages:
 		return e.addPackages(f)
-	case diag.FixBuildtools:
-		return e.buildtools(f)
+	case diag.FixRemoveLoad:
+		return e.removeLoad(f)
 	case diag.FixRemoveSuppression:
 		return e.removeSuppression(f)
 	}
@@ -385,46 +383,34 @@ func (e *editor) without(c comment) Splice {
 	return s
 }
 
-// buildtools does what buildtools does about its finding at f.Pos.
-func (e *editor) buildtools(f *diag.Fix) string {
-	i := slices.IndexFunc(buildtoolsChecks, func(c buildtoolsCheck) bool { return c.category == f.Symbol && c.fixable })
-	if i < 0 {
-		return fmt.Sprintf("%s has no fix", f.Symbol)
-	}
-	found, ok := e.warnings[f.Symbol]
-	if !ok {
-		found = buildtoolsChecks[i].run()(e.file)
-		e.warnings[f.Symbol] = found
-	}
-	for _, w := range found {
-		if w.Start.Line != f.Pos.Line || w.Start.LineRune != f.Pos.Col || len(w.Replacement) == 0 {
-			continue
-		}
-		return e.replace(w.Replacement)
-	}
-	return "it isn't there any more"
-}
-
-// replace makes replacements of buildtools', which are of statements at the top level.
-func (e *editor) replace(replacements []warn.LinterReplacement) string {
-	for _, r := range replacements {
-		n := slices.IndexFunc(e.file.Stmt, func(x build.Expr) bool { return x == *r.Old })
-		if n < 0 || r.Old != &e.file.Stmt[n] {
-			return "it isn't a statement at the top level"
-		}
-		if r.New != nil {
-			*r.Old = r.New
-			e.dirty[n] = true
-			continue
-		}
-		s, ok := e.withoutStatement(*r.Old)
+// removeLoad takes the name f.Symbol, bound at f.Pos, out of its load statement, and that away if it was the last.
+func (e *editor) removeLoad(f *diag.Fix) string {
+	for i, stmt := range e.file.Stmt {
+		load, ok := stmt.(*build.LoadStmt)
 		if !ok {
-			return "another statement is on its line"
+			continue
 		}
-		*r.Old = &build.CommentBlock{} // it is as if it weren't there
-		e.splices = append(e.splices, s)
+		n := slices.IndexFunc(load.To, func(to *build.Ident) bool {
+			return to.Name == f.Symbol && to.NamePos.Line == f.Pos.Line && to.NamePos.LineRune == f.Pos.Col
+		})
+		if n < 0 {
+			continue
+		}
+		if len(load.To) == 1 {
+			s, ok := e.withoutStatement(load)
+			if !ok {
+				return "another statement is on its line"
+			}
+			e.file.Stmt[i] = &build.CommentBlock{} // it is as if it weren't there
+			delete(e.dirty, i)
+			e.splices = append(e.splices, s)
+			return ""
+		}
+		load.From, load.To = slices.Delete(load.From, n, n+1), slices.Delete(load.To, n, n+1)
+		e.dirty[i] = true
+		return ""
 	}
-	return ""
+	return "it isn't loaded there any more"
 }
 
 // withoutStatement takes a statement away: its lines, which it must have to itself, and what was empty below it if

@@ -33,7 +33,7 @@ func TestFindings(t *testing.T) {
 	for _, file := range files {
 		for _, chunk := range startest.Read(t, file) {
 			t.Run(chunk.Name, func(t *testing.T) {
-				report, err := lint.Check(t.Context(), modulesOf(chunk), tasksOf(t, &chunk), interp.Options{})
+				report, err := lint.Check(t.Context(), modulesOf(chunk), declaredIn(t, &chunk), interp.Options{})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -52,24 +52,27 @@ func modulesOf(c startest.Chunk) []lint.Module {
 	return modules
 }
 
-// tasksOf evaluates a chunk; nil where that fails, since many findings are of what does.
-func tasksOf(t *testing.T, c *startest.Chunk) []lint.TaskSite {
+// declaredIn evaluates a chunk; nothing is known of it where that fails, since many findings are of what does.
+func declaredIn(t *testing.T, c *startest.Chunk) (d lint.Declared) {
 	lang := reach.Language(interp.Limits{}.Defaults())
 	m, all, err := interp.Load(c, startest.Entry, lang, interp.Limits{})
 	if err != nil {
 		t.Log(err)
-		return nil
+		return d
 	}
 	g, err := lang.Graph(m, all)
 	if err != nil {
 		t.Log(err)
-		return nil
+		return d
 	}
-	var sites []lint.TaskSite
+	d.Entries = []string{startest.Entry}
 	for i := range g.Tasks {
-		sites = append(sites, lint.TaskSite{Pos: g.Tasks[i].Pos, Output: len(g.Tasks[i].Outputs) > 0})
+		d.Tasks = append(d.Tasks, lint.TaskSite{Pos: g.Tasks[i].Pos, Output: len(g.Tasks[i].Outputs) > 0})
+		if g.Tasks[i].Listed {
+			d.Listed = append(d.Listed, g.Tasks[i].Name)
+		}
 	}
-	return sites
+	return d
 }
 
 // TestBuildtools: buildtools has each check that we list, and testdata has a finding of each.
@@ -138,7 +141,7 @@ func TestHostile(t *testing.T) {
 		m := lint.Module{Path: "m.star", Source: []byte(source)}
 		tools := map[string]func() error{
 			"check": func() error {
-				_, err := lint.Check(t.Context(), []lint.Module{m}, nil, options)
+				_, err := lint.Check(t.Context(), []lint.Module{m}, lint.Declared{}, options)
 				return err
 			},
 			"format": func() error {

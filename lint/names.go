@@ -1,6 +1,8 @@
 package lint
 
 import (
+	"slices"
+
 	starresolve "go.starlark.net/resolve"
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
@@ -62,6 +64,19 @@ func (c *checker) bindings(declared map[string]map[string]TaskSite) {
 	for _, b := range c.module.Globals {
 		if site, ok := declared[c.file.Path][b.First.Name]; ok {
 			c.tasks[b.First] = site
+		}
+	}
+}
+
+// expose notes the loaded names that are tasks or, where a macro has made them, have the name of one that can be invoked.
+func (c *checker) expose(graph *Declared) {
+	for _, stmt := range c.file.Stmts {
+		if load, ok := stmt.(*syntax.LoadStmt); ok {
+			for i, to := range load.To {
+				if _, task := c.tasks[to]; task || graph.Partial || slices.Contains(graph.Listed, load.From[i].Name) {
+					c.exposed = append(c.exposed, to.Name)
+				}
+			}
 		}
 	}
 }
