@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -24,7 +25,8 @@ const compileTool = "compile"
 const minCached = 16 << 10
 
 // cacheVersion must change with all that changes what source.go and names.go
-// find, with what a summary has, and with its form.
+// find, with what a summary has, and with its form. A build that knows its
+// version or revision differs from others by that as well.
 const cacheVersion = "1"
 
 // compileInput is what compileTool is given.
@@ -181,13 +183,22 @@ func (c *compiler) open() {
 		return
 	}
 	c.prefix = encode(func(w *codec) {
-		parts := []string{cacheVersion, fmt.Sprint(starlark.CompilerVersion), fmt.Sprintf("%+v", *dialect), fmt.Sprint(c.options.Limits.Nesting)}
+		parts := []string{cacheVersion, build(), fmt.Sprint(starlark.CompilerVersion), fmt.Sprintf("%+v", *dialect), fmt.Sprint(c.options.Limits.Nesting)}
 		list(w, &parts, (*codec).string)
 		for _, names := range [][]string{c.options.Predeclared, starlark.Universe.Keys()} {
 			names = slices.Sorted(slices.Values(names))
 			list(w, &names, (*codec).string)
 		}
 	})
+}
+
+// build says which build of flytestar this is, as far as it knows: its version or revision, and those of what it is made of.
+func build() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	return info.String()
 }
 
 // key is a digest of all that decides how a module is compiled. digest is of its source.
