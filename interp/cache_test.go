@@ -300,3 +300,19 @@ func TestCacheKilled(t *testing.T) {
 		t.Errorf("%d entries, notices %q", n, c.notices)
 	}
 }
+
+// TestCompilerBounds: what waits to be compiled is bounded, and what was compiled makes room.
+func TestCompilerBounds(t *testing.T) {
+	c := testCompiler(t, filepath.Join(t.TempDir(), "programs"))
+	c.active = true // so that all waits
+	source := make([]byte, maxBatch/2+1)
+	for i := range 100 {
+		c.get(fmt.Sprintf("%d.star", i), source, "")
+	}
+	if n := len(c.waiting); n != 7 || c.size > maxWaiting {
+		t.Errorf("%d wait, with %d bytes", n, c.size)
+	}
+	if n := len(c.batch()); n != 1 || c.size != 6*len(source) {
+		t.Errorf("%d in a batch, %d bytes wait", n, c.size)
+	}
+}

@@ -120,6 +120,7 @@ type compiler struct {
 	working sync.WaitGroup
 	mu      sync.Mutex
 	waiting []uncompiled
+	size    int      // bytes of source that wait
 	active  bool     // something is working on what waits
 	notices []string // that are to be passed on
 }
@@ -167,6 +168,10 @@ func (c *compiler) get(path string, source []byte, digest string) []byte {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.size+len(source) > maxWaiting {
+		return nil // it is compiled when it is loaded again
+	}
+	c.size += len(source)
 	c.waiting = append(c.waiting, uncompiled{path, string(source), digest})
 	if !c.active {
 		c.active = true
@@ -210,8 +215,12 @@ func (c *compiler) key(path, digest string) cacheKey {
 	}))
 }
 
-// maxBatch bounds what is compiled in one process, in bytes of source, and a module that is kept.
-const maxBatch = 8 << 20
+// Bounds, in bytes of source: of what is compiled in one process, and a module
+// that is kept; and of what waits, which an evaluator decides that asks for module after module.
+const (
+	maxBatch   = 8 << 20
+	maxWaiting = 4 * maxBatch
+)
 
 // work compiles what waits, and all that is added meanwhile.
 func (c *compiler) work() {
@@ -241,6 +250,7 @@ func (c *compiler) batch() []uncompiled {
 	}
 	batch := c.waiting[:n]
 	c.waiting = c.waiting[n:]
+	c.size -= size
 	c.active = n > 0 && c.ctx.Err() == nil
 	if !c.active {
 		return nil
