@@ -18,8 +18,8 @@ import (
 	"time"
 )
 
-// This file holds the directory of compiled modules. Only the parent touches
-// it, and what it keeps comes from a process that has run no module. An entry
+// This file holds the directory of compiled modules, and of graphs (kept.go).
+// Only the parent touches it, and a module comes from a process that has run none. An entry
 // is a file: a line, a checksum, the module. Whoever can write there could
 // make a module mean something else, so nobody but its owner may.
 

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -198,12 +199,18 @@ func (c *compiler) open() {
 }
 
 // build says which build of flytestar this is, as far as it knows: its version or revision, and those of what it is made of.
+// Changed sources need not change that, so what is known of its file counts as well.
 func build() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return ""
+	var parts []any
+	if info, ok := debug.ReadBuildInfo(); ok {
+		parts = append(parts, info)
 	}
-	return info.String()
+	if self, err := selfPath(); err == nil {
+		if file, err := os.Stat(self); err == nil {
+			parts = append(parts, file.Size(), file.ModTime())
+		}
+	}
+	return fmt.Sprint(parts...)
 }
 
 // key is a digest of all that decides how a module is compiled. digest is of its source.

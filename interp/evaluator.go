@@ -49,6 +49,8 @@ type Evaluator struct {
 	entry    func() fetched // reads the entry module, once
 	lockdown Lockdown
 	served   map[string]string // digest by path, of what was served while loading
+	size     int               // bytes of source, of all that was served
+	prints   []printMsg        // what modules have printed, if the graph is to be kept
 	running  string            // the module that is compiled or runs, while loading
 
 	// A turn holds one of these, so that the wall clock measures the body that computes and not how many do.
@@ -76,11 +78,18 @@ var errClosed = errors.New("the evaluator is closed")
 // returns the graph. Modules' digests in it are of what was served. Errors are a diag.List or a
 // *diag.Error; ctx's own once it is done. ctx counts until Start returns.
 func Start(ctx context.Context, options Options) (*Evaluator, *plan.Graph, error) {
-	p, err := startProcess(options.Limits.Defaults())
+	c := newCompiler(options)
+	if options.GraphOnly {
+		if known := c.graph(); known != nil {
+			return c.replay(known), known.Graph, nil
+		}
+	}
+	p, err := startProcess(c.options.Limits)
 	if err != nil {
+		c.close(0)
 		return nil, nil, err
 	}
-	e := newEvaluator(options, p)
+	e := newEvaluator(options, p, c)
 	if !options.RequireSandbox {
 		go e.entry() // while the process starts
 	}
@@ -99,6 +108,9 @@ func Start(ctx context.Context, options Options) (*Evaluator, *plan.Graph, error
 	}
 	e.compiler.pass()
 	if options.GraphOnly {
+		if e.size >= minCached && len(e.prints) <= maxPrints {
+			c.keep(evaluation{e.lockdown, e.prints, g})
+		}
 		e.err = errClosed
 		close(e.gone)
 	} else {
@@ -107,9 +119,9 @@ func Start(ctx context.Context, options Options) (*Evaluator, *plan.Graph, error
 	return e, g, nil
 }
 
-func newEvaluator(options Options, p *process) *Evaluator {
+func newEvaluator(options Options, p *process, c *compiler) *Evaluator {
 	e := &Evaluator{
-		options: options, limits: p.limits, process: p, compiler: newCompiler(options),
+		options: options, limits: p.limits, process: p, compiler: c,
 		served:  map[string]string{},
 		turns:   make(chan struct{}, runtime.GOMAXPROCS(0)),
 		gone:    make(chan struct{}),
@@ -126,9 +138,11 @@ func (e *Evaluator) Lockdown() Lockdown { return e.lockdown }
 // Close ends the evaluator. Bodies under way return an error. What the load
 // had compiled is kept before it returns, if that takes no longer than loading may.
 func (e *Evaluator) Close() error {
-	e.process.kill(errClosed)
-	<-e.gone
-	e.process.close(errClosed)
+	if e.process != nil {
+		e.process.kill(errClosed)
+		<-e.gone
+		e.process.close(errClosed)
+	}
 	e.compiler.close(e.limits.Wall)
 	return nil
 }
@@ -198,6 +212,7 @@ func (e *Evaluator) serve(path string) error {
 		f = e.fetch(path)
 	}
 	e.served[path] = f.digest
+	e.size += f.size
 	e.running = path // what takes too long from here on is compiling it
 	return e.process.pipe.send(toEvaluator{Source: &f.answer})
 }
@@ -206,6 +221,7 @@ func (e *Evaluator) serve(path string) error {
 type fetched struct {
 	answer sourceMsg
 	digest string
+	size   int // bytes
 }
 
 // fetch reads a module, or why it can't be served.
@@ -214,7 +230,7 @@ func (e *Evaluator) fetch(path string) fetched {
 	if err == nil && int64(len(data)) > e.limits.Source {
 		err = sourceSizeError(path, e.limits.Source)
 	}
-	f := fetched{digest: digest(data)}
+	f := fetched{digest: digest(data), size: len(data)}
 	if err != nil {
 		f.answer.Error = sourceError(err, path)
 	} else if f.answer.Compiled = e.compiler.get(path, data, f.digest); f.answer.Compiled == nil {
@@ -259,11 +275,21 @@ func (e *Evaluator) print(m *printMsg) {
 	after := e.printed[m.Body]
 	e.mu.Unlock()
 	switch {
-	case e.options.Print == nil:
 	case after <= maxPrinted:
-		e.options.Print(m.Pos, task, m.Text)
+		e.show(*m, task)
 	case before <= maxPrinted:
-		e.options.Print(m.Pos, task, fmt.Sprintf("(what follows isn't shown: more than %d bytes were printed)", maxPrinted))
+		m.Text = fmt.Sprintf("(what follows isn't shown: more than %d bytes were printed)", maxPrinted)
+		e.show(*m, task)
+	}
+}
+
+// show passes on what is printed, and keeps it with the graph.
+func (e *Evaluator) show(m printMsg, task string) {
+	if e.options.GraphOnly && len(e.prints) <= maxPrints {
+		e.prints = append(e.prints, m)
+	}
+	if e.options.Print != nil {
+		e.options.Print(m.Pos, task, m.Text)
 	}
 }
 

@@ -162,7 +162,7 @@ func FuzzParent(f *testing.F) {
 		e := newEvaluator(Options{
 			Source: files{"main.star": "", "other.star": ""}, Entry: "main.star",
 			Print: func(pos diag.Position, _, text string) { printed.WriteString(pos.File + text) },
-		}, p)
+		}, p, newCompiler(Options{}))
 		if err := startBody(t, e, g); err != nil {
 			for _, d := range findings(err) {
 				printed.WriteString(d.Error() + d.Hint)

@@ -1,0 +1,90 @@
+package interp
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/plan"
+)
+
+// known is what a load that wants the graph alone is told.
+type known struct {
+	Graph    *plan.Graph
+	Lockdown string
+	Printed  []string
+}
+
+// loadGraph loads main.star for its graph, and says whether that was evaluated.
+func loadGraph(t *testing.T, dir string, source files, limits Limits) (k known, evaluated bool) {
+	t.Helper()
+	e, g, err := Start(t.Context(), Options{
+		Source: source, Entry: "main.star", Limits: limits, GraphOnly: true,
+		Cache: dir, Predeclared: bodyLanguage(Limits{}).Predeclared.Keys(),
+		Locked: func(l Lockdown) { k.Lockdown = l.String() },
+		Print: func(pos diag.Position, task, text string) {
+			k.Printed = append(k.Printed, fmt.Sprint(pos, " ", task, text))
+		},
+		Notice: func(text string) { t.Error(text) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Body(t.Context(), "main", nil, testHost{}); err == nil {
+		t.Error("a body was evaluated")
+	}
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+	k.Graph = g
+	return k, e.process != nil
+}
+
+// TestKeptGraph: what is known of a load whose modules haven't changed is the same as evaluated.
+func TestKeptGraph(t *testing.T) {
+	if l := startFile(t, "", Limits{}).Lockdown(); l.Level != Full {
+		t.Skipf("only graphs of a full lockdown are kept, and this machine's is %s", l)
+	}
+	dir := filepath.Join(t.TempDir(), "programs")
+	cold, evaluated := loadGraph(t, dir, cachedSource, Limits{})
+	if !evaluated || len(cold.Printed) != 2 || cold.Lockdown == "" {
+		t.Fatalf("evaluated: %v, %+v", evaluated, cold)
+	}
+	warm, evaluated := loadGraph(t, dir, cachedSource, Limits{})
+	if diff := cmp.Diff(cold, warm); evaluated || diff != "" {
+		t.Errorf("evaluated: %v\n%s", evaluated, diff)
+	}
+	for _, path := range []string{"main.star", "lib/a.star"} {
+		changed := maps.Clone(cachedSource)
+		changed[path] += "\nprint('changed')"
+		if k, evaluated := loadGraph(t, dir, changed, Limits{}); !evaluated || len(k.Printed) != 3 {
+			t.Errorf("with another %s: evaluated: %v, %q", path, evaluated, k.Printed)
+		}
+		loadGraph(t, dir, cachedSource, Limits{}) // keeps that graph again
+	}
+	if _, evaluated := loadGraph(t, dir, cachedSource, Limits{Steps: 1000}); !evaluated {
+		t.Error("under other limits it isn't evaluated")
+	}
+	if _, evaluated := loadGraph(t, dir, cachedSource, Limits{}); evaluated {
+		t.Error("in the end it is evaluated again")
+	}
+}
+
+// TestGraphNotKept: small sources leave nothing, and what an evaluator made that wasn't locked down in full isn't kept.
+func TestGraphNotKept(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "programs")
+	loadGraph(t, dir, files{"main.star": cached, "lib/a.star": "a = 1\nc = 'c'"}, Limits{})
+	if files := entries(t, dir); len(files) > 0 {
+		t.Errorf("of small sources, %s is kept", files)
+	}
+	c := testCompiler(t, dir)
+	c.keep(evaluation{Lockdown: Lockdown{Level: Partial}, Graph: &plan.Graph{}})
+	c.working.Wait()
+	if files := entries(t, dir); len(files) > 0 {
+		t.Errorf("of a partial lockdown, %s is kept", files)
+	}
+}
