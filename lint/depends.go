@@ -12,6 +12,7 @@ import (
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/interp"
+	"github.com/flytestar/flytestar/plan"
 )
 
 // addDependency adds an environment to the depends_on of the one that f.Pos makes, and loads it.
@@ -249,7 +250,7 @@ func (e *editor) insertLoads() Splice {
 	var text strings.Builder
 	for _, l := range e.loads {
 		slices.Sort(l.names)
-		fmt.Fprintf(&text, "load(%s, %s)\n", syntax.Quote(loadName(e.path, l.module), false), strings.Join(l.names, ", "))
+		fmt.Fprintf(&text, "load(%s, %s)\n", syntax.Quote(plan.LoadPath(e.path, l.module), false), strings.Join(l.names, ", "))
 	}
 	at, first := -1, len(e.source)
 	for i, stmt := range slices.Backward(e.file.Stmt) {
@@ -284,16 +285,4 @@ func beginning(x build.Expr) int {
 	}
 	begin, _ := x.Span()
 	return begin.Byte
-}
-
-// loadName is how a load statement in module from names module to: relative where it lies below.
-func loadName(from, to string) string {
-	dir := path.Dir(from)
-	if dir == "." {
-		return to
-	}
-	if rel, ok := strings.CutPrefix(to, dir+"/"); ok {
-		return rel
-	}
-	return "//" + to
 }

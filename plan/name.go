@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"path"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -78,4 +79,17 @@ func ValidFileName(s string) bool {
 func ValidDigest(s string) bool {
 	hex, ok := strings.CutPrefix(s, "sha256:")
 	return ok && len(hex) == 64 && strings.Trim(hex, "0123456789abcdef") == ""
+}
+
+// LoadPath returns how a load statement in the module from names the module to:
+// relative where it lies below, else from the workspace. Both are paths in it.
+func LoadPath(from, to string) string {
+	dir := path.Dir(from)
+	if dir == "." {
+		return to
+	}
+	if rel, ok := strings.CutPrefix(to, dir+"/"); ok {
+		return rel
+	}
+	return "//" + to
 }

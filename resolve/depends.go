@@ -2,7 +2,6 @@ package resolve
 
 import (
 	"fmt"
-	"path"
 	"strings"
 
 	"github.com/flytestar/flytestar/diag"
@@ -104,7 +103,7 @@ func (c *checker) dependsHint(e edge, cyclic, loadsBack bool) (hint string, fixa
 	case elsewhere && loadsBack:
 		return fmt.Sprintf("%s, which needs a module that both can load, since %s loads %s already; or put both tasks in one environment", edit, there, here), false
 	case elsewhere:
-		return fmt.Sprintf("%s, with load(%q, %q)", edit, loadPath(here, there), to.Global), true
+		return fmt.Sprintf("%s, with load(%q, %q)", edit, plan.LoadPath(here, there), to.Global), true
 	}
 	return edit, true
 }
@@ -116,18 +115,6 @@ func moduleOf(e *plan.Environment) string {
 		return e.Module
 	}
 	return e.Pos.File
-}
-
-// loadPath returns how a load statement in module from names module to: relative where it lies below.
-func loadPath(from, to string) string {
-	dir := path.Dir(from)
-	if dir == "." {
-		return to
-	}
-	if rel, ok := strings.CutPrefix(to, dir+"/"); ok {
-		return rel
-	}
-	return "//" + to
 }
 
 // loadsBack reports for each edge whether the module of its target loads, directly or
