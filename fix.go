@@ -35,9 +35,9 @@ func Fix(ctx context.Context, files []string, opts LintOptions) (*Fixed, error) 
 		return nil, err
 	}
 	x := &fixer{files: files, opts: opts, linted: before, refused: map[string]string{}}
-	x.opts.Overlay = maps.Clone(opts.Overlay)
-	if x.opts.Overlay == nil {
-		x.opts.Overlay = map[string][]byte{}
+	// By one name for each file: what is mended is put there by the absolute one.
+	if x.opts.Overlay, err = absolute(opts.Overlay); err != nil {
+		return nil, err
 	}
 	for range maxRounds {
 		again, err := x.round(ctx)

@@ -246,3 +246,24 @@ func TestFixRandom(t *testing.T) {
 		t.Errorf("only %d findings were mended", mended)
 	}
 }
+
+// TestOverlay: files are known by whatever name; one that has two sources is refused.
+func TestOverlay(t *testing.T) {
+	t.Chdir(t.TempDir())
+	abs, err := filepath.Abs("main.star")
+	if err != nil {
+		t.Fatal(err)
+	}
+	source := []byte("lib = task_environment(name = \"lib\")\nrun = task(lambda: None, env = lib)\nenv = task_environment(name = \"main\")\n" +
+		"def _main():\n    return run()\nmain = task(_main, env = env)\n")
+	for _, name := range []string{"main.star", "./x/../main.star", abs} {
+		fixed, err := flytestar.Fix(t.Context(), []string{"main.star"}, flytestar.LintOptions{Overlay: map[string][]byte{name: source}})
+		if err != nil || fixed.Mended != 1 || len(fixed.Changes) != 1 || !strings.Contains(string(fixed.Changes[0].After), "depends_on = [lib]") {
+			t.Errorf("%s: %+v, %v", name, fixed, err)
+		}
+	}
+	_, err = flytestar.Lint(t.Context(), []string{"main.star"}, flytestar.LintOptions{Overlay: map[string][]byte{"main.star": source, abs: nil}})
+	if err == nil || !strings.Contains(err.Error(), "twice") {
+		t.Errorf("got %v", err)
+	}
+}

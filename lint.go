@@ -65,13 +65,16 @@ func Lint(ctx context.Context, files []string, opts LintOptions) ([]*Linted, err
 	return out, nil
 }
 
-// absolute returns an overlay by the files' absolute names.
+// absolute returns an overlay by the files' absolute names, of which each stands for one file's only source.
 func absolute(overlay map[string][]byte) (map[string][]byte, error) {
 	out := make(map[string][]byte, len(overlay))
 	for name, source := range overlay {
 		abs, err := filepath.Abs(name)
 		if err != nil {
 			return nil, err
+		}
+		if _, twice := out[abs]; twice {
+			return nil, usage("the overlay has the source of %s twice", abs)
 		}
 		out[abs] = source
 	}
