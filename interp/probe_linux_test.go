@@ -1,6 +1,7 @@
 package interp
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 	"unsafe"
 
 	"golang.org/x/net/bpf"
@@ -293,9 +295,19 @@ func TestProbe(t *testing.T) {
 // bareProbe returns what a process can do that has one layer of the lockdown, or none.
 func bareProbe(t *testing.T, layer string) []string {
 	t.Helper()
-	cmd := osexec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), probeVariable+"="+layer, "GODEBUG=asyncpreemptoff=1")
-	out, err := cmd.Output()
+	var out []byte
+	var err error
+	for range 3 { // a signal that comes while it is traced, or in the process that it forks, stops it for good
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		cmd := osexec.CommandContext(ctx, "/proc/self/exe")
+		cmd.Env = append(os.Environ(), probeVariable+"="+layer, "GODEBUG=asyncpreemptoff=1")
+		out, err = cmd.Output()
+		stuck := ctx.Err() != nil
+		cancel()
+		if !stuck {
+			break
+		}
+	}
 	if err != nil {
 		t.Fatalf("%s: %v", layer, err)
 	}
