@@ -18,8 +18,11 @@ type rule struct {
 	keep    bool           // the pattern began with "!"
 }
 
-// maxPatterns bounds a list of patterns: each is tried on each member.
-const maxPatterns = 10_000
+// Bounds of a list of patterns, of which each is tried on each member, and of one, in bytes.
+const (
+	maxPatterns = 10_000
+	maxPattern  = 4096
+)
 
 // ParseIgnore reads patterns, one per line; "#" begins a comment, "!" takes back what an earlier
 // pattern left out. As in .gitignore, a pattern without a "/" but at its end
@@ -33,6 +36,9 @@ func ParseIgnore(lines []string, docker bool) (Ignore, error) {
 		p := strings.TrimSpace(line)
 		if p == "" || strings.HasPrefix(p, "#") {
 			continue
+		}
+		if len(p) > maxPattern {
+			return nil, fmt.Errorf("a pattern of %d bytes, more than %d", len(p), maxPattern)
 		}
 		var r rule
 		p, r.keep = strings.CutPrefix(p, "!")
@@ -113,7 +119,7 @@ func (r rule) match(name string, dir bool) bool {
 	if r.re.MatchString(name) && (dir || !r.dirOnly) {
 		return true
 	}
-	for above := path.Dir(name); above != "."; above = path.Dir(above) {
+	for above := path.Dir(name); above != "." && above != "/"; above = path.Dir(above) {
 		if r.re.MatchString(above) {
 			return true
 		}
