@@ -118,7 +118,7 @@ func FuzzPath(f *testing.F) {
 
 // FuzzPackages: what is accepted is one line, no option, and has none within.
 func FuzzPackages(f *testing.F) {
-	for _, s := range []string{"a==1", "a; b", "-r x", "x @ https://e/x", "x[y]>=1", "x\n-r y", "x=1:2~3"} {
+	for _, s := range []string{"a==1", "a; b", "-r x", "x @ https://e/x", "x[y]>=1", "x\n-r y", "x=1:2~3", "0@a:\a"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -13,7 +13,7 @@ var (
 	requirementRE = sync.OnceValue(func() *regexp.Regexp {
 		return regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])? *` + // name
 			`(\[ *[A-Za-z0-9._-]+( *, *[A-Za-z0-9._-]+)* *\])? *` + // extras
-			`(@ *[a-z+]+:[^\s;]+|\( *` + specifiers + ` *\)|(` + specifiers + `)?) *` + // a URL, or versions
+			`(@ *[a-z+]+:[^\s;\pC]+|\( *` + specifiers + ` *\)|(` + specifiers + `)?) *` + // a URL, or versions
 			`(;[A-Za-z0-9_.'"<>=!~() ,*+-]+)?$`)
 	}) // marker
 	aptPackageRE = sync.OnceValue(func() *regexp.Regexp {
