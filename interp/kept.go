@@ -86,8 +86,12 @@ func (c *compiler) keep(e evaluation) {
 	c.working.Go(func() {
 		kept.Rest, _ = appendWire(nil, e)
 		data, _ := appendWire(nil, kept)
-		if err := c.cache.put(c.graphKey(), data); err != nil {
-			c.notice(fmt.Sprintf("the graph isn't kept: %v", err))
+		err := c.cache.put(c.graphKey(), data)
+		if err == nil {
+			err = c.cache.prune() // nothing else may, where no module is large enough to be kept
+		}
+		if err != nil {
+			c.notice(fmt.Sprintf("the graph isn't kept as it should be: %v", err))
 		}
 	})
 }

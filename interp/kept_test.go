@@ -3,6 +3,7 @@ package interp
 import (
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -82,6 +83,21 @@ func TestGraphNotKept(t *testing.T) {
 		t.Errorf("of small sources, %s is kept", files)
 	}
 	c := testCompiler(t, dir)
+	for i := range maxEntries + 1 {
+		if err := c.cache.put(cacheKey{byte(i), byte(i >> 8)}, []byte("module")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.keep(evaluation{Lockdown: Lockdown{Level: Full}, Graph: &plan.Graph{}})
+	c.working.Wait()
+	if n := len(entries(t, dir)); n != maxEntries {
+		t.Errorf("with a graph, %d entries are kept", n)
+	}
+	for _, file := range entries(t, dir) {
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+	}
 	c.keep(evaluation{Lockdown: Lockdown{Level: Partial}, Graph: &plan.Graph{}})
 	c.working.Wait()
 	if files := entries(t, dir); len(files) > 0 {

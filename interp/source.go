@@ -223,7 +223,7 @@ func checkNesting(f *syntax.File, limit int) *diag.Error {
 	for len(stack) > 0 {
 		it := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
-		if p := token(it.node); p.IsValid() {
+		if p := Token(it.node); p.IsValid() {
 			it.pos = p
 		}
 		if it.depth > limit {
@@ -238,11 +238,13 @@ func checkNesting(f *syntax.File, limit int) *diag.Error {
 	return nil
 }
 
-// token returns a position within n that takes no recursion to find, or none.
-func token(n syntax.Node) syntax.Position {
+// Token returns the position of a token of n's that takes no recursion to find, or none.
+func Token(n syntax.Node) syntax.Position {
 	switch n := n.(type) {
 	case *syntax.AssignStmt:
 		return n.OpPos
+	case *syntax.BranchStmt:
+		return n.TokenPos
 	case *syntax.DefStmt:
 		return n.Def
 	case *syntax.ForStmt:
@@ -257,6 +259,8 @@ func token(n syntax.Node) syntax.Position {
 		return n.Lparen
 	case *syntax.CondExpr:
 		return n.If
+	case *syntax.DictExpr:
+		return n.Lbrace
 	case *syntax.DotExpr:
 		return n.Dot
 	case *syntax.Ident:

@@ -9,6 +9,8 @@ import (
 
 	"go.starlark.net/syntax"
 
+	"github.com/flytestar/flytestar/interp"
+
 	"github.com/flytestar/flytestar/diag"
 )
 
@@ -84,7 +86,7 @@ func (w *flattener) visit(n syntax.Node) bool {
 	if paren {
 		return true
 	}
-	if pos, ok := start(n); ok {
+	if pos := interp.Token(n); pos.IsValid() {
 		w.at = pos
 	}
 	text := describe(n)
@@ -174,34 +176,4 @@ func describe(n syntax.Node) string {
 		return fmt.Sprint(kind, n.Curly, len(n.Clauses))
 	}
 	return kind
-}
-
-// start returns where a node stands, if that takes no recursion to find.
-func start(n syntax.Node) (syntax.Position, bool) {
-	var p syntax.Position
-	switch n := n.(type) {
-	case *syntax.Ident:
-		p = n.NamePos
-	case *syntax.Literal:
-		p = n.TokenPos
-	case *syntax.DefStmt:
-		p = n.Def
-	case *syntax.IfStmt:
-		p = n.If
-	case *syntax.ForStmt:
-		p = n.For
-	case *syntax.ReturnStmt:
-		p = n.Return
-	case *syntax.BranchStmt:
-		p = n.TokenPos
-	case *syntax.UnaryExpr:
-		p = n.OpPos
-	case *syntax.BinaryExpr:
-		p = n.OpPos
-	case *syntax.ListExpr:
-		p = n.Lbrack
-	case *syntax.DictExpr:
-		p = n.Lbrace
-	}
-	return p, p.IsValid()
 }
