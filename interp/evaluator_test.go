@@ -201,6 +201,19 @@ func (h testHost) Call(ctx context.Context, c plan.Invocation) (plan.Value, erro
 	return f(ctx, n)
 }
 
+// hangingHost has a task "hangs" that ends when nobody waits for it any more. hung is closed when it is called first.
+func hangingHost() (host testHost, hung <-chan struct{}) {
+	called := make(chan struct{})
+	first := sync.OnceFunc(func() { close(called) })
+	return testHost{calls: map[string]func(context.Context, int64) (plan.Value, error){
+		"hangs": func(ctx context.Context, _ int64) (plan.Value, error) {
+			first()
+			<-ctx.Done()
+			return nil, ctx.Err()
+		},
+	}}, called
+}
+
 func (h testHost) Read(context.Context, plan.File, int64) ([]byte, error) {
 	return []byte(h.content), nil
 }
@@ -478,14 +491,7 @@ def spin(): same() == same()
 // TestBodyDeath shows that a body which can't be stopped takes the evaluator with it, and is named.
 func TestBodyDeath(t *testing.T) {
 	e := startFile(t, spins+"def stuck(): spin()\ndef waits(): call('hangs', 1)\n", Limits{Wall: 200 * time.Millisecond})
-	hung := make(chan struct{})
-	host := testHost{calls: map[string]func(context.Context, int64) (plan.Value, error){
-		"hangs": func(ctx context.Context, _ int64) (plan.Value, error) {
-			close(hung)
-			<-ctx.Done()
-			return nil, ctx.Err()
-		},
-	}}
+	host, hung := hangingHost()
 	other := make(chan error, 1)
 	go func() {
 		_, err := e.Body(t.Context(), "waits", nil, host)
@@ -507,9 +513,7 @@ func TestBodyDeath(t *testing.T) {
 // TestOpenFuture has a body that computes while a call of its is under way: that doesn't stop its clock.
 func TestOpenFuture(t *testing.T) {
 	e := startFile(t, spins+"def both():\n  start('hangs')\n  spin()\n", Limits{Wall: 200 * time.Millisecond})
-	host := testHost{calls: map[string]func(context.Context, int64) (plan.Value, error){
-		"hangs": func(ctx context.Context, _ int64) (plan.Value, error) { <-ctx.Done(); return nil, ctx.Err() },
-	}}
+	host, _ := hangingHost()
 	start := time.Now()
 	if _, err := e.Body(t.Context(), "both", nil, host); !errors.Is(err, ErrWall) {
 		t.Errorf("got %v", err)
@@ -521,9 +525,7 @@ func TestOpenFuture(t *testing.T) {
 func TestHeld(t *testing.T) {
 	e := startFile(t, "def many():\n  for i in range(1000): start('hangs')\n  call('hangs', 1)\n", Limits{})
 	e.limits.Memory = 4 << 20 // the parent's side alone
-	host := testHost{calls: map[string]func(context.Context, int64) (plan.Value, error){
-		"hangs": func(ctx context.Context, _ int64) (plan.Value, error) { <-ctx.Done(); return nil, ctx.Err() },
-	}}
+	host, _ := hangingHost()
 	if _, err := e.Body(t.Context(), "many", nil, host); !errors.Is(err, ErrMemory) || !strings.Contains(err.Error(), "calls under way hold more than 4 MiB") {
 		t.Errorf("got %v", err)
 	}
@@ -590,14 +592,7 @@ func waitFor(t *testing.T, what string, done func() bool) {
 
 func TestClose(t *testing.T) {
 	e := startFile(t, "def waits(): call('hangs', 1)\n", Limits{})
-	hung := make(chan struct{})
-	host := testHost{calls: map[string]func(context.Context, int64) (plan.Value, error){
-		"hangs": func(ctx context.Context, _ int64) (plan.Value, error) {
-			close(hung)
-			<-ctx.Done()
-			return nil, ctx.Err()
-		},
-	}}
+	host, hung := hangingHost()
 	result := make(chan error, 1)
 	go func() {
 		_, err := e.Body(t.Context(), "waits", nil, host)

@@ -121,9 +121,7 @@ def floods():
     for i in range(1, 2000):
         say('{"request": {"body": 1, "id": %d, "call": {"ordinal": 0, "task": "hangs", "inputs": {"n": 1}, "pos": {}}}}' % i)
 `, Limits{})
-	host := testHost{calls: map[string]func(context.Context, int64) (plan.Value, error){
-		"hangs": func(ctx context.Context, _ int64) (plan.Value, error) { <-ctx.Done(); return nil, ctx.Err() },
-	}}
+	host, _ := hangingHost()
 	_, err := e.Body(t.Context(), "floods", nil, host)
 	checkLie(t, err, "more than 1024 requests at once")
 }
