@@ -21,7 +21,8 @@
 //	lint             what shows in the syntax; layout; the edits that mend findings
 //	internal/source  what folders and requirements files of a workspace hold
 //	internal/python  versions, specifiers, requirements and markers of Python packages
-//	exec             plan to results: the engine; declares Builder, Sandbox, Executor, Store
+//	exec             contracts: Builder, Sandbox, Executor, Store, Bodies, Event
+//	exec/engine      drives runs
 //	exec/image       Builder: OCI images, without a daemon
 //	exec/image/debian  Debian bases from a mirror
 //	exec/local       Sandbox, Executor and Store on this machine
@@ -40,7 +41,7 @@
 //
 // [Workflow.Run] has resolve check what the task reaches and plan its images;
 // until then nothing has had an effect. image.Builder builds those that aren't
-// there, running apt, pip's resolver and commands in local.Sandbox. exec.Engine
+// there, running apt, pip's resolver and commands in local.Sandbox. engine.Engine
 // then runs the task: an orchestrator's body in the evaluator, whose calls come back
 // to the engine as actions; any other body as an attempt, which local.Executor
 // runs in a container of its environment's image. Its outputs go into

@@ -33,7 +33,8 @@ var imports = []struct {
 	{"resolve", []string{"diag", "plan", "internal/source", "internal/python"}},
 	{"resolve/reach", []string{"diag", "plan", "builtins", "interp"}},
 	{"lint", []string{"diag", "plan", "interp"}},
-	{"exec", []string{"diag", "plan", "internal/source"}}, // not its own children: they implement it
+	{"exec", []string{"diag", "plan"}},                                   // contracts only: not its own children, which implement them
+	{"exec/engine", []string{"diag", "plan", "exec", "internal/source"}}, // not what implements the contracts: it is handed that
 	{"exec/exectest", []string{"diag", "plan", "exec"}},
 	{"exec/image/...", []string{"diag", "plan", "exec", "exec/image/...", "internal/source"}},
 	{"exec/local/...", []string{"diag", "plan", "exec", "exec/local/..."}},
@@ -155,6 +156,9 @@ func TestImportRules(t *testing.T) {
 		{"interp", module + "/builtins", false},
 		{"exec", module + "/resolve", false},
 		{"exec", module + "/exec/image", false},
+		{"exec", module + "/exec/engine", false},
+		{"exec/engine", module + "/exec/local", false},
+		{"exec/local", module + "/exec/engine", false},
 		{"exec/image/debian", module + "/exec/local", false},
 		{"exec/local/inside", module + "/exec", true},
 		{"resolve", "go.starlark.net/syntax", false},

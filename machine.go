@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/exec/engine"
 	"github.com/flytestar/flytestar/exec/image"
 	"github.com/flytestar/flytestar/exec/image/debian"
 	"github.com/flytestar/flytestar/exec/local"
@@ -89,9 +90,9 @@ func (m *machine) build(ctx context.Context, p *plan.Plan) error {
 }
 
 // engine returns the engine that runs tasks in the images of p, which are built.
-func (m *machine) engine(p *plan.Plan) *exec.Engine {
+func (m *machine) engine(p *plan.Plan) *engine.Engine {
 	w := m.workflow
-	e := &exec.Engine{
+	e := &engine.Engine{
 		Graph:    w.graph,
 		Bodies:   w.evaluator,
 		Store:    m.store,

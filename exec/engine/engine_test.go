@@ -1,4 +1,4 @@
-package exec_test
+package engine_test
 
 import (
 	"context"
@@ -17,6 +17,7 @@ import (
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/exec/engine"
 	"github.com/flytestar/flytestar/exec/exectest"
 	"github.com/flytestar/flytestar/plan"
 )
@@ -35,7 +36,7 @@ func output(t plan.Type) []plan.Param { return []plan.Param{param("output", t)} 
 // rig is an engine on fakes: environment "top" has orchestrators and depends on
 // "box", whose tasks run in containers; "far" is reached by nobody.
 type rig struct {
-	*exec.Engine
+	*engine.Engine
 	fake   *exectest.Fake
 	store  *exectest.Store
 	bodies exectest.Bodies
@@ -56,7 +57,7 @@ func newRig(t *testing.T) *rig {
 			{Name: "far", Image: plan.NoImage, Global: "far_env"},
 		},
 	}
-	r.Engine = &exec.Engine{
+	r.Engine = &engine.Engine{
 		Graph: g, Bodies: r.bodies, Executor: r.fake, Store: r.store, Images: map[int]string{1: "sha256:image"},
 		Source: fstest.MapFS{}, Jobs: 4, RunDir: t.TempDir(), Backoff: time.Microsecond,
 		Watch: func(e exec.Event) {
@@ -178,8 +179,8 @@ func TestActionIDs(t *testing.T) {
 	if err != nil || len(dirs) != 1 || !regexp.MustCompile(`^\d{8}-\d{6}-[0-9a-f]{6}$`).MatchString(dirs[0].Name()) {
 		t.Fatalf("want one directory named like a run, got %v, %v", dirs, err)
 	}
-	root := exec.ActionID(dirs[0].Name(), 0)
-	leaf := exec.ActionID(root, 7)
+	root := engine.ActionID(dirs[0].Name(), 0)
+	leaf := engine.ActionID(root, 7)
 	for _, e := range r.events {
 		if want := map[string]string{"top.main": root, "top.leaf": leaf}[e.Task]; e.Action != want {
 			t.Errorf("action of %s is %s, want %s", e.Task, e.Action, want)
@@ -830,7 +831,7 @@ func BenchmarkFanOut(b *testing.B) {
 		wg.Wait()
 		return nil, nil
 	}}
-	e := &exec.Engine{
+	e := &engine.Engine{
 		Graph: &plan.Graph{
 			Version: plan.Version, Images: []plan.Image{{}},
 			Environments: []plan.Environment{{Name: "top", Image: plan.NoImage, DependsOn: []int{1}}, {Name: "box"}},

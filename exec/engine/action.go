@@ -1,4 +1,4 @@
-package exec
+package engine
 
 import (
 	"cmp"
@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -40,22 +41,22 @@ func (a *action) do(ctx context.Context) (plan.Value, error) {
 	for n := 1; ; n++ {
 		v, err := a.attempt(ctx, n)
 		if err == nil {
-			a.emit(Event{Kind: ActionDone, Number: n})
+			a.emit(exec.Event{Kind: exec.ActionDone, Number: n})
 			return v, nil
 		}
 		var f *plan.Failure
 		if !errors.As(err, &f) {
-			a.emit(Event{Kind: ActionFailed, Number: n, Error: a.ended(err)})
+			a.emit(exec.Event{Kind: exec.ActionFailed, Number: n, Error: a.ended(err)})
 			return nil, err
 		}
 		if n > a.task.Retries {
 			f = a.exhausted(f, n)
-			a.emit(Event{Kind: ActionFailed, Number: n, Error: f})
+			a.emit(exec.Event{Kind: exec.ActionFailed, Number: n, Error: f})
 			return nil, f
 		}
-		a.emit(Event{Kind: ActionRetried, Number: n, Error: f})
+		a.emit(exec.Event{Kind: exec.ActionRetried, Number: n, Error: f})
 		if err := a.pause(ctx, n); err != nil {
-			a.emit(Event{Kind: ActionFailed, Number: n, Error: a.ended(err)})
+			a.emit(exec.Event{Kind: exec.ActionFailed, Number: n, Error: a.ended(err)})
 			return nil, err
 		}
 	}
@@ -66,7 +67,7 @@ func (a *action) attempt(ctx context.Context, n int) (plan.Value, error) {
 	try := a.body
 	if a.task.InContainer() {
 		try = a.container
-		a.emit(Event{Kind: ActionQueued, Number: n})
+		a.emit(exec.Event{Kind: exec.ActionQueued, Number: n})
 		select {
 		case a.run.slots <- struct{}{}:
 			defer func() { <-a.run.slots }()
@@ -77,7 +78,7 @@ func (a *action) attempt(ctx context.Context, n int) (plan.Value, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	a.emit(Event{Kind: ActionStarted, Number: n})
+	a.emit(exec.Event{Kind: exec.ActionStarted, Number: n})
 	if a.task.Timeout == 0 {
 		return try(ctx, n)
 	}
@@ -196,7 +197,7 @@ func (a *action) pause(ctx context.Context, n int) error {
 	}
 }
 
-func (a *action) emit(ev Event) {
+func (a *action) emit(ev exec.Event) {
 	ev.Action, ev.Parent, ev.Task = a.id, a.parent, a.name
 	a.run.emit(ev)
 }

@@ -1,4 +1,4 @@
-package exec_test
+package engine_test
 
 import (
 	"fmt"
@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/exec/engine"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -30,7 +30,7 @@ func TestExpand(t *testing.T) {
 		{"echo|{{.inputs.nul}}", "!has a NUL"},
 	}
 	for _, tt := range tests {
-		args, err := exec.Expand(strings.Split(tt.command, "|"), inputs)
+		args, err := engine.Expand(strings.Split(tt.command, "|"), inputs)
 		got := strings.Join(args, "|")
 		if err != nil {
 			got = "!" + err.Error()
@@ -76,7 +76,7 @@ func TestReadResult(t *testing.T) {
 		{`{"value": ` + strings.Repeat("[", 20000), "!isn't one"},
 	}
 	for _, tt := range tests {
-		v, err := exec.ReadResult([]byte(tt.data), outputs)
+		v, err := engine.ReadResult([]byte(tt.data), outputs)
 		if want, ok := tt.want.(string); ok && strings.HasPrefix(want, "!") {
 			if err == nil || !strings.Contains(err.Error(), want[1:]) {
 				t.Errorf("%.80s: got %v, %v; want %s", tt.data, v, err, want)
@@ -112,7 +112,7 @@ func FuzzReadResult(f *testing.F) {
 	f.Add([]byte(`{"error": "x"}`))
 	f.Add([]byte(`{"value": [1.5, -0.0, 1e5, "\ud800"]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		v, err := exec.ReadResult(data, outputs)
+		v, err := engine.ReadResult(data, outputs)
 		if err != nil {
 			return
 		}
@@ -126,7 +126,7 @@ func FuzzReadResult(f *testing.F) {
 		if back, err := plan.UnmarshalValue(enc); err != nil || !reflect.DeepEqual(back, v) {
 			t.Fatalf("%q: %#v comes back as %#v, %v", data, v, back, err)
 		}
-		if err := exec.EachArtifact(v, known); err != nil {
+		if err := engine.EachArtifact(v, known); err != nil {
 			t.Fatalf("%q: %v", data, err)
 		}
 	})

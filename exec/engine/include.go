@@ -1,4 +1,4 @@
-package exec
+package engine
 
 import (
 	"io"
@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/internal/source"
 	"github.com/flytestar/flytestar/plan"
 )
@@ -89,14 +90,14 @@ func (r *run) putSet(t *plan.Task) (plan.Dir, error) {
 	if err != nil {
 		return plan.Dir{}, err
 	}
-	tree := make([]Entry, len(paths))
+	tree := make([]exec.Entry, len(paths))
 	for i, p := range paths {
 		info, err := fs.Stat(r.Source, p)
 		if err != nil {
 			return plan.Dir{}, diag.Errorf(t.Pos, diag.Source, "include: %w", err)
 		}
 		open := func() (io.ReadCloser, error) { return r.Source.Open(p) }
-		tree[i] = Entry{Path: p, Executable: info.Mode()&0o111 != 0, Open: open}
+		tree[i] = exec.Entry{Path: p, Executable: info.Mode()&0o111 != 0, Open: open}
 	}
 	dir, err := r.Store.PutDir(r.ctx, "workspace", tree)
 	if err != nil {

@@ -1,4 +1,12 @@
-package exec
+// Package engine drives runs: the call tree, concurrency, retries, failures and logs.
+//
+// An [Engine] is given the graph and, as the contracts of package exec, what evaluates bodies,
+// runs attempts and keeps artifacts. A run is a tree of actions. engine.go starts it, action.go
+// takes one action through its attempts, host.go answers the body of an orchestrator, and
+// container.go makes an attempt of any other body: include.go has the files that it carries,
+// inputs.go lays out its inputs, command.go fills in its arguments, log.go keeps what it writes,
+// and outputs.go reads what it leaves.
+package engine
 
 import (
 	"cmp"
@@ -15,6 +23,7 @@ import (
 	"time"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -22,16 +31,16 @@ import (
 // may run several tasks at a time, each a run of its own.
 type Engine struct {
 	Graph    *plan.Graph    // validated
-	Bodies   Bodies         // of the same graph
-	Executor Executor       // may be nil if no task of the run is run in a container
-	Store    Store          // the Executor's
+	Bodies   exec.Bodies    // of the same graph
+	Executor exec.Executor  // may be nil if no task of the run is run in a container
+	Store    exec.Store     // the Executor's
 	Images   map[int]string // manifest digests, by environment (an index into Graph.Environments)
 	Source   fs.FS          // the workspace; no symbolic link must lead out of it, as none does of an os.Root's
 	Skip     string         // a directory in Source that no task carries: the home directory, if it lies there
 	Jobs     int            // attempts in containers at a time; 0: the number of CPUs
 	RunDir   string         // logs go to RunDir/RUN/logs
 	MaxValue int64          // bytes of a value that passes between tasks; 0: plan.MaxValue
-	Watch    Watch
+	Watch    exec.Watch
 
 	// Check, if set, is asked about every call that a body makes, besides the
 	// engine's own checks. Its error ends the run.
@@ -204,7 +213,7 @@ func newID(now time.Time) string {
 }
 
 // emit tells the watcher.
-func (r *run) emit(ev Event) {
+func (r *run) emit(ev exec.Event) {
 	if r.Watch != nil {
 		ev.Time = time.Now()
 		r.Watch(ev)

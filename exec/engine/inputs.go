@@ -1,4 +1,4 @@
-package exec
+package engine
 
 import (
 	"bytes"
@@ -7,12 +7,13 @@ import (
 	"path"
 	"strconv"
 
+	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/plan"
 )
 
 // layout says where an attempt finds its inputs.
 type layout struct {
-	mounts []Input        // one for each File and Dir
+	mounts []exec.Input   // one for each File and Dir
 	plain  map[string]any // by name, as JSON for the task: Files and Dirs are their paths
 	tagged map[string]any // the same for the python shim: {"$path": …}, {"$struct": …}, {"$dict": …}
 }
@@ -22,7 +23,7 @@ func place(inputs map[string]plan.Value) (*layout, error) {
 	l := &layout{plain: map[string]any{}, tagged: map[string]any{}}
 	for _, name := range sortedKeys(inputs) {
 		var err error
-		if l.plain[name], l.tagged[name], err = l.value(inputs[name], path.Join(InputsPath, name)); err != nil {
+		if l.plain[name], l.tagged[name], err = l.value(inputs[name], path.Join(exec.InputsPath, name)); err != nil {
 			return nil, fmt.Errorf("input %q: %w", name, err)
 		}
 	}
@@ -40,7 +41,7 @@ func (l *layout) value(v plan.Value, at string) (plain, tagged any, err error) {
 		if at == "" {
 			return nil, nil, fmt.Errorf("a %s below a key that can't be a file's name", plan.TypeName(v))
 		}
-		l.mounts = append(l.mounts, Input{Path: at, Artifact: v})
+		l.mounts = append(l.mounts, exec.Input{Path: at, Artifact: v})
 		return at, map[string]any{"$path": at}, nil
 	case []plan.Value:
 		ps, ts := make([]any, len(v)), make([]any, len(v))

@@ -1,6 +1,6 @@
-package exec
+package engine
 
-// What tests in exec_test see of the package.
+// What tests in engine_test see of the package.
 var (
 	ActionID     = actionID
 	EachArtifact = eachArtifact

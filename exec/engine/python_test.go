@@ -1,4 +1,4 @@
-package exec_test
+package engine_test
 
 import (
 	"encoding/json"
@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/exec/engine"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -93,7 +93,7 @@ func (p *python) run(t *testing.T, source, inputs string, output plan.Type) (v p
 			outputs[e.Name()] = plan.File{Digest: e.Name()}
 		}
 	}
-	v, err = exec.ReadResult(data, outputs)
+	v, err = engine.ReadResult(data, outputs)
 	return v, string(out), 0, err
 }
 

@@ -1,4 +1,4 @@
-package exec
+package engine
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -33,7 +34,7 @@ func (a *action) container(ctx context.Context, n int) (plan.Value, error) {
 	}
 	log := &attemptLog{
 		path: filepath.Join(a.run.dir, "logs", fmt.Sprintf("%s-%d.log", a.id, n)),
-		line: func(line string) { a.emit(Event{Kind: ActionLog, Number: n, Line: line}) },
+		line: func(line string) { a.emit(exec.Event{Kind: exec.ActionLog, Number: n, Line: line}) },
 	}
 	at.Log = log
 	res, err := a.run.Executor.Run(ctx, at)
@@ -50,7 +51,7 @@ func (a *action) container(ctx context.Context, n int) (plan.Value, error) {
 }
 
 // describe makes the attempt of an action.
-func (a *action) describe(n int) (*Attempt, error) {
+func (a *action) describe(n int) (*exec.Attempt, error) {
 	env := &a.run.Graph.Environments[a.task.Env]
 	image, ok := a.run.Images[a.task.Env]
 	if !ok {
@@ -68,16 +69,16 @@ func (a *action) describe(n int) (*Attempt, error) {
 	if err != nil {
 		return nil, a.fail(plan.FailUser, "inputs: %v", err)
 	}
-	at := &Attempt{
+	at := &exec.Attempt{
 		Run: a.run.id, Action: a.id, Number: n, Task: a.name, Image: image,
 		Env:       variables(env.EnvVars, a.task.EnvVars),
-		Files:     []File{{Path: InputsJSON, Mode: 0o444, Data: append(inputs, '\n')}},
+		Files:     []exec.File{{Path: exec.InputsJSON, Mode: 0o444, Data: append(inputs, '\n')}},
 		Inputs:    l.mounts,
 		Resources: env.Resources,
 		Network:   env.Network,
 	}
 	if carried {
-		at.Inputs = append(at.Inputs, Input{Path: WorkspacePath, Artifact: set})
+		at.Inputs = append(at.Inputs, exec.Input{Path: exec.WorkspacePath, Artifact: set})
 	}
 	if a.task.Resources != nil {
 		at.Resources = *a.task.Resources
@@ -86,7 +87,7 @@ func (a *action) describe(n int) (*Attempt, error) {
 }
 
 // program fills in what the attempt runs.
-func (a *action) program(at *Attempt, l *layout) error {
+func (a *action) program(at *exec.Attempt, l *layout) error {
 	switch a.task.Body.Kind {
 	case plan.BodyCommand:
 		var err error
@@ -95,10 +96,10 @@ func (a *action) program(at *Attempt, l *layout) error {
 		}
 	case plan.BodyScript:
 		at.Args = []string{scriptPath}
-		at.Files = append(at.Files, File{Path: scriptPath, Mode: 0o755, Data: []byte(a.task.Body.Script)})
+		at.Files = append(at.Files, exec.File{Path: scriptPath, Mode: 0o755, Data: []byte(a.task.Body.Script)})
 	case plan.BodyPython:
 		call, err := marshal(map[string]any{
-			"file":     WorkspacePath + "/" + a.task.Body.File,
+			"file":     exec.WorkspacePath + "/" + a.task.Body.File,
 			"function": a.task.Body.Function,
 			"inputs":   l.tagged,
 			"output":   outputType(a.task),
@@ -107,7 +108,7 @@ func (a *action) program(at *Attempt, l *layout) error {
 			return a.fail(plan.FailUser, "inputs: %v", err)
 		}
 		at.Args = []string{"python3", "-u", shimPath}
-		at.Files = append(at.Files, File{Path: shimPath, Mode: 0o444, Data: shim}, File{Path: callPath, Mode: 0o444, Data: call})
+		at.Files = append(at.Files, exec.File{Path: shimPath, Mode: 0o444, Data: shim}, exec.File{Path: callPath, Mode: 0o444, Data: call})
 	}
 	return nil
 }
@@ -128,7 +129,7 @@ func variables(layers ...map[string]string) []string {
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 // judge decides how an attempt ended: with a value, as a failure, or cancelled from without.
-func (a *action) judge(ctx context.Context, res *Result, err error) (plan.Value, error) {
+func (a *action) judge(ctx context.Context, res *exec.Result, err error) (plan.Value, error) {
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil, a.interrupted(ctx)

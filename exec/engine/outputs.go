@@ -1,4 +1,4 @@
-package exec
+package engine
 
 import (
 	"bytes"
@@ -12,12 +12,13 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/plan"
 )
 
 // result returns the value of an attempt that exited with 0. An error in what
 // the task left is a failure of kind user.
-func (a *action) result(ctx context.Context, res *Result) (plan.Value, error) {
+func (a *action) result(ctx context.Context, res *exec.Result) (plan.Value, error) {
 	var v plan.Value
 	var err error
 	if a.task.Body.Kind == plan.BodyPython {
@@ -40,7 +41,7 @@ func (a *action) result(ctx context.Context, res *Result) (plan.Value, error) {
 }
 
 // collected makes the value of a command or a script of what lies in OutputsPath.
-func (a *action) collected(ctx context.Context, res *Result) (plan.Value, error) {
+func (a *action) collected(ctx context.Context, res *exec.Result) (plan.Value, error) {
 	values := plan.Struct{}
 	for _, p := range a.task.Outputs {
 		v, err := a.output(ctx, res, p)
@@ -59,7 +60,7 @@ func (a *action) collected(ctx context.Context, res *Result) (plan.Value, error)
 }
 
 // output makes an output's value of its file or directory.
-func (a *action) output(ctx context.Context, res *Result, p plan.Param) (plan.Value, error) {
+func (a *action) output(ctx context.Context, res *exec.Result, p plan.Param) (plan.Value, error) {
 	entry, ok := res.Outputs[p.Name]
 	if !ok {
 		return nil, a.missing(res, p)
@@ -94,13 +95,13 @@ func (a *action) output(ctx context.Context, res *Result, p plan.Param) (plan.Va
 }
 
 // missing is why an output isn't there.
-func (a *action) missing(res *Result, p plan.Param) error {
+func (a *action) missing(res *exec.Result, p plan.Param) error {
 	for _, r := range res.Refused {
 		if name, _, _ := strings.Cut(r, ":"); name == p.Name || strings.HasPrefix(name, p.Name+"/") {
 			return fmt.Errorf("output %q can't be kept: %s; only files and directories can", p.Name, r)
 		}
 	}
-	return fmt.Errorf("output %q is missing: the task ended without writing %s/%s", p.Name, OutputsPath, p.Name)
+	return fmt.Errorf("output %q is missing: the task ended without writing %s/%s", p.Name, exec.OutputsPath, p.Name)
 }
 
 // content reads an output that becomes a value.
@@ -145,7 +146,7 @@ const maxError = 4 << 10
 
 // returned makes the value of a python task of what the shim left. The task's
 // own code can write whatever it likes there, so nothing in it is believed.
-func (a *action) returned(ctx context.Context, res *Result) (plan.Value, error) {
+func (a *action) returned(ctx context.Context, res *exec.Result) (plan.Value, error) {
 	f, ok := res.Outputs[resultName].(plan.File)
 	if !ok {
 		return nil, fmt.Errorf("the process ended with exit code 0 before %s returned", a.task.Body.Function)

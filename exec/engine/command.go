@@ -1,7 +1,8 @@
-package exec
+package engine
 
 import (
 	"fmt"
+	"github.com/flytestar/flytestar/exec"
 	"regexp"
 	"strings"
 	"sync"
@@ -68,7 +69,7 @@ func within(arg string, inputs map[string]any) (string, error) {
 	out := placeholder().ReplaceAllStringFunc(arg, func(p string) string {
 		m := placeholder().FindStringSubmatch(p)
 		if m[1] == "outputs" {
-			return OutputsPath + "/" + m[2]
+			return exec.OutputsPath + "/" + m[2]
 		}
 		v, ok := inputs[m[2]]
 		if !ok {

@@ -1,0 +1,63 @@
+package exec
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/flytestar/flytestar/plan"
+)
+
+// Sandbox runs processes in containers on this machine.
+type Sandbox interface {
+	// Run runs c to its end. When it returns, no process, mount, cgroup or
+	// temporary directory of c is left, whatever the outcome. Cancelling ctx
+	// kills all of c's processes; Run then returns ctx's error. Any other
+	// error means that the machine couldn't run c. A process that ran and
+	// failed is no error: see Exit.
+	Run(ctx context.Context, c *Container) (*Exit, error)
+}
+
+// Container is one process to run, and what it may see and use. Paths in
+// Mounts' Source, Diff and logs are this machine's; all others are the container's.
+type Container struct {
+	Name     string  // for messages and the host name: letters, digits, "-"
+	Layers   []Layer // bottom first
+	Args     []string
+	Env      []string // KEY=VALUE, the whole environment
+	Workdir  string   // made if missing; default "/"
+	User     string   // as Image.User; default root of the user namespace
+	Mounts   []Mount
+	Files    []File // small files, written before start
+	Network  bool   // the host's network instead of none
+	Resource plan.Resources
+	Stdout   io.Writer
+	Stderr   io.Writer
+	// Diff, if set, receives what the process changed in its root file system once it has exited with 0,
+	// as the tar of an OCI layer: ids as the container sees them, whiteouts for what
+	// is gone, entries sorted by path, without Mounts, Files and their mount points.
+	Diff io.Writer
+}
+
+// Mount binds a path of this machine.
+type Mount struct {
+	Source   string // file or directory
+	Target   string // absolute; made if missing
+	Writable bool
+}
+
+// File is a small file in a container, owned by its root and read-only.
+type File struct {
+	Path string
+	Mode uint32 // permission bits
+	Data []byte
+}
+
+// Exit is how a container's process ended.
+type Exit struct {
+	Code     int    // exit code; 128 + signal where Signal is set
+	Signal   string // "SIGKILL", … or empty
+	OOM      bool   // the kernel killed a process of it for want of memory
+	Duration time.Duration
+	MaxRSS   int64 // bytes: the greatest memory use, 0 where unknown
+}
