@@ -17,6 +17,7 @@
 //	builtins         what authors write, a file per noun
 //	resolve          graph and files to findings, digests and plan; pure
 //	resolve/reach    values to graph: declarations and call edges; in the evaluator
+//	internal/home    where everything lies below the home directory
 //	internal/measure bounds of values that native code walks in one step
 //	lint             what shows in the syntax; layout; the edits that mend findings
 //	internal/source  what folders and requirements files of a workspace hold

@@ -16,6 +16,7 @@ import (
 	"github.com/flytestar/flytestar/exec/image"
 	"github.com/flytestar/flytestar/exec/image/debian"
 	"github.com/flytestar/flytestar/exec/local"
+	"github.com/flytestar/flytestar/internal/home"
 	"github.com/flytestar/flytestar/interp"
 )
 
@@ -115,13 +116,13 @@ func (f Finding) because(err error, hint string) Finding {
 }
 
 // disk looks at the file system that the home directory is on, or will be.
-func disk(dir string) Finding {
+func disk(asked string) Finding {
 	f := Finding{Name: "disk"}
-	dir, err := home(dir)
+	found, err := home.Find(asked)
 	if err != nil {
 		return f.because(err, "set FLYTESTAR_HOME")
 	}
-	at := dir
+	at := string(found)
 	for {
 		if _, err := os.Stat(at); err == nil || at == filepath.Dir(at) {
 			break
@@ -134,7 +135,7 @@ func disk(dir string) Finding {
 	}
 	free := int64(fs.Bavail) * int64(fs.Bsize)
 	f.OK = free >= roomy
-	f.Detail = fmt.Sprintf("%.1f GB free for %s", float64(free)/1e9, dir)
+	f.Detail = fmt.Sprintf("%.1f GB free for %s", float64(free)/1e9, found)
 	if !f.OK {
 		f.Hint = "images take some hundred MB each; FLYTESTAR_HOME can name a directory elsewhere"
 	}

@@ -5,13 +5,14 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/exec/engine"
 	"github.com/flytestar/flytestar/exec/local"
+	"github.com/flytestar/flytestar/internal/home"
 	"github.com/flytestar/flytestar/interp"
 	"github.com/flytestar/flytestar/lint"
 	"github.com/flytestar/flytestar/plan"
@@ -28,6 +29,11 @@ type Options struct {
 	Runtime   string        // an OCI runtime on PATH ("runc"); default: flytestar's own sandbox
 	Platform  string        // default: "linux/" and this machine's architecture
 	Watch     exec.Watch    // told what happens in builds and runs
+	// What builds images, runs attempts and keeps artifacts. Default: this machine, under Home. The
+	// caller closes what it brings. A Store of one's own needs an Executor that reads it.
+	Builder  exec.Builder
+	Executor exec.Executor
+	Store    exec.Store
 	// RequireSandbox makes an evaluator that isn't locked down in full an error of class System, before it gets any source.
 	RequireSandbox bool
 	// Locked is told how far the evaluator is locked down, before it gets any source. Default: nobody is.
@@ -50,7 +56,7 @@ type Workflow struct {
 	opts      Options
 	dir       string   // the workspace
 	root      *os.Root // the workspace, for what is read of it
-	home      string
+	home      home.Dir
 	evaluator *interp.Evaluator
 	graph     *plan.Graph
 }
@@ -70,8 +76,11 @@ func load(ctx context.Context, dir, entry string, opts Options, sees func(interp
 	if opts.Platform == "" {
 		opts.Platform = "linux/" + runtime.GOARCH
 	}
+	if opts.Store != nil && opts.Executor == nil {
+		return nil, usage("a Store without an Executor that reads it")
+	}
 	w := &Workflow{opts: opts, dir: dir}
-	if w.home, err = home(opts.Home); err != nil {
+	if w.home, err = home.Find(opts.Home); err != nil {
 		return nil, err
 	}
 	if w.root, err = os.OpenRoot(dir); err != nil {
@@ -80,7 +89,7 @@ func load(ctx context.Context, dir, entry string, opts Options, sees func(interp
 	source := sees(interp.NewWorkspace(w.root))
 	w.evaluator, w.graph, err = interp.Start(ctx, interp.Options{
 		Source: source, Entry: entry, Limits: opts.Limits, RequireSandbox: opts.RequireSandbox, Locked: opts.Locked, Print: opts.Print,
-		Cache: filepath.Join(w.home, "programs"), Predeclared: reach.Predeclared(), Notice: opts.Notice, GraphOnly: opts.GraphOnly,
+		Cache: w.home.Programs(), Predeclared: reach.Predeclared(), Notice: opts.Notice, GraphOnly: opts.GraphOnly,
 	})
 	if err != nil {
 		w.root.Close()
@@ -116,15 +125,16 @@ func (w *Workflow) Lint() diag.List { return resolve.Lint(w.graph, w.files(), w.
 
 // Sizes returns how many bytes the images that are built take in the store, by index into the
 // graph's images. It only looks. An image whose files can't be read, which is a finding, has none.
-func (w *Workflow) Sizes() (map[int]int64, error) {
-	if _, err := os.Stat(filepath.Join(w.home, "images")); errors.Is(err, fs.ErrNotExist) {
+func (w *Workflow) Sizes() (sizes map[int]int64, err error) {
+	if _, err := os.Stat(w.home.Images()); w.opts.Builder == nil && errors.Is(err, fs.ErrNotExist) {
 		return nil, nil // nothing was built: spares reading the files that images name
 	}
-	b, err := w.openBuilder(nil) // only looks
+	b, closeBuilder, err := w.openBuilder(nil) // only looks
 	if err != nil {
 		return nil, err
 	}
-	sizes := map[int]int64{}
+	defer closeInto(&err, closeBuilder)
+	sizes = map[int]int64{}
 	for i := range w.graph.Images {
 		img, err := resolve.Image(w.graph, w.files(), i, w.opts.Platform)
 		if err != nil {
@@ -143,15 +153,15 @@ func (w *Workflow) Sizes() (map[int]int64, error) {
 
 // Plan returns what running a task would build, pull and run, and does nothing. Findings in
 // the task's reach are an error.
-func (w *Workflow) Plan(ctx context.Context, task string) (*plan.Plan, error) {
-	_, p, err := w.plan(task)
-	if err != nil || len(p.Images) == 0 {
+func (w *Workflow) Plan(ctx context.Context, task string) (p *plan.Plan, err error) {
+	if _, p, err = w.plan(task); err != nil || len(p.Images) == 0 {
 		return p, err
 	}
-	b, err := w.openBuilder(nil) // only looks
+	b, closeBuilder, err := w.openBuilder(nil) // only looks
 	if err != nil {
 		return nil, err
 	}
+	defer closeInto(&err, closeBuilder)
 	for i := range p.Images {
 		if p.Images[i], err = b.State(ctx, p.Images[i]); err != nil {
 			return nil, err
@@ -211,13 +221,27 @@ func (w *Workflow) Run(ctx context.Context, task string, inputs map[string]plan.
 	if err != nil {
 		return nil, err
 	}
-	return m.engine(p).Run(ctx, w.graph.FullName(t), values)
+	id, logs, err := w.home.NewRun()
+	if err != nil {
+		return nil, diag.Errorf(diag.Position{}, diag.System, "making the run's directory: %w", err)
+	}
+	return m.engine(p).Run(ctx, engine.Location{Run: id, Logs: logs}, w.graph.FullName(t), values)
 }
 
 // Path returns where a File or Dir of a run's result lies on this machine. What
-// is there mustn't be changed.
+// is there mustn't be changed. A Store of the caller's that has no method Path, as the local one has,
+// keeps nothing here: that is an error of class Usage.
 func (w *Workflow) Path(v plan.Value) (path string, err error) {
-	s, err := local.OpenStore(w.artifacts())
+	if w.opts.Store != nil {
+		local, ok := w.opts.Store.(interface {
+			Path(plan.Value) (string, error)
+		})
+		if !ok {
+			return "", usage("the store keeps no files on this machine")
+		}
+		return local.Path(v)
+	}
+	s, err := local.OpenStore(w.home.Artifacts())
 	if err != nil {
 		return "", err
 	}
@@ -229,7 +253,7 @@ func (w *Workflow) Path(v plan.Value) (path string, err error) {
 // where NAME is how the builder lists it in its layout (spec.md, "Images").
 func (w *Workflow) Reference(i plan.BuildImage) string {
 	hex := strings.TrimPrefix(i.Declared, "sha256:")
-	return "oci:" + filepath.Join(w.home, "images") + ":" + hex[:min(12, len(hex))]
+	return "oci:" + w.home.Images() + ":" + hex[:min(12, len(hex))]
 }
 
 // files is the workspace, for packages that only read it.

@@ -3,24 +3,10 @@ package flytestar
 import (
 	"os"
 	"path/filepath"
-
-	"github.com/adrg/xdg"
 )
 
 // marker is the file that makes a directory a workspace's root.
 const marker = "flytestar.toml"
-
-// home returns the directory for images, logs and artifacts: what was asked
-// for, else $FLYTESTAR_HOME, else flytestar in the XDG data directory. It makes nothing.
-func home(asked string) (string, error) {
-	if asked == "" {
-		asked = os.Getenv("FLYTESTAR_HOME")
-	}
-	if asked == "" {
-		asked = filepath.Join(xdg.DataHome, "flytestar")
-	}
-	return filepath.Abs(asked)
-}
 
 // workspace returns the root directory that load can see, and the entry module's path in
 // it: root as asked for, else the nearest ancestor of file with a flytestar.toml, else file's directory.

@@ -27,6 +27,7 @@ var imports = []struct {
 	{"internal/source", []string{"internal/python"}},
 	{"internal/startest", []string{"diag"}},
 	{"internal/measure", []string{"diag"}},
+	{"internal/home", nil},
 	{"interp/...", []string{"diag", "plan", "interp/...", "internal/measure"}}, // not builtins: they come as a Language
 	{"builtins", []string{"diag", "plan", "internal/measure"}},                 // not interp: it runs them
 	{"draw", []string{"diag", "plan"}},
@@ -38,7 +39,7 @@ var imports = []struct {
 	{"exec/exectest", []string{"diag", "plan", "exec"}},
 	{"exec/image/...", []string{"diag", "plan", "exec", "exec/image/...", "internal/source"}},
 	{"exec/local/...", []string{"diag", "plan", "exec", "exec/local/..."}},
-	{".", []string{"diag", "plan", "interp", "builtins", "resolve/...", "lint", "exec/...", "internal/source"}},
+	{".", []string{"diag", "plan", "interp", "builtins", "resolve/...", "lint", "exec/...", "internal/source", "internal/home"}},
 	{"cmd/...", []string{".", "diag", "plan", "draw", "exec", "interp", "lint", "cmd/..."}}, // the facade, and what it hands out
 	{"bench/...", []string{".", "diag", "plan", "interp", "builtins", "resolve/...", "exec/..."}},
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -16,27 +17,33 @@ import (
 	"github.com/flytestar/flytestar/resolve"
 )
 
-// machine is what of this machine a workflow builds and runs with. Opening it
-// is a run's first effect.
+// machine holds what a build or run works with: what the options bring, and this machine's own for
+// the rest. Opening it is a run's first effect.
 type machine struct {
 	workflow *Workflow
-	builder  *image.Builder
-	sandbox  exec.Sandbox // nil where the plan has no image, and so no container
-	store    *local.Store
+	builder  exec.Builder
+	executor exec.Executor // nil where the plan has no image, and so no container
+	store    exec.Store
+	closers  []func() error // of what was opened, in that order
 }
 
-// artifacts is the directory of the artifact store.
-func (w *Workflow) artifacts() string { return filepath.Join(w.home, "artifacts") }
-
-// openBuilder returns a builder. With no sandbox it can only look.
-func (w *Workflow) openBuilder(sandbox exec.Sandbox) (*image.Builder, error) {
-	return image.NewBuilder(image.Options{
-		Home:      w.home,
+// openBuilder returns the builder, and a function that closes it. With no sandbox this machine's
+// builder can only look.
+func (w *Workflow) openBuilder(sandbox exec.Sandbox) (exec.Builder, func() error, error) {
+	if w.opts.Builder != nil {
+		return w.opts.Builder, func() error { return nil }, nil
+	}
+	b, err := image.NewBuilder(image.Options{
+		Home:      string(w.home),
 		Workspace: w.root,
 		Sandbox:   sandbox,
-		Debian:    hostDebian(filepath.Join(w.home, "cache", "debian"), sandbox),
+		Debian:    hostDebian(w.home.Cache("debian"), sandbox),
 		Jobs:      w.opts.Jobs,
 	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return b, b.Close, nil
 }
 
 // machine opens what carrying out p takes. The caller closes it.
@@ -51,28 +58,41 @@ func (w *Workflow) machine(p *plan.Plan) (*machine, error) {
 
 func (m *machine) open(p *plan.Plan) (err error) {
 	w := m.workflow
-	if len(p.Images) > 0 {
-		sandbox, err := local.NewSandbox(local.Options{Home: w.home, Runtime: w.opts.Runtime})
-		if err != nil {
+	var sandbox exec.Sandbox
+	if len(p.Images) > 0 && (w.opts.Builder == nil || w.opts.Executor == nil) {
+		if sandbox, err = local.NewSandbox(local.Options{Home: string(w.home), Runtime: w.opts.Runtime}); err != nil {
 			return err
 		}
-		m.sandbox = sandbox
 	}
-	if m.builder, err = w.openBuilder(m.sandbox); err != nil {
+	var closeBuilder func() error
+	if m.builder, closeBuilder, err = w.openBuilder(sandbox); err != nil {
 		return err
 	}
-	m.store, err = local.OpenStore(w.artifacts())
-	return err
+	m.closers = append(m.closers, closeBuilder)
+	if m.store = w.opts.Store; m.store != nil {
+		m.executor = w.opts.Executor
+		return nil
+	}
+	store, err := local.OpenStore(w.home.Artifacts())
+	if err != nil {
+		return err
+	}
+	m.store = store
+	m.closers = append(m.closers, store.Close)
+	switch {
+	case w.opts.Executor != nil:
+		m.executor = w.opts.Executor
+	case sandbox != nil:
+		m.executor = &local.Executor{Sandbox: sandbox, Images: m.builder, Store: store}
+	}
+	return nil
 }
 
-// Close removes what was only needed meanwhile.
+// Close closes what was opened.
 func (m *machine) Close() error {
 	var errs []error
-	if m.builder != nil {
-		errs = append(errs, m.builder.Close())
-	}
-	if m.store != nil {
-		errs = append(errs, m.store.Close())
+	for _, c := range slices.Backward(m.closers) {
+		errs = append(errs, c())
 	}
 	return errors.Join(errs...)
 }
@@ -92,23 +112,19 @@ func (m *machine) build(ctx context.Context, p *plan.Plan) error {
 // engine returns the engine that runs tasks in the images of p, which are built.
 func (m *machine) engine(p *plan.Plan) *engine.Engine {
 	w := m.workflow
-	e := &engine.Engine{
+	return &engine.Engine{
 		Graph:    w.graph,
 		Bodies:   w.evaluator,
+		Executor: m.executor,
 		Store:    m.store,
 		Images:   imagesByEnvironment(w.graph, p),
 		Source:   w.files(),
 		Skip:     w.homeInWorkspace(),
 		Jobs:     w.opts.Jobs,
 		MaxValue: w.opts.Limits.Value,
-		RunDir:   filepath.Join(w.home, "runs"),
 		Check:    resolve.CallCheck(w.graph, w.files(), w.opts.Platform),
 		Watch:    w.opts.Watch,
 	}
-	if m.sandbox != nil {
-		e.Executor = &local.Executor{Sandbox: m.sandbox, Builder: m.builder, Store: m.store}
-	}
-	return e
 }
 
 // imagesByEnvironment returns the digests of a plan's images by environment, an index into g's.
@@ -130,7 +146,7 @@ func imagesByEnvironment(g *plan.Graph, p *plan.Plan) map[int]string {
 
 // homeInWorkspace returns the home directory as a path in the workspace, or "" if it isn't there.
 func (w *Workflow) homeInWorkspace() string {
-	rel, err := filepath.Rel(w.dir, w.home)
+	rel, err := filepath.Rel(w.dir, string(w.home))
 	if err != nil || !filepath.IsLocal(rel) {
 		return ""
 	}

@@ -38,9 +38,10 @@ const (
 	ImageDone     EventKind = "image.done"     // an image was built
 	ImageFailed   EventKind = "image.failed"   //
 	ActionQueued  EventKind = "action.queued"  // waits for a slot
-	ActionStarted EventKind = "action.started" // an orchestrator's body, or an attempt, has begun
+	ActionStarted EventKind = "action.started" // an orchestrator's body, or an attempt's process, has started
 	ActionLog     EventKind = "action.log"     // a line that the attempt wrote
 	ActionRetried EventKind = "action.retried" // an attempt failed and another will follow
+	ActionHit     EventKind = "action.hit"     // a recorded outcome answers it; it doesn't run
 	ActionDone    EventKind = "action.done"
 	ActionFailed  EventKind = "action.failed"
 	Warning       EventKind = "warning" // Msg has something the user must be told

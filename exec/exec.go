@@ -1,7 +1,9 @@
 // Package exec declares the contracts by which plans become results. It implements none of them.
 //
 //   - [Builder] turns image values into OCI images.
-//   - [Executor] runs one [Attempt] of an action somewhere.
+//   - [Executor] runs one [Attempt] of an action somewhere. [Secrets] looks up the values that an
+//     attempt only refers to.
+//   - [Recorder] keeps what actions come to, for a resumed run or a later one.
 //   - [Store] keeps artifacts: Files and Dirs, by content.
 //   - [Bodies] evaluates the bodies of orchestrators.
 //   - [Sandbox] runs one process in a container made of layers. Builders and the
@@ -26,12 +28,23 @@ type Builder interface {
 	// State fills in img's State, Digest and Why. It reads local state only:
 	// no network, no writes.
 	State(ctx context.Context, img plan.BuildImage) (plan.BuildImage, error)
+	// Size returns how many bytes img takes in the store, compressed. It is 0 if img isn't there.
+	// Like State, it reads local state only.
+	Size(img plan.BuildImage) (int64, error)
 	// Build returns the digest of img's manifest ("sha256:…"), building what
 	// isn't there yet. When it returns, also on cancellation, nothing of it
 	// is still running and the store holds no half-written blob. Errors are
 	// *diag.Error of class Build or System.
 	Build(ctx context.Context, img plan.BuildImage, watch Watch) (string, error)
-	// Image opens an image that Build returned.
+	Images
+	// Close removes what is temporary. The builder isn't used afterwards.
+	Close() error
+}
+
+// Images opens built images.
+type Images interface {
+	// Image opens the image whose manifest has that digest. An image that isn't there is a
+	// *diag.Error of class System.
 	Image(ctx context.Context, digest string) (*Image, error)
 }
 

@@ -2,58 +2,145 @@ package exec
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
 	"io"
 
 	"github.com/flytestar/flytestar/plan"
 )
 
-// Attempt is one try of an action: what the engine hands to an Executor.
-// It names everything by content, so that an Executor may be far away.
-type Attempt struct {
-	Run       string // the run's id
-	Action    string // the action's id
-	Number    int    // from 1
-	Task      string // full name
-	Image     string // manifest digest
-	Args      []string
-	Env       []string // KEY=VALUE, on top of the image's
-	User      string   // instead of the image's, if set
-	Files     []File
-	Inputs    []Input
-	Resources plan.Resources
-	Network   bool
-	Log       io.Writer // stdout and stderr as they come; the Executor writes from one goroutine at a time
+// Executor runs attempts somewhere: on this machine, say. Its methods may be called concurrently.
+// exec/exectest has the suite that every Executor passes.
+type Executor interface {
+	// Run runs one attempt to its end. It calls a.Started once, when the attempt's process has
+	// really started, and before it returns; it doesn't call it for an attempt that never starts.
+	//
+	// A process that failed is a Result, not an error. An error says that the attempt couldn't be
+	// run: a *diag.Error of class Task where the task or its image is to blame, else one of class
+	// System. When ctx ends, Run ends the attempt and returns ctx's error.
+	// When Run returns, nothing of the attempt is under way.
+	Run(ctx context.Context, a *Attempt) (*Result, error)
+	// Capacity says what the executor has for attempts. The engine asks once per run.
+	Capacity(ctx context.Context) (Capacity, error)
+	// Reap deals with the attempts of a run that an earlier driver left under way when it died: it
+	// ends them, or adopts them. An executor that adopts an attempt returns that attempt's
+	// outcome when Run is called with the same Spec and Address. The engine calls Reap before
+	// the first attempt of a run. A run that left nothing is no error, and
+	// attempts of other runs aren't touched.
+	Reap(ctx context.Context, run string) error
 }
 
-// Input is an artifact mounted read-only into an attempt.
+// Capacity is what an executor has for attempts.
+type Capacity struct {
+	Attempts int // how many it runs at a time if nobody asks for another number; at least 1
+}
+
+// Attempt is one try of an action.
+type Attempt struct {
+	Spec
+	Address
+	Resources plan.Resources
+	Log       io.Writer // stdout and stderr as they come; the executor writes from one goroutine at a time
+	Started   func()    // told when the process has started: see [Executor]
+}
+
+// Address says which attempt it is. It has no influence on the result.
+type Address struct {
+	Run    string // the run's id
+	Action string // the action's id
+	Number int    // of the attempt, from 1
+	Task   string // the task's full name
+}
+
+// Spec is everything that can change an attempt's result. It names files by their content, so that
+// an executor may be far away.
+type Spec struct {
+	Image   ImageRef
+	Args    []string
+	Env     []string // KEY=VALUE, on top of the image's
+	User    string   // instead of the image's, if set
+	Files   []File
+	Inputs  []Input
+	Outputs []plan.Param // as the task declares them
+	Network bool
+	Secrets []Secret
+}
+
+// ImageRef names a built image.
+type ImageRef struct {
+	Digest string // of its manifest, "sha256:…"
+	Name   string // a reference that the executor can pull it by; empty on the machine that built it
+}
+
+// Input is an artifact that an attempt can read.
 type Input struct {
 	Path     string     // absolute, in the container
 	Artifact plan.Value // a plan.File or a plan.Dir
 }
 
+// Secret refers to a secret value. The executor looks it up by its key: a Spec never has the value.
+type Secret struct {
+	Key    string
+	EnvVar string // the variable that has the value; empty: none
+	Path   string // the file that has the value, absolute, in the container; empty: none
+}
+
+// Secrets looks up the values of secrets.
+type Secrets interface {
+	// Secret returns the value of a key. A key without a value is a *diag.Error of class Usage.
+	Secret(ctx context.Context, key string) ([]byte, error)
+}
+
+// Digest returns "sha256:…" over the whole Spec but the name of its image and the names of its
+// artifacts, which the container doesn't see. Equal digests mean equal results, as far as the task itself
+// allows; so the digest is a part of the action's key.
+func (s *Spec) Digest() string {
+	h := sha256.New()
+	// %q writes each string so that no two different ones, and no two different lists, look the same.
+	fmt.Fprintf(h, "spec 1\nimage %q\nargs %q\nenv %q\nuser %q\nnetwork %t\n", s.Image.Digest, s.Args, s.Env, s.User, s.Network)
+	for _, f := range s.Files {
+		fmt.Fprintf(h, "file %q %o %x\n", f.Path, f.Mode, sha256.Sum256(f.Data))
+	}
+	for _, in := range s.Inputs {
+		kind, digest := "", ""
+		switch a := in.Artifact.(type) {
+		case plan.File:
+			kind, digest = "File", a.Digest
+		case plan.Dir:
+			kind, digest = "Dir", a.Digest
+		}
+		fmt.Fprintf(h, "input %q %s %q\n", in.Path, kind, digest)
+	}
+	for _, out := range s.Outputs {
+		t, err := json.Marshal(out.Type)
+		if err != nil {
+			panic(err) // a type is plain data
+		}
+		fmt.Fprintf(h, "output %q %s\n", out.Name, t)
+	}
+	for _, secret := range s.Secrets {
+		fmt.Fprintf(h, "secret %q %q %q\n", secret.Key, secret.EnvVar, secret.Path)
+	}
+	return "sha256:" + hex.EncodeToString(h.Sum(nil))
+}
+
 // Where attempts find things.
 const (
 	InputsPath    = "/var/inputs"      // inputs by name
-	InputsJSON    = "/var/inputs.json" // scalars by name, as JSON
-	OutputsPath   = "/var/outputs"     // an empty, writable directory
+	InputsJSON    = "/var/inputs.json" // all inputs by name, as JSON
+	OutputsPath   = "/var/outputs"     // an empty directory that the attempt can write to
 	WorkspacePath = "/workspace"       // the include set, read-only; also the working directory where the image has none
 )
 
 // Result is how an attempt ended.
 type Result struct {
 	Exit
-	// Outputs has each top-level entry of OutputsPath, put into the Store: a
-	// plan.File or a plan.Dir. Only regular files and directories count; what
-	// else lies there is listed in Refused. Empty unless Code is 0.
+	// Outputs has the top-level entries of OutputsPath, put into the Store: each a plan.File or a
+	// plan.Dir. It is empty unless Code is 0.
 	Outputs map[string]plan.Value
-	Refused []string // "name: what it is"
-}
-
-// Executor runs attempts somewhere. Attempts run concurrently; the engine bounds how many.
-type Executor interface {
-	// Run runs one attempt to its end. A process that failed is a Result, not
-	// an error; an error means that the attempt could not be run (class
-	// System), or ctx's error after cancellation, when everything of the
-	// attempt is gone.
-	Run(ctx context.Context, a *Attempt) (*Result, error)
+	// Refused lists what lies in OutputsPath and can't be kept, as "name: what it is". Only regular
+	// files and directories can.
+	Refused []string
 }

@@ -14,7 +14,7 @@ type Sandbox interface {
 	// temporary directory of c is left, whatever the outcome. Cancelling ctx
 	// kills all of c's processes; Run then returns ctx's error. Any other
 	// error means that the machine couldn't run c. A process that ran and
-	// failed is no error: see Exit.
+	// failed is not an error: see Exit.
 	Run(ctx context.Context, c *Container) (*Exit, error)
 }
 
@@ -33,9 +33,10 @@ type Container struct {
 	Resource plan.Resources
 	Stdout   io.Writer
 	Stderr   io.Writer
-	// Diff, if set, receives what the process changed in its root file system once it has exited with 0,
-	// as the tar of an OCI layer: ids as the container sees them, whiteouts for what
-	// is gone, entries sorted by path, without Mounts, Files and their mount points.
+	Started  func() // if set, called once, when the process has started
+	// Diff, if set, receives what the process changed in its root file system, once it has exited
+	// with 0. It is the tar of an OCI layer: ids as the container sees them, whiteouts for what is
+	// gone, entries sorted by path. Mounts, Files and their mount points are left out.
 	Diff io.Writer
 }
 

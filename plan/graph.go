@@ -13,6 +13,7 @@ package plan
 
 import (
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/flytestar/flytestar/diag"
@@ -162,7 +163,8 @@ type Body struct {
 // BodyKind tells the bodies apart.
 type BodyKind string
 
-// The kinds of body. All but the first run in a container.
+// The kinds of body. Every switch over them has a case for each, which .ci/run checks: so a new kind
+// can't pass for one that it isn't.
 const (
 	BodyStarlark BodyKind = "starlark" // an orchestrator
 	BodyPython   BodyKind = "python"
@@ -171,7 +173,18 @@ const (
 )
 
 // InContainer reports whether the task runs in a container of its environment.
-func (t *Task) InContainer() bool { return t.Body.Kind != BodyStarlark }
+func (t *Task) InContainer() bool { return t.Body.Kind.InContainer() }
+
+// InContainer reports whether such a body runs in a container of its task's environment.
+func (k BodyKind) InContainer() bool {
+	switch k {
+	case BodyStarlark:
+		return false
+	case BodyPython, BodyCommand, BodyScript:
+		return true
+	}
+	panic(fmt.Sprintf("plan: a body of kind %q", k)) // Graph.Validate refuses it
+}
 
 // Param is an input or an output.
 type Param struct {

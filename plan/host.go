@@ -63,6 +63,9 @@ type Failure struct {
 	Pos     diag.Position `json:"pos,omitzero"`
 	Log     string        `json:"log,omitempty"`      // the tail of the last attempt's log
 	LogFile string        `json:"log_file,omitempty"` // where the whole log is kept; empty: nothing was written
+	// Frames lead from Pos outwards within the body that failed, nearest first: where each function was
+	// called. They are there only if the body of an orchestrator failed.
+	Frames []diag.Note `json:"frames,omitempty"`
 	// Callers lead from the action that failed to the run's first: whose body called, and where.
 	Callers []Caller `json:"callers,omitempty"`
 }

@@ -145,6 +145,8 @@ func (t *Task) Result() string {
 // told by its first line.
 func (b *Body) String() string {
 	switch b.Kind {
+	case BodyStarlark:
+		return "orchestrator"
 	case BodyPython:
 		return "python " + b.File + ":" + b.Function
 	case BodyCommand:
@@ -153,7 +155,7 @@ func (b *Body) String() string {
 		first, _, _ := strings.Cut(b.Script, "\n")
 		return "script " + first
 	}
-	return "orchestrator"
+	return string(b.Kind)
 }
 
 // String describes the resources: "2 cpu, 1.5Gi memory". It is empty where nothing is limited.

@@ -37,7 +37,6 @@ type app struct {
 	out     io.Writer        // the result only
 	err     io.Writer        // everything else
 	lines   diag.Lines       // the source of the file that was loaded last
-	actions actions          // of the run
 	sandbox *interp.Lockdown // of the last evaluator
 }
 

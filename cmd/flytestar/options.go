@@ -212,7 +212,7 @@ func (o *workOptions) with(ctx context.Context, a *app, file string, do func(*fl
 	opts.Jobs, opts.Runtime = o.jobs, o.runtime
 	console := newConsole(a.err, o.quiet, o.load.verbose)
 	defer closeInto(&err, console.Close)
-	opts.Watch = func(e exec.Event) { a.actions.Watch(e); console.Watch(e) }
+	opts.Watch = console.Watch
 	opts.Print = console.Print
 	opts.Locked = console.Locked
 	if o.events != "" {

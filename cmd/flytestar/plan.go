@@ -82,7 +82,7 @@ func writePlan(out io.Writer, p *plan.Plan) error {
 	}
 	containers := 0
 	for _, t := range p.Tasks {
-		if t.Body != plan.BodyStarlark {
+		if t.Body.InContainer() {
 			containers++
 		}
 		w.printf("\ntask %s, %s\n", t.Task, t.Why)
@@ -116,13 +116,13 @@ func stateText(i plan.BuildImage) string {
 // taskText says where a task runs and with what.
 func taskText(p *plan.Plan, t plan.PlannedTask) string {
 	var parts []string
-	if t.Body == plan.BodyStarlark {
-		parts = append(parts, "in the evaluator")
-	} else {
+	if t.Body.InContainer() {
 		parts = append(parts, "in a container of "+t.Environment)
 		if t.Image == plan.NoImage {
 			parts = append(parts, "whose image isn't built: depends_on doesn't reach it")
 		}
+	} else {
+		parts = append(parts, "in the evaluator")
 	}
 	if r := t.Resources.String(); r != "" {
 		parts = append(parts, r)

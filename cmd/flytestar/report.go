@@ -7,10 +7,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"sync"
 
 	"github.com/flytestar/flytestar/diag"
-	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -56,17 +54,23 @@ func writeFindings(b *bytes.Buffer, l diag.List, lines diag.Lines) {
 // maxCallers is how many callers of a failed action are listed.
 const maxCallers = 10
 
-// writeFailure writes how a task failed, and which tasks led to it.
+// writeFailure writes how a task failed, and the calls that led to it, as a traceback does.
 func (a *app) writeFailure(b *bytes.Buffer, f *plan.Failure) {
-	e := &diag.Error{Pos: f.Pos, Msg: fmt.Sprintf("task %s failed (%s): %s", f.Task, f.Kind, f.Message)}
+	e := &diag.Error{Pos: f.Pos, Msg: fmt.Sprintf("task %s failed (%s): %s", f.Task, f.Kind, f.Message), Notes: f.Frames}
 	writeFindings(b, diag.List{e}, a.lines)
-	callers := a.actions.callers(f.Action)
-	for i, task := range callers {
+	for i, c := range f.Callers {
 		if i == maxCallers {
-			fmt.Fprintf(b, "  … and %d more\n", len(callers)-i)
+			fmt.Fprintf(b, "  … and %d more\n", len(f.Callers)-i)
 			break
 		}
-		fmt.Fprintf(b, "  called by %s\n", task)
+		fmt.Fprintf(b, "  called by %s", c.Task)
+		if c.Pos.IsValid() && c.Pos != f.Pos {
+			fmt.Fprintf(b, " at %s", safeLine(c.Pos.String()))
+			if text := a.sourceLine(c.Pos); text != "" {
+				b.WriteString("\n      " + safeLine(text))
+			}
+		}
+		b.WriteByte('\n')
 	}
 	if f.Log != "" {
 		b.WriteString("  the end of its log:\n")
@@ -79,35 +83,13 @@ func (a *app) writeFailure(b *bytes.Buffer, f *plan.Failure) {
 	}
 }
 
-// actions remembers who called whom in a run, from its events.
-type actions struct {
-	mu    sync.Mutex
-	known map[string]exec.Event // the first event of each action
-}
-
-// Watch is an exec.Watch.
-func (a *actions) Watch(e exec.Event) {
-	if e.Action == "" {
-		return
+// sourceLine returns the line of a module at a position, without the space around it, or "".
+func (a *app) sourceLine(pos diag.Position) string {
+	if a.lines == nil {
+		return ""
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.known == nil {
-		a.known = map[string]exec.Event{}
+	if lines := a.lines(pos.File); pos.Line > 0 && pos.Line <= len(lines) {
+		return strings.TrimSpace(lines[pos.Line-1])
 	}
-	if _, again := a.known[e.Action]; !again {
-		a.known[e.Action] = exec.Event{Parent: e.Parent, Task: e.Task}
-	}
-}
-
-// callers returns the tasks that led to an action, nearest first.
-func (a *actions) callers(id string) []string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	var tasks []string
-	for e := a.known[id]; e.Parent != ""; {
-		e = a.known[e.Parent]
-		tasks = append(tasks, e.Task)
-	}
-	return tasks
+	return ""
 }

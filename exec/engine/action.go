@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/flytestar/flytestar/diag"
@@ -18,15 +19,16 @@ import (
 
 // action is one task call of a run.
 type action struct {
-	run    *run
-	id     string
-	parent string // the caller's id; empty for the first
-	task   *plan.Task
-	index  int    // of the task in the graph
-	name   string // the task's full name
-	inputs map[string]plan.Value
-	pos    diag.Position // of the call; of the task for the first
-	depth  int           // callers above it
+	run     *run
+	id      string
+	caller  *action // nil for the first
+	ordinal int     // of the call in the caller's body
+	task    *plan.Task
+	index   int    // of the task in the graph
+	name    string // the task's full name
+	inputs  map[string]plan.Value
+	pos     diag.Position // of the call; of the task for the first
+	depth   int           // callers above it
 }
 
 // actionID names a call by its caller and its ordinal in the caller's body.
@@ -35,38 +37,96 @@ func actionID(caller string, ordinal int) string {
 	return hex.EncodeToString(sum[:])[:12]
 }
 
-// do runs the action to its end: attempts until one succeeds, or none is left.
-// The error is a *plan.Failure, or anything else if it was ended from without.
+// do answers the action: with its recorded outcome if there is one, else by running it. The error is a
+// *plan.Failure, or anything else if something other than the action ended it.
 func (a *action) do(ctx context.Context) (plan.Value, error) {
+	spec, err := a.spec()
+	if err != nil {
+		return nil, a.ends(1, err)
+	}
+	rec := a.record(spec)
+	if known, err := a.recall(ctx, rec); known != nil || err != nil {
+		return a.answer(known, err)
+	}
+	v, err := a.tries(ctx, rec)
+	var f *plan.Failure
+	if err != nil && !errors.As(err, &f) {
+		return nil, err // it was ended: there is no outcome
+	}
+	for _, r := range a.run.Recorders {
+		// What is done is done: it is kept even if the run is cancelled now.
+		if rerr := r.End(context.WithoutCancel(ctx), rec, &exec.Outcome{Value: v, Failure: f}); rerr != nil {
+			return nil, a.halt(rerr)
+		}
+	}
+	return v, err
+}
+
+// record is the action as recorders see it.
+func (a *action) record(spec *exec.Spec) *exec.Action {
+	return &exec.Action{
+		Run: a.run.Location.Run, ID: a.id, Parent: a.parent(), Ordinal: a.ordinal, Task: a.name, Pos: a.pos, Inputs: a.inputs, Spec: spec,
+	}
+}
+
+// recall returns the outcome that a recorder knows, or nil.
+func (a *action) recall(ctx context.Context, rec *exec.Action) (*exec.Outcome, error) {
+	for _, r := range a.run.Recorders {
+		if o, err := r.Begin(ctx, rec); o != nil || err != nil {
+			return o, err
+		}
+	}
+	return nil, nil
+}
+
+// answer is the action's answer by a recorded outcome, or a recorder's error, which ends the run.
+func (a *action) answer(o *exec.Outcome, err error) (plan.Value, error) {
+	if err != nil {
+		return nil, a.halt(err)
+	}
+	a.emit(exec.Event{Kind: exec.ActionHit, Error: o.Failure})
+	if o.Failure != nil {
+		return nil, o.Failure
+	}
+	a.run.admit(o.Value)
+	return o.Value, nil
+}
+
+// tries makes attempts until one succeeds, or none is left.
+func (a *action) tries(ctx context.Context, rec *exec.Action) (plan.Value, error) {
 	for n := 1; ; n++ {
-		v, err := a.attempt(ctx, n)
+		v, err := a.attempt(ctx, rec, n)
 		if err == nil {
 			a.emit(exec.Event{Kind: exec.ActionDone, Number: n})
 			return v, nil
 		}
 		var f *plan.Failure
 		if !errors.As(err, &f) {
-			a.emit(exec.Event{Kind: exec.ActionFailed, Number: n, Error: a.ended(err)})
-			return nil, err
+			return nil, a.ends(n, err)
 		}
 		if n > a.task.Retries {
-			f = a.exhausted(f, n)
-			a.emit(exec.Event{Kind: exec.ActionFailed, Number: n, Error: f})
-			return nil, f
+			return nil, a.ends(n, a.exhausted(f, n))
 		}
 		a.emit(exec.Event{Kind: exec.ActionRetried, Number: n, Error: f})
 		if err := a.pause(ctx, n); err != nil {
-			a.emit(exec.Event{Kind: exec.ActionFailed, Number: n, Error: a.ended(err)})
-			return nil, err
+			return nil, a.ends(n, err)
 		}
 	}
 }
 
-// attempt is one try. A container's takes a slot first, and its timeout begins then.
-func (a *action) attempt(ctx context.Context, n int) (plan.Value, error) {
-	try := a.body
-	if a.task.InContainer() {
-		try = a.container
+// ends says in an event that the action ends with err, in its n-th attempt, and returns err.
+func (a *action) ends(n int, err error) error {
+	var f *plan.Failure
+	if !errors.As(err, &f) {
+		f = a.fail(plan.FailCancelled, "ended early: %v", err)
+	}
+	a.emit(exec.Event{Kind: exec.ActionFailed, Number: n, Error: f})
+	return err
+}
+
+// attempt is one try. One in a container takes a slot first.
+func (a *action) attempt(ctx context.Context, rec *exec.Action, n int) (plan.Value, error) {
+	if rec.Spec != nil {
 		a.emit(exec.Event{Kind: exec.ActionQueued, Number: n})
 		select {
 		case a.run.slots <- struct{}{}:
@@ -78,22 +138,59 @@ func (a *action) attempt(ctx context.Context, n int) (plan.Value, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	a.emit(exec.Event{Kind: exec.ActionStarted, Number: n})
-	if a.task.Timeout == 0 {
-		return try(ctx, n)
+	for _, r := range a.run.Recorders {
+		if err := r.Attempt(ctx, rec, n); err != nil {
+			return nil, a.halt(err)
+		}
 	}
-	late := a.fail(plan.FailTimeout, "ran longer than its timeout of %s", a.task.Timeout)
-	ctx, cancel := context.WithTimeoutCause(ctx, a.task.Timeout, late)
-	defer cancel()
-	v, err := try(ctx, n)
-	if err != nil && context.Cause(ctx) == error(late) {
+	c := a.clock(ctx, n)
+	defer c.stop()
+	v, err := a.try(c, rec.Spec, n)
+	if err != nil && context.Cause(c.ctx) == error(c.late) {
 		var f *plan.Failure
 		if errors.As(err, &f) {
-			late.Log, late.LogFile = f.Log, f.LogFile
+			c.late.Log, c.late.LogFile = f.Log, f.LogFile
 		}
-		return nil, late
+		return nil, c.late
 	}
 	return v, err
+}
+
+// try is the work of one attempt.
+func (a *action) try(c *clock, spec *exec.Spec, n int) (plan.Value, error) {
+	if spec == nil {
+		c.start()
+		return a.body(c.ctx, n)
+	}
+	return a.container(c, spec, n)
+}
+
+// clock times an attempt. It starts when the attempt does what it is for, and not while the attempt waits.
+type clock struct {
+	ctx   context.Context // of the attempt; its cause is late once the timeout is over
+	start func()
+	stop  func()
+	late  *plan.Failure
+}
+
+// clock returns the clock of the n-th attempt. Starting it says so in an event.
+func (a *action) clock(ctx context.Context, n int) *clock {
+	ctx, cancel := context.WithCancelCause(ctx)
+	c := &clock{ctx: ctx, late: a.fail(plan.FailTimeout, "ran longer than its timeout of %s", a.task.Timeout)}
+	var timer *time.Timer
+	c.start = sync.OnceFunc(func() {
+		a.emit(exec.Event{Kind: exec.ActionStarted, Number: n})
+		if a.task.Timeout > 0 {
+			timer = time.AfterFunc(a.task.Timeout, func() { cancel(c.late) })
+		}
+	})
+	c.stop = func() {
+		if timer != nil {
+			timer.Stop()
+		}
+		cancel(nil)
+	}
+	return c
 }
 
 // body is an attempt of an orchestrator.
@@ -137,28 +234,53 @@ func (a *action) bodyError(ctx context.Context, err error) error {
 	if errors.As(err, &e) && e.Class == diag.Task && e.Code == "" {
 		f := a.fail(plan.FailUser, "%s", withHint(e))
 		if e.Pos.IsValid() {
-			f.Pos = e.Pos
+			f.Pos, f.Frames = e.Pos, e.Notes
 		}
 		return f
 	}
 	return a.halt(err)
 }
 
-// halt ends the run for err.
+// halt ends the run for err, and notes in a finding the calls that led to the action.
 func (a *action) halt(err error) error {
+	err = a.traced(err)
 	a.run.halt(err)
 	return err
+}
+
+// maxTrace is how many callers a finding notes.
+const maxTrace = 10
+
+// traced notes the callers of the action in err, the nearest first, if err is a finding.
+func (a *action) traced(err error) error {
+	var e *diag.Error
+	if a.caller == nil || !errors.As(err, &e) || context.Cause(a.run.ctx) != nil {
+		return err
+	}
+	d := *e
+	d.Notes = d.Notes[:len(d.Notes):len(d.Notes)]
+	n := 0
+	for at := a; at.caller != nil; at = at.caller {
+		if n++; n > maxTrace {
+			d.Notes = append(d.Notes, diag.Note{Msg: fmt.Sprintf("… and %d more calls", at.depth)})
+			break
+		}
+		d.Notes = append(d.Notes, diag.Note{Pos: at.pos, Msg: "called by " + at.caller.name})
+	}
+	return &d
+}
+
+// parent is the id of the action's caller; empty for the first.
+func (a *action) parent() string {
+	if a.caller == nil {
+		return ""
+	}
+	return a.caller.id
 }
 
 // fail makes a failure of the action.
 func (a *action) fail(kind plan.FailureKind, format string, args ...any) *plan.Failure {
 	return &plan.Failure{Kind: kind, Message: fmt.Sprintf(format, args...), Task: a.name, Action: a.id, Pos: a.pos}
-}
-
-// ended is what events say of an action that was ended from without: with the
-// run, or by a caller's timeout.
-func (a *action) ended(err error) *plan.Failure {
-	return a.fail(plan.FailCancelled, "ended early: %v", err)
 }
 
 // exhausted is the failure of an action whose n attempts have all failed.
@@ -198,7 +320,7 @@ func (a *action) pause(ctx context.Context, n int) error {
 }
 
 func (a *action) emit(ev exec.Event) {
-	ev.Action, ev.Parent, ev.Task = a.id, a.parent, a.name
+	ev.Action, ev.Parent, ev.Task = a.id, a.parent(), a.name
 	a.run.emit(ev)
 }
 

@@ -27,19 +27,18 @@ const (
 var shim []byte
 
 // container is an attempt of a task that runs in a container.
-func (a *action) container(ctx context.Context, n int) (plan.Value, error) {
-	at, err := a.describe(n)
-	if err != nil {
-		return nil, err
-	}
+func (a *action) container(c *clock, spec *exec.Spec, n int) (plan.Value, error) {
 	log := &attemptLog{
-		path: filepath.Join(a.run.dir, "logs", fmt.Sprintf("%s-%d.log", a.id, n)),
+		path: filepath.Join(a.run.Logs, fmt.Sprintf("%s-%d.log", a.id, n)),
 		line: func(line string) { a.emit(exec.Event{Kind: exec.ActionLog, Number: n, Line: line}) },
 	}
-	at.Log = log
-	res, err := a.run.Executor.Run(ctx, at)
+	res, err := a.run.Executor.Run(c.ctx, &exec.Attempt{
+		Spec:      *spec,
+		Address:   exec.Address{Run: a.run.Location.Run, Action: a.id, Number: n, Task: a.name},
+		Resources: a.resources(), Log: log, Started: c.start,
+	})
 	logErr := log.Close()
-	v, err := a.judge(ctx, res, err)
+	v, err := a.judge(c.ctx, res, err)
 	if err == nil && logErr != nil {
 		err = a.fail(plan.FailSystem, "writing its log: %v", logErr)
 	}
@@ -50,8 +49,19 @@ func (a *action) container(ctx context.Context, n int) (plan.Value, error) {
 	return v, err
 }
 
-// describe makes the attempt of an action.
-func (a *action) describe(n int) (*exec.Attempt, error) {
+// resources are the task's, or else its environment's.
+func (a *action) resources() plan.Resources {
+	if a.task.Resources != nil {
+		return *a.task.Resources
+	}
+	return a.run.Graph.Environments[a.task.Env].Resources
+}
+
+// spec says what the attempts of the action run. It is nil for an orchestrator.
+func (a *action) spec() (*exec.Spec, error) {
+	if !a.task.InContainer() {
+		return nil, nil
+	}
 	env := &a.run.Graph.Environments[a.task.Env]
 	image, ok := a.run.Images[a.task.Env]
 	if !ok {
@@ -69,46 +79,46 @@ func (a *action) describe(n int) (*exec.Attempt, error) {
 	if err != nil {
 		return nil, a.fail(plan.FailUser, "inputs: %v", err)
 	}
-	at := &exec.Attempt{
-		Run: a.run.id, Action: a.id, Number: n, Task: a.name, Image: image,
-		Env:       variables(env.EnvVars, a.task.EnvVars),
-		Files:     []exec.File{{Path: exec.InputsJSON, Mode: 0o444, Data: append(inputs, '\n')}},
-		Inputs:    l.mounts,
-		Resources: env.Resources,
-		Network:   env.Network,
+	s := &exec.Spec{
+		Image:   exec.ImageRef{Digest: image},
+		Env:     variables(env.EnvVars, a.task.EnvVars),
+		Files:   []exec.File{{Path: exec.InputsJSON, Mode: 0o444, Data: append(inputs, '\n')}},
+		Inputs:  l.mounts,
+		Outputs: a.task.Outputs,
+		Network: env.Network,
 	}
 	if carried {
-		at.Inputs = append(at.Inputs, exec.Input{Path: exec.WorkspacePath, Artifact: set})
+		s.Inputs = append(s.Inputs, exec.Input{Path: exec.WorkspacePath, Artifact: set})
 	}
-	if a.task.Resources != nil {
-		at.Resources = *a.task.Resources
-	}
-	return at, a.program(at, l)
+	return s, a.program(s, l)
 }
 
-// program fills in what the attempt runs.
-func (a *action) program(at *exec.Attempt, l *layout) error {
-	switch a.task.Body.Kind {
+// program fills in what the attempts run.
+func (a *action) program(s *exec.Spec, l *layout) error {
+	body := &a.task.Body
+	switch body.Kind {
+	case plan.BodyStarlark:
+		return a.fail(plan.FailSystem, "an orchestrator has no container")
 	case plan.BodyCommand:
 		var err error
-		if at.Args, err = expand(a.task.Body.Command, l.plain); err != nil {
+		if s.Args, err = expand(body.Command, l.plain); err != nil {
 			return a.fail(plan.FailUser, "%v", err)
 		}
 	case plan.BodyScript:
-		at.Args = []string{scriptPath}
-		at.Files = append(at.Files, exec.File{Path: scriptPath, Mode: 0o755, Data: []byte(a.task.Body.Script)})
+		s.Args = []string{scriptPath}
+		s.Files = append(s.Files, exec.File{Path: scriptPath, Mode: 0o755, Data: []byte(body.Script)})
 	case plan.BodyPython:
 		call, err := marshal(map[string]any{
-			"file":     exec.WorkspacePath + "/" + a.task.Body.File,
-			"function": a.task.Body.Function,
+			"file":     exec.WorkspacePath + "/" + body.File,
+			"function": body.Function,
 			"inputs":   l.tagged,
 			"output":   outputType(a.task),
 		})
 		if err != nil {
 			return a.fail(plan.FailUser, "inputs: %v", err)
 		}
-		at.Args = []string{"python3", "-u", shimPath}
-		at.Files = append(at.Files, exec.File{Path: shimPath, Mode: 0o444, Data: shim}, exec.File{Path: callPath, Mode: 0o444, Data: call})
+		s.Args = []string{"python3", "-u", shimPath}
+		s.Files = append(s.Files, exec.File{Path: shimPath, Mode: 0o444, Data: shim}, exec.File{Path: callPath, Mode: 0o444, Data: call})
 	}
 	return nil
 }
@@ -179,10 +189,7 @@ func (a *action) notRun(err error) error {
 }
 
 func (a *action) outOfMemory() error {
-	limit := a.run.Graph.Environments[a.task.Env].Resources.Memory
-	if a.task.Resources != nil {
-		limit = a.task.Resources.Memory
-	}
+	limit := a.resources().Memory
 	if limit == 0 {
 		return a.fail(plan.FailOOM, "out of memory")
 	}

@@ -11,14 +11,9 @@ package engine
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
-	"runtime"
 	"sync"
 	"time"
 
@@ -37,10 +32,13 @@ type Engine struct {
 	Images   map[int]string // manifest digests, by environment (an index into Graph.Environments)
 	Source   fs.FS          // the workspace; no symbolic link must lead out of it, as none does of an os.Root's
 	Skip     string         // a directory in Source that no task carries: the home directory, if it lies there
-	Jobs     int            // attempts in containers at a time; 0: the number of CPUs
-	RunDir   string         // logs go to RunDir/RUN/logs
+	Jobs     int            // attempts in containers at a time; 0: as many as the Executor says
 	MaxValue int64          // bytes of a value that passes between tasks; 0: plan.MaxValue
 	Watch    exec.Watch
+
+	// Recorders are asked in order before an action runs: the first that knows its outcome answers.
+	// All of them are told what an action that ran came to.
+	Recorders []exec.Recorder
 
 	// Check, if set, is asked about every call that a body makes, besides the
 	// engine's own checks. Its error ends the run.
@@ -56,15 +54,20 @@ const maxDepth = 200
 // maxCalls is how many calls of one body are under way at a time; further ones wait.
 const maxCalls = 1000
 
+// Location says which run it is, and where it keeps things. The caller makes both.
+type Location struct {
+	Run  string // the run's id
+	Logs string // an empty directory for the logs of attempts
+}
+
 // run is one run of an engine.
 type run struct {
 	*Engine
-	id    string
-	dir   string
+	Location
 	ctx   context.Context         // of the run; its cause is what halted it
 	halt  context.CancelCauseFunc // ends the run for a reason that isn't an action's failure
 	tasks map[string]int          // by full name
-	slots chan struct{}           // a place for each attempt in a container
+	slots chan struct{}           // a place for each attempt in a container; nil without an Executor
 
 	mu        sync.Mutex
 	artifacts map[plan.Value]bool // every File and Dir that the run knows
@@ -78,8 +81,8 @@ type run struct {
 // The error is a *plan.Failure if an action failed and nothing caught that, a
 // *diag.Error or diag.List for a bad input (class Usage), a finding or an
 // exceeded limit in a body, or ctx's cause. When Run returns, nothing of the run is under way.
-func (e *Engine) Run(ctx context.Context, task string, inputs map[string]plan.Value) (plan.Value, error) {
-	r := e.newRun()
+func (e *Engine) Run(ctx context.Context, at Location, task string, inputs map[string]plan.Value) (plan.Value, error) {
+	r := e.newRun(at)
 	r.ctx, r.halt = context.WithCancelCause(ctx)
 	defer r.halt(nil)
 	first, err := r.first(task, inputs)
@@ -89,10 +92,9 @@ func (e *Engine) Run(ctx context.Context, task string, inputs map[string]plan.Va
 	if err := r.carry(first.index); err != nil {
 		return nil, err
 	}
-	if err := r.makeDir(); err != nil {
+	if err := r.prepare(); err != nil {
 		return nil, err
 	}
-	first.id = actionID(r.id, 0)
 	v, err := first.do(r.ctx)
 	if cause := context.Cause(r.ctx); cause != nil {
 		err = cause // whatever the evaluator made of it
@@ -101,6 +103,19 @@ func (e *Engine) Run(ctx context.Context, task string, inputs map[string]plan.Va
 		return nil, inBody(err)
 	}
 	return v, nil
+}
+
+// prepare asks the executor what it has, and has it deal with what an earlier driver of the run left.
+func (r *run) prepare() error {
+	if r.Executor == nil {
+		return nil
+	}
+	capacity, err := r.Executor.Capacity(r.ctx)
+	if err != nil {
+		return err
+	}
+	r.slots = make(chan struct{}, max(cmp.Or(r.Jobs, capacity.Attempts), 1))
+	return r.Executor.Reap(r.ctx, r.Location.Run)
 }
 
 // inBody gives a limit that a body exceeded the class that leads to its exit
@@ -115,11 +130,11 @@ func inBody(err error) error {
 	return &d
 }
 
-func (e *Engine) newRun() *run {
+func (e *Engine) newRun(at Location) *run {
 	r := &run{
 		Engine:    e,
+		Location:  at,
 		tasks:     make(map[string]int, len(e.Graph.Tasks)),
-		slots:     make(chan struct{}, cmp.Or(e.Jobs, runtime.NumCPU())),
 		artifacts: map[plan.Value]bool{},
 		reach:     map[int][]bool{},
 		sets:      map[string]*set{},
@@ -144,7 +159,7 @@ func (r *run) first(task string, inputs map[string]plan.Value) (*action, error) 
 	for _, v := range bound {
 		r.admit(v)
 	}
-	return &action{run: r, task: t, index: i, name: task, inputs: bound, pos: t.Pos}, nil
+	return &action{run: r, id: actionID(r.Location.Run, 0), task: t, index: i, name: task, inputs: bound, pos: t.Pos}, nil
 }
 
 // bind returns the inputs as values of the task's types, defaults filled in.
@@ -176,40 +191,6 @@ func bind(t *plan.Task, inputs map[string]plan.Value, limit int64) (map[string]p
 		return nil, fmt.Errorf("inputs: %w", err)
 	}
 	return bound, nil
-}
-
-// makeDir gives the run its id and its directory.
-func (r *run) makeDir() error {
-	runs, err := filepath.Abs(r.RunDir)
-	if err == nil {
-		err = os.MkdirAll(runs, 0o755)
-	}
-	if err != nil {
-		return diag.Errorf(diag.Position{}, diag.System, "making the directory for runs: %w", err)
-	}
-	for range 10 {
-		r.id = newID(time.Now())
-		r.dir = filepath.Join(runs, r.id)
-		err := os.Mkdir(r.dir, 0o755)
-		if errors.Is(err, fs.ErrExist) {
-			continue
-		}
-		if err == nil {
-			err = os.Mkdir(filepath.Join(r.dir, "logs"), 0o755)
-		}
-		if err != nil {
-			return diag.Errorf(diag.Position{}, diag.System, "making the run's directory: %w", err)
-		}
-		return nil
-	}
-	return diag.Errorf(diag.Position{}, diag.System, "no free run id in %s", runs)
-}
-
-// newID returns a run's id, such as "20261123-101502-7f3a2c": ids sort by time, in UTC.
-func newID(now time.Time) string {
-	var b [3]byte
-	rand.Read(b[:]) // never fails
-	return now.UTC().Format("20060102-150405-") + hex.EncodeToString(b[:])
 }
 
 // emit tells the watcher.

@@ -19,9 +19,9 @@ var _ plan.Host = (*host)(nil)
 // call is checked against the engine's own graph, and an answer is given only for what the run knows.
 type host struct {
 	*action
-	caller string          // what the ids of this body's calls are made of
-	ctx    context.Context // of the body
-	slots  chan struct{}   // a place for each call under way
+	ids   string          // what the ids of this body's calls are made of
+	ctx   context.Context // of the body
+	slots chan struct{}   // a place for each call under way
 
 	mu       sync.Mutex
 	closed   bool
@@ -32,9 +32,9 @@ type host struct {
 // newHost returns the host for the n-th attempt of an orchestrator's action.
 // A further attempt's calls are actions of their own.
 func newHost(ctx context.Context, a *action, n int) *host {
-	h := &host{action: a, caller: a.id, ctx: ctx, slots: make(chan struct{}, maxCalls), ordinals: map[int]bool{}}
+	h := &host{action: a, ids: a.id, ctx: ctx, slots: make(chan struct{}, maxCalls), ordinals: map[int]bool{}}
 	if n > 1 {
-		h.caller = fmt.Sprintf("%s#%d", a.id, n)
+		h.ids = fmt.Sprintf("%s#%d", a.id, n)
 	}
 	return h
 }
@@ -116,7 +116,7 @@ func (h *host) callee(c plan.Invocation) (*action, error) {
 			WithHint("a task that calls itself needs a case in which it doesn't")
 	}
 	return &action{
-		run: h.run, id: actionID(h.caller, c.Ordinal), parent: h.id,
+		run: h.run, id: actionID(h.ids, c.Ordinal), caller: h.action, ordinal: c.Ordinal,
 		task: t, index: i, name: c.Task, inputs: inputs, pos: c.Pos, depth: h.depth + 1,
 	}, nil
 }

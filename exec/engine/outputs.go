@@ -19,13 +19,7 @@ import (
 // result returns the value of an attempt that exited with 0. An error in what
 // the task left is a failure of kind user.
 func (a *action) result(ctx context.Context, res *exec.Result) (plan.Value, error) {
-	var v plan.Value
-	var err error
-	if a.task.Body.Kind == plan.BodyPython {
-		v, err = a.returned(ctx, res)
-	} else {
-		v, err = a.collected(ctx, res)
-	}
+	v, err := a.left(ctx, res)
 	if err == nil {
 		err = plan.CheckValue(v, a.run.MaxValue)
 	}
@@ -38,6 +32,18 @@ func (a *action) result(ctx context.Context, res *exec.Result) (plan.Value, erro
 	}
 	a.run.admit(v)
 	return v, nil
+}
+
+// left makes the value of what the task left, which depends on what ran.
+func (a *action) left(ctx context.Context, res *exec.Result) (plan.Value, error) {
+	switch a.task.Body.Kind {
+	case plan.BodyPython:
+		return a.returned(ctx, res)
+	case plan.BodyCommand, plan.BodyScript:
+		return a.collected(ctx, res)
+	case plan.BodyStarlark:
+	}
+	return nil, a.fail(plan.FailSystem, "an orchestrator leaves nothing")
 }
 
 // collected makes the value of a command or a script of what lies in OutputsPath.

@@ -46,12 +46,16 @@ func (b Bodies) Body(ctx context.Context, task string, inputs map[string]plan.Va
 // Fake runs attempts as Go functions.
 type Fake struct {
 	Store exec.Store
+	// Start is called, if set, before the function of an attempt: the attempt counts as started once
+	// Start has returned.
+	Start func(ctx context.Context, a *exec.Attempt)
 	// Tasks by full name. A function that returns once ctx has ended counts as killed.
 	Tasks map[string]func(ctx context.Context, t *Task) exec.Exit
 
 	mu      sync.Mutex
 	running int
 	most    int
+	reaped  []string
 }
 
 // Task is an attempt as a function sees it.
@@ -103,6 +107,13 @@ func (f *Fake) Run(ctx context.Context, a *exec.Attempt) (*exec.Result, error) {
 	f.count(1)
 	defer f.count(-1)
 	t := &Task{Attempt: a, outputs: map[string]string{}}
+	if f.Start != nil {
+		f.Start(ctx, a)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	a.Started()
 	start := time.Now()
 	exit := run(ctx, t)
 	exit.Duration = time.Since(start)
@@ -122,6 +133,26 @@ func (f *Fake) Run(ctx context.Context, a *exec.Attempt) (*exec.Result, error) {
 		res.Outputs[name] = file
 	}
 	return res, nil
+}
+
+// Capacity implements exec.Executor.
+func (f *Fake) Capacity(context.Context) (exec.Capacity, error) {
+	return exec.Capacity{Attempts: 4}, nil
+}
+
+// Reap implements exec.Executor. It remembers the run, for [Fake.Reaped].
+func (f *Fake) Reap(_ context.Context, run string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.reaped = append(f.reaped, run)
+	return nil
+}
+
+// Reaped returns the runs that Reap was called for, in order.
+func (f *Fake) Reaped() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.reaped)
 }
 
 func (f *Fake) count(n int) {

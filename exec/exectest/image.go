@@ -31,10 +31,12 @@ func (l Layer) DiffID() string {
 // Uncompressed implements exec.Layer.
 func (l Layer) Uncompressed() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(l)), nil }
 
-// Images has images by digest: as much of a Builder as an Executor needs.
+// Images has images by digest.
 type Images map[string]*exec.Image
 
-// Image is as exec.Builder's.
+var _ exec.Images = Images(nil)
+
+// Image implements exec.Images.
 func (i Images) Image(_ context.Context, digest string) (*exec.Image, error) {
 	img, ok := i[digest]
 	if !ok {

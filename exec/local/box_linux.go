@@ -234,6 +234,9 @@ func (b *box) follow(ctx context.Context, p *firstProcess) (*exec.Exit, error) {
 		}
 		if last = r; r.Ready {
 			ready, b.made = true, r.Made
+			if b.c.Started != nil {
+				b.c.Started()
+			}
 		}
 		if r.Ended || r.Error != "" {
 			break

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -22,10 +23,9 @@ var _ exec.Executor = (*Executor)(nil)
 // Executor runs attempts in containers of this machine.
 type Executor struct {
 	Sandbox exec.Sandbox
-	Builder interface { // an exec.Builder, of which it needs this
-		Image(ctx context.Context, digest string) (*exec.Image, error)
-	}
-	Store *Store
+	Images  exec.Images
+	Store   *Store
+	Secrets exec.Secrets // nil: attempts that need a secret are refused
 }
 
 // defaultPath is PATH where the image has none.
@@ -33,7 +33,11 @@ const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 
 // Run implements exec.Executor.
 func (e *Executor) Run(ctx context.Context, a *exec.Attempt) (res *exec.Result, err error) {
-	img, err := e.Builder.Image(ctx, a.Image)
+	img, err := e.Images.Image(ctx, a.Image.Digest)
+	if err != nil {
+		return nil, err
+	}
+	secretEnv, secretFiles, err := e.secrets(ctx, a.Secrets)
 	if err != nil {
 		return nil, err
 	}
@@ -56,15 +60,16 @@ func (e *Executor) Run(ctx context.Context, a *exec.Attempt) (res *exec.Result, 
 		Name:     hostName(a.Task),
 		Layers:   img.Layers,
 		Args:     a.Args,
-		Env:      environment(user, img.Env, a.Env),
+		Env:      environment(user, img.Env, a.Env, secretEnv),
 		Workdir:  cmp.Or(img.Workdir, exec.WorkspacePath),
 		User:     user,
 		Mounts:   append(mounts, exec.Mount{Source: outputs, Target: exec.OutputsPath, Writable: true}),
-		Files:    a.Files,
+		Files:    append(secretFiles, a.Files...),
 		Network:  a.Network,
 		Resource: a.Resources,
 		Stdout:   log,
 		Stderr:   log,
+		Started:  a.Started,
 	})
 	if err != nil {
 		return nil, err
@@ -80,6 +85,35 @@ func (e *Executor) Run(ctx context.Context, a *exec.Attempt) (res *exec.Result, 
 		return nil, diag.Errorf(diag.Position{}, diag.System, "keeping outputs: %w", err)
 	}
 	return res, nil
+}
+
+// Capacity implements exec.Executor: an attempt for each CPU that this process may use.
+func (e *Executor) Capacity(context.Context) (exec.Capacity, error) {
+	return exec.Capacity{Attempts: runtime.GOMAXPROCS(0)}, nil
+}
+
+// Reap implements exec.Executor. It has nothing to do: the containers of this machine die with
+// their driver, and the sandbox sweeps what they left on disk when it is opened.
+func (e *Executor) Reap(context.Context, string) error { return nil }
+
+// secrets looks up what an attempt refers to: as variables, and as files in the container's memory.
+func (e *Executor) secrets(ctx context.Context, refs []exec.Secret) (env []string, files []exec.File, err error) {
+	for _, ref := range refs {
+		if e.Secrets == nil {
+			return nil, nil, diag.Errorf(diag.Position{}, diag.System, "secret %q: this executor has no secrets", ref.Key)
+		}
+		value, err := e.Secrets.Secret(ctx, ref.Key)
+		if err != nil {
+			return nil, nil, err
+		}
+		if ref.EnvVar != "" {
+			env = append(env, ref.EnvVar+"="+string(value))
+		}
+		if ref.Path != "" {
+			files = append(files, exec.File{Path: ref.Path, Mode: 0o444, Data: value})
+		}
+	}
+	return env, files, nil
 }
 
 // mounts binds the inputs from the store.

@@ -34,13 +34,21 @@ func (f sandboxFunc) Run(ctx context.Context, c *exec.Container) (*exec.Exit, er
 // newExecutor returns an executor on a function, and the directory of its store.
 func newExecutor(t *testing.T, img *exec.Image, f sandboxFunc) (*local.Executor, string) {
 	dir := t.TempDir()
-	e := &local.Executor{Sandbox: f, Builder: exectest.Images{"sha256:i": img}, Store: openStore(t, dir)}
+	e := &local.Executor{Sandbox: f, Images: exectest.Images{"sha256:i": img}, Store: openStore(t, dir)}
 	t.Cleanup(func() {
 		if left, err := filepath.Glob(filepath.Join(dir, "tmp", "*", "*")); err != nil || len(left) > 0 {
 			t.Errorf("left in the scratch directory: %q, %v", left, err)
 		}
 	})
 	return e, dir
+}
+
+// simple is an attempt that asks for nothing.
+func simple() *exec.Attempt {
+	return &exec.Attempt{
+		Spec:    exec.Spec{Image: exec.ImageRef{Digest: "sha256:i"}, Args: []string{"true"}},
+		Address: exec.Address{Task: "e.t"}, Log: new(bytes.Buffer),
+	}
 }
 
 func TestExecutorContainer(t *testing.T) {
@@ -61,8 +69,12 @@ func TestExecutorContainer(t *testing.T) {
 	var log bytes.Buffer
 	files := []exec.File{{Path: exec.InputsJSON, Mode: 0o444, Data: []byte("{}")}}
 	a := &exec.Attempt{
-		Run: "r", Action: "a", Number: 2, Task: "my_env.run_it", Image: "sha256:i", Args: []string{"true"}, Env: []string{"B=attempt", "C="},
-		Files: files, Inputs: []exec.Input{{Path: "/var/inputs/f", Artifact: f}}, Network: true, Resources: plan.Resources{Memory: 1}, Log: &log,
+		Spec: exec.Spec{
+			Image: exec.ImageRef{Digest: "sha256:i"}, Args: []string{"true"}, Env: []string{"B=attempt", "C="},
+			Files: files, Inputs: []exec.Input{{Path: "/var/inputs/f", Artifact: f}}, Network: true,
+		},
+		Address:   exec.Address{Run: "r", Action: "a", Number: 2, Task: "my_env.run_it"},
+		Resources: plan.Resources{Memory: 1}, Log: &log,
 	}
 	res, err := e.Run(t.Context(), a)
 	if err != nil || res.Code != 0 || len(res.Outputs) != 0 || log.String() != "said" {
@@ -116,7 +128,7 @@ func TestExecutorOutputs(t *testing.T) {
 			os.MkdirAll(at("odd/a\xff/b"), 0o755),
 		)
 	})
-	res, err := e.Run(t.Context(), &exec.Attempt{Task: "e.t", Image: "sha256:i", Args: []string{"true"}, Log: new(bytes.Buffer)})
+	res, err := e.Run(t.Context(), simple())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +167,7 @@ func TestExecutorFails(t *testing.T) {
 		}
 		return exit, ctx.Err()
 	})
-	a := &exec.Attempt{Task: "e.t", Image: "sha256:i", Args: []string{"true"}, Log: new(bytes.Buffer)}
+	a := simple()
 	if _, err := e.Run(t.Context(), a); !errors.Is(err, broken) {
 		t.Errorf("got %v", err)
 	}
@@ -168,11 +180,11 @@ func TestExecutorFails(t *testing.T) {
 	if _, err := e.Run(ctx, a); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
-	a.Image = "sha256:unknown"
+	a.Image.Digest = "sha256:unknown"
 	if _, err := e.Run(t.Context(), a); err == nil {
 		t.Error("an unknown image runs")
 	}
-	a.Image, a.Inputs = "sha256:i", []exec.Input{{Path: "/var/inputs/f", Artifact: plan.File{Name: "f", Digest: "sha256:" + strings.Repeat("b", 64)}}}
+	a.Image.Digest, a.Inputs = "sha256:i", []exec.Input{{Path: "/var/inputs/f", Artifact: plan.File{Name: "f", Digest: "sha256:" + strings.Repeat("b", 64)}}}
 	if _, err := e.Run(t.Context(), a); err == nil || !strings.Contains(err.Error(), "isn't in the artifact store") {
 		t.Errorf("an input that isn't there: %v", err)
 	}

@@ -165,7 +165,7 @@ func suite(t *testing.T, s *local.Sandbox, home string) {
 	defer store.Close()
 	img := exectest.Image(t)
 	exectest.Run(t, exectest.Options{
-		Executor: &local.Executor{Sandbox: s, Builder: exectest.Images{img.Digest: img}, Store: store},
+		Executor: &local.Executor{Sandbox: s, Images: exectest.Images{img.Digest: img}, Store: store, Secrets: exectest.SecretValues},
 		Store:    store,
 		Image:    img.Digest,
 		Limits:   canLimit(),
