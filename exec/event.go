@@ -6,8 +6,8 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// Watch is told what happens in a build or a run, for progress and events. It is
-// called from several goroutines, must be quick, and may be nil.
+// Watch is told what happens in a build or a run. It may be nil. It is called from several
+// goroutines and must return quickly.
 type Watch func(Event)
 
 // Event is one thing that happened. Only the fields of its kind are set.
@@ -33,10 +33,10 @@ type EventKind string
 
 // The kinds of event.
 const (
-	ImageStep     EventKind = "image.step"     // a step of an image has begun, or got on
+	ImageStep     EventKind = "image.step"     // a step of an image has begun, or made progress
 	ImageHit      EventKind = "image.hit"      // an image was there
 	ImageDone     EventKind = "image.done"     // an image was built
-	ImageFailed   EventKind = "image.failed"   //
+	ImageFailed   EventKind = "image.failed"   // an image couldn't be built
 	ActionQueued  EventKind = "action.queued"  // waits for a slot
 	ActionStarted EventKind = "action.started" // an orchestrator's body, or an attempt's process, has started
 	ActionLog     EventKind = "action.log"     // a line that the attempt wrote

@@ -18,8 +18,8 @@ type Sandbox interface {
 	Run(ctx context.Context, c *Container) (*Exit, error)
 }
 
-// Container is one process to run, and what it may see and use. Paths in
-// Mounts' Source, Diff and logs are this machine's; all others are the container's.
+// Container is one process to run, and what it may see and use. The Source of a Mount is a path of
+// this machine. All other paths are the container's.
 type Container struct {
 	Name     string  // for messages and the host name: letters, digits, "-"
 	Layers   []Layer // bottom first
@@ -58,7 +58,7 @@ type File struct {
 type Exit struct {
 	Code     int    // exit code; 128 + signal where Signal is set
 	Signal   string // "SIGKILL", … or empty
-	OOM      bool   // the kernel killed a process of it for want of memory
+	OOM      bool   // the kernel killed one of its processes because memory ran out
 	Duration time.Duration
-	MaxRSS   int64 // bytes: the greatest memory use, 0 where unknown
+	MaxRSS   int64 // peak memory use, in bytes; 0 if unknown
 }

@@ -37,8 +37,9 @@ func actionID(caller string, ordinal int) string {
 	return hex.EncodeToString(sum[:])[:12]
 }
 
-// do answers the action: with its recorded outcome if there is one, else by running it. The error is a
-// *plan.Failure, or anything else if something other than the action ended it.
+// do returns the action's result: its recorded outcome if there is one, else what running it gives.
+// The error is a *plan.Failure if the action failed. Any other error means that it was cancelled, or
+// that the run ended.
 func (a *action) do(ctx context.Context) (plan.Value, error) {
 	spec, err := a.spec()
 	if err != nil {
@@ -79,7 +80,7 @@ func (a *action) recall(ctx context.Context, rec *exec.Action) (*exec.Outcome, e
 	return nil, nil
 }
 
-// answer is the action's answer by a recorded outcome, or a recorder's error, which ends the run.
+// answer returns a recorded outcome as the action's result. An error of a recorder ends the run.
 func (a *action) answer(o *exec.Outcome, err error) (plan.Value, error) {
 	if err != nil {
 		return nil, a.halt(err)
@@ -114,7 +115,7 @@ func (a *action) tries(ctx context.Context, rec *exec.Action) (plan.Value, error
 	}
 }
 
-// ends says in an event that the action ends with err, in its n-th attempt, and returns err.
+// ends emits the event that the action ended with err in its n-th attempt. It returns err.
 func (a *action) ends(n int, err error) error {
 	var f *plan.Failure
 	if !errors.As(err, &f) {
@@ -124,7 +125,7 @@ func (a *action) ends(n int, err error) error {
 	return err
 }
 
-// attempt is one try. One in a container takes a slot first.
+// attempt makes one attempt. An attempt in a container takes a slot first.
 func (a *action) attempt(ctx context.Context, rec *exec.Action, n int) (plan.Value, error) {
 	if rec.Spec != nil {
 		a.emit(exec.Event{Kind: exec.ActionQueued, Number: n})
@@ -156,7 +157,7 @@ func (a *action) attempt(ctx context.Context, rec *exec.Action, n int) (plan.Val
 	return v, err
 }
 
-// try is the work of one attempt.
+// try does the work of one attempt.
 func (a *action) try(c *clock, spec *exec.Spec, n int) (plan.Value, error) {
 	if spec == nil {
 		c.start()
@@ -165,7 +166,8 @@ func (a *action) try(c *clock, spec *exec.Spec, n int) (plan.Value, error) {
 	return a.container(c, spec, n)
 }
 
-// clock times an attempt. It starts when the attempt does what it is for, and not while the attempt waits.
+// clock measures the time of an attempt against its timeout. It starts when the attempt's body or
+// process starts. The time that an attempt waits before that doesn't count.
 type clock struct {
 	ctx   context.Context // of the attempt; its cause is late once the timeout is over
 	start func()
@@ -173,7 +175,7 @@ type clock struct {
 	late  *plan.Failure
 }
 
-// clock returns the clock of the n-th attempt. Starting it says so in an event.
+// clock makes the clock of the n-th attempt. Starting it emits the event that the attempt started.
 func (a *action) clock(ctx context.Context, n int) *clock {
 	ctx, cancel := context.WithCancelCause(ctx)
 	c := &clock{ctx: ctx, late: a.fail(plan.FailTimeout, "ran longer than its timeout of %s", a.task.Timeout)}
@@ -193,7 +195,7 @@ func (a *action) clock(ctx context.Context, n int) *clock {
 	return c
 }
 
-// body is an attempt of an orchestrator.
+// body makes an attempt of an orchestrator.
 func (a *action) body(ctx context.Context, n int) (plan.Value, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	h := newHost(ctx, a, n)
@@ -201,8 +203,8 @@ func (a *action) body(ctx context.Context, n int) (plan.Value, error) {
 	if err != nil {
 		err = a.bodyError(ctx, err)
 	}
-	cancel()  // a body that ends as it should has nothing under way any more
-	h.close() // waits
+	cancel()  // ends calls that the body left under way; a correct body leaves none
+	h.close() // waits for them
 	if err != nil {
 		return nil, err
 	}
@@ -219,9 +221,9 @@ func (a *action) body(ctx context.Context, n int) (plan.Value, error) {
 	return v, nil
 }
 
-// bodyError sorts out why a body ended early: for a callee's failure, or an
-// error of its own, which are failures that a caller may catch; or for
-// what ends the run: a limit, a finding, the evaluator's end, cancellation.
+// bodyError returns why a body ended early. The failure of a callee and an error of the body itself
+// are failures, which a caller may catch. A limit, a finding, the evaluator's end and cancellation end
+// the run.
 func (a *action) bodyError(ctx context.Context, err error) error {
 	var f *plan.Failure
 	if errors.As(err, &f) {
@@ -241,7 +243,7 @@ func (a *action) bodyError(ctx context.Context, err error) error {
 	return a.halt(err)
 }
 
-// halt ends the run for err, and notes in a finding the calls that led to the action.
+// halt ends the run with err. A finding gets notes of the calls that led to the action.
 func (a *action) halt(err error) error {
 	err = a.traced(err)
 	a.run.halt(err)
@@ -251,7 +253,7 @@ func (a *action) halt(err error) error {
 // maxTrace is how many callers a finding notes.
 const maxTrace = 10
 
-// traced notes the callers of the action in err, the nearest first, if err is a finding.
+// traced returns err with the callers of the action as notes, the nearest first, if err is a finding.
 func (a *action) traced(err error) error {
 	var e *diag.Error
 	if a.caller == nil || !errors.As(err, &e) || context.Cause(a.run.ctx) != nil {
@@ -278,12 +280,12 @@ func (a *action) parent() string {
 	return a.caller.id
 }
 
-// fail makes a failure of the action.
+// fail returns a failure of the action.
 func (a *action) fail(kind plan.FailureKind, format string, args ...any) *plan.Failure {
 	return &plan.Failure{Kind: kind, Message: fmt.Sprintf(format, args...), Task: a.name, Action: a.id, Pos: a.pos}
 }
 
-// exhausted is the failure of an action whose n attempts have all failed.
+// exhausted returns the failure of an action after n failed attempts, the last of them included.
 func (a *action) exhausted(last *plan.Failure, n int) *plan.Failure {
 	if n == 1 {
 		return last
@@ -339,7 +341,7 @@ func outputType(t *plan.Task) plan.Type {
 	return plan.Type{Kind: plan.KindRecord, Fields: fields}
 }
 
-// withHint is an error's message and its hint, for where only text passes.
+// withHint returns an error's message with its hint, where only text can be passed on.
 func withHint(e *diag.Error) string {
 	if e.Hint == "" {
 		return e.Msg

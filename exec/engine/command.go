@@ -30,7 +30,7 @@ func expand(command []string, inputs map[string]any) ([]string, error) {
 		args = append(args, one)
 	}
 	if len(args) == 0 {
-		return nil, fmt.Errorf("the command has no argument left")
+		return nil, fmt.Errorf("the command has no arguments left after its placeholders were replaced")
 	}
 	for _, a := range args {
 		if strings.ContainsRune(a, 0) {
@@ -40,7 +40,7 @@ func expand(command []string, inputs map[string]any) ([]string, error) {
 	return args, nil
 }
 
-// alone is what an argument becomes that is one placeholder and nothing else.
+// alone returns the arguments that replace an argument which is one placeholder and nothing else.
 func alone(name string, inputs map[string]any) ([]string, error) {
 	v, ok := inputs[name]
 	if !ok {
@@ -89,7 +89,7 @@ func within(arg string, inputs map[string]any) (string, error) {
 	return out, failed
 }
 
-// text is an input's plain form as part of an argument: a str as it is, all else as JSON.
+// text returns an input as a part of an argument: a str as it is, everything else as JSON.
 func text(v any) (string, error) {
 	if s, ok := v.(string); ok {
 		return s, nil

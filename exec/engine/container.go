@@ -21,12 +21,12 @@ const (
 	callPath   = "/var/flytestar/call.json"
 )
 
-// shim runs a python task's function: it says at its top how.
+// shim is the program that runs a python task's function. Its docstring says how.
 //
 //go:embed python.py
 var shim []byte
 
-// container is an attempt of a task that runs in a container.
+// container makes an attempt of a task that runs in a container.
 func (a *action) container(c *clock, spec *exec.Spec, n int) (plan.Value, error) {
 	log := &attemptLog{
 		path: filepath.Join(a.run.Logs, fmt.Sprintf("%s-%d.log", a.id, n)),
@@ -49,7 +49,7 @@ func (a *action) container(c *clock, spec *exec.Spec, n int) (plan.Value, error)
 	return v, err
 }
 
-// resources are the task's, or else its environment's.
+// resources returns the task's resources, or else its environment's.
 func (a *action) resources() plan.Resources {
 	if a.task.Resources != nil {
 		return *a.task.Resources
@@ -57,7 +57,7 @@ func (a *action) resources() plan.Resources {
 	return a.run.Graph.Environments[a.task.Env].Resources
 }
 
-// spec says what the attempts of the action run. It is nil for an orchestrator.
+// spec returns what the attempts of the action run: nil for an orchestrator.
 func (a *action) spec() (*exec.Spec, error) {
 	if !a.task.InContainer() {
 		return nil, nil
@@ -138,7 +138,7 @@ func variables(layers ...map[string]string) []string {
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
-// judge decides how an attempt ended: with a value, as a failure, or cancelled from without.
+// judge decides how an attempt ended: with a value, with a failure, or cancelled.
 func (a *action) judge(ctx context.Context, res *exec.Result, err error) (plan.Value, error) {
 	switch {
 	case err != nil && ctx.Err() != nil:
@@ -152,7 +152,7 @@ func (a *action) judge(ctx context.Context, res *exec.Result, err error) (plan.V
 			return v, nil
 		case ctx.Err() != nil:
 			return nil, a.interrupted(ctx)
-		case res.OOM: // what was killed was a process of the task, and the task made an error of it
+		case res.OOM: // the kernel killed a child of the task, and the task reported that as its error
 			return nil, a.outOfMemory()
 		}
 		return nil, err
@@ -164,8 +164,8 @@ func (a *action) judge(ctx context.Context, res *exec.Result, err error) (plan.V
 	return nil, a.fail(plan.FailUser, "exit code %d", res.Code)
 }
 
-// interrupted is the error of an attempt whose context ended: its own
-// timeout's failure, so that it is given the log, or the context's error.
+// interrupted returns the error of an attempt whose context ended. That is the failure of the
+// attempt's own timeout, which then gets the log, or else the context's error.
 func (a *action) interrupted(ctx context.Context) error {
 	var f *plan.Failure
 	if errors.As(context.Cause(ctx), &f) && f.Action == a.id {
@@ -174,8 +174,8 @@ func (a *action) interrupted(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// notRun is the failure of an attempt that the executor couldn't run. Where
-// that is the task's or the image's fault, the executor's error says so by its class.
+// notRun returns the failure of an attempt that the executor couldn't run. The class of the
+// executor's error says whether the task or its image is to blame.
 func (a *action) notRun(err error) error {
 	var e *diag.Error
 	if !errors.As(err, &e) {

@@ -1,11 +1,14 @@
 // Package engine drives runs: the call tree, concurrency, retries, failures and logs.
 //
-// An [Engine] is given the graph and, as the contracts of package exec, what evaluates bodies,
-// runs attempts and keeps artifacts. A run is a tree of actions. engine.go starts it, action.go
-// takes one action through its attempts, host.go answers the body of an orchestrator, and
-// container.go makes an attempt of any other body: include.go has the files that it carries,
-// inputs.go lays out its inputs, command.go fills in its arguments, log.go keeps what it writes,
-// and outputs.go reads what it leaves.
+// An [Engine] works on a graph. It uses the contracts of package exec to evaluate bodies, to run
+// attempts and to keep artifacts. A run is a tree of actions:
+//
+//   - engine.go starts the run.
+//   - action.go takes one action through its attempts, and asks the recorders before.
+//   - host.go answers what the body of an orchestrator asks for.
+//   - container.go makes the attempts of every other body. include.go has the files that they
+//     carry, inputs.go lays out their inputs, command.go fills in their arguments, log.go keeps what
+//     they write, and outputs.go reads what they leave.
 package engine
 
 import (
@@ -22,15 +25,15 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// Engine runs tasks of one graph. Its fields aren't changed once it runs; it
-// may run several tasks at a time, each a run of its own.
+// Engine runs tasks of one graph. It may run several tasks at a time, each as a run of its own.
+// Nobody changes its fields once it runs.
 type Engine struct {
 	Graph    *plan.Graph    // validated
 	Bodies   exec.Bodies    // of the same graph
-	Executor exec.Executor  // may be nil if no task of the run is run in a container
+	Executor exec.Executor  // may be nil if no task of the run needs a container
 	Store    exec.Store     // the Executor's
 	Images   map[int]string // manifest digests, by environment (an index into Graph.Environments)
-	Source   fs.FS          // the workspace; no symbolic link must lead out of it, as none does of an os.Root's
+	Source   fs.FS          // the workspace; it must refuse symbolic links that lead out of it, as os.Root does
 	Skip     string         // a directory in Source that no task carries: the home directory, if it lies there
 	Jobs     int            // attempts in containers at a time; 0: as many as the Executor says
 	MaxValue int64          // bytes of a value that passes between tasks; 0: plan.MaxValue
@@ -40,18 +43,18 @@ type Engine struct {
 	// All of them are told what an action that ran came to.
 	Recorders []exec.Recorder
 
-	// Check, if set, is asked about every call that a body makes, besides the
+	// Check, if set, is asked about every call that a body makes, after the
 	// engine's own checks. Its error ends the run.
 	Check func(call plan.Call) error
-	// Backoff is the pause before the first retry, which doubles with each
-	// further one, up to a minute, and is then cut by up to a half at random; 0: half a second.
+	// Backoff is the pause before the first retry; 0: half a second. It doubles with each further
+	// retry, up to a minute. Each pause is then cut by up to a half, at random.
 	Backoff time.Duration
 }
 
-// maxDepth is how deep calls nest at most (spec.md, "Bodies").
+// maxDepth bounds how deep calls nest (spec.md, "Bodies").
 const maxDepth = 200
 
-// maxCalls is how many calls of one body are under way at a time; further ones wait.
+// maxCalls bounds how many calls of one body are under way at a time. Further ones wait.
 const maxCalls = 1000
 
 // Location says which run it is, and where it keeps things. The caller makes both.
@@ -97,7 +100,7 @@ func (e *Engine) Run(ctx context.Context, at Location, task string, inputs map[s
 	}
 	v, err := first.do(r.ctx)
 	if cause := context.Cause(r.ctx); cause != nil {
-		err = cause // whatever the evaluator made of it
+		err = cause // and not what the evaluator made of it
 	}
 	if err != nil {
 		return nil, inBody(err)
@@ -105,7 +108,7 @@ func (e *Engine) Run(ctx context.Context, at Location, task string, inputs map[s
 	return v, nil
 }
 
-// prepare asks the executor what it has, and has it deal with what an earlier driver of the run left.
+// prepare asks the executor for its capacity, and to reap what an earlier driver of the run left.
 func (r *run) prepare() error {
 	if r.Executor == nil {
 		return nil
@@ -118,8 +121,8 @@ func (r *run) prepare() error {
 	return r.Executor.Reap(r.ctx, r.Location.Run)
 }
 
-// inBody gives a limit that a body exceeded the class that leads to its exit
-// code (spec.md, "Exit codes"): a limit exceeded while loading has another.
+// inBody changes the class of a limit that a body exceeded. The class decides the exit code, and a
+// limit exceeded while loading has another one (spec.md, "Exit codes").
 func inBody(err error) error {
 	var e *diag.Error
 	if !errors.As(err, &e) || e.Class != diag.Limit {
@@ -220,14 +223,14 @@ func (r *run) reaches(from, to int) bool {
 func (r *run) admit(v plan.Value) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	_ = eachArtifact(v, func(a plan.Value) error { // it returns only what the function does
+	_ = eachArtifact(v, func(a plan.Value) error { // returns the function's errors, and it has none
 		r.artifacts[a] = true
 		return nil
 	})
 }
 
-// known reports a File or Dir in v that the run doesn't know: the evaluator
-// mustn't make digests up, or it could read whatever else is in the store.
+// known returns an error if v has a File or Dir that isn't of this run. Without this check, an
+// evaluator could make digests up and read whatever else is in the store.
 func (r *run) known(v plan.Value) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

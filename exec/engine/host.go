@@ -15,22 +15,22 @@ import (
 
 var _ plan.Host = (*host)(nil)
 
-// host answers one body. What asks is the evaluator, which isn't trusted: every
-// call is checked against the engine's own graph, and an answer is given only for what the run knows.
+// host answers what one body asks for. The evaluator that asks isn't trusted. So the host checks every
+// call against the engine's own graph, and opens only artifacts of this run.
 type host struct {
 	*action
-	ids   string          // what the ids of this body's calls are made of
+	ids   string          // from which the ids of this body's calls are made, with their ordinals
 	ctx   context.Context // of the body
 	slots chan struct{}   // a place for each call under way
 
 	mu       sync.Mutex
 	closed   bool
-	ordinals map[int]bool // that were used
+	ordinals map[int]bool // those in use
 	calls    sync.WaitGroup
 }
 
 // newHost returns the host for the n-th attempt of an orchestrator's action.
-// A further attempt's calls are actions of their own.
+// The calls of a further attempt are other actions than those of the first.
 func newHost(ctx context.Context, a *action, n int) *host {
 	h := &host{action: a, ids: a.id, ctx: ctx, slots: make(chan struct{}, maxCalls), ordinals: map[int]bool{}}
 	if n > 1 {
@@ -80,14 +80,14 @@ func (h *host) Call(ctx context.Context, c plan.Invocation) (plan.Value, error) 
 	v, err := callee.do(ctx)
 	var f *plan.Failure
 	if errors.As(err, &f) {
-		up := *f // whoever else holds f doesn't see this call
+		up := *f // a copy: other holders of f don't see this call
 		up.Callers = append(f.Callers[:len(f.Callers):len(f.Callers)], plan.Caller{Task: h.name, Action: h.id, Pos: c.Pos})
 		return nil, &up
 	}
 	return v, err
 }
 
-// callee makes the action of a call that a body may make. An error ends the run.
+// callee makes the action of a call, if the body may make that call. An error ends the run.
 func (h *host) callee(c plan.Invocation) (*action, error) {
 	if !h.fresh(c.Ordinal) {
 		return nil, diag.Errorf(c.Pos, diag.System, "the evaluator numbered two calls of task %q with %d", h.name, c.Ordinal)
@@ -121,7 +121,7 @@ func (h *host) callee(c plan.Invocation) (*action, error) {
 	}, nil
 }
 
-// fresh reports whether an ordinal wasn't used before, and uses it.
+// fresh takes an ordinal. It reports whether nobody had taken it.
 func (h *host) fresh(ordinal int) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -132,7 +132,7 @@ func (h *host) fresh(ordinal int) bool {
 	return true
 }
 
-// allowed checks a call as resolve does, for those that it couldn't see.
+// allowed checks a call as resolve does. It is for the calls that resolve couldn't see.
 func (h *host) allowed(t *plan.Task, index int, pos diag.Position) error {
 	g := h.run.Graph
 	from, to := &g.Environments[h.task.Env], &g.Environments[t.Env]
@@ -155,7 +155,7 @@ func (h *host) allowed(t *plan.Task, index int, pos diag.Position) error {
 	return h.run.Check(plan.Call{Caller: h.index, Callee: index, Pos: pos})
 }
 
-// Read implements plan.Host. A file that can't be read as asked fails the action.
+// Read implements plan.Host. The action fails if the file is too large.
 func (h *host) Read(ctx context.Context, f plan.File, limit int64) ([]byte, error) {
 	if err := h.enter(); err != nil {
 		return nil, err
@@ -185,7 +185,7 @@ func (h *host) Read(ctx context.Context, f plan.File, limit int64) ([]byte, erro
 	return data, nil
 }
 
-// Text implements plan.Host. A name or text that can't be a file's fails the action.
+// Text implements plan.Host. The action fails if no file can have that name or text.
 func (h *host) Text(ctx context.Context, name, text string) (plan.File, error) {
 	if err := h.enter(); err != nil {
 		return plan.File{}, err

@@ -30,8 +30,8 @@ func place(inputs map[string]plan.Value) (*layout, error) {
 	return l, nil
 }
 
-// value returns both forms of v. Its Files and Dirs are mounted at or below
-// the path at, which is empty below a key that no file can have as its name.
+// value returns both forms of v. It mounts Files and Dirs at or below the path at. That path is
+// empty if a key above v can't be the name of a file.
 func (l *layout) value(v plan.Value, at string) (plain, tagged any, err error) {
 	switch v := v.(type) {
 	case float64:
@@ -71,7 +71,7 @@ func (l *layout) members(m map[string]plan.Value, at string) (plain, tagged map[
 	return plain, tagged, nil
 }
 
-// below is the path of a member, or empty if there can be none.
+// below returns the path of a member, or "" if it can't have one.
 func below(at, name string) string {
 	if at == "" || !plan.ValidFileName(name) {
 		return ""
@@ -79,7 +79,7 @@ func below(at, name string) string {
 	return at + "/" + name
 }
 
-// marshal is json.Marshal without escaping for HTML. What it is given can always be written.
+// marshal is json.Marshal without escaping for HTML.
 func marshal(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)

@@ -10,26 +10,25 @@ import (
 // Bounds of logs, in bytes and lines.
 const (
 	maxLogLine  = 8 << 10 // a longer line is streamed in pieces
-	maxLog      = 1 << 30 // what comes after is dropped
-	maxTail     = 4 << 10 // of what a failure quotes
+	maxLog      = 1 << 30 // the rest is dropped
+	maxTail     = 4 << 10 // of the end that a failure quotes
 	maxTailLine = 20
 )
 
-// attemptLog is where an attempt's output goes: whole into a file, line by
-// line to the watcher, and its end is kept for a failure to quote. An attempt
-// that writes nothing has no file.
+// attemptLog takes an attempt's output. It writes all of it to a file, passes each line to the
+// watcher, and keeps the end for a failure to quote. An attempt that writes nothing has no file.
 type attemptLog struct {
-	path string       // empty once it is clear that there is no file
+	path string       // empty after Close if there is no file
 	file *os.File     // nil until something is written
 	line func(string) // given each line, as valid UTF-8
 	rest []byte       // of a line that hasn't ended
 	tail []byte       // the last maxTail bytes
 	size int64
-	err  error // the first of writing
+	err  error // the first error of writing
 }
 
-// Write implements io.Writer. It takes everything, so that the attempt doesn't
-// block or die for its log; Close returns what went wrong.
+// Write implements io.Writer. It never fails, so that an attempt doesn't block or die because of its
+// log. Close returns what went wrong.
 func (l *attemptLog) Write(p []byte) (int, error) {
 	n := len(p)
 	if l.size >= maxLog {
@@ -49,7 +48,7 @@ func (l *attemptLog) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// keep appends p to the file, which is made for the first.
+// keep appends p to the file. The first call makes the file.
 func (l *attemptLog) keep(p []byte) (err error) {
 	if l.file == nil {
 		if l.file, err = os.OpenFile(l.path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644); err != nil {
@@ -60,7 +59,7 @@ func (l *attemptLog) keep(p []byte) (err error) {
 	return err
 }
 
-// lines streams the lines that p ends.
+// lines passes on the lines that end in p.
 func (l *attemptLog) lines(p []byte) {
 	l.rest = append(l.rest, p...)
 	from := 0
@@ -86,7 +85,7 @@ func (l *attemptLog) send(line []byte) {
 	l.line(strings.ToValidUTF8(strings.TrimSuffix(string(line), "\r"), "\uFFFD"))
 }
 
-// Close streams a last line without an end, and returns the first error.
+// Close passes on the last line if it has no end, and returns the first error.
 func (l *attemptLog) Close() error {
 	if len(l.rest) > 0 {
 		l.send(l.rest)

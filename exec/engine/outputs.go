@@ -16,8 +16,8 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// result returns the value of an attempt that exited with 0. An error in what
-// the task left is a failure of kind user.
+// result returns the value of an attempt that exited with 0. If what the task left is wrong, that is
+// a failure of kind user.
 func (a *action) result(ctx context.Context, res *exec.Result) (plan.Value, error) {
 	v, err := a.left(ctx, res)
 	if err == nil {
@@ -34,7 +34,7 @@ func (a *action) result(ctx context.Context, res *exec.Result) (plan.Value, erro
 	return v, nil
 }
 
-// left makes the value of what the task left, which depends on what ran.
+// left makes the value from what the task left. Each kind of body leaves it in its own way.
 func (a *action) left(ctx context.Context, res *exec.Result) (plan.Value, error) {
 	switch a.task.Body.Kind {
 	case plan.BodyPython:
@@ -46,7 +46,7 @@ func (a *action) left(ctx context.Context, res *exec.Result) (plan.Value, error)
 	return nil, a.fail(plan.FailSystem, "an orchestrator leaves nothing")
 }
 
-// collected makes the value of a command or a script of what lies in OutputsPath.
+// collected makes the value of a command or a script from the entries of OutputsPath.
 func (a *action) collected(ctx context.Context, res *exec.Result) (plan.Value, error) {
 	values := plan.Struct{}
 	for _, p := range a.task.Outputs {
@@ -65,7 +65,7 @@ func (a *action) collected(ctx context.Context, res *exec.Result) (plan.Value, e
 	return values, nil
 }
 
-// output makes an output's value of its file or directory.
+// output makes the value of one output from its file or directory.
 func (a *action) output(ctx context.Context, res *exec.Result, p plan.Param) (plan.Value, error) {
 	entry, ok := res.Outputs[p.Name]
 	if !ok {
@@ -100,7 +100,7 @@ func (a *action) output(ctx context.Context, res *exec.Result, p plan.Param) (pl
 	return v, nil
 }
 
-// missing is why an output isn't there.
+// missing returns the error that says why an output isn't there.
 func (a *action) missing(res *exec.Result, p plan.Param) error {
 	for _, r := range res.Refused {
 		if name, _, _ := strings.Cut(r, ":"); name == p.Name || strings.HasPrefix(name, p.Name+"/") {
@@ -110,7 +110,7 @@ func (a *action) missing(res *exec.Result, p plan.Param) error {
 	return fmt.Errorf("output %q is missing: the task ended without writing %s/%s", p.Name, exec.OutputsPath, p.Name)
 }
 
-// content reads an output that becomes a value.
+// content reads the file of an output whose content is its value.
 func (a *action) content(ctx context.Context, f plan.File) ([]byte, error) {
 	limit := plan.ValueLimit(a.run.MaxValue)
 	if f.Size > limit {
@@ -147,11 +147,14 @@ func parse(data []byte, t plan.Type) (plan.Value, error) {
 // the function returned: {"value": …}, or {"error": text}.
 const resultName = "flytestar.json"
 
+// errOverwritten means that the result file doesn't have the shim's form.
+var errOverwritten = errors.New("the task overwrote its result file with something else")
+
 // maxError bounds the text of an exception, in bytes.
 const maxError = 4 << 10
 
-// returned makes the value of a python task of what the shim left. The task's
-// own code can write whatever it likes there, so nothing in it is believed.
+// returned makes the value of a python task from what the shim left. It trusts nothing in there,
+// since the task's own code can write it too.
 func (a *action) returned(ctx context.Context, res *exec.Result) (plan.Value, error) {
 	f, ok := res.Outputs[resultName].(plan.File)
 	if !ok {
@@ -174,13 +177,13 @@ func (a *action) returned(ctx context.Context, res *exec.Result) (plan.Value, er
 	return v, nil
 }
 
-// readResult reads the shim's result file. Files and Dirs in it are names of
-// outputs. An exception is an error.
+// readResult reads the shim's result file. It refers to Files and Dirs as entries of outputs. An
+// exception in it is returned as an error.
 func readResult(data []byte, outputs map[string]plan.Value) (plan.Value, error) {
 	v, err := decode(data)
 	m, ok := v.(map[string]any)
 	if err != nil || !ok || len(m) != 1 {
-		return nil, errors.New("the task overwrote its result with what isn't one")
+		return nil, errOverwritten
 	}
 	if text, ok := m["error"].(string); ok {
 		if len(text) > maxError {
@@ -190,7 +193,7 @@ func readResult(data []byte, outputs map[string]plan.Value) (plan.Value, error) 
 	}
 	held, ok := m["value"]
 	if !ok {
-		return nil, errors.New("the task overwrote its result with what isn't one")
+		return nil, errOverwritten
 	}
 	return reader{outputs: outputs, tagged: true}.value(held, 0)
 }
@@ -272,7 +275,7 @@ func (r reader) tag(m map[string]any, depth int) (plan.Value, error) {
 			return r.artifact(tag, inner)
 		}
 	}
-	return nil, errors.New("the task overwrote its result with what isn't one")
+	return nil, errOverwritten
 }
 
 // artifact reads {"entry": of OutputsPath, "name": of the File or Dir}.
@@ -294,10 +297,10 @@ func (r reader) artifact(tag string, m map[string]any) (plan.Value, error) {
 			return v, nil
 		}
 	}
-	return nil, fmt.Errorf("what was returned as %q isn't among the outputs", name)
+	return nil, fmt.Errorf("%q was returned, but isn't among the outputs", name)
 }
 
-// number is an int if it is written as one.
+// number reads an int if s is written as one, else a float.
 func number(s string) (plan.Value, error) {
 	if !strings.ContainsAny(s, ".eE") {
 		i, err := strconv.ParseInt(s, 10, 64)
