@@ -21,8 +21,9 @@ var imports = []struct {
 	pkg string
 	may []string
 }{
-	{"diag", nil},
-	{"plan", []string{"diag"}},
+	{"internal/text", nil},
+	{"diag", []string{"internal/text"}},
+	{"plan", []string{"diag", "internal/text"}},
 	{"internal/python", nil},
 	{"internal/source", []string{"internal/python"}},
 	{"internal/startest", []string{"diag"}},
@@ -35,12 +36,12 @@ var imports = []struct {
 	{"resolve/reach", []string{"diag", "plan", "builtins", "interp"}},
 	{"lint", []string{"diag", "plan", "interp"}},
 	{"exec", []string{"diag", "plan"}},                                   // contracts only: not its own children, which implement them
-	{"exec/engine", []string{"diag", "plan", "exec", "internal/source"}}, // not what implements the contracts: it is handed that
+	{"exec/engine", []string{"diag", "plan", "exec", "internal/source", "internal/text"}}, // not what implements the contracts: it is handed that
 	{"exec/exectest", []string{"diag", "plan", "exec"}},
 	{"exec/image/...", []string{"diag", "plan", "exec", "exec/image/...", "internal/source"}},
 	{"exec/local/...", []string{"diag", "plan", "exec", "exec/local/..."}},
 	{".", []string{"diag", "plan", "interp", "builtins", "resolve/...", "lint", "exec/...", "internal/source", "internal/home"}},
-	{"cmd/...", []string{".", "diag", "plan", "draw", "exec", "interp", "lint", "cmd/..."}}, // the facade, and what it hands out
+	{"cmd/...", []string{".", "diag", "plan", "draw", "exec", "interp", "lint", "internal/text", "cmd/..."}}, // the facade, and what it hands out
 	{"bench/...", []string{".", "diag", "plan", "interp", "builtins", "resolve/...", "exec/..."}},
 }
 
@@ -52,6 +53,7 @@ var homes = []struct {
 }{
 	{"github.com/spf13/cobra", []string{"cmd/..."}, "the command line has one home"},
 	{"github.com/spf13/pflag", []string{"cmd/..."}, "the command line has one home"},
+	{"github.com/mattn/go-runewidth", []string{"internal/text"}, "widths on a terminal have one home"},
 	{"github.com/google/go-containerregistry", []string{"exec/image/..."}, "images have one home"},
 	{"github.com/ProtonMail/go-crypto", []string{"exec/image/..."}, "images have one home"},
 	{"golang.org/x/sys", []string{"exec/local/...", "interp/..."}, "system calls belong to the sandboxes"},

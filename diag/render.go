@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"unicode"
-	"unicode/utf8"
+
+	"github.com/flytestar/flytestar/internal/text"
 )
 
 // Lines returns a module's source lines for [Render], or nil where they can't
@@ -54,7 +54,7 @@ func render(w io.Writer, e *Error, lines Lines) error {
 	if e.Hint != "" {
 		fmt.Fprintf(&b, "  hint: %s\n", indented(e.Hint, "        "))
 	}
-	_, err := io.WriteString(w, printable(b.String()))
+	_, err := io.WriteString(w, text.Safe(b.String()))
 	return err
 }
 
@@ -64,27 +64,6 @@ func indented(s, indent string) string { return strings.ReplaceAll(s, "\n", "\n"
 
 // place is a position on one line, whatever its file's name has.
 func place(p Position) string { return strings.ReplaceAll(p.String(), "\n", " ") }
-
-// printable makes the control characters in s visible: sources and messages
-// are untrusted, and a terminal would obey them.
-func printable(s string) string {
-	safe := func(r rune) bool { return r == '\n' || r == '\t' || unicode.IsPrint(r) }
-	if strings.IndexFunc(s, func(r rune) bool { return !safe(r) }) < 0 && utf8.ValidString(s) {
-		return s
-	}
-	var b strings.Builder
-	for _, r := range s { // an invalid byte comes as U+FFFD
-		switch {
-		case safe(r) || r == utf8.RuneError:
-			b.WriteRune(r)
-		case unicode.IsSpace(r):
-			b.WriteByte(' ')
-		default:
-			fmt.Fprintf(&b, "\\u%04x", r)
-		}
-	}
-	return b.String()
-}
 
 // maxExcerpt bounds how much of a source line is shown, in bytes.
 const maxExcerpt = 200
@@ -99,7 +78,7 @@ func excerpt(p Position, lines Lines) string {
 		return ""
 	}
 	line := strings.TrimRight(all[p.Line-1], "\r\n")
-	if len(line) > maxExcerpt || printable(line) != line {
+	if len(line) > maxExcerpt || text.Safe(line) != line {
 		return ""
 	}
 	if p.Col < 1 {

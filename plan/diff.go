@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/internal/text"
 )
 
 // Diff is what differs between two graphs. Where things stand doesn't count, nor does
@@ -212,12 +213,7 @@ const (
 	maxLines = 100  // on each side
 )
 
-func short(s string) string {
-	if len(s) <= maxLine {
-		return s
-	}
-	return strings.ToValidUTF8(s[:maxLine], "") + "…"
-}
+func short(s string) string { return text.Clip(s, maxLine) }
 
 // imageChange compares two images, which may be nil; nil if they declare the same.
 func imageChange(old, new *declaration) *Change {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/flytestar/flytestar"
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/internal/text"
 )
 
 // checkOptions are the flags of check.
@@ -122,7 +123,7 @@ func withDefaults(e *diag.Error) *diag.Error {
 func writeSafe(w io.Writer, l diag.List, lines diag.Lines) error {
 	var b bytes.Buffer
 	writeFindings(&b, l, lines)
-	_, err := io.WriteString(w, safe(b.String()))
+	_, err := io.WriteString(w, text.Safe(b.String()))
 	return err
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/internal/text"
 	"github.com/flytestar/flytestar/interp"
 )
 
@@ -95,7 +96,7 @@ func (c *console) rows(now time.Time) []string {
 	}
 	rows := c.board.rows(now, min(h-2, 16))
 	for i, r := range rows {
-		rows[i] = cut(safe(r), w-1)
+		rows[i] = text.Cut(text.Safe(r), w-1)
 	}
 	return rows
 }
@@ -138,7 +139,7 @@ func (c *console) say(format string, args ...any) {
 // log writes a line of a task's log, or what an orchestrator printed.
 func (c *console) log(task, line string) {
 	if c.board != nil {
-		line = safeLine(line)
+		line = text.SafeLine(line)
 	}
 	c.say("%s | %s", task, line)
 }
@@ -172,7 +173,7 @@ func (c *console) Watch(e exec.Event) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e.Kind == exec.Warning {
-		c.say("flytestar: warning: %s", safe(e.Msg))
+		c.say("flytestar: warning: %s", text.Safe(e.Msg))
 		return
 	}
 	if c.quiet {
@@ -200,7 +201,7 @@ func (c *console) image(e exec.Event) {
 	switch e.Kind {
 	case exec.ImageStep:
 		if c.board == nil && e.Step != last.name {
-			c.say("image %s: %s", e.Image, safe(e.Step))
+			c.say("image %s: %s", e.Image, text.Safe(e.Step))
 		}
 		c.steps[e.Image] = step{e.Step, last.began}
 	case exec.ImageHit:
@@ -255,7 +256,7 @@ func message(e exec.Event) string {
 			break
 		}
 	}
-	return safe(msg)
+	return text.Safe(msg)
 }
 
 // short is the beginning of a digest.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/internal/text"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -105,7 +106,7 @@ func TestRedraw(t *testing.T) {
 		c.Watch(e)
 		c.draw(c.rows(now))
 		for _, row := range c.rows(now) {
-			if width(row) > 29 {
+			if text.Width(row) > 29 {
 				t.Errorf("row %q is wider than the terminal", row)
 			}
 		}
@@ -143,30 +144,4 @@ func screen(s string) string {
 		row++
 	}
 	return strings.Join(lines[:row], "\n")
-}
-
-func TestSafe(t *testing.T) {
-	for in, want := range map[string]string{
-		"plain\ttext\n":    "plain\ttext\n",
-		"\x1b]0;title\x07": `\x1b]0;title\x07`,
-		"\u202egnp.exe":    `\u202egnp.exe`,
-		"\u009b31m":        `\u009b31m`,
-		"bad \xff byte":    `bad \xff byte`,
-		"überlänge 東京":     "überlänge 東京",
-	} {
-		if got := safe(in); got != want {
-			t.Errorf("safe(%q) = %q, want %q", in, got, want)
-		}
-	}
-	if got := cut("東京x", 3); got != "東" {
-		t.Errorf("cut = %q", got)
-	}
-}
-
-func width(s string) int {
-	n := 0
-	for _, r := range s {
-		n += runeWidth(r)
-	}
-	return n
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/flytestar/flytestar"
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/internal/text"
 	"github.com/flytestar/flytestar/lint"
 )
 
@@ -110,19 +111,19 @@ func (a *app) formatAll(ctx context.Context, o *fmtOptions, files []formatted) e
 func (a *app) writeFormatted(o *fmtOptions, files []formatted, stdin bool) error {
 	var changes []flytestar.Change
 	report := []map[string]any{}
-	var text bytes.Buffer
+	var out bytes.Buffer
 	for _, f := range files {
 		changed := !bytes.Equal(f.before, f.after)
 		report = append(report, map[string]any{"file": f.name, "changed": changed})
 		switch {
 		case stdin && !o.check && !o.diff && f.err == nil:
-			text.Write(f.after)
+			out.Write(f.after)
 			report[0]["source"] = string(f.after)
 		case !changed:
 		case o.diff:
-			text.Write(diff.Diff(f.name, f.before, f.name, f.after))
+			out.Write(diff.Diff(f.name, f.before, f.name, f.after))
 		case o.check:
-			text.WriteString(f.name + "\n")
+			out.WriteString(f.name + "\n")
 		default:
 			changes = append(changes, flytestar.Change{File: f.name, Before: f.before, After: f.after})
 		}
@@ -131,16 +132,16 @@ func (a *app) writeFormatted(o *fmtOptions, files []formatted, stdin bool) error
 		return err
 	}
 	for _, c := range changes {
-		text.WriteString(c.File + "\n")
+		out.WriteString(c.File + "\n")
 	}
 	if o.format.value == "json" {
 		return writeJSON(a.out, map[string]any{"files": report, "sandbox": a.sandbox})
 	}
-	out := text.String()
+	printed := out.String()
 	if !stdin { // what stdin had goes back as it is
-		out = safe(out)
+		printed = text.Safe(printed)
 	}
-	_, err := io.WriteString(a.out, out)
+	_, err := io.WriteString(a.out, printed)
 	return err
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/flytestar/flytestar"
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/draw"
+	"github.com/flytestar/flytestar/internal/text"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -167,7 +168,7 @@ func readGraphFile(file string) (g *plan.Graph, err error) {
 }
 
 func write(w io.Writer, s string) error {
-	_, err := io.WriteString(w, safe(s))
+	_, err := io.WriteString(w, text.Safe(s))
 	return err
 }
 
@@ -281,7 +282,7 @@ const maxLine = 200
 // shorten returns s in a line of at most maxLine columns.
 func shorten(s string) string {
 	s = strings.ReplaceAll(s, "\n", " ")
-	if short := cut(s, maxLine); len(short) < len(s) {
+	if short := text.Cut(s, maxLine); len(short) < len(s) {
 		return short + "…"
 	}
 	return s

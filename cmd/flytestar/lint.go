@@ -16,6 +16,7 @@ import (
 
 	"github.com/flytestar/flytestar"
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/internal/text"
 	"github.com/flytestar/flytestar/lint"
 )
 
@@ -176,7 +177,7 @@ func (a *app) lintOrFix(ctx context.Context, o *lintOptions, files []string, opt
 		return nil, err
 	}
 	for _, c := range fixed.Changes {
-		fmt.Fprintln(a.err, safe("edited "+shown(c.File)))
+		fmt.Fprintln(a.err, text.Safe("edited "+shown(c.File)))
 	}
 	fmt.Fprintf(a.err, "%s mended\n", plural(fixed.Mended, "finding"))
 	return fixed.Linted, a.writeLinted(ctx, o, fixed.Linted)
@@ -188,7 +189,7 @@ func (a *app) writeDiff(changes []flytestar.Change) error {
 	for _, c := range changes {
 		b.Write(diff.Diff(shown(c.File), c.Before, shown(c.File), c.After))
 	}
-	_, err := io.WriteString(a.out, safe(b.String()))
+	_, err := io.WriteString(a.out, text.Safe(b.String()))
 	return err
 }
 
@@ -257,7 +258,7 @@ func (a *app) writeLinted(ctx context.Context, o *lintOptions, linted []*flytest
 	}
 	var b bytes.Buffer
 	lint.WriteGitHub(&b, all) // a Buffer takes everything
-	_, err := io.WriteString(a.out, safe(b.String()))
+	_, err := io.WriteString(a.out, text.Safe(b.String()))
 	return err
 }
 

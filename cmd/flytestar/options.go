@@ -15,6 +15,7 @@ import (
 
 	"github.com/flytestar/flytestar"
 	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/internal/text"
 	"github.com/flytestar/flytestar/interp"
 )
 
@@ -247,9 +248,9 @@ func (a *app) told(verbose bool) func(interp.Lockdown) {
 func lockdownLine(l interp.Lockdown, verbose bool) string {
 	switch {
 	case l.Level != interp.Full:
-		return safe(fmt.Sprintf("flytestar: warning: the evaluator's sandbox is %s: %s", l.Level, strings.Join(l.Missing(), "; ")))
+		return text.Safe(fmt.Sprintf("flytestar: warning: the evaluator's sandbox is %s: %s", l.Level, strings.Join(l.Missing(), "; ")))
 	case verbose:
-		return safe(fmt.Sprintf("evaluator's sandbox: %s", l))
+		return text.Safe(fmt.Sprintf("evaluator's sandbox: %s", l))
 	}
 	return ""
 }
@@ -257,7 +258,7 @@ func lockdownLine(l interp.Lockdown, verbose bool) string {
 // load loads file, calls do with the workflow, and closes it.
 func (a *app) load(ctx context.Context, file string, opts flytestar.Options, do func(*flytestar.Workflow) error) (err error) {
 	a.lines = flytestar.Lines(file, opts)
-	opts.Notice = func(text string) { fmt.Fprintln(a.err, safe("flytestar: "+text)) }
+	opts.Notice = func(notice string) { fmt.Fprintln(a.err, text.Safe("flytestar: "+notice)) }
 	w, err := flytestar.Load(ctx, file, opts)
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/internal/text"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -38,7 +39,7 @@ func (a *app) report(ctx context.Context, err error) {
 	default:
 		fmt.Fprintf(&b, "flytestar: %v\n", err)
 	}
-	io.WriteString(a.err, safe(b.String()))
+	io.WriteString(a.err, text.Safe(b.String()))
 }
 
 // writeFindings renders findings; those without a position after "flytestar: ".
@@ -65,9 +66,9 @@ func (a *app) writeFailure(b *bytes.Buffer, f *plan.Failure) {
 		}
 		fmt.Fprintf(b, "  called by %s", c.Task)
 		if c.Pos.IsValid() && c.Pos != f.Pos {
-			fmt.Fprintf(b, " at %s", safeLine(c.Pos.String()))
-			if text := a.sourceLine(c.Pos); text != "" {
-				b.WriteString("\n      " + safeLine(text))
+			fmt.Fprintf(b, " at %s", text.SafeLine(c.Pos.String()))
+			if line := a.sourceLine(c.Pos); line != "" {
+				b.WriteString("\n      " + text.SafeLine(line))
 			}
 		}
 		b.WriteByte('\n')
@@ -75,7 +76,7 @@ func (a *app) writeFailure(b *bytes.Buffer, f *plan.Failure) {
 	if f.Log != "" {
 		b.WriteString("  the end of its log:\n")
 		for line := range strings.Lines(f.Log) {
-			b.WriteString("    | " + safeLine(line) + "\n")
+			b.WriteString("    | " + text.SafeLine(line) + "\n")
 		}
 	}
 	if f.LogFile != "" {

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/flytestar/flytestar"
+	"github.com/flytestar/flytestar/internal/text"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -98,7 +99,7 @@ func taskHelp(w io.Writer, g *plan.Graph, task int, file, name string) error {
 		fmt.Fprintf(&b, "  %-24s %s\n", inputForm(p), inputNote(p))
 	}
 	b.WriteString("\nResult: " + t.Result() + "\n")
-	_, err := io.WriteString(w, safe(b.String()))
+	_, err := io.WriteString(w, text.Safe(b.String()))
 	return err
 }
 

@@ -2,10 +2,11 @@ package engine
 
 import (
 	"fmt"
-	"github.com/flytestar/flytestar/exec"
 	"regexp"
 	"strings"
 	"sync"
+
+	"github.com/flytestar/flytestar/exec"
 )
 
 // placeholder is {{.inputs.NAME}} or {{.outputs.NAME}} (spec.md, "Tasks").
@@ -53,13 +54,13 @@ func alone(name string, inputs map[string]any) ([]string, error) {
 		args := make([]string, len(v))
 		for i, x := range v {
 			var err error
-			if args[i], err = text(x); err != nil {
+			if args[i], err = written(x); err != nil {
 				return nil, err
 			}
 		}
 		return args, nil
 	}
-	s, err := text(v)
+	s, err := written(v)
 	return []string{s}, err
 }
 
@@ -80,7 +81,7 @@ func within(arg string, inputs map[string]any) (string, error) {
 			failed = fmt.Errorf("the list %q stands within the argument %q: a list can only be an argument of its own", m[2], arg)
 			return ""
 		}
-		s, err := text(v)
+		s, err := written(v)
 		if err != nil {
 			failed = err
 		}
@@ -89,8 +90,8 @@ func within(arg string, inputs map[string]any) (string, error) {
 	return out, failed
 }
 
-// text returns an input as a part of an argument: a str as it is, everything else as JSON.
-func text(v any) (string, error) {
+// written returns an input as a part of an argument: a str as it is, everything else as JSON.
+func written(v any) (string, error) {
 	if s, ok := v.(string); ok {
 		return s, nil
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/internal/text"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -29,6 +30,7 @@ var shim []byte
 // container makes an attempt of a task that runs in a container.
 func (a *action) container(c *clock, spec *exec.Spec, n int) (plan.Value, error) {
 	log := &attemptLog{
+		Tail: text.Tail{Bytes: maxTail, Lines: maxTailLine},
 		path: filepath.Join(a.run.Logs, fmt.Sprintf("%s-%d.log", a.id, n)),
 		line: func(line string) { a.emit(exec.Event{Kind: exec.ActionLog, Number: n, Line: line}) },
 	}
@@ -44,7 +46,7 @@ func (a *action) container(c *clock, spec *exec.Spec, n int) (plan.Value, error)
 	}
 	var f *plan.Failure
 	if errors.As(err, &f) {
-		f.Log, f.LogFile = log.Tail(), log.path
+		f.Log, f.LogFile = log.Tail.String(), log.path
 	}
 	return v, err
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"strings"
+
+	"github.com/flytestar/flytestar/internal/text"
 )
 
 // Bounds of logs, in bytes and lines.
@@ -18,11 +20,11 @@ const (
 // attemptLog takes an attempt's output. It writes all of it to a file, passes each line to the
 // watcher, and keeps the end for a failure to quote. An attempt that writes nothing has no file.
 type attemptLog struct {
+	text.Tail
 	path string       // empty after Close if there is no file
 	file *os.File     // nil until something is written
 	line func(string) // given each line, as valid UTF-8
 	rest []byte       // of a line that hasn't ended
-	tail []byte       // the last maxTail bytes
 	size int64
 	err  error // the first error of writing
 }
@@ -40,10 +42,7 @@ func (l *attemptLog) Write(p []byte) (int, error) {
 	if l.err == nil {
 		l.err = l.keep(p)
 	}
-	l.tail = append(l.tail, p...)
-	if len(l.tail) > maxTail {
-		l.tail = append(l.tail[:0], l.tail[len(l.tail)-maxTail:]...)
-	}
+	l.Tail.Write(p) // never fails
 	l.lines(p)
 	return n, nil
 }
@@ -99,17 +98,4 @@ func (l *attemptLog) Close() error {
 		l.err = err
 	}
 	return l.err
-}
-
-// Tail returns the log's last lines, as valid UTF-8.
-func (l *attemptLog) Tail() string {
-	tail := bytes.TrimRight(l.tail, "\n")
-	if len(l.tail) == maxTail { // the first line may have been cut
-		if i := bytes.IndexByte(tail, '\n'); i >= 0 {
-			tail = tail[i+1:]
-		}
-	}
-	lines := bytes.Split(tail, []byte("\n"))
-	lines = lines[max(0, len(lines)-maxTailLine):]
-	return strings.ToValidUTF8(string(bytes.Join(lines, []byte("\n"))), "\uFFFD")
 }

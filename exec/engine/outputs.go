@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/internal/text"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -185,11 +186,8 @@ func readResult(data []byte, outputs map[string]plan.Value) (plan.Value, error) 
 	if err != nil || !ok || len(m) != 1 {
 		return nil, errOverwritten
 	}
-	if text, ok := m["error"].(string); ok {
-		if len(text) > maxError {
-			text = strings.ToValidUTF8(text[:maxError], "") + "…"
-		}
-		return nil, errors.New(text)
+	if message, ok := m["error"].(string); ok {
+		return nil, errors.New(text.Clip(message, maxError))
 	}
 	held, ok := m["value"]
 	if !ok {

@@ -26,7 +26,7 @@ func TestExpand(t *testing.T) {
 		{"echo|x={{.inputs.l}}", "!the list \"l\" stands within"},
 		{"echo|{{.inputs.t}}", "!there is no input \"t\""},
 		{"echo|a{{.inputs.t}}", "!there is no input \"t\""},
-		{"{{.inputs.none}}", "!no argument left"},
+		{"{{.inputs.none}}", "!no arguments left"},
 		{"echo|{{.inputs.nul}}", "!has a NUL"},
 	}
 	for _, tt := range tests {
@@ -61,19 +61,19 @@ func TestReadResult(t *testing.T) {
 		{`{"value": {"$dir": {"entry": "flytestar.0", "name": "x"}}}`, "!isn't among the outputs"},
 		{`{"value": {"$file": {"entry": "flytestar.0", "name": "../x"}}}`, "!can't be a file's name"},
 		{`{"value": {"$file": {"entry": "flytestar.7", "name": "x"}}}`, "!isn't among the outputs"},
-		{`{"value": {"a": 1}}`, "!isn't one"},
-		{`{"value": {"$struct": {}, "$dict": {}}}`, "!isn't one"},
-		{`{"value": 1, "error": "x"}`, "!isn't one"},
-		{`{"error": 1}`, "!isn't one"},
+		{`{"value": {"a": 1}}`, "!something else"},
+		{`{"value": {"$struct": {}, "$dict": {}}}`, "!something else"},
+		{`{"value": 1, "error": "x"}`, "!something else"},
+		{`{"error": 1}`, "!something else"},
 		{`{"error": "ValueError: x"}`, "!ValueError: x"},
-		{`[]`, "!isn't one"},
-		{``, "!isn't one"},
-		{`{"value": 1} 2`, "!isn't one"},
-		{"{\"value\": \"\xff\"}", "!isn't one"},
+		{`[]`, "!something else"},
+		{``, "!something else"},
+		{`{"value": 1} 2`, "!something else"},
+		{"{\"value\": \"\xff\"}", "!something else"},
 		{`{"value": 1e999}`, "!out of range"},
 		{`{"value": 9223372036854775808}`, "!doesn't fit"},
 		{`{"value": ` + strings.Repeat("[", 70) + strings.Repeat("]", 70) + `}`, "!deeper than 64"},
-		{`{"value": ` + strings.Repeat("[", 20000), "!isn't one"},
+		{`{"value": ` + strings.Repeat("[", 20000), "!something else"},
 	}
 	for _, tt := range tests {
 		v, err := engine.ReadResult([]byte(tt.data), outputs)
