@@ -15,12 +15,12 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// Path, among a run's inputs, stands for the File or Dir at that path of this
-// machine. It may stand wherever the input's type has a File or a Dir.
+// Path is a path of this machine. Among a run's inputs it stands for the File or Dir that lies there,
+// wherever the input's type has one.
 type Path string
 
-// bind checks inputs against the task's, without any effect: names, types, that
-// none is missing, that every Path is there. It returns them with the defaults filled in.
+// bind returns a task's inputs with the defaults filled in, and has no effect. It checks the names and
+// types, that no input is missing, and that every Path is there.
 func bind(g *plan.Graph, task int, inputs map[string]plan.Value) (map[string]plan.Value, error) {
 	params := g.Tasks[task].Inputs
 	if err := known(g.FullName(task), params, inputs); err != nil {
@@ -51,7 +51,7 @@ func bind(g *plan.Graph, task int, inputs map[string]plan.Value) (map[string]pla
 	return bound, nil
 }
 
-// known refuses inputs that the task doesn't have.
+// known returns an error for inputs that the task doesn't have.
 func known(task string, params []plan.Param, inputs map[string]plan.Value) error {
 	has := map[string]bool{}
 	var names []string
@@ -80,8 +80,8 @@ func usage(format string, args ...any) *diag.Error {
 	return diag.Errorf(diag.Position{}, diag.Usage, format, args...)
 }
 
-// store puts what the Paths among bound inputs stand for into the artifact
-// store, and returns the inputs as values of their types.
+// store puts the files and directories at the Paths among inputs into the artifact store. It returns
+// the inputs as values of their types.
 func store(ctx context.Context, s exec.Store, params []plan.Param, bound map[string]plan.Value) (map[string]plan.Value, error) {
 	values := make(map[string]plan.Value, len(bound))
 	for _, p := range params {
@@ -166,8 +166,8 @@ func put(ctx context.Context, s exec.Store, path string) (plan.Value, error) {
 	return s.PutFile(ctx, filepath.Base(path), f)
 }
 
-// putDir keeps a directory. A symbolic link in it counts as the file that it
-// leads to, if that is in the directory too; any other is an error, as is whatever is neither file nor directory.
+// putDir keeps a directory. A symbolic link in it counts as the file that it leads to, if that file is
+// in the directory too. Any other link is an error. So is anything that is neither file nor directory.
 func putDir(ctx context.Context, s exec.Store, path string) (plan.Value, error) {
 	root, err := os.OpenRoot(path)
 	if err != nil {

@@ -144,7 +144,7 @@ func imagesByEnvironment(g *plan.Graph, p *plan.Plan) map[int]string {
 	return digests
 }
 
-// homeInWorkspace returns the home directory as a path in the workspace, or "" if it isn't there.
+// homeInWorkspace returns the home directory as a path in the workspace, or "" if it lies elsewhere.
 func (w *Workflow) homeInWorkspace() string {
 	rel, err := filepath.Rel(w.dir, string(w.home))
 	if err != nil || !filepath.IsLocal(rel) {
@@ -153,8 +153,8 @@ func (w *Workflow) homeInWorkspace() string {
 	return filepath.ToSlash(rel)
 }
 
-// hostDebian makes Debian bases from this machine's own apt sources. That there are
-// none is an error only where a base is wanted.
+// hostDebian makes Debian bases from this machine's own apt sources. A machine without any is an error
+// only when a workflow needs a Debian base.
 func hostDebian(cache string, sandbox exec.Sandbox) image.Debian {
 	sources, err := debian.HostSources("/")
 	if err != nil {
@@ -163,7 +163,7 @@ func hostDebian(cache string, sandbox exec.Sandbox) image.Debian {
 	return &debian.Debian{Sources: sources, Cache: cache, Sandbox: sandbox}
 }
 
-// noDebian fails with why this machine has no Debian sources.
+// noDebian fails with the reason why this machine has no Debian sources.
 type noDebian struct{ err error }
 
 func (n noDebian) Resolve(context.Context, debian.Request, exec.Watch) (*debian.Closure, error) {
