@@ -1,6 +1,7 @@
 package flytestar_test
 
 import (
+	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -68,10 +69,10 @@ var homes = []struct {
 	{"C", nil, "everything builds without cgo"},
 }
 
-// TestImports reads the import clauses of every file, also of those for other
-// systems. It doesn't ask go list, whose answer the test cache would keep.
-func TestImports(t *testing.T) {
-	seen := map[string]bool{}
+// eachFile calls f for every source file that isn't a test, also for those of other systems, with the
+// folder of its package. It doesn't ask go list, whose answer the test cache would keep.
+func eachFile(t *testing.T, f func(name, pkg string, file *ast.File)) {
+	t.Helper()
 	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -83,26 +84,42 @@ func TestImports(t *testing.T) {
 		if d.IsDir() || !strings.HasSuffix(base, ".go") || strings.HasSuffix(base, "_test.go") {
 			return nil
 		}
-		pkg := path.Dir(filepath.ToSlash(name))
-		seen[pkg] = true
-		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
-		if err != nil {
-			return err
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly|parser.ParseComments)
+		if err == nil {
+			f(name, path.Dir(filepath.ToSlash(name)), file)
 		}
-		for _, spec := range file.Imports {
-			imported, err := strconv.Unquote(spec.Path.Value)
-			if err != nil {
-				return err
-			}
-			if msg := violation(pkg, imported); msg != "" {
-				t.Errorf("%s: %s", name, msg)
-			}
-		}
-		return nil
+		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// importsOf returns the paths that a file imports.
+func importsOf(t *testing.T, file *ast.File) []string {
+	t.Helper()
+	var paths []string
+	for _, spec := range file.Imports {
+		imported, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		paths = append(paths, imported)
+	}
+	return paths
+}
+
+// TestImports holds every import to the rules above.
+func TestImports(t *testing.T) {
+	seen := map[string]bool{}
+	eachFile(t, func(name, pkg string, file *ast.File) {
+		seen[pkg] = true
+		for _, imported := range importsOf(t, file) {
+			if msg := violation(pkg, imported); msg != "" {
+				t.Errorf("%s: %s", name, msg)
+			}
+		}
+	})
 	for _, pkg := range []string{"diag", "plan", "resolve", "exec"} {
 		if !seen[pkg] {
 			t.Errorf("package %s wasn't looked at", pkg)
