@@ -1,4 +1,4 @@
-"""The tasks of af2_strict.star. Each imports a package of its image, and checks that the other's isn't there."""
+"""The tasks of af2_strict.star. Each imports a package of its own image, and checks that the other image's is absent."""
 
 import importlib.metadata
 import importlib.util
