@@ -1,4 +1,7 @@
-"""The tasks of af2_strict.star. Each imports a package of its own image, and checks that the other image's is absent."""
+"""The tasks of af2_strict.star.
+
+Each imports a package of its own image, and checks that the other image's package is absent.
+"""
 
 import importlib.metadata
 import importlib.util
