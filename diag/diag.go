@@ -1,9 +1,9 @@
-// Package diag is the one shape in which flytestar reports that something is
-// wrong: a position, a message, a code, a hint, and notes that point elsewhere.
+// Package diag defines the one form in which flytestar reports problems: a position, a message, a
+// code, a hint, and notes that point elsewhere.
 //
 //   - [Error] is one finding; [List] is several, sorted by position.
-//   - [Class] says who is at fault, and so which exit code follows.
-//   - [Rule] is a kind of finding, [Fix] the edit that mends one.
+//   - [Class] says who is at fault. It decides the exit code.
+//   - [Rule] is a kind of finding. [Fix] is the edit that mends one.
 //   - [Render] prints findings for people, with the source line and a caret.
 //   - [Suggest] picks the "did you mean" candidate for a misspelt name.
 //
@@ -18,9 +18,9 @@ import (
 	"strings"
 )
 
-// Position is a place in a module: a slash-separated path relative to the
-// workspace, and a line and column that count from 1. A zero Line means the
-// whole file, an empty File means no place at all (a machine error, say).
+// Position is a place in a module. It has a slash-separated path relative to the workspace, and a
+// line and column that count from 1. A zero Line means the whole file. An empty File means no place
+// at all, as in an error of the machine.
 type Position struct {
 	File string `json:"file,omitempty"`
 	Line int    `json:"line,omitempty"`
@@ -30,7 +30,7 @@ type Position struct {
 // IsValid reports whether p names a file.
 func (p Position) IsValid() bool { return p.File != "" }
 
-// String returns "file:line:col", leaving out what is unknown.
+// String returns "file:line:col" without the parts that are unknown.
 func (p Position) String() string {
 	switch {
 	case p.Line == 0:
@@ -46,11 +46,11 @@ func (p Position) Compare(q Position) int {
 	return cmp.Or(cmp.Compare(p.File, q.File), cmp.Compare(p.Line, q.Line), cmp.Compare(p.Col, q.Col))
 }
 
-// Class says what kind of thing went wrong. The command line maps it to its
-// exit code (spec.md, "Exit codes").
+// Class says what kind of thing went wrong. The command line maps it to its exit code (spec.md,
+// "Exit codes").
 type Class string
 
-// The classes, with the exit code that each leads to.
+// The classes, and the exit code of each.
 const (
 	Source Class = "source" // 3: the workflow file is at fault; also the zero value's meaning
 	Limit  Class = "limit"  // 3 while loading, 1 in a body: a limit was exceeded
@@ -60,10 +60,10 @@ const (
 	System Class = "system" // 5: the machine or the network failed
 )
 
-// Severity tells errors, which stop a run, from warnings and infos, which don't.
+// Severity separates errors, which stop a run, from warnings and infos, which don't.
 type Severity string
 
-// The severities; the empty one counts as an error.
+// The severities. The empty one counts as an error.
 const (
 	SeverityError   Severity = "error"
 	SeverityWarning Severity = "warning"
@@ -76,8 +76,8 @@ type Note struct {
 	Msg string   `json:"message"`
 }
 
-// Error is one positioned error or warning. Msg is lower case, without a final
-// full stop; Hint says what to do, and is printed on a line of its own.
+// Error is one error or warning at a position. Msg is lower case and has no final full stop. Hint
+// says what to do, and is printed on its own line.
 type Error struct {
 	Pos      Position `json:"pos"`
 	Severity Severity `json:"severity,omitempty"`
@@ -87,7 +87,7 @@ type Error struct {
 	Hint     string   `json:"hint,omitempty"`
 	Notes    []Note   `json:"notes,omitempty"`
 	Fix      *Fix     `json:"fix,omitempty"` // what lint --fix would do; nil: nothing
-	// Err is the cause, kept for errors.Is; it isn't printed or sent on.
+	// Err is the cause, for errors.Is. It isn't printed or sent on.
 	Err error `json:"-"`
 }
 
@@ -119,10 +119,11 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// IsWarning reports whether e lets a run go on: it is a warning or an info.
+// IsWarning reports whether e is a warning or an info. These let a run go on.
 func (e *Error) IsWarning() bool { return e.Severity == SeverityWarning || e.Severity == SeverityInfo }
 
-// List is several findings. As an error it reads as its first, and how many follow.
+// List holds several findings. Its error text is that of the first finding, and says how many
+// follow.
 type List []*Error
 
 // Error implements error.
@@ -163,7 +164,7 @@ func (l List) Errors() List {
 	return out
 }
 
-// Err returns l as an error if it holds one that isn't a warning, else nil.
+// Err returns l as an error if any finding is an error, else nil.
 func (l List) Err() error {
 	if len(l.Errors()) == 0 {
 		return nil

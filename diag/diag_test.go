@@ -58,7 +58,7 @@ func TestListSort(t *testing.T) {
 	}
 }
 
-// TestRender compares with testdata/render.txt; UPDATE=1 writes it.
+// TestRender compares the output with testdata/render.txt. UPDATE=1 writes the file.
 func TestRender(t *testing.T) {
 	lines := func(file string) []string {
 		switch file {

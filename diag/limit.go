@@ -2,15 +2,15 @@ package diag
 
 import "fmt"
 
-// LimitName names a limit: it is the flag that raises it, without dashes, the
-// code of the errors that say it was exceeded, and their cause, for errors.Is.
+// LimitName names a limit. The flag that raises the limit has this name, after two dashes. Errors
+// that say it was exceeded have this name as their code, and as their cause for errors.Is.
 type LimitName string
 
 // Error implements error.
 func (l LimitName) Error() string { return string(l) + " exceeded" }
 
-// Errorf returns an error of class Limit that l was exceeded, with a hint at the
-// flag. Its message says what was limited, and to how much. It has no position.
+// Errorf returns an error of class Limit which says that l was exceeded. The message says what was
+// limited, and to how much. The hint names the flag. The error has no position.
 func (l LimitName) Errorf(format string, args ...any) *Error {
 	return &Error{
 		Class: Limit, Code: string(l), Err: l,

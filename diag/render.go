@@ -8,8 +8,8 @@ import (
 	"github.com/flytestar/flytestar/internal/text"
 )
 
-// Lines returns a module's source lines for [Render], or nil where they can't
-// be had; then the caret is left out.
+// Lines returns a module's source lines for [Render]. It returns nil if they aren't available; the
+// caret is then left out.
 type Lines func(file string) []string
 
 // Render writes each finding as
@@ -20,7 +20,8 @@ type Lines func(file string) []string
 //	  note: file:line:col: message
 //	  hint: what to do
 //
-// Further lines of a message, note or hint are indented. A warning or info says so before its message. Errors writing to w are returned.
+// Further lines of a message, note or hint are indented. A warning or info says so before its
+// message. Render returns the error of writing to w.
 func Render(w io.Writer, l List, lines Lines) error {
 	for _, e := range l {
 		if err := render(w, e, lines); err != nil {
@@ -43,7 +44,7 @@ func render(w io.Writer, e *Error, lines Lines) error {
 		b.WriteString(" [" + e.Code + "]")
 	}
 	b.WriteByte('\n')
-	b.WriteString(excerpt(e.Pos, lines)) // of printable lines only, or the caret would be off
+	b.WriteString(excerpt(e.Pos, lines)) // excerpt shows printable lines only, or the caret would be off
 	for _, n := range e.Notes {
 		if n.Pos.IsValid() {
 			fmt.Fprintf(&b, "  note: %s: %s\n", place(n.Pos), indented(n.Msg, "        "))
@@ -58,14 +59,14 @@ func render(w io.Writer, e *Error, lines Lines) error {
 	return err
 }
 
-// indented begins each line of s but the first with indent: what a message
-// quotes may not pass for another finding, note or hint.
+// indented puts indent before each line of s except the first. So text that a message quotes can't
+// pass for another finding, note or hint.
 func indented(s, indent string) string { return strings.ReplaceAll(s, "\n", "\n"+indent) }
 
-// place is a position on one line, whatever its file's name has.
+// place returns a position on one line, whatever the file's name contains.
 func place(p Position) string { return strings.ReplaceAll(p.String(), "\n", " ") }
 
-// maxExcerpt bounds how much of a source line is shown, in bytes.
+// maxExcerpt is the largest part of a source line that is shown, in bytes.
 const maxExcerpt = 200
 
 // excerpt returns the source line at p and a caret under its column.
@@ -84,7 +85,7 @@ func excerpt(p Position, lines Lines) string {
 	if p.Col < 1 {
 		return "    " + line + "\n"
 	}
-	// Tabs are kept, so that the caret stands where the terminal puts the column.
+	// Keep tabs, so that the caret is in the terminal's column of the error.
 	pad := []rune(line)
 	if p.Col-1 < len(pad) {
 		pad = pad[:p.Col-1]

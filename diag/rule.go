@@ -1,6 +1,6 @@
 package diag
 
-// Rule is a kind of finding: what `explain` lists. Each has a section "CODE: …" in spec.md.
+// Rule is a kind of finding, as `explain` lists it. Each has a section "CODE: …" in spec.md.
 type Rule struct {
 	Code     string   `json:"code"`     // "FS101"; a code of buildtools is its category, "unused-variable"
 	Name     string   `json:"name"`     // a few words, joined: "missing-dependency"
@@ -9,15 +9,15 @@ type Rule struct {
 	Summary  string   `json:"summary"`  // one line, lower case: what is wrong
 }
 
-// Finding returns a finding of the rule at pos, of class [Source].
+// Finding returns a finding of the rule at pos. Its class is [Source].
 func (r Rule) Finding(pos Position, format string, args ...any) *Error {
 	e := Errorf(pos, Source, format, args...)
 	e.Code, e.Severity = r.Code, r.Severity
 	return e
 }
 
-// Fix is the edit that mends a finding, as data; `lint --fix` makes it. It is an edit of one
-// environment. Which of the fields are set follows from its kind.
+// Fix describes the edit that mends a finding; `lint --fix` makes it. It edits one environment. The
+// kind decides which fields are set.
 type Fix struct {
 	Kind   FixKind   `json:"kind"`
 	Pos    Position  `json:"pos"`              // where the call starts that makes the environment: task_environment or clone_with
@@ -29,7 +29,7 @@ type Fix struct {
 	Calls  []FixCall `json:"calls,omitempty"`  // add-packages: what is appended to the environment's image
 }
 
-// FixKind tells the fixes apart.
+// FixKind tells fixes apart.
 type FixKind string
 
 // The kinds of fix.
@@ -37,12 +37,12 @@ const (
 	FixAddDependency    FixKind = "add-dependency"    // add Symbol to the environment's depends_on, loading it from Module
 	FixRemoveDependency FixKind = "remove-dependency" // remove Symbol from it
 	FixAddPackages      FixKind = "add-packages"      // append Calls to its image
-	// The fixes of lint's own findings: Pos is the finding's.
+	// The fixes for lint's own findings. Pos is the position of the finding.
 	FixRemoveSuppression FixKind = "remove-suppression" // remove the code Symbol from the comment
 	FixRemoveLoad        FixKind = "remove-load"        // don't load what is bound to Symbol there
 )
 
-// FixCall is a method call with strings as arguments: with_pip_packages("pytest").
+// FixCall is a method call with string arguments, such as with_pip_packages("pytest").
 type FixCall struct {
 	Method string   `json:"method"`
 	Args   []string `json:"args"` // the strings' values

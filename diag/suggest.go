@@ -2,12 +2,13 @@ package diag
 
 import "strings"
 
-// maxSuggest bounds the names that are compared, in bytes: distance is quadratic.
+// maxSuggest is the longest name that is compared, in bytes. It is bounded because distance is
+// quadratic.
 const maxSuggest = 200
 
-// Suggest returns the candidate nearest to name by edit distance, the first of
-// several, or "" if none is near enough to be a misspelling (a third of the
-// longer name, at least one edit). Names that differ in case alone are near.
+// Suggest returns the candidate that is nearest to name by edit distance. Of several it returns the
+// first. It returns "" if none is near enough to be a misspelling: the distance may be a third of
+// the longer name, but at least one edit. Names that differ only in case are near.
 func Suggest(name string, candidates []string) string {
 	best, bestDist := "", maxSuggest
 	for _, c := range candidates {
@@ -27,7 +28,7 @@ func Suggest(name string, candidates []string) string {
 	return best
 }
 
-// distance is the Levenshtein distance in bytes, a swap of neighbours counting as one edit.
+// distance is the Levenshtein distance in bytes. A swap of neighbours counts as one edit.
 func distance(a, b string) int {
 	before := make([]int, len(b)+1) // the row before prev, for swaps
 	prev := make([]int, len(b)+1)

@@ -6,9 +6,9 @@ import (
 	"slices"
 )
 
-// Conform returns v as a value of type t: an int where float is declared
-// becomes a float, a dict or struct where a record is declared becomes that record's Struct. The error names
-// the place within v, such as "[3].name: want str, got int".
+// Conform returns v as a value of type t. An int becomes a float where float is declared. A dict or
+// struct becomes a Struct where a record is declared. The error names the place within v, such as
+// "[3].name: want str, got int".
 func Conform(v Value, t Type) (Value, error) {
 	switch t.Kind {
 	case KindAny:
@@ -113,7 +113,7 @@ func conformRecord(m map[string]Value, fields []Field) (Value, error) {
 	return out, nil
 }
 
-// placed is an error at a place within a value.
+// placed is an error about a place within a value.
 type placed struct {
 	path string
 	err  error
@@ -122,7 +122,7 @@ type placed struct {
 func (e *placed) Error() string { return e.path + ": " + e.err.Error() }
 func (e *placed) Unwrap() error { return e.err }
 
-// inside puts a step before the path that err already has.
+// inside puts a step before the path in err.
 func inside(step string, err error) error {
 	if p, ok := err.(*placed); ok {
 		return &placed{step + p.path, p.err}
@@ -130,7 +130,7 @@ func inside(step string, err error) error {
 	return &placed{step, err}
 }
 
-// TypeName returns the name of v's type, as a workflow's author would say it.
+// TypeName returns the name of v's type as a workflow's author would write it.
 func TypeName(v Value) string {
 	switch v.(type) {
 	case nil:

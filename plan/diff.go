@@ -14,8 +14,8 @@ import (
 	"github.com/flytestar/flytestar/internal/text"
 )
 
-// Diff is what differs between two graphs. Where things stand doesn't count, nor does
-// their order, but for an image's steps and a task's inputs.
+// Diff lists the differences between two graphs. Positions don't count. Order doesn't count either,
+// except for an image's steps and a task's inputs.
 type Diff struct {
 	Old     string   `json:"old"` // entry modules
 	New     string   `json:"new"`
@@ -31,8 +31,8 @@ type Change struct {
 	Fields []FieldChange `json:"fields,omitempty"` // of what was changed
 }
 
-// FieldChange is a field that differs. An empty side has no such field; a step of an image
-// stands on the side that has it.
+// FieldChange is a field that differs. An empty side means that the field is missing there. A step
+// of an image is on the side that has it.
 type FieldChange struct {
 	Field string `json:"field"` // "resources.memory", "inputs.x", "step"
 	Old   string `json:"old,omitempty"`
@@ -42,7 +42,7 @@ type FieldChange struct {
 // Thing is what a change is about.
 type Thing string
 
-// The things that graphs are compared by, in the order in which changes are listed.
+// The kinds of thing that graphs are compared by, in the order in which changes are listed.
 const (
 	EnvironmentThing Thing = "environment" // by name
 	ImageThing       Thing = "image"       // of environments that both graphs have, by what it declares
@@ -53,7 +53,7 @@ const (
 
 var things = []Thing{EnvironmentThing, ImageThing, DependsOnThing, TaskThing, CallThing}
 
-// ChangeKind says what became of a thing.
+// ChangeKind says what happened to a thing.
 type ChangeKind string
 
 // The kinds of change.
@@ -63,8 +63,8 @@ const (
 	Changed ChangeKind = "changed"
 )
 
-// Compare returns what differs between two graphs. Both are valid. It is linear in their
-// size, but for sorting.
+// Compare returns the differences between two valid graphs. Apart from sorting, it takes linear
+// time.
 func Compare(old, new *Graph) *Diff {
 	d := &Diff{Old: old.Entry, New: new.Entry, Changes: []Change{}}
 	a, b := old.named(), new.named()
@@ -78,14 +78,14 @@ func Compare(old, new *Graph) *Diff {
 	return d
 }
 
-// entry is a thing of a graph, as it is compared.
+// entry is a thing of a graph in the form in which it is compared.
 type entry struct {
 	pos  diag.Position
-	data reflect.Value // a struct; not valid: the name is all
+	data reflect.Value // a struct; not valid if the thing is only a name
 }
 
-// named returns what a graph has, but images, by kind of thing and name. Of several with one name, which is a
-// finding, the first counts.
+// named returns what a graph has except images, by kind of thing and name. If several have one
+// name, which is a finding, the first counts.
 func (g *Graph) named() map[Thing]map[string]entry {
 	all := map[Thing]map[string]entry{}
 	for _, what := range things {
@@ -108,16 +108,16 @@ func (g *Graph) named() map[Thing]map[string]entry {
 	}
 	for i := range g.Calls {
 		c := g.Calls[i]
-		c.Sites = nil // where it is made
+		c.Sites = nil // the places in source don't count
 		add(CallThing, EdgeName(g.FullName(c.Caller), g.FullName(c.Callee)), entry{c.Pos, reflect.ValueOf(c)})
 	}
 	return all
 }
 
-// EdgeName is how an edge is named in a [Change].
+// EdgeName returns the name of an edge in a [Change].
 func EdgeName(from, to string) string { return from + " -> " + to }
 
-// compare adds what differs between things of one kind.
+// compare adds the differences between things of one kind.
 func (d *Diff) compare(what Thing, old, new map[string]entry) {
 	for name, e := range old {
 		if _, ok := new[name]; !ok {
@@ -134,7 +134,8 @@ func (d *Diff) compare(what Thing, old, new map[string]entry) {
 	}
 }
 
-// images adds the images that environments of both graphs have changed, those that changed alike together.
+// images adds the changed images of environments that both graphs have. It groups those that
+// changed alike.
 func (d *Diff) images(old, new *Graph) {
 	type pair struct{ old, new int }
 	before := map[string]int{}
@@ -152,7 +153,7 @@ func (d *Diff) images(old, new *Graph) {
 		}
 	}
 	wasDeclared, isDeclared := old.declarations(), new.declarations()
-	changes := map[string]*Change{} // by fields and kind: images are what they declare
+	changes := map[string]*Change{} // by fields and kind, since images are equal if they declare the same
 	for _, p := range slices.SortedFunc(maps.Keys(users), func(a, b pair) int { return cmp.Or(a.new-b.new, a.old-b.old) }) {
 		c := imageChange(wasDeclared(p.old), isDeclared(p.new))
 		if c == nil {
@@ -174,16 +175,18 @@ func (d *Diff) images(old, new *Graph) {
 	}
 }
 
-// line is a base or a step of an image: how it is shown, and all that it says but where it stands.
+// line is a base or a step of an image. It has the text to show, and all the content except the
+// position.
 type line struct{ field, text, content string }
 
-// declaration is what an image says, line by line.
+// declaration is what an image declares, line by line.
 type declaration struct {
 	pos   diag.Position
 	lines []line
 }
 
-// declarations returns a function that returns images' declarations, nil for NoImage. Each is made once.
+// declarations returns a function from images to declarations; NoImage has nil. Each declaration is
+// made only once.
 func (g *Graph) declarations() func(int) *declaration {
 	known := map[int]*declaration{NoImage: nil}
 	return func(i int) *declaration {
@@ -207,7 +210,7 @@ func (i *Image) declaration() *declaration {
 	return d
 }
 
-// Bounds of what is said of an image's difference: many environments may have one large image.
+// Bounds of the text about an image's difference. Many environments may share one large image.
 const (
 	maxLine  = 1000 // bytes of a line
 	maxLines = 100  // on each side
@@ -215,7 +218,8 @@ const (
 
 func short(s string) string { return text.Clip(s, maxLine) }
 
-// imageChange compares two images, which may be nil; nil if they declare the same.
+// imageChange compares two images, either of which may be nil. It returns nil if they declare the
+// same.
 func imageChange(old, new *declaration) *Change {
 	switch {
 	case old == nil && new == nil:
@@ -231,7 +235,8 @@ func imageChange(old, new *declaration) *Change {
 	return nil
 }
 
-// sides returns the lines that only one of two images has, as fields with one side. What both begin and end with is left out.
+// sides returns the lines that only one of two images has, each as a field with one side. The lines
+// in common at the start and at the end are left out.
 func sides(old, new []line) []FieldChange {
 	start := 0
 	for start < len(old) && start < len(new) && old[start] == new[start] {
@@ -251,7 +256,7 @@ func sides(old, new []line) []FieldChange {
 	return fields
 }
 
-// some returns the first lines, and one that says how many more there are.
+// some returns the first lines, and a line that says how many more there are.
 func some(lines []line) []line {
 	if more := len(lines) - maxLines; more > 0 {
 		return append(lines[:maxLines:maxLines], line{field: "step", text: "… and " + strconv.Itoa(more) + " more"})
@@ -260,7 +265,7 @@ func some(lines []line) []line {
 }
 
 func content(v any) string {
-	text, _ := json.Marshal(v) // strings, lists and maps of strings, which never fail
+	text, _ := json.Marshal(v) // strings, lists and maps of strings never fail
 	return string(text)
 }
 
@@ -287,14 +292,14 @@ func changedFields(old, new reflect.Value) []FieldChange {
 	return changes
 }
 
-// apart are the fields that refer to other parts of a graph, which are compared by themselves, and
-// those that only say where something stands.
+// apart has the fields that don't count in a comparison. Some refer to other parts of a graph,
+// which are compared on their own. The others only give a position.
 var apart = map[string]bool{
 	"image": true, "env": true, "depends_on": true, "caller": true, "callee": true, "name": true, "global": true, "module": true,
 }
 
-// flatten writes the fields of v that aren't zero into fields, as text for people, by the names that they
-// have in JSON. It goes by their types, and so forgets none that is new. Its depth is that of the types.
+// flatten writes the nonzero fields of v into fields, as text for people, under their JSON names.
+// It follows the Go types, so it can't forget a new field. It recurses only as deep as the types.
 func flatten(fields map[string]string, name string, v reflect.Value) {
 	if v.IsZero() {
 		return
@@ -340,7 +345,8 @@ func flattenOther(fields map[string]string, name string, v reflect.Value) {
 	}
 }
 
-// flattenParams writes each parameter by its name, and the names' order, since calls may go by it.
+// flattenParams writes each parameter under its name. It also writes the order of the names, since
+// calls may depend on it.
 func flattenParams(fields map[string]string, name string, params []Param) {
 	var order []string
 	for i := range params {
@@ -354,8 +360,8 @@ func flattenParams(fields map[string]string, name string, params []Param) {
 	fields[name] = strings.Join(order, ", ")
 }
 
-// Union returns the new graph, and on top of it what only the old one has: what a drawing of
-// their difference shows. It needn't be valid, since its depends_on can be cyclic.
+// Union returns the new graph together with what only the old one has. A drawing of their
+// difference shows this. The result may be invalid, because its depends_on can be cyclic.
 func Union(old, new *Graph) *Graph {
 	u := *new
 	u.Images, u.Environments = slices.Clone(u.Images), slices.Clone(u.Environments)
@@ -396,7 +402,8 @@ func Union(old, new *Graph) *Graph {
 	return &u
 }
 
-// addEnvironments adds those of old that g lacks, and returns where each of old's is in g.
+// addEnvironments adds the environments of old that g lacks. It returns the index in g of each of
+// old's environments.
 func (g *Graph) addEnvironments(old *Graph) []int {
 	index := map[string]int{}
 	for i := range g.Environments {
@@ -420,7 +427,8 @@ func (g *Graph) addEnvironments(old *Graph) []int {
 	return at
 }
 
-// addTasks likewise; envs is what addEnvironments returned.
+// addTasks adds the tasks of old that g lacks, and returns the index in g of each. envs is the
+// result of addEnvironments.
 func (g *Graph) addTasks(old *Graph, envs []int) []int {
 	index := map[string]int{}
 	for i := range g.Tasks {

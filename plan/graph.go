@@ -1,14 +1,14 @@
-// Package plan is the contract between flytestar's halves, and between its two
-// processes: plain data that can be written as JSON, and nothing that acts.
+// Package plan is the contract between flytestar's halves, and between its two processes. It is
+// plain data that can be written as JSON; nothing in it acts.
 //
-//   - [Graph] is what evaluating a workflow file yields: [Environment], [Image],
-//     [Task] and the [Call]s between tasks. The evaluator makes it, everything else reads it.
-//   - [Plan] is what running one task of a graph would do: which images it needs.
-//   - [Type] and [Value] are what passes between tasks, [File] and [Dir] among them.
-//   - [Host] is what an orchestrator's body may ask for; [Failure] is how an action fails.
+//   - [Graph] is the result of evaluating a workflow file: [Environment], [Image], [Task] and the
+//     [Call]s between tasks. The evaluator makes it, everything else reads it.
+//   - [Plan] is what running one task of a graph would do, and which images it needs.
+//   - [Type] and [Value] are what passes between tasks, with [File] and [Dir].
+//   - [Host] is what an orchestrator's body may ask for. [Failure] is how an action fails.
 //
-// The package is a leaf: it imports only diag. Nothing in it knows Starlark,
-// containers or registries. Paths are slash-separated and relative to the workspace.
+// The package is a leaf: it imports only diag. Nothing in it knows Starlark, containers or
+// registries. Paths are slash-separated and relative to the workspace.
 package plan
 
 import (
@@ -22,8 +22,8 @@ import (
 // Version is the version of the graph's JSON form.
 const Version = 1
 
-// Graph is a frozen workflow: everything that its files declare. References
-// between its parts are indices into its slices.
+// Graph is a frozen workflow: everything that its files declare. Its parts refer to each other by
+// indices into its slices.
 type Graph struct {
 	Version      int           `json:"version"`
 	Entry        string        `json:"entry"`   // the module that was asked for
@@ -48,7 +48,7 @@ type Load struct {
 	Pos  diag.Position `json:"pos"`
 }
 
-// Image is an image as declared: a base, and the steps that extend it in order.
+// Image is an image as declared: a base, and the steps that extend it, in order.
 type Image struct {
 	Name  string        `json:"name,omitempty"` // as given by clone(name=)
 	Base  Base          `json:"base"`
@@ -65,7 +65,7 @@ type Base struct {
 	Pos    diag.Position `json:"pos"`
 }
 
-// BaseKind tells the bases apart.
+// BaseKind tells bases apart.
 type BaseKind string
 
 // The kinds of base.
@@ -93,7 +93,7 @@ type Step struct {
 	Name           string            `json:"name,omitempty"`             // workdir: the directory; user: the user
 }
 
-// StepKind tells the steps apart.
+// StepKind tells steps apart.
 type StepKind string
 
 // The kinds of step.
@@ -109,7 +109,7 @@ const (
 	StepUser         StepKind = "user"
 )
 
-// NoImage is the Image of an environment without one.
+// NoImage is the Image of an environment that has none.
 const NoImage = -1
 
 // Environment is a task_environment.
@@ -122,11 +122,12 @@ type Environment struct {
 	Network     bool              `json:"network,omitempty"`
 	Description string            `json:"description,omitempty"`
 	Pos         diag.Position     `json:"pos"`
-	// DependsOnPos is where the depends_on list stands; Pos where there is none.
+	// DependsOnPos is the position of the depends_on list. Without a list it is Pos.
 	DependsOnPos diag.Position `json:"depends_on_pos"`
-	// Global is the global that the environment is first bound to, for hints; it may be empty.
+	// Global is the first global that the environment is bound to. Hints use it. It may be empty.
 	Global string `json:"global,omitempty"`
-	// Module is the module which Global belongs to; empty: that of Pos. A macro makes them differ.
+	// Module is the module that Global belongs to. Empty means the module of Pos. They differ if a
+	// macro made the environment.
 	Module string `json:"module,omitempty"`
 }
 
@@ -150,7 +151,7 @@ type Task struct {
 	Listed    bool              `json:"listed,omitempty"` // among the entry module's globals, or loaded by it
 }
 
-// Body is what a task does. Exactly one of its forms is set.
+// Body is what a task runs. Exactly one of its forms is set.
 type Body struct {
 	Kind     BodyKind      `json:"kind"`
 	Pos      diag.Position `json:"pos,omitzero"`       // starlark: the function's
@@ -160,7 +161,7 @@ type Body struct {
 	Script   string        `json:"script,omitempty"`
 }
 
-// BodyKind tells the bodies apart.
+// BodyKind tells bodies apart.
 type BodyKind string
 
 // The kinds of body. Every switch over them has a case for each, which .ci/run checks: so a new kind
@@ -194,7 +195,7 @@ type Param struct {
 	Doc     string          `json:"doc,omitempty"`
 }
 
-// Resources are what an attempt may use. Zero fields aren't limited.
+// Resources are the limits of an attempt. A zero field means no limit.
 type Resources struct {
 	MilliCPU int64 `json:"milli_cpu,omitempty"` // thousandths of a core
 	Memory   int64 `json:"memory,omitempty"`    // bytes
@@ -203,7 +204,8 @@ type Resources struct {
 	Shm      int64 `json:"shm,omitempty"`  // bytes of /dev/shm
 }
 
-// Call is an edge of the call graph: a task whose body can call another. Found statically.
+// Call is an edge of the call graph: a task whose body can call another. It is found without
+// running anything.
 type Call struct {
 	Caller   int           `json:"caller"` // into Graph.Tasks
 	Callee   int           `json:"callee"`
@@ -212,7 +214,7 @@ type Call struct {
 	Sites    []int         `json:"sites,omitempty"`    // into Graph.Sites: where code that the caller reaches calls the callee outright
 }
 
-// Site is a place where code calls a task that it names outright, and with what.
+// Site is a place where code calls a task by name, and the arguments there.
 type Site struct {
 	Task      int           `json:"task"` // into Graph.Tasks
 	How       SiteKind      `json:"how"`
@@ -222,7 +224,7 @@ type Site struct {
 	Unused    bool          `json:"unused,omitempty"`    // the call is a statement: nothing looks at its result
 }
 
-// SiteKind tells the ways apart in which tasks are called.
+// SiteKind tells the ways to call a task apart.
 type SiteKind string
 
 // The ways to call a task.
@@ -246,8 +248,8 @@ func (g *Graph) FullName(task int) string {
 	return g.Environments[t.Env].Name + "." + t.Name
 }
 
-// Closure returns the environments that env reaches through depends_on, itself
-// included, each after the environments that it depends on. It is iterative and linear.
+// Closure returns env and the environments that it reaches through depends_on. Each comes after
+// those that it depends on. The walk is iterative and linear.
 func (g *Graph) Closure(env int) []int {
 	type frame struct{ env, next int }
 	var order []int

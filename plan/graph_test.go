@@ -116,7 +116,7 @@ func TestGraphRoundTrip(t *testing.T) {
 	}
 }
 
-// FuzzValidate: no JSON makes Validate panic, nor what reads a graph that it lets through.
+// FuzzValidate: no JSON makes Validate panic. No graph that it accepts makes its readers panic.
 func FuzzValidate(f *testing.F) {
 	data, err := json.Marshal(sample())
 	if err != nil {
@@ -152,7 +152,7 @@ func TestClosure(t *testing.T) {
 	}
 }
 
-// chain returns n environments, each but the first on the one before.
+// chain returns n environments. Each depends on the one before, except the first.
 func chain(n int) *plan.Graph {
 	g := &plan.Graph{Version: plan.Version, Entry: "a.star", Environments: make([]plan.Environment, n)}
 	for i := range g.Environments {

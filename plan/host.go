@@ -7,41 +7,40 @@ import (
 	"github.com/flytestar/flytestar/diag"
 )
 
-// Host answers what an orchestrator's body asks for while it runs. In the
-// parent the engine implements it, once per action; in the evaluator it is a
-// pipe to that. All methods may be called from several goroutines.
+// Host answers the requests of an orchestrator's running body. In the parent the engine implements
+// it, once per action. In the evaluator it is a pipe to the engine. All methods may be called from
+// several goroutines.
 type Host interface {
-	// Call runs an action and returns its result, which is of the callee's
-	// output type. An action that failed is a *[Failure]; any other error
-	// ends the body.
+	// Call runs an action and returns its result, which has the callee's output type. If the action
+	// failed, the error is a *[Failure]. Any other error ends the body.
 	Call(ctx context.Context, c Invocation) (Value, error)
-	// Read returns a file's content. It is an error for the file to be larger than max bytes.
+	// Read returns a file's content. A file larger than max bytes is an error.
 	Read(ctx context.Context, f File, max int64) ([]byte, error)
-	// Text makes an artifact of text.
+	// Text makes an artifact from text.
 	Text(ctx context.Context, name, text string) (File, error)
 }
 
-// BodyHost is a Host as the body has it that asks.
+// BodyHost is the Host that a body uses.
 type BodyHost interface {
 	Host
-	// Await returns once done is closed, which some answer leads to. Only the
-	// thread of the body calls it: whoever measures how long a body computes
-	// stops the clock meanwhile. Read and Text are such waits as well.
+	// Await waits until done is closed, which some answer causes. Only the body's thread calls it.
+	// Whoever measures the body's computing time stops the clock during the wait. Read and Text are
+	// such waits too.
 	Await(done <-chan struct{})
 }
 
 // Invocation is a task call in a body.
 type Invocation struct {
-	// Ordinal numbers the calls of one body from 0, in the order in which the
-	// body makes them: map numbers its items before any starts. With the
-	// caller's identity it identifies the action.
+	// Ordinal numbers the calls of one body from 0, in the order in which the body makes them. map
+	// numbers its items before any starts. Ordinal and the caller's identity together identify the
+	// action.
 	Ordinal int
 	Task    string           // full name of the callee
 	Inputs  map[string]Value // by name, defaults filled in
 	Pos     diag.Position    // of the call
 }
 
-// FailureKind says why an action failed, as error.kind in attempt's result.
+// FailureKind says why an action failed. It is error.kind in attempt's result.
 type FailureKind string
 
 // The kinds of failure.
@@ -54,7 +53,7 @@ const (
 	FailRetries   FailureKind = "retries_exhausted" // all of several attempts failed; Message has the last
 )
 
-// Failure is how an action failed. It is an error, and a value for attempt.
+// Failure says how an action failed. It is an error, and a value for attempt.
 type Failure struct {
 	Kind    FailureKind   `json:"kind"`
 	Message string        `json:"message"`
@@ -63,14 +62,15 @@ type Failure struct {
 	Pos     diag.Position `json:"pos,omitzero"`
 	Log     string        `json:"log,omitempty"`      // the tail of the last attempt's log
 	LogFile string        `json:"log_file,omitempty"` // where the whole log is kept; empty: nothing was written
-	// Frames lead from Pos outwards within the body that failed, nearest first: where each function was
-	// called. They are there only if the body of an orchestrator failed.
+	// Frames are the function calls within the failed body, from Pos outwards. Only the failure of
+	// an orchestrator's body has them.
 	Frames []diag.Note `json:"frames,omitempty"`
-	// Callers lead from the action that failed to the run's first: whose body called, and where.
+	// Callers are the callers from the failed action to the run's first one. Each says whose body
+	// called, and where.
 	Callers []Caller `json:"callers,omitempty"`
 }
 
-// Caller is an action whose body let the failure of a call through.
+// Caller is an action whose body passed on the failure of a call.
 type Caller struct {
 	Task   string        `json:"task"` // full name
 	Action string        `json:"action"`

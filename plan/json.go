@@ -11,11 +11,11 @@ import (
 //go:embed graph.schema.json
 var graphSchema string
 
-// GraphSchema returns the JSON Schema (draft 2020-12) of a graph's JSON form.
-// It describes the form alone; [Graph.Validate] asks more.
+// GraphSchema returns the JSON Schema (draft 2020-12) of a graph's JSON form. It describes only the
+// form. [Graph.Validate] checks more.
 func GraphSchema() string { return graphSchema }
 
-// MarshalJSON writes lists that are empty as [], never as null.
+// MarshalJSON writes empty lists as [], never as null.
 func (g Graph) MarshalJSON() ([]byte, error) {
 	type plain Graph // without this method
 	p := plain(g)
@@ -33,11 +33,11 @@ func notNil[T any](list *[]T) {
 	}
 }
 
-// maxGraph bounds a graph's JSON form, in bytes.
+// maxGraph is the largest JSON form of a graph, in bytes.
 const maxGraph = 256 << 20
 
-// ReadGraph reads a graph's JSON form, which is untrusted: one that is too long, that isn't
-// JSON of this version's form, or that isn't valid is an error.
+// ReadGraph reads a graph's JSON form, which is untrusted. It fails if the form is too long, isn't
+// JSON of this version's form, or isn't a valid graph.
 func ReadGraph(r io.Reader) (*Graph, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxGraph+1))
 	if err != nil {

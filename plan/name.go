@@ -7,16 +7,16 @@ import (
 	"unicode/utf8"
 )
 
-// What names match: those of environments, and those of tasks.
+// The patterns of names: of environments, and of tasks.
 const (
 	NamePattern     = `^[a-z0-9]+([_-][a-z0-9]+)*$`
 	TaskNamePattern = `^[A-Za-z_][A-Za-z0-9_-]*$`
 )
 
-// maxName bounds the length of a name, in bytes.
+// maxName is the longest name, in bytes.
 const maxName = 128
 
-// ValidName reports whether s can name an environment: whether it matches [NamePattern].
+// ValidName reports whether s can name an environment, so it matches [NamePattern].
 func ValidName(s string) bool {
 	if s == "" || len(s) > maxName {
 		return false
@@ -24,7 +24,7 @@ func ValidName(s string) bool {
 	for i := range len(s) {
 		switch c := s[i]; {
 		case isLower(c) || isDigit(c):
-		case c == '_' || c == '-': // between others
+		case c == '_' || c == '-': // only between others
 			if i == 0 || i == len(s)-1 || s[i-1] == '_' || s[i-1] == '-' {
 				return false
 			}
@@ -35,7 +35,7 @@ func ValidName(s string) bool {
 	return true
 }
 
-// ValidTaskName reports whether s can name a task: whether it matches [TaskNamePattern].
+// ValidTaskName reports whether s can name a task, so it matches [TaskNamePattern].
 func ValidTaskName(s string) bool {
 	if s == "" || len(s) > maxName {
 		return false
@@ -52,8 +52,8 @@ func ValidTaskName(s string) bool {
 func isLower(c byte) bool { return c >= 'a' && c <= 'z' }
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
-// ValidParam reports whether s can name an input, an output or a record's
-// field: an identifier, of letters of any script, digits and "_".
+// ValidParam reports whether s can name an input, an output or a record's field. Such a name is an
+// identifier: letters of any script, digits and "_".
 func ValidParam(s string) bool {
 	if s == "" || len(s) > maxName || !utf8.ValidString(s) {
 		return false
@@ -66,7 +66,7 @@ func ValidParam(s string) bool {
 	return true
 }
 
-// maxFileName is the longest name that Linux file systems take, in bytes.
+// maxFileName is the longest file name on Linux file systems, in bytes.
 const maxFileName = 255
 
 // ValidFileName reports whether s can be the base name of a [File] or [Dir].
@@ -81,8 +81,9 @@ func ValidDigest(s string) bool {
 	return ok && len(hex) == 64 && strings.Trim(hex, "0123456789abcdef") == ""
 }
 
-// LoadPath returns how a load statement in the module from names the module to:
-// relative where it lies below, else from the workspace. Both are paths in it.
+// LoadPath returns the path that a load statement in the module from uses for the module to. It is
+// relative if to is below from's directory, else it starts at the workspace. Both arguments are
+// paths in the workspace.
 func LoadPath(from, to string) string {
 	dir := path.Dir(from)
 	if dir == "." {

@@ -1,7 +1,7 @@
 package plan
 
-// Plan is what running one task would build, pull and run. resolve makes it, the
-// builder fills in the images' states; neither has side effects.
+// Plan is what running one task would build, pull and run. resolve makes it, and the builder fills
+// in the states of images. Neither has side effects.
 type Plan struct {
 	Task         string        `json:"task"`         // full name
 	Environments []string      `json:"environments"` // the closure of the task's environment, dependencies first
@@ -33,7 +33,7 @@ const (
 	ImagePull       ImageState = "pull"       // it would be pulled and used as it is
 )
 
-// PlannedTask is a task that can come to run, and how its attempts would.
+// PlannedTask is a task that may run, and how its attempts would run.
 type PlannedTask struct {
 	Task        string    `json:"task"` // full name
 	Body        BodyKind  `json:"body"`

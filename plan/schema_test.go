@@ -15,7 +15,7 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// schema is the published one, compiled.
+// schema is the published schema, compiled.
 var schema = sync.OnceValue(func() *jsonschema.Schema {
 	doc, err := jsonschema.UnmarshalJSON(strings.NewReader(plan.GraphSchema()))
 	if err != nil {
@@ -28,7 +28,7 @@ var schema = sync.OnceValue(func() *jsonschema.Schema {
 	return c.MustCompile("graph.schema.json")
 })
 
-// conforms reports what the schema says of a graph's JSON form.
+// conforms returns the schema's error about a graph's JSON form.
 func conforms(g *plan.Graph) error {
 	data, err := json.Marshal(g)
 	if err != nil {
@@ -48,8 +48,8 @@ type definition struct {
 	AdditionalProperties *bool                      `json:"additionalProperties"`
 }
 
-// TestSchemaHasEveryField: the schema's objects have the fields of the Go types, no other, and require
-// those that are always written. A new field needs its place in graph.schema.json.
+// TestSchemaHasEveryField: the schema's objects have exactly the fields of the Go types, and
+// require those that are always written. A new field needs its place in graph.schema.json.
 func TestSchemaHasEveryField(t *testing.T) {
 	var root struct {
 		Defs map[string]definition `json:"$defs"`
@@ -101,7 +101,7 @@ func TestSchemaHasEveryField(t *testing.T) {
 	}
 }
 
-// TestSchemaVersion: the schema is that of this version.
+// TestSchemaVersion: the schema has the current version.
 func TestSchemaVersion(t *testing.T) {
 	g := sample()
 	g.Version++
@@ -110,7 +110,7 @@ func TestSchemaVersion(t *testing.T) {
 	}
 }
 
-// TestSchemaRefuses: the schema refuses what Validate refuses, where form alone shows it.
+// TestSchemaRefuses: the schema refuses what Validate refuses, as far as form alone shows it.
 func TestSchemaRefuses(t *testing.T) {
 	if err := conforms(sample()); err != nil {
 		t.Fatal(err)

@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// This file says how the parts of a graph are written for people: in plans, drawings and differences.
+// This file describes the parts of a graph for people: in plans, drawings and differences.
 
-// Lines describes the image: its base, then a line for each step, without the
-// credentials that a URL in it may have.
+// Lines describes the image: its base, then one line for each step. It leaves out credentials in
+// URLs.
 func (i *Image) Lines() []string {
 	lines := make([]string, 0, 1+len(i.Steps))
 	lines = append(lines, i.Base.String())
@@ -24,7 +24,7 @@ func (i *Image) Lines() []string {
 	return lines
 }
 
-// String describes the base in a line: "debian bookworm with python".
+// String describes the base on one line: "debian bookworm with python".
 func (b Base) String() string {
 	switch b.Kind {
 	case BaseDebian:
@@ -39,7 +39,7 @@ func (b Base) String() string {
 	return "from scratch"
 }
 
-// String describes the step in a line: "pip numpy pandas (pre-releases)".
+// String describes the step on one line: "pip numpy pandas (pre-releases)".
 func (s *Step) String() string {
 	text, notes := "", []string(nil)
 	switch s.Kind {
@@ -77,7 +77,8 @@ func (s *Step) String() string {
 	return strings.TrimSpace(string(s.Kind) + " " + redact(text))
 }
 
-// assignments returns variables as NAME=VALUE, sorted, quoted where they would run together.
+// assignments returns variables as NAME=VALUE, sorted. It quotes values that would otherwise run
+// together.
 func assignments(vars map[string]string) []string {
 	var out []string
 	for _, k := range slices.Sorted(maps.Keys(vars)) {
@@ -90,7 +91,7 @@ func assignments(vars map[string]string) []string {
 	return out
 }
 
-// userinfo is the credentials in a URL.
+// userinfo matches the credentials in a URL.
 var userinfo = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(://)[^/@\s"']+@`) })
 
 func redact(s string) string {
@@ -118,7 +119,7 @@ func (t *Task) Takes() string {
 	return "its inputs are " + inputs
 }
 
-// form is a parameter's type and default: "int = 3".
+// form returns a parameter's type and default: "int = 3".
 func (p *Param) form() string {
 	if p.Default == nil {
 		return p.Type.String()
@@ -141,8 +142,8 @@ func (t *Task) Result() string {
 	return "struct(" + strings.Join(fields, ", ") + ")"
 }
 
-// String describes the body in a line: "python af2/msa/run.py:run_msa". A script is
-// told by its first line.
+// String describes the body on one line: "python af2/msa/run.py:run_msa". A script is described by
+// its first line.
 func (b *Body) String() string {
 	switch b.Kind {
 	case BodyStarlark:
@@ -158,7 +159,7 @@ func (b *Body) String() string {
 	return string(b.Kind)
 }
 
-// String describes the resources: "2 cpu, 1.5Gi memory". It is empty where nothing is limited.
+// String describes the resources: "2 cpu, 1.5Gi memory". It is empty if nothing is limited.
 func (r Resources) String() string {
 	var parts []string
 	if r.MilliCPU > 0 {
@@ -178,7 +179,7 @@ func (r Resources) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// Units writes a number of bytes exactly, as resources take it: "1536Mi", "1000".
+// Units writes an exact number of bytes, as resources take it: "1536Mi", "1000".
 func Units(bytes int64) string {
 	units := []string{"", "Ki", "Mi", "Gi", "Ti"}
 	n := 0
@@ -188,7 +189,7 @@ func Units(bytes int64) string {
 	return strconv.FormatInt(bytes, 10) + units[n]
 }
 
-// Rough writes a number of bytes roughly, for people: "57 MB".
+// Rough writes a rough number of bytes, for people: "57 MB".
 func Rough(bytes int64) string {
 	units := []string{"B", "kB", "MB", "GB", "TB"}
 	n, size := 0, float64(bytes)

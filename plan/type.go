@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Type is the type of a value at a task's boundary.
+// Type is the type of a value that passes between tasks.
 type Type struct {
 	Kind   Kind    `json:"kind"`
 	Elem   *Type   `json:"elem,omitempty"`   // list, dict (of its values), optional
@@ -21,7 +21,7 @@ type Field struct {
 // Kind tells types apart.
 type Kind string
 
-// The kinds of type. None is the type of tasks without an output.
+// The kinds of type. None is the type of a task without an output.
 const (
 	KindStr      Kind = "str"
 	KindInt      Kind = "int"
@@ -37,7 +37,7 @@ const (
 	KindAny      Kind = "any"
 )
 
-// maxTypeDepth bounds how deep types nest; values go no deeper than MaxDepth.
+// maxTypeDepth is the deepest nesting of types. Values nest no deeper than MaxDepth.
 const maxTypeDepth = MaxDepth
 
 // String returns the type as it is written in a workflow file.
@@ -59,7 +59,7 @@ func (t Type) String() string {
 	return string(t.Kind)
 }
 
-// HasFile reports whether values of the type can hold a File or a Dir that the type names.
+// HasFile reports whether the type itself names a File or Dir that its values can hold.
 func (t Type) HasFile() bool {
 	switch t.Kind {
 	case KindFile, KindDir:

@@ -8,11 +8,10 @@ import (
 	"github.com/flytestar/flytestar/diag"
 )
 
-// Validate reports the first way in which g isn't a graph: an index out of
-// range, an unknown kind, a path out of the workspace, a default of the wrong
-// type, a cycle of depends_on. The parent calls it on what the evaluator
-// sends, before anything reads it. It checks the form alone: what authors get
-// wrong is for resolve.
+// Validate returns the first reason why g isn't a graph, or nil. Examples are an index out of
+// range, an unknown kind, a path out of the workspace, a default of the wrong type, and a cycle of
+// depends_on. The parent calls it on what the evaluator sends, before anything reads it. It checks
+// only the form; resolve finds the mistakes of authors.
 func (g *Graph) Validate() error {
 	if g.Version != Version {
 		return fmt.Errorf("graph has version %d, want %d", g.Version, Version)
@@ -255,8 +254,8 @@ func (g *Graph) validateSite(s *Site) error {
 	return validPositions(s.Pos)
 }
 
-// acyclic removes environments without remaining dependencies until none is
-// left; what stays is on a cycle or leads to one.
+// acyclic returns an error if depends_on has a cycle. It removes environments without remaining
+// dependencies until none is left. Those that remain are on a cycle or lead to one.
 func (g *Graph) acyclic() error {
 	missing := make([]int, len(g.Environments))
 	dependents := make([][]int, len(g.Environments))

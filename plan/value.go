@@ -20,7 +20,7 @@ import (
 //	nil  bool  int64  float64 (finite)  string (valid UTF-8)
 //	[]Value  map[string]Value  Struct  File  Dir
 //
-// Values are trees: whoever hands one on doesn't change it afterwards.
+// Values are trees. Whoever passes one on doesn't change it afterwards.
 type Value any
 
 // Struct is a struct or record: fields by name.
@@ -40,32 +40,32 @@ type Dir struct {
 	Size   int64  `json:"size"`   // bytes of all files in it
 }
 
-// What a value at a boundary may be at most.
+// The bounds of a value that passes between tasks.
 const (
 	MaxValue = 10 << 20 // bytes of its encoded form, unless a limit says otherwise
 	MaxDepth = 64       // nesting: each list, dict and struct around a value is a level
 )
 
-// MarshalValue returns the canonical form of v, the same for equal values: JSON
-// with sorted keys, where a float always has a point or an exponent, and what
-// JSON has no word for is an object with one key: {"$file": …}, {"$dir": …},
-// {"$struct": …}, and {"$dict": …} for a dict that has a key beginning with "$".
+// MarshalValue returns the canonical form of v, which is the same for equal values. It is JSON with
+// sorted keys, and a float always has a point or an exponent. What JSON can't express is an object
+// with one key: {"$file": …}, {"$dir": …}, {"$struct": …}, and {"$dict": …} for a dict with a key
+// that begins with "$".
 func MarshalValue(v Value) ([]byte, error) { return marshal(v, maxEncoded) }
 
-// CheckValue returns an error if v can't pass between tasks: it takes more than
-// limit bytes in its encoded form (0: MaxValue), say. That is one of class Limit.
+// CheckValue returns an error if v can't pass between tasks. If v takes more than limit bytes in
+// its encoded form (0: MaxValue), the error has class Limit.
 func CheckValue(v Value, limit int64) error {
 	_, err := marshal(v, ValueLimit(limit))
 	return err
 }
 
-// ValueLimit returns the limit that a zero one stands for.
+// ValueLimit returns limit, or the default if limit is zero.
 func ValueLimit(limit int64) int64 { return cmp.Or(limit, MaxValue) }
 
-// ErrValue is the limit on what passes between tasks.
+// ErrValue is the limit on a value that passes between tasks.
 const ErrValue = diag.LimitName("max-value")
 
-// maxEncoded bounds an encoded form whatever a limit says, in bytes.
+// maxEncoded is the largest encoded form, whatever a limit says, in bytes.
 const maxEncoded = 256 << 20
 
 func marshal(v Value, limit int64) ([]byte, error) {
@@ -81,7 +81,7 @@ type encoder struct {
 	limit int64
 }
 
-// size returns an error if what there is so far is too much.
+// size returns an error if the output so far is too large.
 func (e *encoder) size() error {
 	if int64(e.Len()) <= e.limit {
 		return nil
@@ -143,7 +143,7 @@ func (e *encoder) string(s string) error {
 	return e.json(s)
 }
 
-// json writes what encoding/json makes of v, without escaping for HTML.
+// json writes v as encoding/json does, without escaping for HTML.
 func (e *encoder) json(v any) error {
 	enc := json.NewEncoder(&e.Buffer)
 	enc.SetEscapeHTML(false)
@@ -217,9 +217,8 @@ func (e *encoder) object(m map[string]Value, depth int) error {
 	return nil
 }
 
-// UnmarshalValue reads [MarshalValue]'s form. It accepts nothing that
-// MarshalValue can't have written, but for white space, the order of keys and
-// the spelling of numbers and strings.
+// UnmarshalValue reads [MarshalValue]'s form. It accepts only what MarshalValue can have written.
+// Only white space, the order of keys and the spelling of numbers and strings may differ.
 func UnmarshalValue(data []byte) (Value, error) {
 	if len(data) > maxEncoded {
 		return nil, fmt.Errorf("value takes %d bytes, more than %d", len(data), maxEncoded)
@@ -242,8 +241,8 @@ func UnmarshalValue(data []byte) (Value, error) {
 	return v, nil
 }
 
-// plainString returns the string that data is in JSON, if it has nothing that is
-// escaped, as most have: a decoder takes longer to make.
+// plainString returns the JSON string in data if nothing in it is escaped. Most strings are like
+// this, and making a decoder takes longer.
 func plainString(data []byte) (s string, ok bool) {
 	if len(data) < 2 || data[0] != '"' || data[len(data)-1] != '"' {
 		return "", false
@@ -307,7 +306,7 @@ func decodeList(d *json.Decoder, depth int) (Value, error) {
 	return l, err
 }
 
-// decodeObject reads what follows a "{": a dict, or one tag and what it holds.
+// decodeObject reads what follows a "{": a dict, or one tag with its content.
 func decodeObject(d *json.Decoder, depth int) (Value, error) {
 	var tag string
 	var held Value
@@ -332,7 +331,7 @@ func decodeObject(d *json.Decoder, depth int) (Value, error) {
 	return held, nil
 }
 
-// decodeTagged reads what a tag holds. Its keys aren't tags again.
+// decodeTagged reads the content of a tag. Keys in it aren't tags.
 func decodeTagged(d *json.Decoder, tag string, depth int) (Value, error) {
 	switch tag {
 	case "$file", "$dir", "$struct", "$dict":
@@ -367,7 +366,7 @@ func decodeTagged(d *json.Decoder, tag string, depth int) (Value, error) {
 	return f, nil
 }
 
-// members reads an object's keys and closing brace, and each member's value with value.
+// members reads an object's keys and closing brace. value reads each member's value.
 func members(d *json.Decoder, value func(key string) (Value, error)) (map[string]Value, error) {
 	m := map[string]Value{}
 	for d.More() {
@@ -387,7 +386,7 @@ func members(d *json.Decoder, value func(key string) (Value, error)) (map[string
 	return m, err
 }
 
-// artifact makes a File of its members.
+// artifact makes a File from its members.
 func artifact(m map[string]Value) (File, error) {
 	name, ok1 := m["name"].(string)
 	digest, ok2 := m["digest"].(string)
@@ -399,7 +398,7 @@ func artifact(m map[string]Value) (File, error) {
 	return f, f.validate()
 }
 
-// validate reports in which way f can't be a reference to an artifact.
+// validate returns the reason why f can't be a reference to an artifact, or nil.
 func (f File) validate() error {
 	switch {
 	case !ValidFileName(f.Name):

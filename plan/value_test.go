@@ -114,7 +114,8 @@ func TestUnmarshalValueRefuses(t *testing.T) {
 	}
 }
 
-// TestDepth: what may be written may be read, and one level more is neither written nor read.
+// TestDepth: a value that may be written may be read. One level more can neither be written nor
+// read.
 func TestDepth(t *testing.T) {
 	wraps := map[string]struct {
 		wrap        func(plan.Value) plan.Value
@@ -195,7 +196,7 @@ func TestValueRoundTrip(t *testing.T) {
 	})
 }
 
-// FuzzUnmarshalValue: what is accepted has one canonical form, which reads as the same value.
+// FuzzUnmarshalValue: an accepted value has one canonical form, and reads back as the same value.
 func FuzzUnmarshalValue(f *testing.F) {
 	f.Add([]byte(`[1, 2.5, null, true, "x", {"a": {"$struct": {"b": {"$dict": {"$c": []}}}}}]`))
 	f.Add([]byte(`{"$file":{"name":"x","digest":"` + digest + `","size":7}}`))

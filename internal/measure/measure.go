@@ -1,9 +1,10 @@
-// Package measure bounds the Starlark values that native code walks as a tree in one step: where a value holds
-// another in many places, it is small in memory and has no end on paper.
+// Package measure bounds the Starlark values that native code walks as a tree in one step. A value
+// that occurs in many places of another takes little memory, but its text can be endless.
 //
 //   - [Text] measures values as str and print walk them.
 //   - [JSON] measures a value as json.encode walks it.
-//   - [Digits] refuses ints too long to be converted to text or from it, which takes quadratic time.
+//   - [Digits] refuses ints that are too long to convert to or from text, since that takes
+//     quadratic time.
 //
 // Errors are *diag.Error of class Limit, without a position.
 package measure
@@ -17,27 +18,27 @@ import (
 	"github.com/flytestar/flytestar/diag"
 )
 
-// What is walked at most.
+// The bounds of a walk.
 const (
 	MaxDepth  = 500      // of values within values
-	MaxParts  = 2 << 20  // values, each as often as it is met
+	MaxParts  = 2 << 20  // values, counted each time they occur
 	MaxBytes  = 64 << 20 // of the strings, bytes and ints among them
 	MaxDigits = 10_000   // of an int
 )
 
-// The limits that these bounds are. No flag raises them.
+// The names of these bounds as limits. No flag raises them.
 const (
 	ErrTree   = diag.LimitName("tree")
 	ErrDigits = diag.LimitName("digits")
 )
 
-// Size is how large a value is as a tree.
+// Size is the size of a value as a tree.
 type Size struct {
-	Parts int // values, each as often as it is met
+	Parts int // values, counted each time they occur
 	Bytes int // of strings, bytes and ints
 }
 
-// Check reports the first bound that s exceeds, or nil.
+// Check returns an error for the first bound that s exceeds, or nil.
 func (s Size) Check() error {
 	switch {
 	case s.Parts > MaxParts:
@@ -48,8 +49,8 @@ func (s Size) Check() error {
 	return nil
 }
 
-// Text measures values as str, repr, print and fail walk them: lists, tuples, sets, dicts and structs, and of
-// what contains itself one round.
+// Text measures values as str, repr, print and fail walk them. They walk lists, tuples, sets, dicts
+// and structs. They walk a value that contains itself only once.
 func Text(values ...starlark.Value) (Size, error) {
 	var w walker
 	for _, v := range values {
@@ -60,14 +61,15 @@ func Text(values ...starlark.Value) (Size, error) {
 	return w.size, nil
 }
 
-// JSON measures v as json.encode walks it: as [Text], and other iterables as well.
+// JSON measures v as json.encode walks it: like [Text], and also through other iterables.
 func JSON(v starlark.Value) (Size, error) {
 	w := walker{json: true}
 	err := w.walk(v, 0)
 	return w.size, err
 }
 
-// Digits reports whether i has more than [MaxDigits], or somewhat fewer if it is that close.
+// Digits returns an error if i has more than [MaxDigits] digits. It estimates, so it may refuse an
+// int with slightly fewer.
 func Digits(i starlark.Int) error {
 	if _, small := i.Int64(); !small && decimals(i) > MaxDigits {
 		return ErrDigits.Errorf("an int of more than %d digits can't be made text", MaxDigits).WithHint("ints that pass between tasks have 64 bits")
@@ -75,17 +77,17 @@ func Digits(i starlark.Int) error {
 	return nil
 }
 
-// decimals returns about how many decimal digits i has.
+// decimals returns roughly the number of decimal digits of i.
 func decimals(i starlark.Int) int {
 	const perBit = 0.30103 // log10 of 2
 	return int(float64(i.BigInt().BitLen()) * perBit)
 }
 
-// walker walks values as a tree, up to the bounds.
+// walker walks values as a tree, until a bound is exceeded.
 type walker struct {
 	json bool
 	size Size
-	path []starlark.Value // the lists and dicts around; one that recurs is printed as ..., and refused by json
+	path []starlark.Value // the lists and dicts around the value; a repeated one is printed as ..., and json refuses it
 }
 
 func (w *walker) walk(v starlark.Value, depth int) error {
@@ -128,7 +130,8 @@ func (w *walker) walk(v starlark.Value, depth int) error {
 	return nil
 }
 
-// within walks what a list or dict holds, unless it is within itself.
+// within walks the contents of a list or dict. It stops if v is already on the path, so v contains
+// itself.
 func (w *walker) within(v starlark.Value, depth int, walk func(starlark.Value, int) error) error {
 	if slices.Contains(w.path, v) {
 		return nil
@@ -139,7 +142,7 @@ func (w *walker) within(v starlark.Value, depth int, walk func(starlark.Value, i
 	return err
 }
 
-// items walks a list's or tuple's.
+// items walks the elements of a list or tuple.
 func (w *walker) items(v starlark.Value, depth int) error {
 	list := v.(starlark.Indexable)
 	for i := range list.Len() {
@@ -171,7 +174,8 @@ func (w *walker) entries(v starlark.Value, depth int) error {
 	return nil
 }
 
-// fields walks a struct's. Its text is made anew, not knowing what is around it.
+// fields walks the fields of a struct. Starlark prints a struct without knowing what is around it,
+// so the path starts anew.
 func (w *walker) fields(s *starlarkstruct.Struct, depth int) error {
 	around := w.path
 	w.path = nil

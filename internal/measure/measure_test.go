@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestTree compares what is measured with the text that Starlark makes of random values.
+// TestTree compares the measured size with the text that Starlark makes of random values.
 func TestTree(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		v := value(t, 4)
@@ -30,7 +30,7 @@ func TestTree(t *testing.T) {
 	})
 }
 
-// value draws a value that nests at most that deep.
+// value draws a value that nests at most depth deep.
 func value(t *rapid.T, depth int) starlark.Value {
 	kind := rapid.IntRange(0, 7).Draw(t, "kind")
 	if depth == 0 {
@@ -95,7 +95,7 @@ func parts(v starlark.Value) int {
 	return n
 }
 
-// TestBounds has values that exceed each bound by one, and such that don't.
+// TestBounds has values that exceed each bound by one, and values that don't exceed it.
 func TestBounds(t *testing.T) {
 	cyclic := starlark.NewList(nil)
 	if err := cyclic.Append(cyclic); err != nil {

@@ -1,5 +1,5 @@
-// Package startest reads tests that are Starlark files with the errors that
-// they must give written beside the lines that err:
+// Package startest reads tests that are Starlark files. Each expected error is written beside the
+// line that causes it:
 //
 //	x = 1 + "" ### "unknown binary op"
 //	---
@@ -8,11 +8,12 @@
 //	=== lib.star
 //	def y(): pass
 //
-// A line "---" ends a chunk: each is a workspace of its own. Its first file is
-// [Entry]; a line "=== PATH" begins another. Files are padded with empty lines,
-// so that a position's line is the line in the test file, whichever module it is in.
-// Expectations are matched both ways: an error that none expects fails the
-// test, and so does an expectation that no error meets.
+// A line "---" ends a chunk. Each chunk is its own workspace. Its first file is [Entry]; a line
+// "=== PATH" begins another. Files are padded with empty lines, so a line number is the same in the
+// module and in the test file.
+//
+// Expectations are matched both ways: the test fails for an unexpected error, and for an
+// expectation without an error.
 package startest
 
 import (
@@ -65,7 +66,7 @@ func Read(t testing.TB, file string) []Chunk {
 	return chunks
 }
 
-// newChunk begins a chunk at a line, counted from 1.
+// newChunk begins a chunk at a line. Lines count from 1.
 func newChunk(file string, line int) Chunk {
 	return Chunk{
 		Name:  fmt.Sprintf("%s:%d", file, line),
@@ -76,7 +77,7 @@ func newChunk(file string, line int) Chunk {
 
 func padding(lines int) []byte { return []byte(strings.Repeat("\n", lines)) }
 
-// add takes the next line. Files[""] holds the path of the file it belongs to.
+// add takes the next line. Files[""] holds the path of the file that the line belongs to.
 func (c *Chunk) add(line string, number int) error {
 	if name, ok := strings.CutPrefix(line, "=== "); ok {
 		c.Files[""] = []byte(name)
@@ -105,7 +106,7 @@ func (c *Chunk) add(line string, number int) error {
 	return nil
 }
 
-// ReadModule returns a file of the chunk, so that a Chunk can be what a loader reads from.
+// ReadModule returns a file of the chunk, so that a loader can read from a Chunk.
 func (c *Chunk) ReadModule(path string) ([]byte, error) {
 	data, ok := c.Files[path]
 	if !ok {
@@ -114,8 +115,8 @@ func (c *Chunk) ReadModule(path string) ([]byte, error) {
 	return data, nil
 }
 
-// Match compares err with the expectations: nil, a *diag.Error or a diag.List,
-// warnings included. Each pattern is matched against [Text] of the findings at its line.
+// Match compares err with the expectations. err is nil, a *diag.Error or a diag.List; warnings
+// count too. Each pattern is matched against the [Text] of the findings on its line.
 func (c *Chunk) Match(t testing.TB, err error) {
 	t.Helper()
 	for _, problem := range c.compare(findings(err)) {
@@ -123,7 +124,7 @@ func (c *Chunk) Match(t testing.TB, err error) {
 	}
 }
 
-// compare returns what differs from the expectations, in order of lines.
+// compare returns the differences from the expectations, in the order of lines.
 func (c *Chunk) compare(got diag.List) []string {
 	var problems []string
 	open := map[int][]*regexp.Regexp{}
@@ -145,7 +146,7 @@ func (c *Chunk) compare(got diag.List) []string {
 	return append(problems, missing...)
 }
 
-// take removes the first open expectation that e meets.
+// take removes the first open expectation that e meets, and reports whether there was one.
 func take(open map[int][]*regexp.Regexp, e *diag.Error) bool {
 	patterns := open[e.Pos.Line]
 	for i, rx := range patterns {
@@ -157,7 +158,7 @@ func take(open map[int][]*regexp.Regexp, e *diag.Error) bool {
 	return false
 }
 
-// Text is a finding on one line: "warning: message [code]; hint: …; note: POSITION: …".
+// Text returns a finding on one line: "warning: message [code]; hint: …; note: POSITION: …".
 func Text(e *diag.Error) string {
 	var b strings.Builder
 	if e.IsWarning() {
@@ -176,7 +177,7 @@ func Text(e *diag.Error) string {
 	return b.String()
 }
 
-// findings flattens err.
+// findings returns the findings in err as a flat list.
 func findings(err error) diag.List {
 	var list diag.List
 	var one *diag.Error
