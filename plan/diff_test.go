@@ -80,9 +80,11 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-// TestCompareForgetsNothing changes every field below a graph's parts, one at a time, and wants to see it.
+// TestCompareForgetsNothing changes every field below a graph's parts, one at a time, and wants to
+// see it.
 func TestCompareForgetsNothing(t *testing.T) {
-	// Where things stand, what only names or refers to other parts, and what a declaration of another kind ignores.
+	// Where things stand, what only names or refers to other parts, and what a declaration of
+	// another kind ignores.
 	ignored := map[string]bool{
 		"Version": true, "Entry": true, "Modules": true, "Pos": true, "DependsOnPos": true, "Global": true, "Module": true, "Images.Name": true, "Calls.Sites": true,
 	}
@@ -283,7 +285,8 @@ func merged(a, b map[string]string) []string {
 	return slices.Sorted(maps.Keys(all))
 }
 
-// TestCompareLarge: one image of many steps that many environments have, replaced in each by another.
+// TestCompareLarge: one image of many steps that many environments have, replaced in each by
+// another.
 func TestCompareLarge(t *testing.T) {
 	const n = 20_000
 	old, new := chain(n), chain(n)
