@@ -11,8 +11,8 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// workflow is a graph of n environments in layers, with about two tasks, dependencies and calls each,
-// most of them to the layer below. It is made of a seed, and valid.
+// workflow returns a graph of n environments in layers. Each has about two tasks, dependencies and
+// calls, most of them to the layer below. The graph is made from a seed, and is valid.
 func workflow(n, layers int, seed uint64) *plan.Graph {
 	random := rand.New(rand.NewPCG(seed, 1))
 	words := []string{"align", "fold", "score", "train", "embed", "split", "merge", "index", "rank", "normalize", "annotate", "filter"}
@@ -60,7 +60,8 @@ func workflow(n, layers int, seed uint64) *plan.Graph {
 	return g
 }
 
-// tangle is n environments, each with a task and ten dependencies and ten calls to any earlier ones.
+// tangle returns n environments. Each has one task, and ten dependencies and ten calls to any
+// earlier environments.
 func tangle(n int) *plan.Graph {
 	random := rand.New(rand.NewPCG(1, 2))
 	g := &plan.Graph{Version: plan.Version, Entry: "flow.star"}
@@ -77,7 +78,7 @@ func tangle(n int) *plan.Graph {
 	return g
 }
 
-// chain is n environments, each on the one before and on one far before.
+// chain returns n environments. Each depends on the one before and on one far before.
 func chain(n int) *plan.Graph {
 	g := &plan.Graph{Version: plan.Version, Entry: "flow.star"}
 	for e := range n {
@@ -90,7 +91,7 @@ func chain(n int) *plan.Graph {
 	return g
 }
 
-// fan is one task that calls n others, in environments of their own.
+// fan returns one task that calls n others, each in its own environment.
 func fan(n int) *plan.Graph {
 	g := &plan.Graph{Version: plan.Version, Entry: "flow.star"}
 	main := plan.Environment{Name: "main", Image: plan.NoImage}
@@ -105,7 +106,7 @@ func fan(n int) *plan.Graph {
 	return g
 }
 
-// crowd is one environment with n tasks, each of which calls the one before and itself.
+// crowd returns one environment with n tasks. Each calls the one before and itself.
 func crowd(n int) *plan.Graph {
 	g := &plan.Graph{Version: plan.Version, Entry: "flow.star", Environments: []plan.Environment{{Name: "all", Image: plan.NoImage}}}
 	for t := range n {

@@ -8,8 +8,9 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// DOT writes g in Graphviz's language: environments as clusters with their images, calls as edges
-// between tasks, dashed where they are only possible, depends_on as thick grey edges between clusters.
+// DOT writes g in Graphviz's language. Environments are clusters with their images. Calls are edges
+// between tasks, dashed if they are only possible. depends_on are thick grey edges between
+// clusters.
 func DOT(out io.Writer, g *plan.Graph, o Options) error {
 	p := newPicture(g, o)
 	buf := bufio.NewWriter(out)
@@ -60,7 +61,7 @@ func (p *picture) dotCluster(w *writer, e int) {
 	w.printf("  }\n")
 }
 
-// dotColor is the colour of what was added, removed or changed, else usual.
+// dotColor returns the colour of something added, removed or changed, else usual.
 func dotColor(m plan.ChangeKind, usual string) string {
 	switch m {
 	case plan.Added:
@@ -73,7 +74,8 @@ func dotColor(m plan.ChangeKind, usual string) string {
 	return usual
 }
 
-// dotString quotes a string for Graphviz, which reads escapes and, in labels, character entities.
+// dotString quotes a string for Graphviz. Graphviz reads escapes and, in labels, character
+// entities.
 func dotString(s string) string {
 	lines := strings.Split(s, "\n")
 	for i, l := range lines {

@@ -1,13 +1,13 @@
-// Package draw writes graphs as pictures: a [plan.Graph] in, text out.
+// Package draw writes graphs as pictures. It takes a [plan.Graph] and returns text.
 //
 //   - [DOT] and [Mermaid] write it in the languages of other drawing programs.
-//   - [SVG] draws it itself. layout.go says how: columns of environments
-//     (layer.go), their order (order.go), their places (place.go). svg.go writes it.
-//   - [Options] say what is drawn besides the graph: sizes of images, and what has changed.
+//   - [SVG] draws it itself. layout.go says how: columns of environments (layer.go), their order
+//     (order.go), their places (place.go). svg.go writes the result.
+//   - [Options] add to the drawing: sizes of images, and what has changed.
 //
-// Graphs are untrusted: they may be large, and their names and texts may hold
-// anything. Everything is escaped for where it stands, and all work is near linear in the
-// size of the graph. The same graph gives the same text.
+// Graphs are untrusted. They may be large, and their names and texts may hold anything. So
+// everything is escaped for its place in the output, and all work is nearly linear in the size of
+// the graph. The same graph gives the same text.
 package draw
 
 import (
@@ -20,13 +20,13 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// Options say what a drawing shows besides the graph.
+// Options are what a drawing shows besides the graph.
 type Options struct {
-	Sizes   map[int]int64 // bytes of the built images that are known, by index into Graph.Images
-	Changes []plan.Change // marks what was added, removed or changed; the graph is then the union of both
+	Sizes   map[int]int64 // bytes of built images, if known, by index into Graph.Images
+	Changes []plan.Change // what was added, removed or changed; the graph is then the union of both
 }
 
-// picture is a graph with what its drawings have in common.
+// picture is a graph, with what all its drawings need.
 type picture struct {
 	*plan.Graph
 	sizes  map[int]int64
@@ -34,7 +34,7 @@ type picture struct {
 	tasks  [][]int // of each environment
 	entry  []bool  // tasks that the entry file lists and no other task calls
 	calls  []plan.Call
-	inner  map[int][]int32 // by caller, the calls that stay in its environment; into calls
+	inner  map[int][]int32 // by caller, the calls that stay in its environment; indices into calls
 	lanes  []int           // of each environment: how many of its tasks make such calls
 	marks  map[mark]plan.ChangeKind
 }
@@ -85,7 +85,7 @@ func newPicture(g *plan.Graph, o Options) *picture {
 	return p
 }
 
-// The marks of things. Names are put together only where there are marks at all.
+// The functions below return the marks of things. They join names only if there are any marks.
 
 func (p *picture) environmentMark(e int) plan.ChangeKind {
 	name := p.Environments[e].Name
@@ -119,17 +119,18 @@ func (p *picture) callMark(c *plan.Call) plan.ChangeKind {
 	return p.marks[mark{plan.CallThing, plan.EdgeName(p.FullName(c.Caller), p.FullName(c.Callee))}]
 }
 
-// imageText describes an image. It is made once for each, since many environments may have it.
+// imageText describes an image. It is made once for each image, since many environments may have
+// it.
 type imageText struct {
 	short []string // its base, and its steps if it has any: "pip numpy, commands make, 3 further steps"
-	lines []string // a line for each of the first
+	lines []string // one line for each of the first steps
 }
 
 func (p *picture) imageText(i int) *imageText {
 	if t, ok := p.images[i]; ok {
 		return t
 	}
-	const shown = 3 // steps of the description
+	const shown = 3 // steps in the description
 	lines := p.Images[i].Lines()
 	t := &imageText{short: []string{fit(clean(lines[0]), maxImage)}}
 	if steps := lines[1:]; len(steps) > 0 {
@@ -153,14 +154,14 @@ func (p *picture) image(e int) []string {
 	return []string{"no image"}
 }
 
-// Bounds of descriptions.
+// The bounds of descriptions.
 const (
-	maxImage        = 44  // columns of an image's
+	maxImage        = 44  // columns of an image's description
 	maxTooltip      = 200 // columns of a tooltip's line
 	maxTooltipLines = 30
 )
 
-// few returns the first lines, and how many more there are.
+// few returns the first lines, and the number of further ones.
 func few(lines []string) []string {
 	if more := len(lines) - maxTooltipLines; more > 0 {
 		return append(lines[:maxTooltipLines:maxTooltipLines], fmt.Sprintf("… and %d more", more))
@@ -168,7 +169,7 @@ func few(lines []string) []string {
 	return lines
 }
 
-// size is the size of an environment's image where it is known: "57 MB".
+// size returns the size of an environment's image if it is known: "57 MB".
 func (p *picture) size(e int) string {
 	if n, ok := p.sizes[p.Environments[e].Image]; ok {
 		return plan.Rough(n)
@@ -176,8 +177,9 @@ func (p *picture) size(e int) string {
 	return ""
 }
 
-// clean returns s in one line, with what could steer a terminal or make text look like other text spelt out:
-// control characters, bytes that aren't UTF-8, bidirectional controls and other format characters.
+// clean returns s as one line. It spells out everything that could steer a terminal or make text
+// look like other text: control characters, bytes that aren't UTF-8, bidirectional controls and
+// other format characters.
 func clean(s string) string {
 	if !strings.ContainsFunc(s, unclean) && utf8.ValidString(s) {
 		return s
@@ -204,7 +206,8 @@ func unclean(r rune) bool {
 	return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029' || r&0xfffe == 0xfffe
 }
 
-// columns is how wide s is in a font of fixed width, at most: what isn't ASCII may take two columns.
+// columns returns the largest width of s in a fixed-width font. A character outside ASCII may take
+// two columns.
 func columns(s string) int {
 	n := 0
 	for _, r := range s {
@@ -216,7 +219,7 @@ func columns(s string) int {
 	return n
 }
 
-// fit shortens s to max columns.
+// fit shortens s to at most max columns.
 func fit(s string, max int) string {
 	if len(s) <= max || columns(s) <= max {
 		return s

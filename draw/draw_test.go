@@ -20,14 +20,14 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// hostile are texts that mean something in one of the languages, or to who reads them.
+// hostile are texts that mean something in one of the languages, or to a reader.
 var hostile = []string{
 	`a"b`, `a\`, `\n\N\G\E`, `a\"b`, `<b>bold</b>`, `</title></style><script>alert(1)</script>`, `&lt;&amp;`, `&#60;`, "`md`", `#quot;`, `]]>`,
 	"two\nlines", "tab\there", "bell\x07", "null\x00", "not utf8 \xff\xfe", "right\u202eto left", "zero\u200bwidth", "line\u2028end", "\ufffe\uffff",
 	"größe", "漢字", "end", "subgraph x", "%%{init: {}}%%", "-->", ";", "{}|", strings.Repeat("long", 200), "",
 }
 
-// workflowOf has a text everywhere that a graph can have one. It needn't be valid.
+// workflowOf returns a graph with s in every place that can hold a text. It may be invalid.
 func workflowOf(s string) *plan.Graph {
 	pos := diag.Position{File: s, Line: 1, Col: 1}
 	return &plan.Graph{
@@ -55,14 +55,14 @@ func drawn(t testing.TB, f func(io.Writer, *plan.Graph, draw.Options) error, g *
 	return b.String()
 }
 
-// element is an element of an SVG, with the text within.
+// element is an element of an SVG, with the text in it.
 type element struct {
 	name  string
 	attrs map[string]string
 	text  string
 }
 
-// parse reads an SVG and fails for anything but the elements that pictures are made of.
+// parse reads an SVG. It fails for any element that pictures don't use.
 func parse(t testing.TB, svg string) []element {
 	t.Helper()
 	allowed := []string{"svg", "title", "style", "defs", "marker", "path", "rect", "g", "text"}
@@ -162,7 +162,7 @@ func TestSame(t *testing.T) {
 	}
 }
 
-// TestLarge: what is too large to look at is drawn all the same, and doesn't take for ever.
+// TestLarge: a picture too large to look at is drawn too, and doesn't take for ever.
 func TestLarge(t *testing.T) {
 	for name, g := range map[string]*plan.Graph{"tangle": tangle(2000), "chain": chain(3000), "fan": fan(3000), "crowd": crowd(3000)} {
 		svg := drawn(t, draw.SVG, g, draw.Options{})
@@ -176,7 +176,7 @@ func TestLarge(t *testing.T) {
 	}
 }
 
-// TestManySteps: that many environments share an image of many steps costs little more than one.
+// TestManySteps: many environments that share an image of many steps cost little more than one.
 func TestManySteps(t *testing.T) {
 	g := chain(5000)
 	g.Images = []plan.Image{{}}
@@ -212,7 +212,7 @@ func TestWriteErrors(t *testing.T) {
 	}
 }
 
-// TestGraphviz has dot read what DOT writes, and compares the labels that it draws.
+// TestGraphviz lets dot read what DOT writes, and compares the labels that dot draws.
 func TestGraphviz(t *testing.T) {
 	dot, err := exec.LookPath("dot")
 	if err != nil {
@@ -249,7 +249,7 @@ func TestGraphviz(t *testing.T) {
 	for _, s := range hostile {
 		texts := run(workflowOf(s), draw.Options{})
 		if !regexp.MustCompile(`^[ -~äöüß漢字]{1,40}$`).MatchString(s) {
-			continue // spelt out or shortened; that dot takes it is enough
+			continue // spelt out or shortened; it is enough that dot reads it
 		}
 		n := 0
 		for _, e := range texts {
@@ -268,8 +268,8 @@ func TestGraphviz(t *testing.T) {
 	run(plan.Union(old, new), draw.Options{Changes: plan.Compare(old, new).Changes})
 }
 
-// mermaidLine is every line that Mermaid may write: nothing of a graph's text stands outside of quotes, and
-// within them only what means nothing to Mermaid.
+// mermaidLine matches every line that Mermaid may write. No text of a graph is outside of quotes.
+// Within quotes, no character means anything to Mermaid.
 var mermaidLine = regexp.MustCompile(`^(flowchart LR|  subgraph e\d+ \["LABEL(<br>LABEL){1,3}"\]|    t\d+\["LABEL"\]|  end|  [et]\d+ (-->|-\.->|==>) [et]\d+|  classDef \w+ [\w:#-]+|  class [et0-9,]+ \w+|  linkStyle [0-9,]+ [\w:#-]+)$`)
 
 func TestMermaidEscapes(t *testing.T) {
@@ -285,7 +285,7 @@ func TestMermaidEscapes(t *testing.T) {
 	}
 }
 
-// FuzzDraw: no JSON that is a graph makes a drawing fail or comparing it, and what SVG writes is an SVG.
+// FuzzDraw: no graph in JSON makes drawing or comparing it fail, and SVG writes an SVG.
 func FuzzDraw(f *testing.F) {
 	for _, g := range []*plan.Graph{workflow(6, 3, 1), tangle(4), fan(3), crowd(3)} {
 		data, err := json.Marshal(g)
@@ -309,7 +309,7 @@ func FuzzDraw(f *testing.F) {
 	})
 }
 
-// TestMarks: what was added, removed and changed is marked in every language, and nothing else is.
+// TestMarks: every language marks what was added, removed and changed, and nothing else.
 func TestMarks(t *testing.T) {
 	old, new := chain(4), chain(4)
 	new.Environments[3].Name = "new"

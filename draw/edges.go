@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// class is how an edge looks.
+// class returns the style class of an edge.
 func (d *drawing) class(e *edge) string {
 	class := classes([...]string{dependsOn: "depends", calls: "call", mayCall: "call may"}[e.kind], string(e.mark))
 	if e.over {
@@ -14,7 +14,7 @@ func (d *drawing) class(e *edge) string {
 	return class
 }
 
-// arrow is the marker at an edge's end.
+// arrow returns the marker at the end of an edge.
 func (d *drawing) arrow(e *edge) string {
 	if e.mark != "" {
 		return string(e.mark)
@@ -25,7 +25,7 @@ func (d *drawing) arrow(e *edge) string {
 	return "call"
 }
 
-// edgeTitle says what an edge is.
+// edgeTitle describes an edge.
 func (d *drawing) edgeTitle(e *edge) string {
 	if e.call < 0 {
 		return d.Environments[e.from].Name + " depends on " + d.Environments[e.to].Name
@@ -42,7 +42,8 @@ func (d *drawing) edgeTitle(e *edge) string {
 	return title
 }
 
-// drawEdges draws the edges between boxes: dependencies below calls, and what is drawn straight below all.
+// drawEdges draws the edges between boxes. Dependencies are below calls. Edges drawn straight are
+// below everything.
 func (d *drawing) drawEdges() {
 	for i := range d.edges {
 		if e := &d.edges[i]; e.over {
@@ -62,7 +63,7 @@ func (d *drawing) drawEdges() {
 	}
 }
 
-// path draws a part of an edge; the last has an arrow, and a tooltip.
+// path draws one part of an edge. The last part has an arrow and a tooltip.
 func (d *drawing) path(e *edge, data string, last bool) {
 	if !last {
 		d.printf("<path class=\"%s\" d=\"%s\"/>\n", d.class(e), data)
@@ -73,7 +74,8 @@ func (d *drawing) path(e *edge, data string, last bool) {
 	d.printf("</path>\n")
 }
 
-// linkPath is a link's path in the direction of its edge: level within columns, curved between them.
+// linkPath returns a link's path in the direction of its edge. It is level within columns and
+// curved between them.
 func (d *drawing) linkPath(k *link) string {
 	left, right := k.ends[0], k.ends[1]
 	y1, y2 := d.nodes[left].y+k.at[0], d.nodes[right].y+k.at[1]
@@ -98,7 +100,7 @@ func (d *drawing) linkPath(k *link) string {
 	return b.String()
 }
 
-// curve goes from x level to x1, and from there to x2 and y2, where it arrives level.
+// curve goes level from x to x1. From there it goes to x2 and y2, and arrives level.
 func curve(b *strings.Builder, x, x1, y1, x2, y2 int) {
 	if y1 == y2 {
 		fmt.Fprintf(b, "H%d", x2)
@@ -111,7 +113,8 @@ func curve(b *strings.Builder, x, x1, y1, x2, y2 int) {
 	fmt.Fprintf(b, "C%d %d %d %d %d %d", middle, y1, middle, y2, x2, y2)
 }
 
-// drawInner draws the calls among an environment's tasks, in lanes left of them: one for each caller, while there are enough.
+// drawInner draws the calls among an environment's tasks, in lanes to the left of the tasks. Each
+// caller has its own lane as long as there are enough lanes.
 func (d *drawing) drawInner(e int) {
 	if d.lanes[e] == 0 {
 		return
@@ -137,7 +140,8 @@ func (d *drawing) drawInner(e int) {
 	}
 }
 
-// around goes from y1 to y2 at x by way of a lane further left. A call of the task itself comes back a little lower.
+// around goes from y1 to y2 at x, by way of a lane further left. A task's call of itself comes back
+// a little lower.
 func around(x, lane, y1, y2 int) string {
 	if y1 == y2 {
 		y1, y2 = y1-4, y2+5
@@ -149,10 +153,10 @@ func around(x, lane, y1, y2 int) string {
 	return fmt.Sprintf("M%d %dH%dQ%d %d %d %dV%dQ%d %d %d %dH%d", x, y1, lane+r, lane, y1, lane, y1+r, y2-r, lane, y2, lane+r, y2, x)
 }
 
-// legendWidth is how wide the legend may be in narrow pictures.
+// legendWidth is the width that the legend may take in a narrow picture.
 const legendWidth = 460
 
-// legend explains what the picture has, in as many lines as it takes.
+// legend explains the things that the picture has. It takes as many lines as it needs.
 func (d *drawing) legend() (text string, height int) {
 	var b strings.Builder
 	x, y := 0, 12
@@ -192,7 +196,7 @@ func (d *drawing) legend() (text string, height int) {
 	return b.String(), y + 8
 }
 
-// has says which of the things that the legend explains there are.
+// has says which things of the legend the picture has.
 func (d *drawing) has() map[string]bool {
 	has := map[string]bool{}
 	for _, e := range d.Environments {

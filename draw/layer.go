@@ -7,7 +7,7 @@ import (
 
 // layers puts each environment into a column.
 func (l *layout) layers() {
-	out := make([][]int32, l.boxes) // edges, into l.edges
+	out := make([][]int32, l.boxes) // indices into l.edges
 	for i, e := range l.edges {
 		out[e.from] = append(out[e.from], int32(i))
 	}
@@ -17,8 +17,8 @@ func (l *layout) layers() {
 	l.split(depth)
 }
 
-// turnBack marks the edges that close a cycle, found by a walk in depth. It begins at what nothing
-// depends on, so that rather calls than depends_on run backwards.
+// turnBack marks the edges that close a cycle. It finds them by walking in depth, starting at boxes
+// that nothing depends on. So calls run backwards rather than depends_on.
 func (l *layout) turnBack(out [][]int32) {
 	const (
 		unseen = iota
@@ -61,7 +61,7 @@ func (l *layout) turnBack(out [][]int32) {
 	}
 }
 
-// direction returns the ends of an edge from left to right.
+// direction returns the left and right ends of an edge.
 func (e *edge) direction() (left, right int) {
 	if e.back {
 		return e.to, e.from
@@ -69,7 +69,7 @@ func (e *edge) direction() (left, right int) {
 	return e.from, e.to
 }
 
-// depths returns for each box the number of edges on the longest path to it.
+// depths returns, for each box, the number of edges on the longest path to it.
 func (l *layout) depths() []int {
 	depth, missing, next := make([]int, l.boxes), make([]int, l.boxes), make([][]int32, l.boxes)
 	for i := range l.edges {
@@ -96,7 +96,8 @@ func (l *layout) depths() []int {
 	return depth
 }
 
-// pull moves boxes that nothing leads to next to what they lead to; those without edges get -1, and no column.
+// pull moves boxes that no edge leads to next to the boxes that they lead to. Boxes without edges
+// get -1, and no column.
 func (l *layout) pull(depth []int) {
 	nearest := make([]int, l.boxes)
 	source := make([]bool, l.boxes)
@@ -120,8 +121,9 @@ func (l *layout) pull(depth []int) {
 	}
 }
 
-// split makes columns of the layers: one of each, or several of those that are so high that the picture would
-// be hard to look at. What leads nowhere comes first, near what leads to it.
+// split makes columns from the layers. A layer becomes one column, or several if it is so high that
+// the picture would be hard to look at. Boxes that lead nowhere come first, near those that lead to
+// them.
 func (l *layout) split(depth []int) {
 	leads := make([]bool, l.boxes)
 	for i := range l.edges {
@@ -142,7 +144,7 @@ func (l *layout) split(depth []int) {
 		slices.SortStableFunc(layer, func(a, b int) int { return cmp.Compare(btoi(leads[a]), btoi(leads[b])) })
 		total := l.stacked(layer)
 		parts := (total + limit - 1) / limit
-		part, height := -1, 0 // parts of like height, rather than full ones and a rest
+		part, height := -1, 0 // parts of similar height, not full ones and a rest
 		for _, n := range layer {
 			h := l.nodes[n].height + boxGap
 			if at := (height + h/2) * parts / total; at > part {
@@ -164,7 +166,7 @@ func btoi(b bool) int {
 	return 0
 }
 
-// stacked is the height of boxes on top of each other.
+// stacked returns the height of boxes on top of each other.
 func (l *layout) stacked(nodes []int) int {
 	height := 0
 	for _, n := range nodes {
@@ -173,9 +175,9 @@ func (l *layout) stacked(nodes []int) int {
 	return height
 }
 
-// columnLimit is the height of columns which gives the picture about the shape of a screen.
+// columnLimit returns the height of columns at which the picture has about the shape of a screen.
 func (l *layout) columnLimit(byDepth map[int][]int) int {
-	const column = 300 // pixels, with the gap beside it: about
+	const column = 300 // roughly, in pixels, with the gap beside it
 	highest, tallest := 1, 1
 	heights := make([]int, 0, len(byDepth))
 	for _, nodes := range byDepth {
@@ -193,7 +195,7 @@ func (l *layout) columnLimit(byDepth map[int][]int) int {
 		for _, h := range heights {
 			columns += (h + limit - 1) / limit
 		}
-		// How far 5·height is from 3·width, as a ratio in thousandths.
+		// The distance of 5·height from 3·width, as a ratio in thousandths.
 		a, b := 5*limit, 3*max(1, columns)*column
 		if bad := 1000 * max(a, b) / min(a, b); badness == 0 || bad < badness {
 			best, badness = limit, bad

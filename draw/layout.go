@@ -7,20 +7,22 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// How SVG lays a graph out, after Sugiyama, Tagawa and Toda (1981), from left to right:
+// SVG lays a graph out from left to right, after Sugiyama, Tagawa and Toda (1981):
 //
-//   - layer.go puts each environment into a column right of all that lead to it. Edges that close a
-//     cycle of calls run backwards. Columns that would be too high are split. What has no edges stands below them.
-//   - An edge that passes columns gets a bend in each, a lane that nothing else takes; edges that look alike, from one
-//     place, share their bends, and so look like a trunk with branches. Since boxes stand within their columns and
-//     edges change their height only between columns, no edge runs through a box.
+//   - layer.go puts each environment into a column to the right of all that lead to it. Edges that
+//     close a cycle of calls run backwards. A column that would be too high is split. Environments
+//     without edges are below the columns.
+//   - An edge that passes a column gets a bend there, in a lane that nothing else takes. Edges of
+//     the same look and from the same place share their bends, so they look like a trunk with
+//     branches. Boxes stand within their columns, and edges change height only between columns, so
+//     no edge runs through a box.
 //   - order.go orders each column so that few edges cross, by barycentres.
-//   - place.go gives every box and bend its height in the picture, near those that it is
-//     connected with, by isotonic regression.
+//   - place.go gives every box and bend its height in the picture, near those that it is connected
+//     to, by isotonic regression.
 //
-// All numbers are integers, so that every machine draws the same.
+// All numbers are integers, so every machine draws the same picture.
 
-// edgeKind tells edges apart as they look.
+// edgeKind tells edges of different look apart.
 type edgeKind int
 
 const (
@@ -29,43 +31,43 @@ const (
 	mayCall
 )
 
-// edge is an edge between two environments. A call begins and ends at its tasks.
+// edge is an edge between two environments. The ends of a call are at its tasks.
 type edge struct {
 	kind     edgeKind
 	from, to int // nodes
-	fromAt   int // below the node's top, in pixels
+	fromAt   int // pixels below the node's top
 	toAt     int
-	source   int // what it begins at: a task, or an environment
-	call     int // into picture.calls; -1 for depends_on
+	source   int // where it begins: a task, or an environment
+	call     int // index into picture.calls; -1 for depends_on
 	mark     plan.ChangeKind
-	back     bool // from a column to one further left
-	over     bool // drawn straight and behind the boxes, since bends ran out
+	back     bool // it runs from a column to one further left
+	over     bool // it is drawn straight and behind the boxes, because the bends ran out
 }
 
-// node is an environment's box, or after those a bend, which has no height.
+// node is the box of an environment or, after the boxes, a bend. A bend has no height.
 type node struct {
 	column, x, y  int
 	width, height int
-	links         [2][]int32 // to the left, and to the right; into layout.links
+	links         [2][]int32 // to the left, and to the right; indices into layout.links
 }
 
-// link is the part of an edge, or of several, between two neighbouring columns.
+// link is a part of one or more edges, between two neighbouring columns.
 type link struct {
 	ends [2]int // nodes: left, right
-	at   [2]int // below their tops
-	edge int    // one of those that it is part of: whose end it is, if it leads to one
+	at   [2]int // pixels below their tops
+	edge int    // one of the edges that it is part of; if it leads to an end, the edge that ends there
 	last bool   // it leads to the edge's end
 }
 
-// layout is where everything is.
+// layout has the place of everything.
 type layout struct {
 	*picture
 	nodes   []node
-	boxes   int // how many nodes are boxes
+	boxes   int // the number of nodes that are boxes
 	edges   []edge
 	links   []link
 	columns [][]int // nodes, from top to bottom
-	apart   []int   // boxes without edges, which stand in rows below the columns
+	apart   []int   // boxes without edges, in rows below the columns
 	lefts   []int   // x of each column, and of the end of the last
 	widths  []int   // of the columns
 	width   int
@@ -89,7 +91,7 @@ func newLayout(p *picture) *layout {
 
 // findEdges collects the edges between environments.
 func (l *layout) findEdges() {
-	row := make([]int, len(l.Tasks)) // of each task in its box
+	row := make([]int, len(l.Tasks)) // each task's row in its box
 	for _, tasks := range l.tasks {
 		for i, t := range tasks {
 			row[t] = i
@@ -118,7 +120,8 @@ func (l *layout) findEdges() {
 	}
 }
 
-// maxBends bounds the bends, and so the work for edges that pass many columns. The longest edges go without.
+// maxBends bounds the number of bends, and so the work for edges that pass many columns. The
+// longest edges do without.
 const maxBends = 200_000
 
 // route cuts edges into links.
@@ -153,7 +156,7 @@ func (l *layout) route() {
 	}
 }
 
-// trunk names edges that share their bends: those that look alike, from one place.
+// trunk identifies edges that share their bends: they look alike and come from the same place.
 type trunk struct {
 	kind   edgeKind
 	source int
@@ -161,14 +164,14 @@ type trunk struct {
 	mark   plan.ChangeKind
 }
 
-// bends are those of a trunk so far, ever further from its source.
+// bends are the bends of a trunk so far, in order of distance from its source.
 type bends struct {
 	nodes   []int
 	passed  int // columns, with a bend in each
-	end, at int // where its last link ends: the source itself at first
+	end, at int // where its last link ends; at first, the source itself
 }
 
-// branch leads an edge along its trunk for n columns, and from there to its end.
+// branch leads an edge along its trunk for n columns, and then to its end.
 func (l *layout) branch(i int, b *bends, n int) {
 	e := &l.edges[i]
 	step := 1
@@ -192,7 +195,8 @@ func (l *layout) branch(i int, b *bends, n int) {
 	l.connect(e.back, link{edge: i, ends: [2]int{from, e.to}, at: [2]int{at, e.toAt}, last: true})
 }
 
-// connect adds a link that leads from its first end to its second, turning it where that is further left.
+// connect adds a link from its first end to its second. It swaps the ends if the second is further
+// left.
 func (l *layout) connect(back bool, k link) {
 	if back {
 		k.ends[0], k.ends[1] = k.ends[1], k.ends[0]
@@ -204,8 +208,9 @@ func (l *layout) connect(back bool, k link) {
 // isBend reports whether a node is a bend.
 func (l *layout) isBend(n int) bool { return n >= l.boxes }
 
-// rounds is how often a pass over all links is repeated: at most most, fewer in large graphs.
+// rounds returns how often to repeat a pass over all links: at most most, and fewer times in large
+// graphs.
 func (l *layout) rounds(most int) int {
-	const budget = 4_000_000 // links looked at
+	const budget = 4_000_000 // links to look at
 	return max(2, min(most, budget/(len(l.links)+len(l.nodes)+1)))
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// graphs generates graphs that needn't be valid: calls go anywhere, depends_on may be cyclic.
+// graphs generates graphs that may be invalid: calls go anywhere, and depends_on may be cyclic.
 func graphs(t *rapid.T) *plan.Graph {
 	g := &plan.Graph{Version: plan.Version, Entry: "a.star", Images: []plan.Image{{Base: plan.Base{Kind: plan.BaseDebian}}}}
 	envs := rapid.IntRange(0, 25).Draw(t, "environments")
@@ -30,8 +30,8 @@ func graphs(t *rapid.T) *plan.Graph {
 	return g
 }
 
-// TestLayout: boxes and lanes keep their distance, so that no edge runs through a box; everything is in the picture,
-// and every edge leads from its source to its end.
+// TestLayout: boxes and lanes keep their distance, so no edge runs through a box. Everything is in
+// the picture, and every edge leads from its source to its end.
 func TestLayout(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := newLayout(newPicture(graphs(t), Options{}))
@@ -115,7 +115,7 @@ func checkLinks(t *rapid.T, l *layout) {
 	}
 }
 
-// TestOnlyCallsRunBack: where depends_on isn't cyclic, no such edge runs backwards.
+// TestOnlyCallsRunBack: if depends_on isn't cyclic, no edge of it runs backwards.
 func TestOnlyCallsRunBack(t *testing.T) {
 	g := &plan.Graph{
 		Environments: []plan.Environment{{Name: "low"}, {Name: "high", DependsOn: []int{0}}},
@@ -134,7 +134,7 @@ func TestOnlyCallsRunBack(t *testing.T) {
 	}
 }
 
-// TestInversions: against every pair.
+// TestInversions compares inversions with a count over every pair.
 func TestInversions(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		list := rapid.SliceOf(rapid.IntRange(0, 9)).Draw(t, "list")
@@ -152,10 +152,11 @@ func TestInversions(t *testing.T) {
 	})
 }
 
-// TestOrderUncrosses: a graph that can be drawn without crossings is, whatever the order of its parts.
+// TestOrderUncrosses: a graph that can be drawn without crossings is drawn without them, whatever
+// the order of its parts.
 func TestOrderUncrosses(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		// A tree: environment i is depended on by one of those before it.
+		// A tree: one of the environments before environment i depends on it.
 		n := rapid.IntRange(1, 30).Draw(t, "n")
 		g := &plan.Graph{Environments: make([]plan.Environment, n)}
 		names := rapid.Permutation(slices.Collect(count(n))).Draw(t, "permutation")
@@ -187,7 +188,8 @@ func count(n int) func(func(int) bool) {
 	}
 }
 
-// TestShape: what has no edges at all is drawn in about the shape of a screen, and so is a wide fan.
+// TestShape: environments without any edges are drawn in about the shape of a screen, and so is a
+// wide fan.
 func TestShape(t *testing.T) {
 	apart := &plan.Graph{Environments: make([]plan.Environment, 200)}
 	fan := &plan.Graph{Environments: make([]plan.Environment, 201)}

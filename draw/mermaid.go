@@ -9,8 +9,8 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// Mermaid writes g as a Mermaid flowchart: environments as subgraphs, calls as arrows, dotted where they are
-// only possible, depends_on as thick lines between subgraphs.
+// Mermaid writes g as a Mermaid flowchart. Environments are subgraphs. Calls are arrows, dotted if
+// they are only possible. depends_on are thick lines between subgraphs.
 func Mermaid(out io.Writer, g *plan.Graph, o Options) error {
 	p := newPicture(g, o)
 	buf := bufio.NewWriter(out)
@@ -72,7 +72,7 @@ func Mermaid(out io.Writer, g *plan.Graph, o Options) error {
 	return buf.Flush()
 }
 
-// mermaidStyles has what is drawn in a style: nodes by name, or edges by number.
+// mermaidStyles lists what each style applies to: nodes by name, or edges by number.
 type mermaidStyles map[string][]string
 
 func (s mermaidStyles) add(class, id string) {
@@ -81,8 +81,8 @@ func (s mermaidStyles) add(class, id string) {
 	}
 }
 
-// mermaidText escapes text for a quoted label: what isn't plain becomes a character code, since Mermaid
-// reads quotes, Markdown and HTML there.
+// mermaidText escapes text for a quoted label. Mermaid reads quotes, Markdown and HTML there, so
+// every special character becomes a character code.
 func mermaidText(s string) string {
 	if s == "" {
 		return "#160;" // it wants some text

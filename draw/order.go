@@ -5,8 +5,9 @@ import (
 	"slices"
 )
 
-// order puts the nodes of each column into an order in which few links cross: sweeps to and fro, each
-// ordering a column by where its nodes' neighbours are in the one before. The best order seen is kept.
+// order orders the nodes of each column so that few links cross. It sweeps to and fro, and orders
+// each column by the places of its nodes' neighbours in the column before. It keeps the best order
+// that it sees.
 func (l *layout) order() {
 	at := make([]int, len(l.nodes)) // of each node in its column
 	l.initial(at)
@@ -33,8 +34,9 @@ func (l *layout) order() {
 	}
 }
 
-// centre moves what leads on into the middle of its neighbours that come from the same place and lead nowhere.
-// It crosses nothing by that, and columns don't drift away from each other.
+// centre moves nodes that lead on into the middle of the neighbours that come from the same place
+// and lead nowhere. No link crosses another because of that, and columns don't drift away from each
+// other.
 func (l *layout) centre(c int) {
 	column := l.columns[c]
 	for start := 0; start < len(column); {
@@ -56,7 +58,8 @@ func (l *layout) centre(c int) {
 	}
 }
 
-// sameOrigin reports whether two nodes have one link each to the left, and both to the same place.
+// sameOrigin reports whether two nodes each have one link to the left, and both lead to the same
+// place.
 func (l *layout) sameOrigin(a, b int) bool {
 	as, bs := l.nodes[a].links[0], l.nodes[b].links[0]
 	if len(as) != 1 || len(bs) != 1 {
@@ -66,7 +69,8 @@ func (l *layout) sameOrigin(a, b int) bool {
 	return ka.ends[0] == kb.ends[0] && ka.at[0] == kb.at[0]
 }
 
-// initial orders columns by a walk in depth from left to right, which keeps what belongs together near.
+// initial orders columns by a walk in depth from left to right. The walk keeps connected nodes near
+// each other.
 func (l *layout) initial(at []int) {
 	seen := make([]bool, len(l.nodes))
 	rank, next := make([]int, len(l.nodes)), 0
@@ -111,13 +115,15 @@ func (l *layout) copyOrder() [][]int {
 	return order
 }
 
-// spot is where one end of a link is, as a number that grows from the top of a column to its bottom.
+// spot returns the place of one end of a link, as a number that grows from the top of a column to
+// its bottom.
 func (l *layout) spot(k *link, end int, at []int) int {
 	n := k.ends[end]
 	return at[n]<<10 + k.at[end]<<10/(l.nodes[n].height+1)
 }
 
-// sortColumn orders a column by the mean spot of each node's neighbours on one side. Nodes that have none stay.
+// sortColumn orders a column by the mean spot of each node's neighbours on one side. Nodes without
+// neighbours stay.
 func (l *layout) sortColumn(c, side int, at []int) {
 	type keyed struct{ node, mean int }
 	var movable []keyed
@@ -163,7 +169,8 @@ func (l *layout) crossings(at []int) int {
 	return total
 }
 
-// inversions counts the pairs of list that are in the wrong order, with a binary indexed tree over their ranks.
+// inversions counts the pairs of list that are in the wrong order. It uses a binary indexed tree
+// over their ranks.
 func inversions(list []int) int {
 	ranks := slices.Compact(slices.Sorted(slices.Values(list)))
 	tree := make([]int, len(ranks)+1)

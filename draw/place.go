@@ -8,17 +8,17 @@ import (
 // Distances, in pixels.
 const (
 	boxGap    = 22 // between boxes of a column
-	bandGap   = 30 // the highest band that nothing stands in
+	bandGap   = 30 // the highest empty band
 	laneGap   = 9  // between bends of a column, and between bends and boxes
 	margin    = 16 // around the picture
 	leastGap  = 44 // between columns
 	mostGap   = 180
-	perLink   = 1 // what a link adds to the gap that it crosses
-	slopeGap  = 7 // a gap is at least this fraction of the greatest height that a link in it climbs
+	perLink   = 1 // what each link adds to the gap that it crosses
+	slopeGap  = 7 // a gap is at least this fraction of the greatest height that a link climbs in it
 	laneWidth = 12
 )
 
-// place gives every node its place.
+// place gives every node its place in the picture.
 func (l *layout) place() {
 	for c := range l.columns {
 		y := 0
@@ -47,17 +47,18 @@ func (l *layout) place() {
 	l.placeApart()
 }
 
-// placeApart puts the boxes without edges into rows below the columns, as wide as those are or as a screen's shape wants.
+// placeApart puts the boxes without edges into rows below the columns. The rows are as wide as the
+// columns, or as the shape of a screen wants.
 func (l *layout) placeApart() {
 	area := 0
 	for _, n := range l.apart {
 		area += (l.nodes[n].width + boxGap) * (l.nodes[n].height + boxGap)
 	}
 	wide := l.width
-	for 3*wide*wide < 5*area { // by steps, since roots of floating point numbers needn't be the same everywhere
+	for 3*wide*wide < 5*area { // in steps, since floating point roots may differ between machines
 		wide += 20
 	}
-	x, y, below := margin, margin, 0 // the next box's place, and where the next row begins
+	x, y, below := margin, margin, 0 // the next box's place, and the top of the next row
 	if l.height > 0 {
 		y = l.height + bandGap
 	}
@@ -73,7 +74,7 @@ func (l *layout) placeApart() {
 	}
 }
 
-// gap is the least distance between two neighbours of a column.
+// gap returns the smallest distance between two neighbours of a column.
 func (l *layout) gap(above, below int) int {
 	if l.isBend(above) || l.isBend(below) {
 		return laneGap
@@ -81,16 +82,17 @@ func (l *layout) gap(above, below int) int {
 	return boxGap
 }
 
-// block is a run of nodes that stand as near to each other as they may.
+// block is a run of nodes that are as close together as they may be.
 type block struct{ nodes, sum, weight int }
 
-// settle moves the nodes of a column to where the links on the given sides would be level, as near as
-// the column's order and gaps allow: the weighted least squares of the distances, by pooling adjacent violators.
+// settle moves the nodes of a column so that links on the given sides become as level as the
+// column's order and gaps allow. It minimizes the weighted squares of the distances, by pooling
+// adjacent violators.
 func (l *layout) settle(c int, left, right bool) {
 	column := l.columns[c]
 	var blocks []block
 	offset := 0
-	offsets := make([]int, len(column)) // of each node below the column's first, if all stand close
+	offsets := make([]int, len(column)) // of each node below the column's first, if all are as close as possible
 	for i, n := range column {
 		if i > 0 {
 			offset += l.nodes[column[i-1]].height + l.gap(column[i-1], n)
@@ -125,8 +127,9 @@ func floorDiv(a, b int) int {
 	return q
 }
 
-// wanted is the height at which a node's links would be level in the mean, and how much that counts: links between
-// bends most, so that long edges are straight. Without links it is where the node is.
+// wanted returns the height at which a node's links would be level on average, and the weight of
+// this wish. Links between bends weigh most, so that long edges are straight. A node without links
+// wants to stay where it is.
 func (l *layout) wanted(n int, left, right bool) (y, weight int) {
 	sum := 0
 	for side, use := range [2]bool{left, right} {
@@ -153,15 +156,15 @@ func (l *layout) wanted(n int, left, right bool) (y, weight int) {
 	return floorDiv(sum, weight), weight
 }
 
-// settleRows moves everything up to the margin, and closes the empty bands across the whole picture,
-// which parts that have nothing to do with each other leave between them.
+// settleRows moves everything up to the margin. It also closes bands that are empty across the
+// whole picture, which unconnected parts leave between them.
 func (l *layout) settleRows() {
 	var byTop []int
 	for _, column := range l.columns {
 		byTop = append(byTop, column...)
 	}
 	slices.SortStableFunc(byTop, func(a, b int) int { return cmp.Compare(l.nodes[a].y, l.nodes[b].y) })
-	up, end := 0, 0 // how far nodes move, and where the lowest so far ended before it moved
+	up, end := 0, 0 // how far nodes move, and where the lowest one so far ended before it moved
 	for i, n := range byTop {
 		top := l.nodes[n].y
 		switch {
@@ -176,7 +179,7 @@ func (l *layout) settleRows() {
 	}
 }
 
-// settleColumns gives the columns their places, with wider gaps where many links are, or steep ones.
+// settleColumns gives the columns their places. Gaps with many links, or steep ones, are wider.
 func (l *layout) settleColumns() {
 	x := margin
 	for c := range l.columns {
@@ -191,7 +194,7 @@ func (l *layout) settleColumns() {
 			}
 		}
 		if width == 0 {
-			width = laneWidth // bends alone
+			width = laneWidth // only bends
 		}
 		l.lefts, l.widths = append(l.lefts, x), append(l.widths, width)
 		x += width
@@ -205,7 +208,7 @@ func (l *layout) settleColumns() {
 	}
 }
 
-// right is the x at which a node ends: a bend reaches through its column.
+// right returns the x at which a node ends. A bend spans its whole column.
 func (l *layout) right(n int) int {
 	if l.isBend(n) {
 		return l.columnRight(l.nodes[n].column)

@@ -14,13 +14,13 @@ import (
 //go:embed style.css
 var style string
 
-// Measures of boxes, in pixels. A letter of the font is less than 0.63 of its size wide.
+// The measures of boxes, in pixels. A letter of the font is narrower than 0.63 of its size.
 const (
 	nameLetter   = 85 // tenths of a pixel, in 13 px and bold
 	smallLetter  = 67 // in 10.5 px
 	taskLetter   = 76 // in 12 px
 	padding      = 10
-	headerHeight = 30 // and a line for each of the image's
+	headerHeight = 30 // plus a line for each line of the image
 	headerMiddle = 22 // where edges of depends_on begin and end
 	lineHeight   = 14
 	rowHeight    = 22
@@ -31,13 +31,13 @@ const (
 	mostGutter   = 6 // lanes; further calls share them
 )
 
-// header is the height of a box's part above its tasks.
+// header returns the height of the part of a box above its tasks.
 func (p *picture) header(e int) int { return headerHeight + lineHeight*len(p.image(e)) }
 
-// rowMiddle is the middle of a box's i-th task, below the box's top.
+// rowMiddle returns the middle of a box's i-th task, in pixels below the box's top.
 func (p *picture) rowMiddle(e, i int) int { return p.header(e) + i*(rowHeight+rowGap) + rowHeight/2 }
 
-// boxSize is the size of an environment's box.
+// boxSize returns the size of an environment's box.
 func (p *picture) boxSize(e int) (width, height int) {
 	wide := func(s string, letter, more int) { width = max(width, (columns(s)*letter+9)/10+more) }
 	wide(p.envName(e)+p.size(e), nameLetter, 2*padding+14)
@@ -54,7 +54,8 @@ func (p *picture) boxSize(e int) (width, height int) {
 	return min(max(width, leastBox), mostBox), height
 }
 
-// gutter is the width of the lanes left of an environment's tasks, for the calls among them.
+// gutter returns the width of the lanes to the left of an environment's tasks. Calls among the
+// tasks run there.
 func (p *picture) gutter(e int) int {
 	if p.lanes[e] == 0 {
 		return 0
@@ -65,7 +66,7 @@ func (p *picture) gutter(e int) int {
 func (p *picture) envName(e int) string  { return marked(p.environmentMark(e)) + p.Environments[e].Name }
 func (p *picture) taskName(t int) string { return marked(p.taskMark(t)) + p.Tasks[t].Name }
 
-// marked is what stands before the name of something that was added, removed or changed.
+// marked returns the sign before the name of something that was added, removed or changed.
 func marked(m plan.ChangeKind) string {
 	switch m {
 	case plan.Added:
@@ -78,8 +79,9 @@ func marked(m plan.ChangeKind) string {
 	return ""
 }
 
-// SVG draws g: environments as boxes with their tasks, depends_on and calls as edges, and a legend. Tooltips
-// have the details. It is one file that needs no other, with light and dark colours and without scripts.
+// SVG draws g: environments as boxes with their tasks, depends_on and calls as edges, and a legend.
+// Tooltips have the details. The file needs no other file, has light and dark colours, and has no
+// scripts.
 func SVG(out io.Writer, g *plan.Graph, o Options) error {
 	p := newPicture(g, o)
 	l := newLayout(p)
@@ -123,14 +125,14 @@ func counted(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// escape escapes text for XML, in one line.
+// escape escapes text for XML, and keeps it on one line.
 func escape(s string) string {
 	var b strings.Builder
-	xml.EscapeText(&b, []byte(clean(s))) // a Builder takes everything
+	xml.EscapeText(&b, []byte(clean(s))) // a Builder never fails
 	return b.String()
 }
 
-// tooltip writes a title of several lines.
+// tooltip writes a title with several lines.
 func (d *drawing) tooltip(lines ...string) {
 	for i, line := range lines {
 		lines[i] = escape(fit(clean(line), maxTooltip))
@@ -164,7 +166,7 @@ func (d *drawing) drawBox(e int) {
 	d.printf("</g>\n")
 }
 
-// classes joins two names of classes; the second may be empty.
+// classes joins two class names. The second may be empty.
 func classes(a, b string) string { return strings.TrimSpace(a + " " + b) }
 
 // drawTask draws a task as a row of its box.
@@ -191,7 +193,7 @@ func (d *drawing) drawTask(e, row, t int) {
 	d.printf("<text x=\"%d\" y=\"15\">%s</text><text class=\"kind end\" x=\"%d\" y=\"15\">%s</text></g>\n", x, escape(fit(d.taskName(t), room)), width-8, kind)
 }
 
-// environmentLines says what an environment is.
+// environmentLines describes an environment.
 func (d *drawing) environmentLines(e int) []string {
 	env := &d.Environments[e]
 	lines := []string{"environment " + env.Name}
@@ -218,7 +220,7 @@ func (d *drawing) environmentLines(e int) []string {
 	return few(lines)
 }
 
-// taskLines says what a task is.
+// taskLines describes a task.
 func (d *drawing) taskLines(t int) []string {
 	task := &d.Tasks[t]
 	lines := []string{"task " + d.FullName(t)}
