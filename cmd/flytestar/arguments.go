@@ -19,24 +19,24 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// arguments reads what stands after TASK as the task's inputs:
+// arguments reads a task's inputs from the words after TASK:
 //
 //	--name VALUE   --name=VALUE   --flag   --no-flag   @inputs.json
 //
-// Inputs' types decide how a value is read (spec.md, "Inputs on the command
-// line"). A File or Dir becomes a [flytestar.Path].
+// The type of an input decides how its value is read (spec.md, "Inputs on the command line"). A
+// File or Dir becomes a [flytestar.Path].
 type arguments struct {
 	task   string // full name, for messages
 	params []plan.Param
-	own    *pflag.FlagSet // flytestar's flags, to tell a misplaced one from a misspelt input
+	own    *pflag.FlagSet // flytestar's flags, to tell a misplaced flag from a misspelt input
 	values map[string]plan.Value
 }
 
-// errHelp says that the task's help was asked for.
+// errHelp says that the user asked for the task's help.
 var errHelp = fmt.Errorf("help asked for")
 
-// parseArguments returns the inputs by name, or errHelp. Inputs that aren't
-// named in args are left out: defaults are the engine's matter.
+// parseArguments returns the inputs by name, or errHelp. It leaves out inputs that args don't name:
+// the engine fills in defaults.
 func parseArguments(g *plan.Graph, task int, args []string, own *pflag.FlagSet) (map[string]plan.Value, error) {
 	a := &arguments{g.FullName(task), g.Tasks[task].Inputs, own, map[string]plan.Value{}}
 	for len(args) > 0 {
@@ -49,8 +49,8 @@ func parseArguments(g *plan.Graph, task int, args []string, own *pflag.FlagSet) 
 	return a.values, nil
 }
 
-// parseOne reads the first argument, and the next where that is its value. It
-// returns how many it used.
+// parseOne reads the first argument, and the next one if that is its value. It returns the number
+// of arguments it used.
 func (a *arguments) parseOne(args []string) (int, error) {
 	arg := args[0]
 	if arg == "--help" || arg == "-h" {
@@ -88,8 +88,8 @@ func (a *arguments) parseOne(args []string) (int, error) {
 	return used, a.set(param, v)
 }
 
-// find returns the input that a flag names, with "-" and "_" as one; negated
-// says that the flag is the --no- form of a bool.
+// find returns the input that a flag names. "-" and "_" count as the same. negated says that the
+// flag is the --no- form of a bool.
 func (a *arguments) find(flag string) (p *plan.Param, negated bool) {
 	byName := func(name string) *plan.Param {
 		for i := range a.params {
@@ -119,7 +119,7 @@ func (a *arguments) set(p *plan.Param, v plan.Value) error {
 	return nil
 }
 
-// readAll reads a JSON object with inputs by name.
+// readAll reads inputs by name from a file with a JSON object.
 func (a *arguments) readAll(file string) error {
 	raw, err := readJSON(file)
 	if err != nil {
@@ -149,7 +149,7 @@ func (a *arguments) usage(format string, args ...any) *diag.Error {
 	return diag.Errorf(diag.Position{}, diag.Usage, format, args...)
 }
 
-// unknown is the error for a flag that is no input.
+// unknown returns the error for a flag that names no input.
 func (a *arguments) unknown(name string) error {
 	err := a.usage("task %q has no input %q", a.task, name)
 	if a.own != nil && a.own.Lookup(name) != nil {
@@ -168,7 +168,7 @@ func (a *arguments) unknown(name string) error {
 	return err.WithHint("its inputs are %s", strings.Join(names, ", "))
 }
 
-// example is an input's name for hints.
+// example returns the name of an input, for hints.
 func (a *arguments) example() string {
 	if len(a.params) == 0 {
 		return "NAME"
@@ -221,7 +221,8 @@ func fromText(s string, t plan.Type) (plan.Value, error) {
 	return fromJSONText(s, t)
 }
 
-// fromJSONText reads a value of a type that has no plain form: JSON, or @FILE with JSON in it.
+// fromJSONText reads a value of a type that has no plain form. The text is JSON, or @FILE with JSON
+// in it.
 func fromJSONText(s string, t plan.Type) (plan.Value, error) {
 	var raw any
 	var err error
@@ -236,9 +237,9 @@ func fromJSONText(s string, t plan.Type) (plan.Value, error) {
 	return fromJSON(raw, t)
 }
 
-// fromJSON returns what decodeJSON returned as a value of type t: a string is a
-// path where a File or Dir is declared, an object a struct where a record is.
-// Whatever fits nothing is passed on as it is, for plan.Conform to refuse.
+// fromJSON returns a result of decodeJSON as a value of type t. A string is a path where a File or
+// Dir is declared; an object is a struct where a record is declared. Anything that doesn't fit is
+// passed on unchanged, and plan.Conform refuses it.
 func fromJSON(raw any, t plan.Type) (plan.Value, error) {
 	if t.Kind == plan.KindOptional {
 		if raw == nil {
@@ -312,7 +313,7 @@ func fromObject(x map[string]any, t plan.Type) (plan.Value, error) {
 	return dict, nil
 }
 
-// elemType is the type of t's elements where t is of that kind, else any.
+// elemType returns the type of t's elements if t is of that kind, else any.
 func elemType(t plan.Type, kind plan.Kind) plan.Type {
 	if t.Kind == kind {
 		return *t.Elem
@@ -320,7 +321,7 @@ func elemType(t plan.Type, kind plan.Kind) plan.Type {
 	return plan.Type{Kind: plan.KindAny}
 }
 
-// maxInputFile bounds what is read of @FILE: a value may have no more when it is encoded.
+// maxInputFile is how much of @FILE is read. An encoded value may not have more.
 const maxInputFile = plan.MaxValue
 
 func readJSON(file string) (any, error) {
@@ -339,8 +340,8 @@ func readJSON(file string) (any, error) {
 	return decodeJSON(bytes.NewReader(data))
 }
 
-// decodeJSON reads one JSON value: nil, bool, string, json.Number, []any or
-// map[string]any. Unlike encoding/json it refuses an object with a key twice.
+// decodeJSON reads one JSON value: nil, bool, string, json.Number, []any or map[string]any. Unlike
+// encoding/json, it refuses an object that has a key twice.
 func decodeJSON(r io.Reader) (any, error) {
 	d := json.NewDecoder(r)
 	d.UseNumber()

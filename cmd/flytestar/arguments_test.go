@@ -110,7 +110,7 @@ func TestArguments(t *testing.T) {
 	}
 }
 
-// checkUsage checks that err is of class Usage, with the message, or "message (hint)".
+// checkUsage checks that err has class Usage and the message want, or "message (hint)".
 func checkUsage(t *testing.T, args []string, err error, want string) {
 	t.Helper()
 	var e *diag.Error
@@ -123,7 +123,7 @@ func checkUsage(t *testing.T, args []string, err error, want string) {
 	}
 }
 
-// FuzzDecodeJSON: whatever stands on the command line is a value or an error.
+// FuzzDecodeJSON: every text on the command line is a value or an error.
 func FuzzDecodeJSON(f *testing.F) {
 	for _, s := range []string{`{"a": [1, 2.5, null]}`, `[`, `{"a":1,"a":2}`, `"\ud800"`, `[[[[`, `1e999`, `}`} {
 		f.Add(s)

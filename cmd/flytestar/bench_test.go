@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// BenchmarkCheck measures `check examples/af2.star` from start to exit, the
-// evaluator process included. Goal: p50 of 15 ms or less.
+// BenchmarkCheck measures `check examples/af2.star` from start to exit, with the evaluator process.
+// The goal is a p50 of 15 ms or less.
 func BenchmarkCheck(b *testing.B) {
 	benchmarkCommand(b, "check", "../../examples/af2.star")
 }
 
-// BenchmarkBuildNothing measures `build` where every image is there. Goal: 30 ms or less.
+// BenchmarkBuildNothing measures `build` when every image exists. The goal is 30 ms or less.
 func BenchmarkBuildNothing(b *testing.B) {
 	if m := missing(); len(m) > 0 {
 		b.Skipf("this machine can't build images: %v", m)
@@ -22,7 +22,8 @@ func BenchmarkBuildNothing(b *testing.B) {
 	benchmarkCommand(b, "build", "../../examples/af2.star", "main")
 }
 
-// benchmarkCommand runs flytestar once for the effects, then b.N times, and reports the median and the slowest tenth.
+// benchmarkCommand runs flytestar once for the effects, then b.N times. It reports the median and
+// the slowest tenth.
 func benchmarkCommand(b *testing.B, args ...string) {
 	run := func() time.Duration {
 		cmd := exec.Command("flytestar", args...)

@@ -7,8 +7,8 @@ import (
 	"github.com/flytestar/flytestar/exec"
 )
 
-// board is the live part of the console: a row for each image under way, and
-// one for each task with actions under way, in the order in which they began.
+// board is the live part of the console. It has a row for each image being built and for each task
+// with running or waiting actions, in the order in which they began.
 type board struct {
 	images []*imageRow
 	tasks  []*taskRow
@@ -27,12 +27,12 @@ type imageRow struct {
 type taskRow struct {
 	name                          string
 	queued, running, done, failed int
-	began                         time.Time // the first of those under way
+	began                         time.Time // the first of those that haven't ended
 }
 
 func newBoard() *board { return &board{states: map[string]exec.EventKind{}} }
 
-// update takes in what happened.
+// update records an event.
 func (b *board) update(e exec.Event) {
 	switch e.Kind {
 	case exec.ImageStep:
@@ -57,7 +57,7 @@ func (b *board) image(e exec.Event) *imageRow {
 	return r
 }
 
-// action moves an action from the state it was in to its new one.
+// action moves an action from its old state to its new one.
 func (b *board) action(e exec.Event) {
 	row := b.task(e)
 	if before, known := b.states[e.Action]; known {
@@ -133,7 +133,7 @@ func (r *taskRow) text(now time.Time) string {
 	return s
 }
 
-// amount is "3.1 of 12.0 MB", or "3.1 MB" where the total isn't known.
+// amount returns "3.1 of 12.0 MB", or "3.1 MB" if the total isn't known.
 func amount(bytes, total int64) string {
 	const mb = 1e6
 	if total > 0 {

@@ -28,9 +28,9 @@ func newBuildCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "build [flags] FILE TASK",
 		Short: "Build the images that a task needs, and print their digests and references",
-		Long: `build builds the images of the environments that TASK's environment reaches,
-those that aren't there, and prints a line for each: its environments, its
-digest, and an oci: reference that skopeo and podman read.`,
+		Long: `build builds the images that TASK needs: those of all environments that TASK's
+environment reaches. It skips images that exist. It prints a line for each image:
+its environments, its digest, and an oci: reference that skopeo and podman can read.`,
 		Args:              fileAndTask,
 		ValidArgsFunction: completeFile,
 	}
@@ -39,7 +39,7 @@ digest, and an oci: reference that skopeo and podman read.`,
 	return cmd
 }
 
-// builtImage is an image as build prints it.
+// builtImage is an image in the JSON of build.
 type builtImage struct {
 	Environments []string `json:"environments"`
 	Digest       string   `json:"digest"`

@@ -30,9 +30,9 @@ func newCheckCommand(a *app) *cobra.Command {
 	o := checkOptions{format: newFormat("text", "json")}
 	cmd := &cobra.Command{
 		Use:   "check [flags] FILE...",
-		Short: "Report what is wrong with workflow files, without building or running anything",
-		Long: `check reports the findings of whole files on standard output. It exits with 3 if one is an
-error, with 0 if there are only warnings or none.`,
+		Short: "Report mistakes in workflow files, without building or running anything",
+		Long: `check reports the findings of whole files on standard output. It exits with 3 if one
+of them is an error, else with 0.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usage("check needs FILE").WithHint("%s", cmd.UseLine())
@@ -48,13 +48,13 @@ error, with 0 if there are only warnings or none.`,
 	return cmd
 }
 
-// finding is a finding as check prints it in JSON: with the FILE that it was found through.
+// finding is a finding in the JSON of check, with the FILE that led to it.
 type finding struct {
 	Entry string `json:"entry"`
 	*diag.Error
 }
 
-// check reports all files' findings and then fails if there is an error among them.
+// check reports the findings of all files. It fails if one of them is an error.
 func (a *app) check(ctx context.Context, o *checkOptions, files []string) error {
 	all := []finding{}
 	failed := false
@@ -86,8 +86,8 @@ func (a *app) check(ctx context.Context, o *checkOptions, files []string) error 
 	return nil
 }
 
-// findings returns the findings of one file, those that keep it from loading
-// included. Any other error is none of the file's.
+// findings returns the findings of one file. They include those that keep the file from loading.
+// Any other error isn't about the file, and is returned as an error.
 func (a *app) findings(ctx context.Context, o *checkOptions, file string) (diag.List, error) {
 	var list diag.List
 	err := a.load(ctx, file, o.load.graphOnly(a), func(w *flytestar.Workflow) error {
@@ -108,7 +108,7 @@ func (a *app) findings(ctx context.Context, o *checkOptions, file string) (diag.
 	return nil, err
 }
 
-// withDefaults fills in the severity and class that their zero values stand for.
+// withDefaults fills in the severity and class that zero values stand for.
 func withDefaults(e *diag.Error) *diag.Error {
 	d := *e
 	if d.Severity == "" {

@@ -13,13 +13,13 @@ import (
 	"github.com/flytestar/flytestar/diag"
 )
 
-// TestCodes has a folder for each rule with a number: testdata/codes/CODE/bad.star is a file of which the rule is all that is
-// found, want what check prints of it (lint, from FS200 on), and its twin good.star one of which lint finds nothing at all.
-// UPDATE=1 writes want.
+// TestCodes has a folder for each rule with a number. testdata/codes/CODE/bad.star is a file in
+// which only that rule finds something. want is what check prints about it (lint, from FS200 on).
+// In its twin good.star lint finds nothing. UPDATE=1 writes want.
 func TestCodes(t *testing.T) {
 	for _, r := range flytestar.Rules() {
 		if !strings.HasPrefix(r.Code, "FS") {
-			continue // buildtools' own have their tests there
+			continue // the rules of buildtools have their tests there
 		}
 		t.Run(r.Code, func(t *testing.T) {
 			want, err := filepath.Abs(filepath.Join("testdata", "codes", r.Code, "want"))
@@ -40,7 +40,7 @@ func TestCodes(t *testing.T) {
 	}
 }
 
-// only demands that there are findings, all by one rule.
+// only checks that there are findings, all by one rule.
 func only(t *testing.T, r diag.Rule, findings []diag.Error) {
 	t.Helper()
 	if len(findings) == 0 {
@@ -64,7 +64,7 @@ func runCode(t *testing.T, args ...string) string {
 	return fmt.Sprintf("exit code %d\n-- stdout --\n%s-- stderr --\n%s", code, out.String(), errOut.String())
 }
 
-// jsonFindings returns what a verb finds, from its JSON.
+// jsonFindings returns the findings of a verb, from its JSON.
 func jsonFindings(t *testing.T, verb, file string) []diag.Error {
 	t.Helper()
 	var out, errOut bytes.Buffer

@@ -9,7 +9,7 @@ import (
 	"github.com/flytestar/flytestar/diag"
 )
 
-// shells are those that completion writes scripts for.
+// shells are the shells that completion can write scripts for.
 var shells = []string{"bash", "zsh", "fish", "powershell"}
 
 func newCompletionCommand(a *app) *cobra.Command {

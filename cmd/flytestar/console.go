@@ -17,34 +17,34 @@ import (
 	"github.com/flytestar/flytestar/interp"
 )
 
-// console is standard error while something is built or run: what happens, as
-// plain lines, or on a terminal as a board that is redrawn in place below the
-// lines that stay; and the logs of tasks, each line after its task's name.
+// console writes to standard error during a build or run. It shows what happens: as plain lines, or
+// on a terminal as a board below the lines, redrawn in place. It also shows the logs of tasks, with
+// the task's name before each line.
 type console struct {
 	w       io.Writer
 	quiet   bool // neither progress nor logs; warnings stay
-	verbose bool // also what is there already, and orchestrators
+	verbose bool // also shows what is there already, and orchestrators
 	size    func() (width, height int, err error)
 
 	mu    sync.Mutex
-	board *board          // nil where w is no terminal, or quiet
-	lines []string        // to be written above the board at the next redraw
+	board *board          // nil if w is no terminal, or if quiet
+	lines []string        // to write above the board at the next redraw
 	drawn int             // rows of the board on the screen
-	steps map[string]step // by image: what was last said of it, where there is no board
+	steps map[string]step // by image: the last message about it, if there is no board
 	began map[string]time.Time
 	err   error // of writing
 	stop  chan struct{}
 	done  chan struct{}
 }
 
-// step is what was last said of an image.
+// step is the last message about an image.
 type step struct {
 	name  string
 	began time.Time
 }
 
-// redrawEvery is how often the board is redrawn: often enough to look live,
-// seldom enough that a thousand log lines a second cost nothing.
+// redrawEvery is the time between redraws of the board. It is short enough to look live, and long
+// enough that a thousand log lines a second cost nothing.
 const redrawEvery = 100 * time.Millisecond
 
 // newConsole returns a console on w. The caller closes it.
@@ -60,7 +60,7 @@ func newConsole(w io.Writer, quiet, verbose bool) *console {
 	return c
 }
 
-// Close takes the board away and returns the first error of writing.
+// Close removes the board and returns the first error of writing.
 func (c *console) Close() error {
 	if c.board != nil {
 		close(c.stop)
@@ -88,7 +88,7 @@ func (c *console) redraw() {
 	}
 }
 
-// rows is the board as it fits the terminal now.
+// rows returns the rows of the board that fit the terminal now.
 func (c *console) rows(now time.Time) []string {
 	w, h, err := c.size()
 	if err != nil || w < 20 || h < 4 {
@@ -101,9 +101,9 @@ func (c *console) rows(now time.Time) []string {
 	return rows
 }
 
-// draw writes the lines that wait and the board's rows below them, over the
-// rows that were there: in one write, and nothing is cleared before it is
-// written anew, so that it doesn't flicker.
+// draw writes the waiting lines, and below them the rows of the board, over the rows that were
+// there. It does so in one write, and clears nothing before writing it anew, so that the board
+// doesn't flicker.
 func (c *console) draw(rows []string) {
 	if len(c.lines) == 0 && len(rows) == 0 && c.drawn == 0 {
 		return
@@ -128,7 +128,7 @@ func (c *console) draw(rows []string) {
 	}
 }
 
-// say writes a line that stays.
+// say writes a line above the board.
 func (c *console) say(format string, args ...any) {
 	c.lines = append(c.lines, fmt.Sprintf(format, args...))
 	if c.board == nil {
@@ -136,7 +136,7 @@ func (c *console) say(format string, args ...any) {
 	}
 }
 
-// log writes a line of a task's log, or what an orchestrator printed.
+// log writes a line of a task's log, or of what an orchestrator printed.
 func (c *console) log(task, line string) {
 	if c.board != nil {
 		line = text.SafeLine(line)
@@ -144,7 +144,7 @@ func (c *console) log(task, line string) {
 	c.say("%s | %s", task, line)
 }
 
-// Print is told what a module or an orchestrator printed.
+// Print writes what a module or an orchestrator printed.
 func (c *console) Print(pos diag.Position, task, text string) {
 	if c.quiet {
 		return
@@ -159,7 +159,7 @@ func (c *console) Print(pos diag.Position, task, text string) {
 	}
 }
 
-// Locked is told how far the evaluator is locked down.
+// Locked shows how far the evaluator is locked down.
 func (c *console) Locked(l interp.Lockdown) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -168,7 +168,7 @@ func (c *console) Locked(l interp.Lockdown) {
 	}
 }
 
-// Watch is told what happens; it is an exec.Watch.
+// Watch shows an event. It is an exec.Watch.
 func (c *console) Watch(e exec.Event) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -236,7 +236,7 @@ func (c *console) action(e exec.Event) {
 	}
 }
 
-// id names the action, where that was asked for.
+// id returns the name of the action, if verbose asks for it.
 func (c *console) id(e exec.Event) string {
 	if !c.verbose || e.Action == "" {
 		return ""
@@ -244,7 +244,7 @@ func (c *console) id(e exec.Event) string {
 	return " (" + e.Action + ")"
 }
 
-// message is the first line of why an action failed.
+// message returns the first line of the reason why an action failed.
 func message(e exec.Event) string {
 	msg := e.Msg
 	if e.Error != nil {
@@ -259,13 +259,13 @@ func message(e exec.Event) string {
 	return text.Safe(msg)
 }
 
-// short is the beginning of a digest.
+// short returns the beginning of a digest.
 func short(digest string) string { return digest[:min(len(digest), len("sha256:")+12)] }
 
-// seconds is a duration as progress shows it.
+// seconds formats a duration for progress.
 func seconds(d time.Duration) string { return fmt.Sprintf("%.1fs", max(d, 0).Seconds()) }
 
-// events writes what happens as NDJSON.
+// events writes events as NDJSON.
 type events struct {
 	mu  sync.Mutex
 	f   *os.File
@@ -283,10 +283,10 @@ func newEvents(path string) (*events, error) {
 	return &events{f: f, enc: enc}, nil
 }
 
-// Watch is an exec.Watch.
+// Watch writes an event. It is an exec.Watch.
 func (e *events) Watch(ev exec.Event) { e.write(ev) }
 
-// Locked writes the first event: the evaluator is there, and how far it is locked down.
+// Locked writes the first event: the evaluator has started, and how far it is locked down.
 func (e *events) Locked(l interp.Lockdown) {
 	e.write(struct {
 		Time    time.Time       `json:"time"`

@@ -16,10 +16,10 @@ func newDoctorCommand(a *app) *cobra.Command {
 	format := newFormat("text", "json")
 	cmd := &cobra.Command{
 		Use:   "doctor [flags]",
-		Short: "Say what of this machine works, what is missing, and how to get it",
-		Long: `doctor looks at what evaluating, building and running need: namespaces, overlayfs,
-cgroups, the Debian mirror and the Python index as this machine is configured for them,
-disk space, the evaluator's sandbox. It exits with 5 if something that is needed is missing.`,
+		Short: "Say what works on this machine, what is missing, and how to get it",
+		Long: `doctor checks what evaluating, building and running need: namespaces, overlayfs, cgroups,
+the Debian mirror and the Python index that this machine is configured for, disk space, and
+the evaluator's sandbox. It exits with 5 if something is missing that flytestar needs.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.doctor(cmd.Context(), format.value) },
 	}
@@ -52,7 +52,7 @@ func (a *app) doctor(ctx context.Context, format string) error {
 	return err
 }
 
-// verdict is one word for a finding.
+// verdict sums up a finding in one word.
 func verdict(f flytestar.Finding) string {
 	switch {
 	case f.OK:

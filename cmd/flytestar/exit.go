@@ -13,7 +13,7 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// Exit codes, as spec.md's "Exit codes" has them. A signal's is 128 and its number.
+// The exit codes of spec.md, "Exit codes". A signal's code is 128 and the number of the signal.
 const (
 	exitDone   = 0
 	exitTask   = 1
@@ -24,12 +24,12 @@ const (
 	exitSignal = 128
 )
 
-// status is an error that has been reported already, and its exit code.
+// status is the exit code of an error that has already been reported.
 type status int
 
 func (s status) Error() string { return fmt.Sprintf("exit code %d", int(s)) }
 
-// interrupted is the cause of a context that a signal cancelled.
+// interrupted says that a signal cancelled a context.
 type interrupted struct{ signal syscall.Signal }
 
 func (i interrupted) Error() string {
@@ -39,10 +39,9 @@ func (i interrupted) Error() string {
 	return "terminated (" + i.signal.String() + ")"
 }
 
-// withSignals returns a context that the first SIGINT, SIGTERM or SIGHUP
-// cancels, with an interrupted as its cause; the second ends the process at
-// once. SIGPIPE is caught so that a closed standard output is an error of
-// writing; ignoring it instead would be inherited by tasks.
+// withSignals returns a context that the first SIGINT, SIGTERM or SIGHUP cancels. The cause is an
+// interrupted. The second signal ends the process at once. SIGPIPE is caught, so a closed standard
+// output is an error of writing. Ignoring SIGPIPE instead would be inherited by tasks.
 func withSignals(parent context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 2)
@@ -112,7 +111,7 @@ func classCode(c diag.Class) int {
 	return exitSource // Source, Limit
 }
 
-// flagWords returns the words of a message of pflag's that look like long flags.
+// flagWords returns the words of a pflag message that look like long flags.
 func flagWords(msg string) []string {
 	var words []string
 	for _, w := range strings.FieldsFunc(msg, func(r rune) bool { return strings.ContainsRune(" ,:=\"`'", r) }) {

@@ -16,7 +16,7 @@ func newExplainCommand(a *app) *cobra.Command {
 	format := newFormat("text", "json")
 	cmd := &cobra.Command{
 		Use:   "explain [flags] [CODE]",
-		Short: "Say what a finding means and how to mend it; without CODE, list all",
+		Short: "Say what a finding means and how to mend it; without CODE, list all findings",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return usage("%s takes one CODE", cmd.CommandPath()).WithHint("%s", cmd.UseLine())

@@ -30,8 +30,8 @@ type fmtOptions struct {
 
 func (o *fmtOptions) addFlags(flags *pflag.FlagSet) {
 	o.format.addFlags(flags)
-	flags.BoolVar(&o.check, "check", false, "write nothing, list the files that aren't formatted, and exit with 3 if there are any")
-	flags.BoolVar(&o.diff, "diff", false, "write nothing, and print the differences")
+	flags.BoolVar(&o.check, "check", false, "list the files that aren't formatted, and exit with 3 if there are any; write nothing")
+	flags.BoolVar(&o.diff, "diff", false, "print the differences; write nothing")
 	o.stdin.addFlags(flags)
 	o.reader.addFlags(flags)
 }
@@ -40,10 +40,10 @@ func newFmtCommand(a *app) *cobra.Command {
 	o := fmtOptions{format: newFormat("text", "json")}
 	cmd := &cobra.Command{
 		Use:   "fmt [flags] FILE...",
-		Short: "Lay workflow files out anew",
-		Long: `fmt lays files out anew, in place. A file whose meaning that would change is left as it is,
-which is an error (exit code 3); so is one that doesn't parse. With - for FILE it reads
-standard input and prints the result.`,
+		Short: "Format workflow files",
+		Long: `fmt formats files in place. It doesn't change a file that doesn't parse, or whose meaning
+would change; this is an error (exit code 3). With - for FILE it reads standard input and
+prints the result.`,
 		Args:              needFiles,
 		ValidArgsFunction: completeFiles,
 	}
@@ -54,14 +54,14 @@ standard input and prints the result.`,
 	return cmd
 }
 
-// formatted is a file, before and after.
+// formatted is a file before and after formatting.
 type formatted struct {
 	name          string
 	before, after []byte
 	err           error // why it can't be formatted: the source is at fault
 }
 
-// fmt formats files. Those that can't be formatted keep none of the others from it.
+// fmt formats files. A file that can't be formatted doesn't stop the others.
 func (a *app) fmt(ctx context.Context, o *fmtOptions, args []string, in io.Reader) error {
 	names, err := o.stdin.files(args)
 	if err != nil {
@@ -88,7 +88,7 @@ func (a *app) fmt(ctx context.Context, o *fmtOptions, args []string, in io.Reade
 	return a.fmtStatus(ctx, o, files)
 }
 
-// formatAll formats each file in a process of its own, some at a time.
+// formatAll formats each file in its own process, several at a time.
 func (a *app) formatAll(ctx context.Context, o *fmtOptions, files []formatted) error {
 	opts := o.reader.options(a)
 	group, ctx := errgroup.WithContext(ctx)
@@ -107,7 +107,7 @@ func (a *app) formatAll(ctx context.Context, o *fmtOptions, files []formatted) e
 	return group.Wait()
 }
 
-// writeFormatted writes what has changed, to where the flags say.
+// writeFormatted writes the changes to where the flags say.
 func (a *app) writeFormatted(o *fmtOptions, files []formatted, stdin bool) error {
 	var changes []flytestar.Change
 	report := []map[string]any{}
@@ -138,14 +138,14 @@ func (a *app) writeFormatted(o *fmtOptions, files []formatted, stdin bool) error
 		return writeJSON(a.out, map[string]any{"files": report, "sandbox": a.sandbox})
 	}
 	printed := out.String()
-	if !stdin { // what stdin had goes back as it is
+	if !stdin { // text from standard input is printed as it is
 		printed = text.Safe(printed)
 	}
 	_, err := io.WriteString(a.out, printed)
 	return err
 }
 
-// fmtStatus reports the files that couldn't be formatted, and says how the verb ends.
+// fmtStatus reports the files that couldn't be formatted, and returns the verb's result.
 func (a *app) fmtStatus(ctx context.Context, o *fmtOptions, files []formatted) error {
 	failed := false
 	for _, f := range files {
@@ -162,7 +162,8 @@ func (a *app) fmtStatus(ctx context.Context, o *fmtOptions, files []formatted) e
 	return nil
 }
 
-// readRegular reads a file, if it is a regular one. What is over any limit of a module isn't read.
+// readRegular reads a file if it is a regular one. It refuses a file too large for any limit on
+// modules.
 func readRegular(name string) ([]byte, error) {
 	if info, err := os.Lstat(name); err != nil {
 		return nil, usage("%w", err)

@@ -29,9 +29,9 @@ type graphOptions struct {
 
 func (o *graphOptions) addFlags(flags *pflag.FlagSet) {
 	o.format.addFlags(flags)
-	flags.BoolVar(&o.diff, "diff", false, "print what differs between OLD and NEW")
-	flags.BoolVar(&o.exitCode, "exit-code", false, "with --diff: exit with 3 if something differs")
-	flags.BoolVar(&o.schema, "schema", false, "print the JSON Schema of -o json, and nothing else")
+	flags.BoolVar(&o.diff, "diff", false, "print the differences between OLD and NEW")
+	flags.BoolVar(&o.exitCode, "exit-code", false, "with --diff: exit with 3 if there are differences")
+	flags.BoolVar(&o.schema, "schema", false, "print only the JSON Schema of -o json")
 	o.load.addFlags(flags)
 }
 
@@ -39,11 +39,11 @@ func newGraphCommand(a *app) *cobra.Command {
 	o := graphOptions{format: newFormat("text", "json", "dot", "mermaid", "svg")}
 	cmd := &cobra.Command{
 		Use:   "graph [flags] FILE | graph --diff [flags] OLD NEW | graph --schema",
-		Short: "Print or draw a file's environments, tasks and calls, or what differs between two files",
-		Long: `graph prints a workflow file's environments with their images, its tasks and
-which task calls which, or draws them. It needs no image to be built, and shows the
-size of those that are. FILE is a workflow file, or one that graph -o json wrote,
-which ends in .json. With --diff it says what differs between two such files.`,
+		Short: "Print or draw environments, tasks and calls, or the differences between two files",
+		Long: `graph prints or draws a workflow: its environments with their images, its tasks, and
+which task calls which. Images need not be built; it shows the size of those that are.
+FILE is a workflow file, or a .json file that graph -o json wrote. With --diff it shows
+the differences between two such files.`,
 		Args: o.arguments,
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return []string{"star", "json"}, cobra.ShellCompDirectiveFilterFileExt
@@ -96,7 +96,7 @@ func (a *app) graph(ctx context.Context, o *graphOptions, file string) error {
 	return a.draw(o, g, draw.Options{Sizes: sizes})
 }
 
-// draw writes a picture.
+// draw writes a picture of a graph.
 func (a *app) draw(o *graphOptions, g *plan.Graph, options draw.Options) error {
 	switch o.format.value {
 	case "dot":
@@ -107,7 +107,7 @@ func (a *app) draw(o *graphOptions, g *plan.Graph, options draw.Options) error {
 	return draw.SVG(a.out, g, options)
 }
 
-// diff prints what differs between two graphs.
+// diff prints the differences between two graphs.
 func (a *app) diff(ctx context.Context, o *graphOptions, oldFile, newFile string) error {
 	old, _, err := a.readGraph(ctx, o, oldFile)
 	if err != nil {
@@ -132,7 +132,8 @@ func (a *app) diff(ctx context.Context, o *graphOptions, oldFile, newFile string
 	return err
 }
 
-// readGraph returns the graph of a workflow file, with the sizes of the images that are built where they are shown, or one that was written as JSON.
+// readGraph returns the graph of a workflow file, or of a file with a graph in JSON. For the forms
+// that show them, it adds the sizes of the images that have been built.
 func (a *app) readGraph(ctx context.Context, o *graphOptions, file string) (g *plan.Graph, sizes map[int]int64, err error) {
 	if strings.HasSuffix(file, ".json") {
 		g, err = readGraphFile(file)
@@ -150,7 +151,7 @@ func (a *app) readGraph(ctx context.Context, o *graphOptions, file string) (g *p
 
 // readGraphFile reads a graph that graph -o json wrote.
 func readGraphFile(file string) (g *plan.Graph, err error) {
-	// Looked at before it is opened: opening a pipe would wait for its writer.
+	// Check before opening: opening a pipe would wait for its writer.
 	if info, err := os.Stat(file); err != nil {
 		return nil, usage("%w", err)
 	} else if !info.Mode().IsRegular() {
@@ -186,7 +187,7 @@ func (w *writer) printf(format string, args ...any) {
 	}
 }
 
-// close writes out what is left, and returns the first error of all.
+// close flushes, and returns the first error of all writes.
 func (w *writer) close() error {
 	if w.err != nil {
 		return w.err
@@ -194,9 +195,9 @@ func (w *writer) close() error {
 	return w.buf.Flush()
 }
 
-// writeGraph lists environments with their images, dependencies, tasks and what those call.
+// writeGraph lists environments with their images, dependencies, tasks and calls.
 func writeGraph(out io.Writer, g *plan.Graph, sizes map[int]int64) error {
-	calls := make([][]int, len(g.Tasks)) // by caller, into g.Calls
+	calls := make([][]int, len(g.Tasks)) // by caller, indices into g.Calls
 	for i, c := range g.Calls {
 		calls[c.Caller] = append(calls[c.Caller], i)
 	}
@@ -246,7 +247,7 @@ func writeEnvironment(w *writer, g *plan.Graph, e int, images func(int) string, 
 	}
 }
 
-// site is a position in brackets, if there is one.
+// site returns a position in brackets, or "" if it isn't valid.
 func site(p diag.Position) string {
 	if !p.IsValid() {
 		return ""
@@ -254,7 +255,7 @@ func site(p diag.Position) string {
 	return " (" + p.String() + ")"
 }
 
-// writeDiff writes a difference for people, by kind of thing.
+// writeDiff writes differences for people, by kind of thing.
 func writeDiff(out io.Writer, d *plan.Diff) error {
 	w := newWriter(out)
 	signs := map[plan.ChangeKind]string{plan.Added: "+", plan.Removed: "-", plan.Changed: "~"}
@@ -276,10 +277,10 @@ func writeDiff(out io.Writer, d *plan.Diff) error {
 	return w.close()
 }
 
-// maxLine bounds a line about an image, a step, a body or a field, in columns.
+// maxLine is the longest line about an image, a step, a body or a field, in columns.
 const maxLine = 200
 
-// shorten returns s in a line of at most maxLine columns.
+// shorten returns s as one line of at most maxLine columns.
 func shorten(s string) string {
 	s = strings.ReplaceAll(s, "\n", " ")
 	if short := text.Cut(s, maxLine); len(short) < len(s) {
@@ -288,7 +289,7 @@ func shorten(s string) string {
 	return s
 }
 
-// fieldChange writes a field's difference in a line: "+ step pip numpy", "retries: 1 -> 3".
+// fieldChange describes the change of a field on one line: "+ step pip numpy", "retries: 1 -> 3".
 func fieldChange(f plan.FieldChange) string {
 	switch {
 	case f.Field == "base" || f.Field == "step":

@@ -32,14 +32,14 @@ type lintOptions struct {
 
 func (o *lintOptions) addFlags(flags *pflag.FlagSet) {
 	o.format.addFlags(flags)
-	flags.Var(&o.failOn, "fail-on", "exit with 3 on findings of that severity or a worse one (default: fail-on of flytestar.toml, else warning)")
-	flags.BoolVar(&o.fix, "fix", false, "edit the files so that findings are mended, where they say how")
-	flags.BoolVar(&o.diff, "diff", false, "with --fix: write nothing, and print the differences instead of findings")
+	flags.Var(&o.failOn, "fail-on", "exit with 3 if there is a finding of this severity or worse (default: fail-on of flytestar.toml, else warning)")
+	flags.BoolVar(&o.fix, "fix", false, "edit the files to mend the findings that say how")
+	flags.BoolVar(&o.diff, "diff", false, "with --fix: print the differences instead of findings; write nothing")
 	o.stdin.addFlags(flags)
 	o.load.addFlags(flags)
 }
 
-// choice is a flag with some values. Not given, it is empty.
+// choice is a flag with a fixed set of values. It is empty if the flag isn't given.
 type choice struct {
 	value   string
 	allowed []string
@@ -59,14 +59,15 @@ func (c *choice) String() string { return c.value }
 // Type implements pflag.Value.
 func (c *choice) Type() string { return strings.Join(c.allowed, "|") }
 
-// stdinOptions are the flags of verbs that read a file's content from standard input.
+// stdinOptions are the flags of verbs that can read a file from standard input.
 type stdinOptions struct{ name string }
 
 func (o *stdinOptions) addFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&o.name, "stdin-filename", "", "with - for FILE: standard input is what `PATH` is going to be")
+	flags.StringVar(&o.name, "stdin-filename", "", "with - for FILE: treat standard input as the content of `PATH`")
 }
 
-// files checks the arguments FILE..., in which - is standard input, and returns them with its name in its place.
+// files checks the arguments FILE... and returns them. In place of "-" it returns the name of
+// standard input.
 func (o *stdinOptions) files(args []string) ([]string, error) {
 	i := slices.Index(args, "-")
 	switch {
@@ -82,7 +83,8 @@ func (o *stdinOptions) files(args []string) ([]string, error) {
 	return args, nil
 }
 
-// maxStdin bounds what is read of standard input, in bytes: more than a module may have by default.
+// maxStdin is how much of standard input is read, in bytes. It is more than a module may have by
+// default.
 const maxStdin = 16 << 20
 
 func readStdin(in io.Reader) ([]byte, error) {
@@ -100,12 +102,12 @@ func newLintCommand(a *app) *cobra.Command {
 	o := lintOptions{format: newFormat("text", "json", "sarif", "github"), failOn: choice{allowed: flytestar.FailOns}}
 	cmd := &cobra.Command{
 		Use:   "lint [flags] FILE...",
-		Short: "Report what check does, and what can be found in the syntax",
-		Long: `lint reports the findings of files and of the modules that they load, on standard output:
-those of check, and those of the syntax, each module's once. What comments suppress
-(# flytestar: disable=CODE) and flytestar.toml disables is left out. FILE can be - for standard input.
+		Short: "Report what check reports, and what the syntax shows",
+		Long: `lint reports findings on standard output: those of check, and those of the syntax. It looks
+at each FILE and at every module that the files load. It leaves out what a comment suppresses
+(# flytestar: disable=CODE) or flytestar.toml disables. FILE can be - for standard input.
 
-It exits with 3 if one is at least as severe as --fail-on says.`,
+It exits with 3 if a finding is at least as severe as --fail-on says.`,
 		Args:              needFiles,
 		ValidArgsFunction: completeFiles,
 	}
@@ -116,7 +118,7 @@ It exits with 3 if one is at least as severe as --fail-on says.`,
 	return cmd
 }
 
-// needFiles demands FILE... after the flags.
+// needFiles requires FILE... after the flags.
 func needFiles(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return usage("%s needs FILE", cmd.CommandPath()).WithHint("%s", cmd.UseLine())
@@ -128,7 +130,7 @@ func completeFiles(*cobra.Command, []string, string) ([]string, cobra.ShellCompD
 	return []string{"star"}, cobra.ShellCompDirectiveFilterFileExt
 }
 
-// lint reports all files' findings, then fails if there are such as --fail-on means.
+// lint reports the findings of all files. It fails if one of them is as severe as --fail-on says.
 func (a *app) lint(ctx context.Context, o *lintOptions, args []string, in io.Reader) error {
 	files, err := o.stdin.files(args)
 	if err != nil {
@@ -151,7 +153,8 @@ func (a *app) lint(ctx context.Context, o *lintOptions, args []string, in io.Rea
 	return nil
 }
 
-// lintOrFix lints files and writes what it finds to standard output; with --fix, it edits them before.
+// lintOrFix lints files and writes the findings to standard output. With --fix it first edits the
+// files.
 func (a *app) lintOrFix(ctx context.Context, o *lintOptions, files []string, opts flytestar.LintOptions) ([]*flytestar.Linted, error) {
 	if !o.fix {
 		if o.diff {
@@ -183,7 +186,7 @@ func (a *app) lintOrFix(ctx context.Context, o *lintOptions, files []string, opt
 	return fixed.Linted, a.writeLinted(ctx, o, fixed.Linted)
 }
 
-// writeDiff prints changes as unified differences.
+// writeDiff prints changes as unified diffs.
 func (a *app) writeDiff(changes []flytestar.Change) error {
 	var b strings.Builder
 	for _, c := range changes {
@@ -193,7 +196,7 @@ func (a *app) writeDiff(changes []flytestar.Change) error {
 	return err
 }
 
-// shown is a file's name relative to the current directory, where it lies below.
+// shown returns a file's name relative to the current directory, if it is below it.
 func shown(file string) string {
 	cwd, err := os.Getwd()
 	if err != nil {
@@ -206,10 +209,11 @@ func shown(file string) string {
 	return rel
 }
 
-// severities are those of findings, the worst last.
+// severities are the severities of findings, the worst last.
 var severities = []diag.Severity{diag.SeverityInfo, diag.SeverityWarning, diag.SeverityError}
 
-// fails reports whether there is a finding as severe as --fail-on or the workspace's settings say.
+// fails reports whether there is a finding as severe as --fail-on or the settings of the workspace
+// say.
 func (o *lintOptions) fails(l *flytestar.Linted) bool {
 	failOn := o.failOn.value
 	if failOn == "" {
@@ -257,19 +261,19 @@ func (a *app) writeLinted(ctx context.Context, o *lintOptions, linted []*flytest
 		return lint.WriteSARIF(a.out, all, flytestar.Rules(), readVersion().Version)
 	}
 	var b bytes.Buffer
-	lint.WriteGitHub(&b, all) // a Buffer takes everything
+	lint.WriteGitHub(&b, all) // a Buffer never fails
 	_, err := io.WriteString(a.out, text.Safe(b.String()))
 	return err
 }
 
-// workspaceFinding is a finding as lint prints it in JSON: its paths are relative to the workspace.
+// workspaceFinding is a finding in the JSON of lint. Its paths are relative to the workspace.
 type workspaceFinding struct {
 	Workspace string `json:"workspace"`
 	*diag.Error
 }
 
-// exported gives a finding the paths that other programs look for: relative to the current directory, or to
-// the workspace where that isn't below.
+// exported returns a finding with the paths that other programs expect. They are relative to the
+// current directory, or to the workspace if that isn't below the current directory.
 func exported(workspace string, e *diag.Error, edits []lint.Replacement) lint.Finding {
 	path := func(file string) string {
 		if file == "" {

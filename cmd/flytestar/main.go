@@ -1,12 +1,12 @@
-// Command flytestar loads, checks, builds and runs workflows; spec.md, "Command
-// line", is its manual.
+// Command flytestar loads, checks, builds and runs workflows. Its manual is spec.md, "Command
+// line".
 //
-// A file per verb (run.go, build.go, plan.go, check.go, lint.go, fmt.go, graph.go, explain.go, doctor.go,
-// version.go, completion.go) has its options, its flags and what it does with the
-// facade. What they share: options.go (flags that several have), arguments.go
-// (a task's inputs), result.go (standard output), console.go and board.go
-// (progress on standard error), report.go (errors), exit.go (exit codes and signals).
-// Only main exits.
+// Each verb has a file with its options, its flags and its use of the facade: run.go, build.go,
+// plan.go, check.go, lint.go, fmt.go, graph.go, explain.go, doctor.go, version.go, completion.go.
+//
+// The verbs share options.go (common flags), arguments.go (a task's inputs), result.go (standard
+// output), console.go and board.go (progress on standard error), report.go (errors), safe.go (safe
+// text for terminals) and exit.go (exit codes and signals). Only main exits.
 package main
 
 import (
@@ -27,17 +27,17 @@ import (
 func main() {
 	flytestar.Init()
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400) // most commands are over before a collection would pay
+		debug.SetGCPercent(400) // most commands end before a collection would pay off
 	}
 	os.Exit(execute(os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// app is what the verbs share: where they write, and what errors are explained with.
+// app is what the verbs share: where they write, and what helps to explain errors.
 type app struct {
-	out     io.Writer        // the result only
+	out     io.Writer        // only the result
 	err     io.Writer        // everything else
-	lines   diag.Lines       // the source of the file that was loaded last
-	sandbox *interp.Lockdown // of the last evaluator
+	lines   diag.Lines       // the source of the last loaded file
+	sandbox *interp.Lockdown // the lockdown of the last evaluator
 }
 
 // execute runs one command line and returns its exit code.
@@ -60,22 +60,22 @@ func execute(args []string, out, errOut io.Writer) int {
 	return code
 }
 
-// newRoot returns the command with its verbs.
+// newRoot returns the flytestar command with all its verbs.
 func newRoot(a *app) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "flytestar VERB [flags] FILE ...",
-		Short: "Runs multi-environment workflows written in Starlark, each task in a container of its own",
-		Long: `flytestar runs multi-environment workflows that are written in Starlark: it checks
-them before anything is built, builds their images, and runs each task in a
-container of its environment. Flags stand before FILE.
+		Short: "Run workflows written in Starlark, each task in its own container",
+		Long: `flytestar runs workflows that are written in Starlark. It checks the whole workflow first,
+builds an image for each environment, and runs each task in its own container.
+Flags come before FILE.
 
-Exit codes: 0 done; 1 a task failed; 2 usage; 3 findings in the source;
+Exit codes: 0 success; 1 a task failed; 2 usage; 3 findings in the source;
 4 a build failed; 5 the machine or network failed; 130 interrupted; 143 terminated.`,
 		SilenceErrors:      true,
 		SilenceUsage:       true,
-		DisableSuggestions: true, // misspelt has its own
+		DisableSuggestions: true, // misspelt makes its own
 		Args:               cobra.ArbitraryArgs,
-		FParseErrWhitelist: cobra.FParseErrWhitelist{UnknownFlags: true}, // of a misspelt verb
+		FParseErrWhitelist: cobra.FParseErrWhitelist{UnknownFlags: true}, // for a misspelt verb
 		CompletionOptions:  cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
 	root.RunE = func(cmd *cobra.Command, args []string) error {
@@ -97,7 +97,7 @@ Exit codes: 0 done; 1 a task failed; 2 usage; 3 findings in the source;
 	return root
 }
 
-// verbFirst refuses flags before the verb, of which there are none but --help.
+// verbFirst refuses flags before the verb. --help is the only one.
 func verbFirst(args []string) error {
 	if len(args) == 0 || !strings.HasPrefix(args[0], "-") || args[0] == "-h" || args[0] == "--help" {
 		return nil
@@ -109,7 +109,7 @@ func verbFirst(args []string) error {
 	return err.WithHint("flags stand after the verb and before FILE: flytestar VERB [flags] FILE ...")
 }
 
-// misspelt is the error for a verb that there isn't.
+// misspelt returns the error for a verb that doesn't exist.
 func misspelt(root *cobra.Command, verb string) error {
 	var verbs []string
 	for _, cmd := range root.Commands() {
@@ -122,7 +122,7 @@ func misspelt(root *cobra.Command, verb string) error {
 	return err.WithHint("flytestar --help lists the verbs")
 }
 
-// flagError adds a hint to what pflag says.
+// flagError adds a hint to an error of pflag.
 func flagError(cmd *cobra.Command, err error) error {
 	e := usage("%w", err)
 	var names []string

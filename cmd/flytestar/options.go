@@ -42,10 +42,10 @@ func (f *format) String() string { return f.value }
 func (f *format) Type() string { return strings.Join(f.allowed, "|") }
 
 func (f *format) addFlags(flags *pflag.FlagSet) {
-	flags.VarP(f, "output", "o", "form of the output")
+	flags.VarP(f, "output", "o", "format of the output")
 }
 
-// limitFlag sets a limit of the evaluator's.
+// limitFlag is a flag that sets a limit of the evaluator.
 type limitFlag struct{ interp.Limit }
 
 // Set implements pflag.Value.
@@ -65,7 +65,7 @@ func (f limitFlag) Set(text string) error {
 	return nil
 }
 
-// parse returns the number that text stands for.
+// parse returns the number that text means for this limit.
 func (f limitFlag) parse(text string) (int64, error) {
 	switch f.Field.(type) {
 	case *int64:
@@ -77,7 +77,8 @@ func (f limitFlag) parse(text string) (int64, error) {
 	return strconv.ParseInt(text, 10, 64)
 }
 
-// String implements pflag.Value. Flags have no default of their own: 0 means the limit's.
+// String implements pflag.Value. The flag has no default of its own: 0 means the default of the
+// limit.
 func (f limitFlag) String() string { return "" }
 
 // Type implements pflag.Value.
@@ -91,7 +92,7 @@ func (f limitFlag) Type() string {
 	return "N"
 }
 
-// units are the suffixes that a size may have, those of resources.
+// units are the suffixes of a size, the same as in resources.
 var units = []struct {
 	suffix string
 	factor int64
@@ -100,7 +101,7 @@ var units = []struct {
 	{"K", 1e3}, {"M", 1e6}, {"G", 1e9}, {"T", 1e12}, {"", 1},
 }
 
-// parseSize returns the bytes that a text such as 512Mi stands for.
+// parseSize returns the number of bytes in a text such as 512Mi.
 func parseSize(text string) (int64, error) {
 	for _, u := range units {
 		number, ok := strings.CutSuffix(text, u.suffix)
@@ -123,7 +124,7 @@ type loadOptions struct {
 }
 
 func (o *loadOptions) addFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&o.workspace, "workspace", "", "the `DIR` that load can see (default: the nearest ancestor of FILE with flytestar.toml, else FILE's directory)")
+	flags.StringVar(&o.workspace, "workspace", "", "the workspace, the `DIR` that load can see (default: FILE's nearest ancestor with flytestar.toml, else FILE's directory)")
 	o.evaluatorOptions.addFlags(flags)
 }
 
@@ -136,7 +137,7 @@ type evaluatorOptions struct {
 
 func (o *evaluatorOptions) addFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&o.requireSandbox, "require-sandbox", false, "fail unless the evaluator can be locked down in full")
-	flags.BoolVarP(&o.verbose, "verbose", "v", false, "more on standard error")
+	flags.BoolVarP(&o.verbose, "verbose", "v", false, "show more on standard error")
 	for _, l := range o.limits.All() {
 		name := string(l.Name)
 		flags.Var(limitFlag{l}, name, fmt.Sprintf("%s (default %s)", l.Bounds, l.Show(l.Default)))
@@ -144,10 +145,10 @@ func (o *evaluatorOptions) addFlags(flags *pflag.FlagSet) {
 	}
 }
 
-// limitGroup marks the flags that --help lists apart.
+// limitGroup marks the flags that --help lists separately.
 const limitGroup = "limit"
 
-// usageWithLimits returns a command's usage that lists the limits after all other flags.
+// usageWithLimits returns a usage function that lists the limits after all other flags.
 func usageWithLimits(usual func(*cobra.Command) error) func(*cobra.Command) error {
 	return func(cmd *cobra.Command) error {
 		limits := pflag.NewFlagSet("", pflag.ContinueOnError)
@@ -168,14 +169,14 @@ func usageWithLimits(usual func(*cobra.Command) error) func(*cobra.Command) erro
 	}
 }
 
-// graphOnly returns the facade's options for verbs that run nothing.
+// graphOnly returns the facade's options for verbs that don't run anything.
 func (o *loadOptions) graphOnly(a *app) flytestar.Options {
 	opts := o.options(a)
 	opts.GraphOnly = true
 	return opts
 }
 
-// options returns the facade's options, as far as these flags decide.
+// options returns the facade's options that these flags decide.
 func (o *loadOptions) options(a *app) flytestar.Options {
 	opts := o.evaluatorOptions.options(a)
 	opts.Workspace = o.workspace
@@ -196,15 +197,15 @@ type workOptions struct {
 }
 
 func (o *workOptions) addFlags(flags *pflag.FlagSet) {
-	flags.IntVar(&o.jobs, "jobs", 0, "containers at a time (default: the number of CPUs)")
-	flags.StringVar(&o.runtime, "runtime", "", "an OCI runtime on PATH, by `NAME`, instead of flytestar's own sandbox")
-	flags.StringVar(&o.events, "events", "", "write what happens to `FILE`, a JSON object per line")
-	flags.BoolVarP(&o.quiet, "quiet", "q", false, "neither progress nor logs on standard error")
+	flags.IntVar(&o.jobs, "jobs", 0, "run at most `N` containers at a time (default: the number of CPUs)")
+	flags.StringVar(&o.runtime, "runtime", "", "use the OCI runtime `NAME` on PATH instead of flytestar's own sandbox")
+	flags.StringVar(&o.events, "events", "", "write every event to `FILE`, as one JSON object per line")
+	flags.BoolVarP(&o.quiet, "quiet", "q", false, "show neither progress nor logs on standard error")
 	o.load.addFlags(flags)
 }
 
-// with loads file, calls do with the workflow, and closes it and the console
-// before it returns: what do wants on standard output it leaves to the caller.
+// with loads file, calls do with the workflow, then closes the workflow and the console. Only then
+// does the caller write to standard output.
 func (o *workOptions) with(ctx context.Context, a *app, file string, do func(*flytestar.Workflow) error) (err error) {
 	if o.jobs < 0 {
 		return usage("--jobs %d: want 1 or more, or 0 for the number of CPUs", o.jobs)
@@ -229,8 +230,9 @@ func (o *workOptions) with(ctx context.Context, a *app, file string, do func(*fl
 	return a.load(ctx, file, opts, do)
 }
 
-// told returns what a command that has no console does with the evaluator's
-// lockdown: it remembers it, and says once what the user must know. Several evaluators may start at once.
+// told returns a function to call with the evaluator's lockdown, for commands without a console. It
+// stores the lockdown, and says once what the user must know. Several evaluators may start at the
+// same time.
 func (a *app) told(verbose bool) func(interp.Lockdown) {
 	var mu sync.Mutex
 	return func(l interp.Lockdown) {
@@ -244,7 +246,7 @@ func (a *app) told(verbose bool) func(interp.Lockdown) {
 	}
 }
 
-// lockdownLine is what there is to say of an evaluator's lockdown, if anything.
+// lockdownLine returns the line to print about an evaluator's lockdown, or "".
 func lockdownLine(l interp.Lockdown, verbose bool) string {
 	switch {
 	case l.Level != interp.Full:
@@ -267,15 +269,15 @@ func (a *app) load(ctx context.Context, file string, opts flytestar.Options, do 
 	return do(w)
 }
 
-// closeInto keeps the error of close, unless there is one already.
+// closeInto stores the error of close, unless there already is an error.
 func closeInto(err *error, close func() error) {
 	if e := close(); e != nil && *err == nil {
 		*err = e
 	}
 }
 
-// fileAndTask checks the arguments FILE TASK of a verb, and that no flag of flytestar's is among the
-// first two, where it has no effect.
+// fileAndTask checks the arguments FILE TASK of a verb. None of the first two may be a flag of
+// flytestar, since it would have no effect there.
 func fileAndTask(cmd *cobra.Command, args []string) error {
 	if err := noFlags(cmd, args[:min(2, len(args))]); err != nil {
 		return err
@@ -323,7 +325,7 @@ func completeFile(cmd *cobra.Command, args []string, _ string) ([]string, cobra.
 	if len(args) > 1 {
 		return nil, cobra.ShellCompDirectiveDefault
 	}
-	// Nobody could be told, at a press of the tab key, that the sandbox isn't full.
+	// Require the full sandbox: at a press of the tab key there is no way to warn that it isn't.
 	w, err := flytestar.Load(cmd.Context(), args[0], flytestar.Options{RequireSandbox: true})
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError

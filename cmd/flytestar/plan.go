@@ -29,10 +29,10 @@ func newPlanCommand(a *app) *cobra.Command {
 	o := planOptions{format: newFormat("text", "json")}
 	cmd := &cobra.Command{
 		Use:   "plan [flags] FILE TASK",
-		Short: "Say what running a task would build and run, and do nothing",
-		Long: `plan says which images running TASK would build, pull or find in the store and why, and
-which tasks can come to run, where and with what. It builds nothing, downloads
-nothing and starts no container.`,
+		Short: "Say what running a task would build and run, without doing it",
+		Long: `plan says which images running TASK would build, pull or find in the store, and why.
+It also says which tasks may run, where, and with what. It builds and downloads nothing,
+and starts no container.`,
 		Args:              fileAndTask,
 		ValidArgsFunction: completeFile,
 	}
@@ -61,7 +61,7 @@ func (a *app) plan(ctx context.Context, o *planOptions, args []string) error {
 	})
 }
 
-// sandboxedPlan is a plan as plan prints it in JSON.
+// sandboxedPlan is a plan in the JSON of plan.
 type sandboxedPlan struct {
 	*plan.Plan
 	Sandbox interp.Lockdown `json:"sandbox"` // of the evaluator that made it
@@ -96,12 +96,12 @@ func writePlan(out io.Writer, p *plan.Plan) error {
 	return w.close()
 }
 
-// stateWord is what run would do about an image.
+// stateWord has the words for what run would do about an image.
 var stateWord = map[plan.ImageState]string{
 	plan.ImageHit: "hit", plan.ImageBuild: "build", plan.ImageUnresolved: "resolve", plan.ImagePull: "pull",
 }
 
-// stateText says why an image is in its state, and what of it is there.
+// stateText says why an image is in its state, and which of its parts exist.
 func stateText(i plan.BuildImage) string {
 	s := i.Why
 	if i.State == plan.ImageHit {

@@ -13,9 +13,9 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// report writes an error for people: findings with their source line, a failed
-// task with its callers and its log's tail, hints on lines of their own. Text without a position
-// begins with "flytestar: ". That standard error can't be written has nowhere to go.
+// report writes an error for people. Findings have their source line. A failed task has its callers
+// and the end of its log. Hints are on their own lines. Text without a position begins with
+// "flytestar: ". If standard error can't be written, that error is dropped.
 func (a *app) report(ctx context.Context, err error) {
 	var b bytes.Buffer
 	var (
@@ -42,13 +42,13 @@ func (a *app) report(ctx context.Context, err error) {
 	io.WriteString(a.err, text.Safe(b.String()))
 }
 
-// writeFindings renders findings; those without a position after "flytestar: ".
+// writeFindings renders findings. Those without a position follow "flytestar: ".
 func writeFindings(b *bytes.Buffer, l diag.List, lines diag.Lines) {
 	for _, e := range l {
 		if !e.Pos.IsValid() {
 			b.WriteString("flytestar: ")
 		}
-		diag.Render(b, diag.List{e}, lines) // a Buffer takes everything
+		diag.Render(b, diag.List{e}, lines) // a Buffer never fails
 	}
 }
 

@@ -18,11 +18,11 @@ import (
 // results prints a run's value on standard output (spec.md, "Results").
 type results struct {
 	format string                           // "text" or "json"
-	path   func(plan.Value) (string, error) // where a File or Dir lies on this machine
+	path   func(plan.Value) (string, error) // where a File or Dir is on this machine
 	out    string                           // copy Files and Dirs there; empty: leave them in the store
 }
 
-// artifact is how a File or Dir is printed in JSON.
+// artifact is a File or Dir in the JSON of run.
 type artifact struct {
 	Name   string `json:"name"`
 	Digest string `json:"digest"`
@@ -30,8 +30,8 @@ type artifact struct {
 	Path   string `json:"path"`
 }
 
-// print writes v and a newline: in text a str or a path raw and nothing for
-// None, everything else as one line of JSON.
+// print writes v and a newline. In text, a str or a path is raw and None is nothing. Everything
+// else is one line of JSON.
 func (r *results) print(w io.Writer, v plan.Value) error {
 	shown, err := r.show(v, nil)
 	if err != nil {
@@ -49,7 +49,8 @@ func (r *results) print(w io.Writer, v plan.Value) error {
 	return writeLine(w, shown)
 }
 
-// show returns v as what encoding/json writes well; place leads to v within the result.
+// show returns v in a form that encoding/json writes well. place is the path to v within the
+// result.
 func (r *results) show(v plan.Value, place []string) (any, error) {
 	switch v := v.(type) {
 	case float64:
@@ -108,9 +109,8 @@ func (r *results) showArtifact(kind string, a artifact, v plan.Value, place []st
 	return map[string]artifact{kind: a}, nil
 }
 
-// outPath is where --out puts an artifact: a directory for each step of its
-// place within the result, then its name. Keys of dicts are escaped, since they
-// may be anything.
+// outPath returns where --out puts an artifact. There is a directory for each step of its place
+// within the result, then its name. Keys of dicts can be anything, so they are escaped.
 func outPath(out string, place []string, name string) string {
 	parts := []string{out}
 	for _, p := range append(place[:len(place):len(place)], name) {
@@ -123,8 +123,8 @@ func outPath(out string, place []string, name string) string {
 	return filepath.Join(parts...)
 }
 
-// copyTree copies a file, or a directory's content into target. Files that are
-// there are replaced, each in one step; others stay.
+// copyTree copies a file, or the content of a directory, to target. It replaces existing files,
+// each in one step. Other files stay.
 func copyTree(source, target string) error {
 	return filepath.WalkDir(source, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -158,7 +158,7 @@ func copyFile(source, target string) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp.Name()) // gone already when all went well
+	defer os.Remove(tmp.Name()) // gone already if all went well
 	_, err = io.Copy(tmp, in)
 	if e := tmp.Chmod(0o644 | info.Mode()&0o111); err == nil {
 		err = e
@@ -184,7 +184,7 @@ func writeLine(w io.Writer, v any) error {
 	return err
 }
 
-// spaced puts a space after each comma and colon of compact JSON that stands outside of strings.
+// spaced puts a space after each comma and colon of compact JSON, except within strings.
 func spaced(compact []byte) []byte {
 	out := make([]byte, 0, len(compact)+len(compact)/8)
 	inString, escaped := false, false
@@ -204,7 +204,7 @@ func spaced(compact []byte) []byte {
 	return out
 }
 
-// writeJSON writes v as indented JSON, the form of every verb's -o json but run's.
+// writeJSON writes v as indented JSON. All verbs except run use this form for -o json.
 func writeJSON(w io.Writer, v any) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)

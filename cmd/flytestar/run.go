@@ -34,12 +34,12 @@ func newRunCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run [flags] FILE TASK [--INPUT VALUE | --INPUT=VALUE | --[no-]BOOL | @INPUTS.json]...",
 		Short: "Run a task: check, build the images it needs, run it in containers, print its result",
-		Long: `run loads FILE, checks what TASK reaches, builds the images that it needs and
-aren't there, runs it, and prints its result on standard output.
+		Long: `run loads FILE, checks what TASK reaches, builds the images that are missing, runs TASK,
+and prints its result on standard output.
 
-After TASK stand the task's inputs; "flytestar run FILE TASK --help" lists them.
-A File or Dir is given by its path, a list, dict or record as JSON or as @FILE
-with JSON in it, all inputs at once as @FILE with an object.`,
+The inputs come after TASK; "flytestar run FILE TASK --help" lists them. A File or Dir is
+a path. A list, dict or record is JSON, or @FILE with JSON in it. @FILE in place of an
+input has all inputs, as a JSON object.`,
 		Example: `  flytestar run examples/af2.star main
   flytestar run examples/af2.star main --sequence AAGG`,
 		Args:              fileAndTask,
@@ -50,7 +50,7 @@ with JSON in it, all inputs at once as @FILE with an object.`,
 	return cmd
 }
 
-// run runs args[1] of args[0] with the inputs in the rest.
+// run runs the task args[1] of the file args[0]. The rest of args are its inputs.
 func (a *app) run(ctx context.Context, o *runOptions, own *pflag.FlagSet, args []string) error {
 	var print func() error
 	err := o.work.with(ctx, a, args[0], func(w *flytestar.Workflow) error {

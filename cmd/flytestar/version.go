@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// version is what the binary knows of itself.
+// version is what the binary knows about itself.
 type version struct {
 	Version  string `json:"version"` // of the module; "(devel)" where it was built from a work tree without one
 	Commit   string `json:"commit,omitempty"`
