@@ -11,7 +11,7 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// story is a build and a run.
+// story returns the events of a build and a run.
 func story() []exec.Event {
 	at := time.Unix(0, 0)
 	events := []exec.Event{
@@ -32,7 +32,7 @@ func story() []exec.Event {
 	return events
 }
 
-// TestPrint: each line of what Starlark prints says who printed it.
+// TestPrint: each line that Starlark prints says who printed it.
 func TestPrint(t *testing.T) {
 	var b strings.Builder
 	c := newConsole(&b, false, false)
@@ -96,7 +96,8 @@ func TestBoard(t *testing.T) {
 	}
 }
 
-// TestRedraw draws on a small model of a terminal: what stays is above, the board below, nothing is left over.
+// TestRedraw draws on a small model of a terminal. Lines that stay are above, the board is below,
+// and nothing is left over.
 func TestRedraw(t *testing.T) {
 	var b strings.Builder
 	c := &console{w: &b, board: newBoard(), size: func() (int, int, error) { return 30, 20, nil },
@@ -121,7 +122,7 @@ flytestar: warning: disk is nearly full`
 	}
 }
 
-// screen is what a terminal shows after s, for the few sequences that draw writes.
+// screen returns what a terminal shows after s. It knows only the sequences that draw writes.
 func screen(s string) string {
 	var lines []string
 	row := 0

@@ -8,7 +8,7 @@ import (
 	"github.com/flytestar/flytestar/interp"
 )
 
-// TestLimitsAreShown: the script of limits exceeds each one that there is, and spec.md lists it.
+// TestLimitsAreShown: the script of limits exceeds every limit, and spec.md lists it.
 func TestLimitsAreShown(t *testing.T) {
 	script, err := os.ReadFile("testdata/script/limits.txtar")
 	if err != nil {

@@ -10,7 +10,8 @@ import (
 	seccomp "github.com/elastic/go-seccomp-bpf"
 )
 
-// without runs a command as on a kernel that lacks system calls: without CALL[,CALL]... COMMAND ARG...
+// without runs a command as if the kernel lacked system calls. Usage: without CALL[,CALL]...
+// COMMAND ARG...
 func without() {
 	err := seccomp.LoadFilter(seccomp.Filter{NoNewPrivs: true, Flag: seccomp.FilterFlagTSync, Policy: seccomp.Policy{
 		DefaultAction: seccomp.ActionAllow,

@@ -23,8 +23,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the goldens in testdata/script")
 
-// suite is what the tests of one run of the binary share: a home directory,
-// so that the Debian base is bootstrapped once. $FLYTESTAR_TEST_HOME names one that outlives the run.
+// suite is what all tests in one run of the binary share: a home directory, so that the Debian base
+// is bootstrapped only once. $FLYTESTAR_TEST_HOME names a home that outlives the run.
 type suite struct {
 	m    *testing.M
 	home string
@@ -53,9 +53,9 @@ func (s *suite) Run() int {
 	return s.m.Run()
 }
 
-// TestScripts runs the real main on testdata/script/*.txtar; each says in its
-// first line what it proves. Scripts that need containers or the network skip
-// openly where there are none.
+// TestScripts runs the real main on testdata/script/*.txtar. The first line of each script says
+// what it proves. A script that needs containers or the network skips and says so if there are
+// none.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -68,7 +68,7 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// exits runs a command and demands its exit code: exits CODE COMMAND ARG...
+// exits runs a command and checks its exit code. Usage: exits CODE COMMAND ARG...
 func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: exits CODE COMMAND ARG...")
@@ -85,7 +85,8 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// omit takes a member, which says what machine it is, out of a file with a JSON object: omit KEY FILE
+// omit removes a member that describes the machine from a file with a JSON object. Usage: omit KEY
+// FILE
 func omit(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: omit KEY FILE")
@@ -101,8 +102,8 @@ func omit(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), b.Bytes(), 0o644))
 }
 
-// setup gives a script the shared home, the examples, and what of this
-// process's environment says how to reach the network.
+// setup gives a script the shared home, the examples, and the variables of this process that say
+// how to reach the network.
 func setup(env *testscript.Env) error {
 	examples, err := filepath.Abs("../../examples")
 	if err != nil {
@@ -121,8 +122,8 @@ func setup(env *testscript.Env) error {
 	return nil
 }
 
-// condition decides [containers] (this machine can run them, and build images:
-// doctor misses nothing) and [root].
+// condition decides [root] and [containers]. The latter means that this machine can run containers
+// and build images: doctor finds nothing missing.
 func condition(name string) (bool, error) {
 	switch name {
 	case "containers":
@@ -133,7 +134,7 @@ func condition(name string) (bool, error) {
 	return false, fmt.Errorf("unknown condition %q", name)
 }
 
-// missing lists what this machine lacks for building and running, asked once.
+// missing lists what this machine lacks for building and running. It asks only once.
 var missing = sync.OnceValue(func() []string {
 	var names []string
 	for _, f := range flytestar.Examine(context.Background(), flytestar.Options{Home: shared.home}) {
@@ -144,7 +145,7 @@ var missing = sync.OnceValue(func() []string {
 	return names
 })
 
-// TestHooks: the hooks for pre-commit call verbs that there are, with files as their arguments.
+// TestHooks: the hooks for pre-commit call existing verbs, with files as arguments.
 func TestHooks(t *testing.T) {
 	data, err := os.ReadFile("../../.pre-commit-hooks.yaml")
 	if err != nil {

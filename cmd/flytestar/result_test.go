@@ -40,7 +40,7 @@ func TestResults(t *testing.T) {
 	}
 }
 
-// TestOut: --out copies artifacts to a place that their place in the result names.
+// TestOut: --out copies an artifact to a path that follows its place in the result.
 func TestOut(t *testing.T) {
 	store, out := t.TempDir(), filepath.Join(t.TempDir(), "out")
 	source := filepath.Join(store, "blob")
@@ -65,7 +65,7 @@ func TestOut(t *testing.T) {
 		"..":    plan.File{Name: "a"},
 		"dirs":  []plan.Value{plan.Dir{Name: "d"}},
 	}
-	for range 2 { // the second time over the first's files
+	for range 2 { // the second time, over the files of the first
 		var b strings.Builder
 		if err := r.print(&b, value); err != nil {
 			t.Fatal(err)

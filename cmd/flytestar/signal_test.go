@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// sleeping is a workflow with a task that sleeps, for a time that marks its process.
+// sleeping is a workflow with a task that sleeps. The time marks the task's process.
 const sleeping = `
 env = task_environment(name = "e", image = image.from_debian_base())
 slow = task(env = env, command = ["sleep", "SECONDS"])
@@ -26,7 +26,7 @@ def _main():
 main = task(_main, env = top)
 `
 
-// startSleeping starts a run of sleeping, and returns when its tasks run.
+// startSleeping starts a run of sleeping, and returns when its tasks are running.
 func startSleeping(t *testing.T, seconds string) *exec.Cmd {
 	t.Helper()
 	if m := missing(); len(m) > 0 {
@@ -59,7 +59,8 @@ func startSleeping(t *testing.T, seconds string) *exec.Cmd {
 	return nil
 }
 
-// TestInterrupt: on SIGINT and SIGTERM everything under way ends, is cleaned up, and the exit code says why.
+// TestInterrupt: SIGINT and SIGTERM end and clean up everything under way, and the exit code says
+// why.
 func TestInterrupt(t *testing.T) {
 	for _, test := range []struct {
 		signal  syscall.Signal
@@ -75,7 +76,7 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
-// TestKill: kill -9 leaves no process and no mount; the next run sweeps the rest.
+// TestKill: kill -9 leaves no process and no mount. The next run cleans up the rest.
 func TestKill(t *testing.T) {
 	cmd := startSleeping(t, "31415.3")
 	if err := cmd.Process.Kill(); err != nil {
@@ -95,7 +96,7 @@ func TestKill(t *testing.T) {
 	checkNothingLeft(t, "31415.4", again.Process.Pid)
 }
 
-// TestBrokenPipe: standard output that nobody reads is an error.
+// TestBrokenPipe: it is an error if nobody reads standard output.
 func TestBrokenPipe(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -138,7 +139,8 @@ func checkNothingLeft(t *testing.T, seconds string, pid int) {
 	}
 }
 
-// cgroups lists the control groups that an engine's process made: their paths name flytestar and its id.
+// cgroups lists the control groups of an engine's process. Their paths have flytestar's name and
+// the process's id.
 func cgroups(t *testing.T, pid int) []string {
 	t.Helper()
 	var found []string
@@ -191,7 +193,7 @@ func mounts(t *testing.T) []string {
 	return found
 }
 
-// waitFor waits until a condition holds; it gives up, failing, after a time that no machine needs.
+// waitFor waits until a condition holds. It fails after a time that no machine needs.
 func waitFor(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	for end := time.Now().Add(30 * time.Second); !holds(); time.Sleep(20 * time.Millisecond) {
