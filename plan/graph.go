@@ -164,8 +164,8 @@ type Body struct {
 // BodyKind tells bodies apart.
 type BodyKind string
 
-// The kinds of body. Every switch over them has a case for each, which .ci/run checks: so a new kind
-// can't pass for one that it isn't.
+// The kinds of body. Every switch over them has a case for each kind, and .ci/run checks that. So no
+// switch can mistake a new kind for another one.
 const (
 	BodyStarlark BodyKind = "starlark" // an orchestrator
 	BodyPython   BodyKind = "python"
@@ -176,7 +176,7 @@ const (
 // InContainer reports whether the task runs in a container of its environment.
 func (t *Task) InContainer() bool { return t.Body.Kind.InContainer() }
 
-// InContainer reports whether such a body runs in a container of its task's environment.
+// InContainer reports whether a body of this kind runs in a container of its task's environment.
 func (k BodyKind) InContainer() bool {
 	switch k {
 	case BodyStarlark:

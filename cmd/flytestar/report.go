@@ -55,7 +55,7 @@ func writeFindings(b *bytes.Buffer, l diag.List, lines diag.Lines) {
 // maxCallers is how many callers of a failed action are listed.
 const maxCallers = 10
 
-// writeFailure writes how a task failed, and the calls that led to it, as a traceback does.
+// writeFailure writes how a task failed. Like a traceback, it shows the calls that led to it.
 func (a *app) writeFailure(b *bytes.Buffer, f *plan.Failure) {
 	e := &diag.Error{Pos: f.Pos, Msg: fmt.Sprintf("task %s failed (%s): %s", f.Task, f.Kind, f.Message), Notes: f.Frames}
 	writeFindings(b, diag.List{e}, a.lines)
@@ -84,7 +84,7 @@ func (a *app) writeFailure(b *bytes.Buffer, f *plan.Failure) {
 	}
 }
 
-// sourceLine returns the line of a module at a position, without the space around it, or "".
+// sourceLine returns the source line at a position without the space around it, or "".
 func (a *app) sourceLine(pos diag.Position) string {
 	if a.lines == nil {
 		return ""
