@@ -214,7 +214,7 @@ type Call struct {
 	Sites    []int         `json:"sites,omitempty"`    // into Graph.Sites: where code that the caller reaches calls the callee outright
 }
 
-// Site is a place where code calls a task by name, and the arguments there.
+// Site is a place where code names the task that it calls, and the arguments there.
 type Site struct {
 	Task      int           `json:"task"` // into Graph.Tasks
 	How       SiteKind      `json:"how"`
