@@ -236,7 +236,7 @@ func UnmarshalValue(data []byte) (Value, error) {
 		return nil, err
 	}
 	if _, err := d.Token(); err != io.EOF {
-		return nil, fmt.Errorf("something follows the value")
+		return nil, fmt.Errorf("there is more text after the value")
 	}
 	return v, nil
 }
@@ -376,7 +376,7 @@ func members(d *json.Decoder, value func(key string) (Value, error)) (map[string
 		}
 		k := tok.(string) // the decoder allows nothing else here
 		if _, dup := m[k]; dup {
-			return nil, fmt.Errorf("key %q stands twice", k)
+			return nil, fmt.Errorf("key %q is given twice", k)
 		}
 		if m[k], err = value(k); err != nil {
 			return nil, err

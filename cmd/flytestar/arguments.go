@@ -153,7 +153,7 @@ func (a *arguments) usage(format string, args ...any) *diag.Error {
 func (a *arguments) unknown(name string) error {
 	err := a.usage("task %q has no input %q", a.task, name)
 	if a.own != nil && a.own.Lookup(name) != nil {
-		return err.WithHint("--%s is a flag of flytestar: those stand before FILE", name)
+		return err.WithHint("--%s is a flag of flytestar: those come before FILE", name)
 	}
 	names := make([]string, len(a.params))
 	for i, p := range a.params {
@@ -353,7 +353,7 @@ func decodeJSON(r io.Reader) (any, error) {
 		return nil, err
 	}
 	if _, err := d.Token(); err != io.EOF {
-		return nil, fmt.Errorf("something follows the JSON value")
+		return nil, fmt.Errorf("there is more text after the JSON value")
 	}
 	return v, nil
 }
@@ -393,7 +393,7 @@ func decodeMembers(d *json.Decoder, depth int) (any, error) {
 		}
 		key := tok.(string) // the decoder allows nothing else here
 		if _, twice := object[key]; twice {
-			return nil, fmt.Errorf("key %q stands twice", key)
+			return nil, fmt.Errorf("key %q is given twice", key)
 		}
 		if object[key], err = decodeNext(d, depth+1); err != nil {
 			return nil, err

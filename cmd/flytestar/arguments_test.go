@@ -81,7 +81,7 @@ func TestArguments(t *testing.T) {
 		{args: []string{"@" + all}, want: values{"n": int64(3), "sequence": "@x", "reads": flytestar.Path("a.fq")}},
 
 		{args: []string{"--sequense", "x"}, err: `task "env.t" has no input "sequense" (did you mean --sequence?)`},
-		{args: []string{"--jobs", "2"}, err: `task "env.t" has no input "jobs" (--jobs is a flag of flytestar: those stand before FILE)`},
+		{args: []string{"--jobs", "2"}, err: `task "env.t" has no input "jobs" (--jobs is a flag of flytestar: those come before FILE)`},
 		{args: []string{"AAGG"}, err: `unexpected argument "AAGG" (inputs are given by name, as --sequence VALUE)`},
 		{args: []string{"--sequence"}, err: `--sequence lacks its value, a str`},
 		{args: []string{"--n", "x"}, err: `--n: want an int of 64 bits, got "x"`},
@@ -91,8 +91,8 @@ func TestArguments(t *testing.T) {
 		{args: []string{"--no-dry-run=true"}, err: `--no-dry-run takes no value`},
 		{args: []string{"--no-n"}, err: `task "env.t" has no input "no-n"`},
 		{args: []string{"--n=1", "--n=2"}, err: `input "n" is given twice`},
-		{args: []string{"--opts", `{"a": 1, "a": 2}`}, err: `--opts: want dict[str, int] as JSON, or @FILE with it: key "a" stands twice`},
-		{args: []string{"--opts", `{} {}`}, err: `--opts: want dict[str, int] as JSON, or @FILE with it: something follows the JSON value`},
+		{args: []string{"--opts", `{"a": 1, "a": 2}`}, err: `--opts: want dict[str, int] as JSON, or @FILE with it: key "a" is given twice`},
+		{args: []string{"--opts", `{} {}`}, err: `--opts: want dict[str, int] as JSON, or @FILE with it: there is more text after the JSON value`},
 		{args: []string{"--opts", ``}, err: `--opts: want dict[str, int] as JSON, or @FILE with it: there is no JSON value`},
 		{args: []string{"@" + write("list.json", "[]")}, err: `@` + dir + `/list.json: want a JSON object with inputs by name, got an array`},
 	} {

@@ -90,5 +90,5 @@ func noMore(args []string, n int) error {
 	if len(args) <= n {
 		return nil
 	}
-	return usage("unexpected argument %q", args[n]).WithHint("only run takes a task's inputs; flags of flytestar stand before FILE")
+	return usage("unexpected argument %q", args[n]).WithHint("only run takes a task's inputs; flags of flytestar come before FILE")
 }

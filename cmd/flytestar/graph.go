@@ -76,7 +76,7 @@ func (o *graphOptions) arguments(cmd *cobra.Command, args []string) error {
 		return usage("--exit-code needs --diff").WithHint("%s", cmd.UseLine())
 	}
 	if len(args) != want {
-		return usage("%s", what).WithHint("flags of flytestar stand before FILE: %s", cmd.UseLine())
+		return usage("%s", what).WithHint("flags of flytestar come before FILE: %s", cmd.UseLine())
 	}
 	return nil
 }
@@ -163,7 +163,7 @@ func readGraphFile(file string) (g *plan.Graph, err error) {
 	}
 	defer f.Close()
 	if g, err = plan.ReadGraph(f); err != nil {
-		return nil, usage("%s is no graph: %w", file, err).WithHint("flytestar graph -o json writes one, flytestar graph --schema prints its form")
+		return nil, usage("%s isn't a graph: %w", file, err).WithHint("flytestar graph -o json writes one, flytestar graph --schema prints its form")
 	}
 	return g, nil
 }

@@ -72,9 +72,9 @@ func (o *stdinOptions) files(args []string) ([]string, error) {
 	i := slices.Index(args, "-")
 	switch {
 	case i < 0 && o.name != "":
-		return nil, usage("--stdin-filename has a meaning with - for FILE alone")
+		return nil, usage("--stdin-filename needs - for FILE")
 	case i >= 0 && len(args) > 1:
-		return nil, usage("- stands alone")
+		return nil, usage("- can't be combined with other files")
 	case i >= 0 && o.name == "":
 		return []string{"stdin.star"}, nil
 	case i >= 0:
@@ -158,7 +158,7 @@ func (a *app) lint(ctx context.Context, o *lintOptions, args []string, in io.Rea
 func (a *app) lintOrFix(ctx context.Context, o *lintOptions, files []string, opts flytestar.LintOptions) ([]*flytestar.Linted, error) {
 	if !o.fix {
 		if o.diff {
-			return nil, usage("--diff has a meaning with --fix alone")
+			return nil, usage("--diff needs --fix")
 		}
 		linted, err := flytestar.Lint(ctx, files, opts)
 		if err != nil {
@@ -167,7 +167,7 @@ func (a *app) lintOrFix(ctx context.Context, o *lintOptions, files []string, opt
 		return linted, a.writeLinted(ctx, o, linted)
 	}
 	if len(opts.Overlay) > 0 && !o.diff {
-		return nil, usage("--fix has no file to edit, with -").WithHint("--fix --diff prints the differences")
+		return nil, usage("--fix can't edit standard input").WithHint("--fix --diff prints the differences")
 	}
 	fixed, err := flytestar.Fix(ctx, files, opts)
 	if err != nil {

@@ -102,11 +102,11 @@ func verbFirst(args []string) error {
 	if len(args) == 0 || !strings.HasPrefix(args[0], "-") || args[0] == "-h" || args[0] == "--help" {
 		return nil
 	}
-	err := usage("%q stands before the verb", args[0])
+	err := usage("%q comes before the verb", args[0])
 	if args[0] == "--version" {
 		return err.WithHint("flytestar version")
 	}
-	return err.WithHint("flags stand after the verb and before FILE: flytestar VERB [flags] FILE ...")
+	return err.WithHint("flags come after the verb and before FILE: flytestar VERB [flags] FILE ...")
 }
 
 // misspelt returns the error for a verb that doesn't exist.

@@ -292,7 +292,7 @@ func fileAndTask(cmd *cobra.Command, args []string) error {
 func noFlags(cmd *cobra.Command, args []string) error {
 	for _, arg := range args {
 		if len(arg) > 1 && arg[0] == '-' {
-			return usage("%q follows FILE", arg).WithHint("flags of flytestar stand before FILE: %s", cmd.UseLine())
+			return usage("%q follows FILE", arg).WithHint("flags of flytestar come before FILE: %s", cmd.UseLine())
 		}
 	}
 	return nil
