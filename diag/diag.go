@@ -7,7 +7,7 @@
 //   - [Render] prints findings for people, with the source line and a caret.
 //   - [Suggest] picks the "did you mean" candidate for a misspelt name.
 //
-// The package is a leaf: it imports nothing of flytestar.
+// The package is a leaf: of flytestar it imports only internal/text.
 package diag
 
 import (

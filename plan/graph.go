@@ -7,8 +7,8 @@
 //   - [Type] and [Value] are what passes between tasks, with [File] and [Dir].
 //   - [Host] is what an orchestrator's body may ask for. [Failure] is how an action fails.
 //
-// The package is a leaf: it imports only diag. Nothing in it knows Starlark, containers or
-// registries. Paths are slash-separated and relative to the workspace.
+// The package is a leaf: it imports only diag and internal/text. Nothing in it knows Starlark,
+// containers or registries. Paths are slash-separated and relative to the workspace.
 package plan
 
 import (
@@ -164,8 +164,8 @@ type Body struct {
 // BodyKind tells bodies apart.
 type BodyKind string
 
-// The kinds of body. Every switch over them has a case for each kind, and .ci/run checks that. So no
-// switch can mistake a new kind for another one.
+// The kinds of body. Every switch over them has a case for each kind, and .ci/run checks that. So
+// no switch can mistake a new kind for another one.
 const (
 	BodyStarlark BodyKind = "starlark" // an orchestrator
 	BodyPython   BodyKind = "python"

@@ -5,8 +5,8 @@
 // plan.go, check.go, lint.go, fmt.go, graph.go, explain.go, doctor.go, version.go, completion.go.
 //
 // The verbs share options.go (common flags), arguments.go (a task's inputs), result.go (standard
-// output), console.go and board.go (progress on standard error), report.go (errors), safe.go (safe
-// text for terminals) and exit.go (exit codes and signals). Only main exits.
+// output), console.go and board.go (progress on standard error), report.go (errors) and exit.go
+// (exit codes and signals). Only main exits.
 package main
 
 import (
