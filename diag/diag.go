@@ -52,7 +52,7 @@ type Class string
 
 // The classes, and the exit code of each.
 const (
-	Source Class = "source" // 3: the workflow file is at fault; also the zero value's meaning
+	Source Class = "source" // 3: the workflow file is at fault; the zero value means this too
 	Limit  Class = "limit"  // 3 while loading, 1 in a body: a limit was exceeded
 	Usage  Class = "usage"  // 2: the command line, an unknown task, a bad input
 	Task   Class = "task"   // 1: a task failed
@@ -86,7 +86,7 @@ type Error struct {
 	Msg      string   `json:"message"`
 	Hint     string   `json:"hint,omitempty"`
 	Notes    []Note   `json:"notes,omitempty"`
-	Fix      *Fix     `json:"fix,omitempty"` // what lint --fix would do; nil: nothing
+	Fix      *Fix     `json:"fix,omitempty"` // the edit that lint --fix would make; nil: none
 	// Err is the cause, for errors.Is. It isn't printed or sent on.
 	Err error `json:"-"`
 }

@@ -26,9 +26,9 @@ type Diff struct {
 type Change struct {
 	What   Thing         `json:"what"`
 	Change ChangeKind    `json:"change"`
-	Name   string        `json:"name"`             // of an edge: "a -> b"; of an image: the environments that have it, joined by ", "
-	Pos    diag.Position `json:"pos,omitzero"`     // in the new graph; of what was removed, in the old one
-	Fields []FieldChange `json:"fields,omitempty"` // of what was changed
+	Name   string        `json:"name"`             // for an edge "a -> b"; for an image the environments that have it, joined by ", "
+	Pos    diag.Position `json:"pos,omitzero"`     // in the new graph; in the old one if the thing was removed
+	Fields []FieldChange `json:"fields,omitempty"` // if the thing was changed
 }
 
 // FieldChange is a field that differs. An empty side means that the field is missing there. A step
@@ -45,7 +45,7 @@ type Thing string
 // The kinds of thing that graphs are compared by, in the order in which changes are listed.
 const (
 	EnvironmentThing Thing = "environment" // by name
-	ImageThing       Thing = "image"       // of environments that both graphs have, by what it declares
+	ImageThing       Thing = "image"       // of environments that both graphs have; compared by what it declares
 	DependsOnThing   Thing = "depends_on"
 	TaskThing        Thing = "task" // by full name
 	CallThing        Thing = "call"

@@ -138,7 +138,7 @@ type Task struct {
 	Body    Body          `json:"body"`
 	Inputs  []Param       `json:"inputs,omitempty"` // in positional order
 	Outputs []Param       `json:"outputs,omitempty"`
-	Single  bool          `json:"single,omitempty"`  // declared with output=: Outputs has one, named "output", and the result is its value
+	Single  bool          `json:"single,omitempty"`  // declared with output=: Outputs has one element, named "output", and its value is the result
 	Include []string      `json:"include,omitempty"` // patterns relative to Dir, or to the workspace after "//"
 	Dir     string        `json:"dir"`               // the declaring module's directory in the workspace, "." for its root
 	Retries int           `json:"retries,omitempty"` // further attempts after the first
@@ -211,7 +211,7 @@ type Call struct {
 	Callee   int           `json:"callee"`
 	Pos      diag.Position `json:"pos"`                // where the callee is mentioned in code that the caller reaches
 	Possible bool          `json:"possible,omitempty"` // found only through a container look-up or getattr
-	Sites    []int         `json:"sites,omitempty"`    // into Graph.Sites: where code that the caller reaches calls the callee outright
+	Sites    []int         `json:"sites,omitempty"`    // into Graph.Sites: where code that the caller reaches calls the callee by name
 }
 
 // Site is a place where code names the task that it calls, and the arguments there.
@@ -219,8 +219,8 @@ type Site struct {
 	Task      int           `json:"task"` // into Graph.Tasks
 	How       SiteKind      `json:"how"`
 	Pos       diag.Position `json:"pos"`                 // where the call begins
-	Arguments []Argument    `json:"arguments,omitempty"` // as written; what attempt passes on, of one by attempt
-	Open      bool          `json:"open,omitempty"`      // there are *args or **kwargs too, and so perhaps further arguments
+	Arguments []Argument    `json:"arguments,omitempty"` // as written; for attempt, those that it passes on
+	Open      bool          `json:"open,omitempty"`      // it also has *args or **kwargs, so there may be further arguments
 	Unused    bool          `json:"unused,omitempty"`    // the call is a statement: nothing looks at its result
 }
 
@@ -238,7 +238,7 @@ const (
 // Argument is an argument of a call in source.
 type Argument struct {
 	Name    string        `json:"name,omitempty"`    // empty: positional
-	Literal Kind          `json:"literal,omitempty"` // the type of a value that is written out: a scalar's, list or dict; empty: unknown
+	Literal Kind          `json:"literal,omitempty"` // the type of a value that is written out, such as a scalar, list or dict; empty: unknown
 	Pos     diag.Position `json:"pos"`               // where the value begins
 }
 

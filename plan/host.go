@@ -50,7 +50,7 @@ const (
 	FailOOM       FailureKind = "oom"
 	FailTimeout   FailureKind = "timeout"
 	FailCancelled FailureKind = "cancelled"
-	FailRetries   FailureKind = "retries_exhausted" // all of several attempts failed; Message has the last
+	FailRetries   FailureKind = "retries_exhausted" // all of several attempts failed; Message is about the last one
 )
 
 // Failure says how an action failed. It is an error, and a value for attempt.

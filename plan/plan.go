@@ -6,20 +6,20 @@ type Plan struct {
 	Task         string        `json:"task"`         // full name
 	Environments []string      `json:"environments"` // the closure of the task's environment, dependencies first
 	Images       []BuildImage  `json:"images"`       // of those environments, each once
-	Tasks        []PlannedTask `json:"tasks"`        // which can come to run: the task itself, then what it calls, nearest first
+	Tasks        []PlannedTask `json:"tasks"`        // the tasks that may run: the task itself, then those that it calls, nearest first
 }
 
 // BuildImage is an image that the builder may be asked for.
 type BuildImage struct {
 	Image        Image      `json:"image"`
-	Environments []string   `json:"environments"` // which of the plan's environments use it
-	Declared     string     `json:"declared"`     // "sha256:…", the declared digest: what the source says, with the content of the files it names
+	Environments []string   `json:"environments"` // the plan's environments that use it
+	Declared     string     `json:"declared"`     // "sha256:…", the declared digest: over the source and the content of the files it names
 	Platform     string     `json:"platform"`     // "linux/amd64"
 	State        ImageState `json:"state"`
 	Digest       string     `json:"digest,omitempty"` // of the OCI manifest, once it is known
-	Why          string     `json:"why,omitempty"`    // one line: why it is in this state
-	Size         int64      `json:"size,omitempty"`   // bytes of it in the store, compressed, once it is there
-	Reused       int        `json:"reused,omitempty"` // of an image to build: at least so many layers are there already
+	Why          string     `json:"why,omitempty"`    // one line: the reason for the state
+	Size         int64      `json:"size,omitempty"`   // compressed bytes in the store, if it is there
+	Reused       int        `json:"reused,omitempty"` // for an image to build: at least this many layers exist
 }
 
 // ImageState says what the builder would do for an image.
@@ -29,7 +29,7 @@ type ImageState string
 const (
 	ImageHit        ImageState = "hit"        // it is in the store
 	ImageBuild      ImageState = "build"      // it would be built from a known resolution
-	ImageUnresolved ImageState = "unresolved" // base and packages would be resolved first, then it would be built
+	ImageUnresolved ImageState = "unresolved" // the base and packages would be resolved first, then it would be built
 	ImagePull       ImageState = "pull"       // it would be pulled and used as it is
 )
 
@@ -37,12 +37,12 @@ const (
 type PlannedTask struct {
 	Task        string    `json:"task"` // full name
 	Body        BodyKind  `json:"body"`
-	Runs        string    `json:"runs"`        // the body in a line: "python msa/run.py:run_msa"
-	Environment string    `json:"environment"` // its name
+	Runs        string    `json:"runs"`        // the body on one line: "python msa/run.py:run_msa"
+	Environment string    `json:"environment"` // the environment's name
 	Image       int       `json:"image"`       // into Plan.Images; NoImage for an orchestrator
 	Resources   Resources `json:"resources,omitzero"`
 	Retries     int       `json:"retries,omitempty"` // further attempts after the first
-	Timeout     string    `json:"timeout,omitempty"` // of an attempt: "1h30m"; empty: none
-	Network     bool      `json:"network,omitempty"` // with the host's network
+	Timeout     string    `json:"timeout,omitempty"` // of each attempt: "1h30m"; empty: none
+	Network     bool      `json:"network,omitempty"` // it has the host's network
 	Why         string    `json:"why"`               // "asked for", "called by e.main", "may be called by e.main"
 }

@@ -10,7 +10,7 @@ import (
 
 // version is what the binary knows about itself.
 type version struct {
-	Version  string `json:"version"` // of the module; "(devel)" where it was built from a work tree without one
+	Version  string `json:"version"` // the module's version; "(devel)" if built from a work tree without one
 	Commit   string `json:"commit,omitempty"`
 	Modified bool   `json:"modified,omitempty"` // the work tree differed from Commit
 	Go       string `json:"go"`
