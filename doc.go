@@ -29,6 +29,8 @@
 //	exec/local       Sandbox, Executor and Store on this machine
 //	exec/exectest    the suite that every Executor passes
 //	cmd/flytestar    the command line, a file per verb
+//	cmd/flytestar/console  what happens, on standard error and as events
+//	cmd/flytestar/values   inputs from the command line, results to it
 //
 // Imports go one way: plan and diag are leaves; the evaluator's half (interp,
 // builtins, resolve/reach), resolve and exec don't import each other.

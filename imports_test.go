@@ -36,12 +36,14 @@ var imports = []struct {
 	{"resolve", []string{"diag", "plan", "internal/source", "internal/python"}},
 	{"resolve/reach", []string{"diag", "plan", "builtins", "interp"}},
 	{"lint", []string{"diag", "plan", "interp"}},
-	{"exec", []string{"diag", "plan"}},                                   // contracts only: not its own children, which implement them
+	{"exec", []string{"diag", "plan"}},                                                    // contracts only: not its own children, which implement them
 	{"exec/engine", []string{"diag", "plan", "exec", "internal/source", "internal/text"}}, // not what implements the contracts: it is handed that
 	{"exec/exectest", []string{"diag", "plan", "exec"}},
 	{"exec/image/...", []string{"diag", "plan", "exec", "exec/image/...", "internal/source"}},
 	{"exec/local/...", []string{"diag", "plan", "exec", "exec/local/..."}},
 	{".", []string{"diag", "plan", "interp", "builtins", "resolve/...", "lint", "exec/...", "internal/source", "internal/home"}},
+	{"cmd/flytestar/console", []string{"diag", "exec", "interp", "internal/text"}},
+	{"cmd/flytestar/values", []string{".", "diag", "plan"}},
 	{"cmd/...", []string{".", "diag", "plan", "draw", "exec", "interp", "lint", "internal/text", "cmd/..."}}, // the facade, and what it hands out
 	{"bench/...", []string{".", "diag", "plan", "interp", "builtins", "resolve/...", "exec/..."}},
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/flytestar/flytestar"
+	"github.com/flytestar/flytestar/cmd/flytestar/values"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -67,7 +68,7 @@ func (a *app) build(ctx context.Context, o *buildOptions, args []string) error {
 		return err
 	}
 	if o.format.value == "json" {
-		return writeJSON(a.out, map[string]any{"images": images})
+		return values.WriteJSON(a.out, map[string]any{"images": images})
 	}
 	for _, i := range images {
 		if _, err := fmt.Fprintf(a.out, "%s  %s  %s\n", strings.Join(i.Environments, ","), i.Digest, i.Reference); err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/flytestar/flytestar"
+	"github.com/flytestar/flytestar/cmd/flytestar/values"
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/internal/text"
 )
@@ -74,7 +75,7 @@ func (a *app) check(ctx context.Context, o *checkOptions, files []string) error 
 		}
 	}
 	if o.format.value == "json" {
-		if err := writeJSON(a.out, map[string]any{"findings": all, "sandbox": a.sandbox}); err != nil {
+		if err := values.WriteJSON(a.out, map[string]any{"findings": all, "sandbox": a.sandbox}); err != nil {
 			return err
 		}
 	} else {

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/flytestar/flytestar"
+	"github.com/flytestar/flytestar/cmd/flytestar/values"
 	"github.com/flytestar/flytestar/interp"
 )
 
@@ -42,7 +43,7 @@ func (a *app) doctor(ctx context.Context, format string) error {
 	}
 	var err error
 	if format == "json" {
-		err = writeJSON(a.out, map[string]any{"findings": findings, "sandbox": sandbox})
+		err = values.WriteJSON(a.out, map[string]any{"findings": findings, "sandbox": sandbox})
 	} else {
 		err = write(a.out, b.String())
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/flytestar/flytestar"
+	"github.com/flytestar/flytestar/cmd/flytestar/values"
 	"github.com/flytestar/flytestar/diag"
 )
 
@@ -45,7 +46,7 @@ func newExplainCommand(a *app) *cobra.Command {
 // listRules writes a line for each rule.
 func (a *app) listRules(format string) error {
 	if format == "json" {
-		return writeJSON(a.out, flytestar.Rules())
+		return values.WriteJSON(a.out, flytestar.Rules())
 	}
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
 	for _, r := range flytestar.Rules() {
@@ -61,7 +62,7 @@ func (a *app) explain(format, code string) error {
 		return err
 	}
 	if format == "json" {
-		return writeJSON(a.out, struct {
+		return values.WriteJSON(a.out, struct {
 			diag.Rule
 			Text string `json:"text"`
 		}{r, text})

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/flytestar/flytestar"
+	"github.com/flytestar/flytestar/cmd/flytestar/values"
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/internal/text"
 	"github.com/flytestar/flytestar/lint"
@@ -135,7 +136,7 @@ func (a *app) writeFormatted(o *fmtOptions, files []formatted, stdin bool) error
 		out.WriteString(c.File + "\n")
 	}
 	if o.format.value == "json" {
-		return writeJSON(a.out, map[string]any{"files": report, "sandbox": a.sandbox})
+		return values.WriteJSON(a.out, map[string]any{"files": report, "sandbox": a.sandbox})
 	}
 	printed := out.String()
 	if !stdin { // text from standard input is printed as it is

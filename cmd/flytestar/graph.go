@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/flytestar/flytestar"
+	"github.com/flytestar/flytestar/cmd/flytestar/values"
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/draw"
 	"github.com/flytestar/flytestar/internal/text"
@@ -89,7 +90,7 @@ func (a *app) graph(ctx context.Context, o *graphOptions, file string) error {
 	}
 	switch o.format.value {
 	case "json":
-		return writeJSON(a.out, g)
+		return values.WriteJSON(a.out, g)
 	case "text":
 		return writeGraph(a.out, g, sizes)
 	}
@@ -120,7 +121,7 @@ func (a *app) diff(ctx context.Context, o *graphOptions, oldFile, newFile string
 	d := plan.Compare(old, g)
 	switch o.format.value {
 	case "json":
-		err = writeJSON(a.out, d)
+		err = values.WriteJSON(a.out, d)
 	case "text":
 		err = writeDiff(a.out, d)
 	default:

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/flytestar/flytestar"
+	"github.com/flytestar/flytestar/cmd/flytestar/values"
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/internal/text"
 	"github.com/flytestar/flytestar/lint"
@@ -245,7 +246,7 @@ func (a *app) writeLinted(ctx context.Context, o *lintOptions, linted []*flytest
 				all = append(all, workspaceFinding{l.Dir, withDefaults(e)})
 			}
 		}
-		return writeJSON(a.out, map[string]any{"findings": all, "sandbox": a.sandbox})
+		return values.WriteJSON(a.out, map[string]any{"findings": all, "sandbox": a.sandbox})
 	}
 	var all []lint.Finding
 	for _, l := range linted {

@@ -19,6 +19,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/flytestar/flytestar"
+	"github.com/flytestar/flytestar/cmd/flytestar/values"
 )
 
 var update = flag.Bool("update", false, "rewrite the goldens in testdata/script")
@@ -98,7 +99,7 @@ func omit(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	delete(object, args[0])
 	var b bytes.Buffer
-	ts.Check(writeJSON(&b, object))
+	ts.Check(values.WriteJSON(&b, object))
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), b.Bytes(), 0o644))
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/flytestar/flytestar"
+	"github.com/flytestar/flytestar/cmd/flytestar/console"
 	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/internal/text"
 	"github.com/flytestar/flytestar/interp"
@@ -212,20 +213,20 @@ func (o *workOptions) with(ctx context.Context, a *app, file string, do func(*fl
 	}
 	opts := o.load.options(a)
 	opts.Jobs, opts.Runtime = o.jobs, o.runtime
-	console := newConsole(a.err, o.quiet, o.load.verbose)
-	defer closeInto(&err, console.Close)
-	opts.Watch = console.Watch
-	opts.Print = console.Print
-	opts.Locked = console.Locked
+	shown := console.New(a.err, o.quiet, o.load.verbose)
+	defer closeInto(&err, shown.Close)
+	opts.Watch = shown.Watch
+	opts.Print = shown.Print
+	opts.Locked = shown.Locked
 	if o.events != "" {
-		log, err := newEvents(o.events)
+		log, err := console.NewEvents(o.events)
 		if err != nil {
 			return err
 		}
 		defer closeInto(&err, log.Close)
 		watch := opts.Watch
 		opts.Watch = func(e exec.Event) { watch(e); log.Watch(e) }
-		opts.Locked = func(l interp.Lockdown) { console.Locked(l); log.Locked(l) }
+		opts.Locked = func(l interp.Lockdown) { shown.Locked(l); log.Locked(l) }
 	}
 	return a.load(ctx, file, opts, do)
 }
@@ -240,21 +241,10 @@ func (a *app) told(verbose bool) func(interp.Lockdown) {
 		defer mu.Unlock()
 		again := a.sandbox != nil && a.sandbox.Level == l.Level
 		a.sandbox = &l
-		if line := lockdownLine(l, verbose); line != "" && !again {
+		if line := console.LockdownLine(l, verbose); line != "" && !again {
 			fmt.Fprintln(a.err, line)
 		}
 	}
-}
-
-// lockdownLine returns the line to print about an evaluator's lockdown, or "".
-func lockdownLine(l interp.Lockdown, verbose bool) string {
-	switch {
-	case l.Level != interp.Full:
-		return text.Safe(fmt.Sprintf("flytestar: warning: the evaluator's sandbox is %s: %s", l.Level, strings.Join(l.Missing(), "; ")))
-	case verbose:
-		return text.Safe(fmt.Sprintf("evaluator's sandbox: %s", l))
-	}
-	return ""
 }
 
 // load loads file, calls do with the workflow, and closes it.

@@ -10,6 +10,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/flytestar/flytestar"
+	"github.com/flytestar/flytestar/cmd/flytestar/console"
+	"github.com/flytestar/flytestar/cmd/flytestar/values"
 	"github.com/flytestar/flytestar/interp"
 	"github.com/flytestar/flytestar/plan"
 )
@@ -55,7 +57,7 @@ func (a *app) plan(ctx context.Context, o *planOptions, args []string) error {
 			return err
 		}
 		if o.format.value == "json" {
-			return writeJSON(a.out, sandboxedPlan{p, w.Lockdown()})
+			return values.WriteJSON(a.out, sandboxedPlan{p, w.Lockdown()})
 		}
 		return writePlan(a.out, p)
 	})
@@ -105,7 +107,7 @@ var stateWord = map[plan.ImageState]string{
 func stateText(i plan.BuildImage) string {
 	s := i.Why
 	if i.State == plan.ImageHit {
-		s = short(i.Digest) + ", " + plan.Rough(i.Size) + ", " + s
+		s = console.ShortDigest(i.Digest) + ", " + plan.Rough(i.Size) + ", " + s
 	}
 	if i.Reused > 0 {
 		s += "; reuses " + plural(i.Reused, "layer")

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/flytestar/flytestar"
+	"github.com/flytestar/flytestar/cmd/flytestar/values"
 	"github.com/flytestar/flytestar/internal/text"
 	"github.com/flytestar/flytestar/plan"
 )
@@ -62,8 +63,8 @@ func (a *app) run(ctx context.Context, o *runOptions, own *pflag.FlagSet, args [
 		if err != nil {
 			return err
 		}
-		inputs, err := parseArguments(w.Graph(), task, args[2:], own)
-		if errors.Is(err, errHelp) {
+		inputs, err := values.Parse(w.Graph(), task, args[2:], own)
+		if errors.Is(err, values.ErrHelp) {
 			print = func() error { return taskHelp(a.out, w.Graph(), task, args[0], name) }
 			return nil
 		}
@@ -74,8 +75,8 @@ func (a *app) run(ctx context.Context, o *runOptions, own *pflag.FlagSet, args [
 		if err != nil {
 			return err
 		}
-		r := &results{format: o.format.value, path: w.Path, out: o.out}
-		print = func() error { return r.print(a.out, v) }
+		r := &values.Printer{Format: o.format.value, Path: w.Path, Out: o.out}
+		print = func() error { return r.Print(a.out, v) }
 		return nil
 	})
 	if err != nil {
@@ -114,7 +115,7 @@ func inputForm(p plan.Param) string {
 func inputNote(p plan.Param) string {
 	note := "required"
 	if p.Default != nil {
-		note = "default " + string(spaced(json.RawMessage(p.Default)))
+		note = "default " + string(values.Spaced(json.RawMessage(p.Default)))
 	}
 	if p.Doc != "" {
 		note += "; " + strings.ReplaceAll(strings.TrimSpace(p.Doc), "\n", " ")

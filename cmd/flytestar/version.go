@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"runtime/debug"
 
+	"github.com/flytestar/flytestar/cmd/flytestar/values"
 	"github.com/spf13/cobra"
 )
 
@@ -32,7 +33,7 @@ func newVersionCommand(a *app) *cobra.Command {
 func (a *app) version(format string) error {
 	v := readVersion()
 	if format == "json" {
-		return writeJSON(a.out, v)
+		return values.WriteJSON(a.out, v)
 	}
 	_, err := fmt.Fprintf(a.out, "flytestar %s (%s, %s)\n", v.Version, v.Go, v.Platform)
 	return err

@@ -1,4 +1,6 @@
-package main
+// Package values reads and writes values on the command line: [Parse] reads a task's inputs from the
+// words after TASK, and a [Printer] prints its result.
+package values
 
 import (
 	"bytes"
@@ -32,12 +34,12 @@ type arguments struct {
 	values map[string]plan.Value
 }
 
-// errHelp says that the user asked for the task's help.
-var errHelp = fmt.Errorf("help asked for")
+// ErrHelp says that the user asked for the task's help.
+var ErrHelp = fmt.Errorf("help asked for")
 
-// parseArguments returns the inputs by name, or errHelp. It leaves out inputs that args don't name:
+// Parse returns the inputs by name, or [ErrHelp]. It leaves out inputs that args don't name:
 // the engine fills in defaults.
-func parseArguments(g *plan.Graph, task int, args []string, own *pflag.FlagSet) (map[string]plan.Value, error) {
+func Parse(g *plan.Graph, task int, args []string, own *pflag.FlagSet) (map[string]plan.Value, error) {
 	a := &arguments{g.FullName(task), g.Tasks[task].Inputs, own, map[string]plan.Value{}}
 	for len(args) > 0 {
 		used, err := a.parseOne(args)
@@ -54,7 +56,7 @@ func parseArguments(g *plan.Graph, task int, args []string, own *pflag.FlagSet) 
 func (a *arguments) parseOne(args []string) (int, error) {
 	arg := args[0]
 	if arg == "--help" || arg == "-h" {
-		return 0, errHelp
+		return 0, ErrHelp
 	}
 	if file, ok := strings.CutPrefix(arg, "@"); ok {
 		return 1, a.readAll(file)

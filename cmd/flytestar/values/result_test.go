@@ -1,4 +1,4 @@
-package main
+package values
 
 import (
 	"os"
@@ -29,8 +29,8 @@ func TestResults(t *testing.T) {
 	} {
 		for format, want := range map[string]string{"text": test.text, "json": test.json} {
 			var b strings.Builder
-			r := results{format: format, path: path}
-			if err := r.print(&b, test.value); err != nil {
+			r := Printer{Format: format, Path: path}
+			if err := r.Print(&b, test.value); err != nil {
 				t.Errorf("%v: %v", test.value, err)
 			}
 			if b.String() != want {
@@ -54,7 +54,7 @@ func TestOut(t *testing.T) {
 	if err := os.Link(source, filepath.Join(tree, "sub", "f")); err != nil {
 		t.Fatal(err)
 	}
-	r := &results{format: "text", out: out, path: func(v plan.Value) (string, error) {
+	r := &Printer{Format: "text", Out: out, Path: func(v plan.Value) (string, error) {
 		if _, ok := v.(plan.Dir); ok {
 			return tree, nil
 		}
@@ -67,7 +67,7 @@ func TestOut(t *testing.T) {
 	}
 	for range 2 { // the second time, over the files of the first
 		var b strings.Builder
-		if err := r.print(&b, value); err != nil {
+		if err := r.Print(&b, value); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -1,4 +1,4 @@
-package main
+package console
 
 import (
 	"strings"
@@ -35,7 +35,7 @@ func story() []exec.Event {
 // TestPrint: each line that Starlark prints says who printed it.
 func TestPrint(t *testing.T) {
 	var b strings.Builder
-	c := newConsole(&b, false, false)
+	c := New(&b, false, false)
 	c.Print(diag.Position{}, "e.main", "hello\ntask e.main: done in 0.0s\n")
 	c.Print(diag.Position{File: "a.star", Line: 2, Col: 1}, "", "flytestar: warning: fake")
 	if err := c.Close(); err != nil {
@@ -62,7 +62,7 @@ flytestar: warning: disk is nearly full
 `},
 	} {
 		var b strings.Builder
-		c := newConsole(&b, test.quiet, false)
+		c := New(&b, test.quiet, false)
 		for _, e := range story() {
 			c.Watch(e)
 		}
@@ -100,7 +100,7 @@ func TestBoard(t *testing.T) {
 // and nothing is left over.
 func TestRedraw(t *testing.T) {
 	var b strings.Builder
-	c := &console{w: &b, board: newBoard(), size: func() (int, int, error) { return 30, 20, nil },
+	c := &Console{w: &b, board: newBoard(), size: func() (int, int, error) { return 30, 20, nil },
 		steps: map[string]step{}, began: map[string]time.Time{}}
 	now := time.Unix(10, 0)
 	for _, e := range story() {

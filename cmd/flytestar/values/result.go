@@ -1,4 +1,4 @@
-package main
+package values
 
 import (
 	"bytes"
@@ -15,11 +15,11 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// results prints a run's value on standard output (spec.md, "Results").
-type results struct {
-	format string                           // "text" or "json"
-	path   func(plan.Value) (string, error) // where a File or Dir is on this machine
-	out    string                           // copy Files and Dirs there; empty: leave them in the store
+// Printer prints a run's value on standard output (spec.md, "Results").
+type Printer struct {
+	Format string                           // "text" or "json"
+	Path   func(plan.Value) (string, error) // where a File or Dir is on this machine
+	Out    string                           // copy Files and Dirs there; empty: leave them in the store
 }
 
 // artifact is a File or Dir in the JSON of run.
@@ -30,14 +30,14 @@ type artifact struct {
 	Path   string `json:"path"`
 }
 
-// print writes v and a newline. In text, a str or a path is raw and None is nothing. Everything
+// Print writes v and a newline. In text, a str or a path is raw and None is nothing. Everything
 // else is one line of JSON.
-func (r *results) print(w io.Writer, v plan.Value) error {
+func (r *Printer) Print(w io.Writer, v plan.Value) error {
 	shown, err := r.show(v, nil)
 	if err != nil {
 		return err
 	}
-	if r.format == "text" {
+	if r.Format == "text" {
 		if shown == nil {
 			return nil
 		}
@@ -51,7 +51,7 @@ func (r *results) print(w io.Writer, v plan.Value) error {
 
 // show returns v in a form that encoding/json writes well. place is the path to v within the
 // result.
-func (r *results) show(v plan.Value, place []string) (any, error) {
+func (r *Printer) show(v plan.Value, place []string) (any, error) {
 	switch v := v.(type) {
 	case float64:
 		s := strconv.FormatFloat(v, 'g', -1, 64)
@@ -80,7 +80,7 @@ func (r *results) show(v plan.Value, place []string) (any, error) {
 	return v, nil // nil, bool, int64, string
 }
 
-func (r *results) showDict(m map[string]plan.Value, place []string) (any, error) {
+func (r *Printer) showDict(m map[string]plan.Value, place []string) (any, error) {
 	object := make(map[string]any, len(m))
 	for _, k := range sortedKeys(m) {
 		var err error
@@ -91,19 +91,19 @@ func (r *results) showDict(m map[string]plan.Value, place []string) (any, error)
 	return object, nil
 }
 
-func (r *results) showArtifact(kind string, a artifact, v plan.Value, place []string) (any, error) {
+func (r *Printer) showArtifact(kind string, a artifact, v plan.Value, place []string) (any, error) {
 	var err error
-	if a.Path, err = r.path(v); err != nil {
+	if a.Path, err = r.Path(v); err != nil {
 		return nil, err
 	}
-	if r.out != "" {
-		target := outPath(r.out, place, a.Name)
+	if r.Out != "" {
+		target := outPath(r.Out, place, a.Name)
 		if err := copyTree(a.Path, target); err != nil {
 			return nil, fmt.Errorf("copying a result to %s: %w", target, err)
 		}
 		a.Path = target
 	}
-	if r.format == "text" {
+	if r.Format == "text" {
 		return a.Path, nil
 	}
 	return map[string]artifact{kind: a}, nil
@@ -180,12 +180,12 @@ func writeLine(w io.Writer, v any) error {
 	if err := enc.Encode(v); err != nil {
 		return err
 	}
-	_, err := w.Write(spaced(b.Bytes()))
+	_, err := w.Write(Spaced(b.Bytes()))
 	return err
 }
 
-// spaced puts a space after each comma and colon of compact JSON, except within strings.
-func spaced(compact []byte) []byte {
+// Spaced puts a space after each comma and colon of compact JSON, except within strings.
+func Spaced(compact []byte) []byte {
 	out := make([]byte, 0, len(compact)+len(compact)/8)
 	inString, escaped := false, false
 	for _, c := range compact {
@@ -204,8 +204,8 @@ func spaced(compact []byte) []byte {
 	return out
 }
 
-// writeJSON writes v as indented JSON. All verbs except run use this form for -o json.
-func writeJSON(w io.Writer, v any) error {
+// WriteJSON writes v as indented JSON. All verbs except run use this form for -o json.
+func WriteJSON(w io.Writer, v any) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")

@@ -1,7 +1,10 @@
-package main
+// Package console shows on standard error what happens in a build or a run.
+//
+//   - [Console] prints plain lines or, on a terminal, redraws a board in place (board.go).
+//   - [Events] writes every event to a file, as a line of JSON each.
+package console
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -17,10 +20,10 @@ import (
 	"github.com/flytestar/flytestar/interp"
 )
 
-// console writes to standard error during a build or run. It shows what happens: as plain lines, or
+// Console writes to standard error during a build or run. It shows what happens: as plain lines, or
 // on a terminal as a board below the lines, redrawn in place. It also shows the logs of tasks, with
 // the task's name before each line.
-type console struct {
+type Console struct {
 	w       io.Writer
 	quiet   bool // neither progress nor logs; warnings stay
 	verbose bool // also shows what is there already, and orchestrators
@@ -47,9 +50,9 @@ type step struct {
 // enough that a thousand log lines a second cost nothing.
 const redrawEvery = 100 * time.Millisecond
 
-// newConsole returns a console on w. The caller closes it.
-func newConsole(w io.Writer, quiet, verbose bool) *console {
-	c := &console{w: w, quiet: quiet, verbose: verbose, steps: map[string]step{}, began: map[string]time.Time{}}
+// New returns a console on w. The caller closes it.
+func New(w io.Writer, quiet, verbose bool) *Console {
+	c := &Console{w: w, quiet: quiet, verbose: verbose, steps: map[string]step{}, began: map[string]time.Time{}}
 	f, ok := w.(*os.File)
 	if ok && !quiet && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
 		c.size = func() (int, int, error) { return term.GetSize(int(f.Fd())) }
@@ -61,7 +64,7 @@ func newConsole(w io.Writer, quiet, verbose bool) *console {
 }
 
 // Close removes the board and returns the first error of writing.
-func (c *console) Close() error {
+func (c *Console) Close() error {
 	if c.board != nil {
 		close(c.stop)
 		<-c.done
@@ -72,7 +75,7 @@ func (c *console) Close() error {
 	return c.err
 }
 
-func (c *console) redraw() {
+func (c *Console) redraw() {
 	defer close(c.done)
 	tick := time.NewTicker(redrawEvery)
 	defer tick.Stop()
@@ -89,7 +92,7 @@ func (c *console) redraw() {
 }
 
 // rows returns the rows of the board that fit the terminal now.
-func (c *console) rows(now time.Time) []string {
+func (c *Console) rows(now time.Time) []string {
 	w, h, err := c.size()
 	if err != nil || w < 20 || h < 4 {
 		return nil
@@ -104,7 +107,7 @@ func (c *console) rows(now time.Time) []string {
 // draw writes the waiting lines, and below them the rows of the board, over the rows that were
 // there. It does so in one write, and clears nothing before writing it anew, so that the board
 // doesn't flicker.
-func (c *console) draw(rows []string) {
+func (c *Console) draw(rows []string) {
 	if len(c.lines) == 0 && len(rows) == 0 && c.drawn == 0 {
 		return
 	}
@@ -129,7 +132,7 @@ func (c *console) draw(rows []string) {
 }
 
 // say writes a line above the board.
-func (c *console) say(format string, args ...any) {
+func (c *Console) say(format string, args ...any) {
 	c.lines = append(c.lines, fmt.Sprintf(format, args...))
 	if c.board == nil {
 		c.draw(nil)
@@ -137,7 +140,7 @@ func (c *console) say(format string, args ...any) {
 }
 
 // log writes a line of a task's log, or of what an orchestrator printed.
-func (c *console) log(task, line string) {
+func (c *Console) log(task, line string) {
 	if c.board != nil {
 		line = text.SafeLine(line)
 	}
@@ -145,7 +148,7 @@ func (c *console) log(task, line string) {
 }
 
 // Print writes what a module or an orchestrator printed.
-func (c *console) Print(pos diag.Position, task, text string) {
+func (c *Console) Print(pos diag.Position, task, text string) {
 	if c.quiet {
 		return
 	}
@@ -160,16 +163,16 @@ func (c *console) Print(pos diag.Position, task, text string) {
 }
 
 // Locked shows how far the evaluator is locked down.
-func (c *console) Locked(l interp.Lockdown) {
+func (c *Console) Locked(l interp.Lockdown) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if line := lockdownLine(l, c.verbose && !c.quiet); line != "" {
+	if line := LockdownLine(l, c.verbose && !c.quiet); line != "" {
 		c.say("%s", line)
 	}
 }
 
 // Watch shows an event. It is an exec.Watch.
-func (c *console) Watch(e exec.Event) {
+func (c *Console) Watch(e exec.Event) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e.Kind == exec.Warning {
@@ -192,7 +195,7 @@ func (c *console) Watch(e exec.Event) {
 	}
 }
 
-func (c *console) image(e exec.Event) {
+func (c *Console) image(e exec.Event) {
 	last, known := c.steps[e.Image]
 	if !known {
 		last.began = e.Time
@@ -206,16 +209,16 @@ func (c *console) image(e exec.Event) {
 		c.steps[e.Image] = step{e.Step, last.began}
 	case exec.ImageHit:
 		if c.verbose {
-			c.say("image %s: there already, %s", e.Image, short(e.Digest))
+			c.say("image %s: there already, %s", e.Image, ShortDigest(e.Digest))
 		}
 	case exec.ImageDone:
-		c.say("image %s: built %s in %s", e.Image, short(e.Digest), seconds(took))
+		c.say("image %s: built %s in %s", e.Image, ShortDigest(e.Digest), seconds(took))
 	case exec.ImageFailed:
 		c.say("image %s: failed after %s", e.Image, seconds(took))
 	}
 }
 
-func (c *console) action(e exec.Event) {
+func (c *Console) action(e exec.Event) {
 	quietKinds := c.board != nil && !c.verbose // the board shows these
 	switch e.Kind {
 	case exec.ActionStarted:
@@ -237,7 +240,7 @@ func (c *console) action(e exec.Event) {
 }
 
 // id returns the name of the action, if verbose asks for it.
-func (c *console) id(e exec.Event) string {
+func (c *Console) id(e exec.Event) string {
 	if !c.verbose || e.Action == "" {
 		return ""
 	}
@@ -259,54 +262,19 @@ func message(e exec.Event) string {
 	return text.Safe(msg)
 }
 
-// short returns the beginning of a digest.
-func short(digest string) string { return digest[:min(len(digest), len("sha256:")+12)] }
+// ShortDigest returns the beginning of a digest.
+func ShortDigest(digest string) string { return digest[:min(len(digest), len("sha256:")+12)] }
 
 // seconds formats a duration for progress.
 func seconds(d time.Duration) string { return fmt.Sprintf("%.1fs", max(d, 0).Seconds()) }
 
-// events writes events as NDJSON.
-type events struct {
-	mu  sync.Mutex
-	f   *os.File
-	enc *json.Encoder
-	err error
-}
-
-func newEvents(path string) (*events, error) {
-	f, err := os.Create(path)
-	if err != nil {
-		return nil, diag.Errorf(diag.Position{}, diag.Usage, "--events: %w", err)
+// LockdownLine returns the line to print about an evaluator's lockdown, or "".
+func LockdownLine(l interp.Lockdown, verbose bool) string {
+	switch {
+	case l.Level != interp.Full:
+		return text.Safe(fmt.Sprintf("flytestar: warning: the evaluator's sandbox is %s: %s", l.Level, strings.Join(l.Missing(), "; ")))
+	case verbose:
+		return text.Safe(fmt.Sprintf("evaluator's sandbox: %s", l))
 	}
-	enc := json.NewEncoder(f)
-	enc.SetEscapeHTML(false)
-	return &events{f: f, enc: enc}, nil
-}
-
-// Watch writes an event. It is an exec.Watch.
-func (e *events) Watch(ev exec.Event) { e.write(ev) }
-
-// Locked writes the first event: the evaluator has started, and how far it is locked down.
-func (e *events) Locked(l interp.Lockdown) {
-	e.write(struct {
-		Time    time.Time       `json:"time"`
-		Kind    exec.EventKind  `json:"kind"`
-		Sandbox interp.Lockdown `json:"sandbox"`
-	}{time.Now(), "evaluator.started", l})
-}
-
-func (e *events) write(event any) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if err := e.enc.Encode(event); err != nil && e.err == nil {
-		e.err = err
-	}
-}
-
-// Close returns the first error of writing.
-func (e *events) Close() error {
-	if err := e.f.Close(); e.err == nil {
-		e.err = err
-	}
-	return e.err
+	return ""
 }

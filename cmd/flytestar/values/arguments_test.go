@@ -1,4 +1,4 @@
-package main
+package values
 
 import (
 	"errors"
@@ -96,7 +96,7 @@ func TestArguments(t *testing.T) {
 		{args: []string{"--opts", ``}, err: `--opts: want dict[str, int] as JSON, or @FILE with it: there is no JSON value`},
 		{args: []string{"@" + write("list.json", "[]")}, err: `@` + dir + `/list.json: want a JSON object with inputs by name, got an array`},
 	} {
-		got, err := parseArguments(argumentsGraph(), 0, test.args, own)
+		got, err := Parse(argumentsGraph(), 0, test.args, own)
 		if test.err != "" {
 			checkUsage(t, test.args, err, test.err)
 		} else if err != nil {
@@ -105,7 +105,7 @@ func TestArguments(t *testing.T) {
 			t.Errorf("%q: (-want +got)\n%s", test.args, d)
 		}
 	}
-	if _, err := parseArguments(argumentsGraph(), 0, []string{"--n=1", "--help"}, own); err != errHelp {
+	if _, err := Parse(argumentsGraph(), 0, []string{"--n=1", "--help"}, own); err != ErrHelp {
 		t.Errorf("--help: got %v", err)
 	}
 }
@@ -132,7 +132,7 @@ func FuzzDecodeJSON(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		for _, p := range types {
 			if v, err := fromText(s, p.Type); err == nil {
-				(&results{format: "json", path: func(plan.Value) (string, error) { return "", nil }}).show(v, nil)
+				(&Printer{Format: "json", Path: func(plan.Value) (string, error) { return "", nil }}).show(v, nil)
 			}
 		}
 	})

@@ -1,0 +1,58 @@
+package console
+
+import (
+	"encoding/json"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/interp"
+)
+
+// Events writes events as NDJSON.
+type Events struct {
+	mu  sync.Mutex
+	f   *os.File
+	enc *json.Encoder
+	err error
+}
+
+func NewEvents(path string) (*Events, error) {
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, diag.Errorf(diag.Position{}, diag.Usage, "--events: %w", err)
+	}
+	enc := json.NewEncoder(f)
+	enc.SetEscapeHTML(false)
+	return &Events{f: f, enc: enc}, nil
+}
+
+// Watch writes an event. It is an exec.Watch.
+func (e *Events) Watch(ev exec.Event) { e.write(ev) }
+
+// Locked writes the first event: the evaluator has started, and how far it is locked down.
+func (e *Events) Locked(l interp.Lockdown) {
+	e.write(struct {
+		Time    time.Time       `json:"time"`
+		Kind    exec.EventKind  `json:"kind"`
+		Sandbox interp.Lockdown `json:"sandbox"`
+	}{time.Now(), "evaluator.started", l})
+}
+
+func (e *Events) write(event any) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.enc.Encode(event); err != nil && e.err == nil {
+		e.err = err
+	}
+}
+
+// Close returns the first error of writing.
+func (e *Events) Close() error {
+	if err := e.f.Close(); e.err == nil {
+		e.err = err
+	}
+	return e.err
+}
