@@ -21,6 +21,7 @@
 //	internal/measure bounds of values that native code walks in one step
 //	lint             what shows in the syntax; layout; the edits that mend findings
 //	internal/source  what folders and requirements files of a workspace hold
+//	internal/durable locks, files that appear whole, scratch directories
 //	internal/python  versions, specifiers, requirements and markers of Python packages
 //	exec             contracts: Builder, Sandbox, Executor, Store, Bodies, Event
 //	exec/engine      drives runs
