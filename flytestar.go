@@ -10,8 +10,8 @@ import (
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/exec/artifact"
 	"github.com/flytestar/flytestar/exec/engine"
-	"github.com/flytestar/flytestar/exec/local"
 	"github.com/flytestar/flytestar/internal/home"
 	"github.com/flytestar/flytestar/interp"
 	"github.com/flytestar/flytestar/lint"
@@ -234,19 +234,19 @@ func (w *Workflow) Run(ctx context.Context, task string, inputs map[string]plan.
 func (w *Workflow) Path(v plan.Value) (path string, err error) {
 	if w.opts.Store != nil {
 		local, ok := w.opts.Store.(interface {
-			Path(plan.Value) (string, error)
+			Path(context.Context, plan.Value) (string, error)
 		})
 		if !ok {
 			return "", usage("the store keeps no files on this machine")
 		}
-		return local.Path(v)
+		return local.Path(context.Background(), v)
 	}
-	s, err := local.OpenStore(w.home.Artifacts())
+	s, err := artifact.Open(w.home.Artifacts())
 	if err != nil {
 		return "", err
 	}
 	defer closeInto(&err, s.Close)
-	return s.Path(v)
+	return s.Path(context.Background(), v)
 }
 
 // Reference returns the name by which tools find a built image: "oci:DIR:NAME",

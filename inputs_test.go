@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/flytestar/flytestar/diag"
-	"github.com/flytestar/flytestar/exec/local"
+	"github.com/flytestar/flytestar/exec/artifact"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -63,7 +63,7 @@ func TestStore(t *testing.T) {
 	must(t, os.Mkdir(filepath.Join(dir, "sub"), 0o777))
 	must(t, os.WriteFile(filepath.Join(dir, "sub", "a.fq"), []byte("acgt"), 0o666))
 	must(t, os.Symlink("sub/a.fq", filepath.Join(dir, "link.fq")))
-	s, err := local.OpenStore(t.TempDir())
+	s, err := artifact.Open(t.TempDir())
 	must(t, err)
 	defer s.Close()
 	g := reading()
@@ -82,7 +82,7 @@ func TestStore(t *testing.T) {
 	if data, err := io.ReadAll(r); string(data) != "acgt" || err != nil {
 		t.Errorf("read %q, %v", data, err)
 	}
-	tree, err := s.Path(values["dir"])
+	tree, err := s.Path(context.Background(), values["dir"])
 	must(t, err)
 	for _, name := range []string{"link.fq", "sub/a.fq"} {
 		if data, err := os.ReadFile(filepath.Join(tree, name)); string(data) != "acgt" || err != nil {
@@ -97,7 +97,7 @@ func TestStoreEscape(t *testing.T) {
 	must(t, os.WriteFile(secret, []byte("secret"), 0o666))
 	dir := t.TempDir()
 	must(t, os.Symlink(secret, filepath.Join(dir, "link")))
-	s, err := local.OpenStore(t.TempDir())
+	s, err := artifact.Open(t.TempDir())
 	must(t, err)
 	defer s.Close()
 	if v, err := put(context.Background(), s, dir); err == nil || !strings.Contains(err.Error(), "link") {

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/exec/artifact"
 	"github.com/flytestar/flytestar/exec/engine"
 	"github.com/flytestar/flytestar/exec/image"
 	"github.com/flytestar/flytestar/exec/image/debian"
@@ -73,7 +74,7 @@ func (m *machine) open(p *plan.Plan) (err error) {
 		m.executor = w.opts.Executor
 		return nil
 	}
-	store, err := local.OpenStore(w.home.Artifacts())
+	store, err := artifact.Open(w.home.Artifacts())
 	if err != nil {
 		return err
 	}

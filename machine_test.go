@@ -9,6 +9,7 @@ import (
 	"github.com/flytestar/flytestar"
 	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/exec/exectest"
+	"github.com/flytestar/flytestar/exec/storetest"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -39,7 +40,7 @@ echo = task(command = ["echo", "{{.inputs.text}}"], env = env, inputs = {"text":
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, builder := new(exectest.Store), new(shelf)
+	store, builder := new(storetest.Memory), new(shelf)
 	home := filepath.Join(dir, "home")
 	opts := flytestar.Options{
 		Home: home, Builder: builder, Store: store,

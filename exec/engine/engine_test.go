@@ -18,6 +18,7 @@ import (
 	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/exec/engine"
 	"github.com/flytestar/flytestar/exec/exectest"
+	"github.com/flytestar/flytestar/exec/storetest"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -37,7 +38,7 @@ func output(t plan.Type) []plan.Param { return []plan.Param{param("output", t)} 
 type rig struct {
 	*engine.Engine
 	fake   *exectest.Fake
-	store  *exectest.Store
+	store  *storetest.Memory
 	bodies exectest.Bodies
 	at     engine.Location
 
@@ -46,7 +47,7 @@ type rig struct {
 }
 
 func newRig(t *testing.T) *rig {
-	r := &rig{store: new(exectest.Store), bodies: exectest.Bodies{}, at: engine.Location{Run: "run", Logs: t.TempDir()}}
+	r := &rig{store: new(storetest.Memory), bodies: exectest.Bodies{}, at: engine.Location{Run: "run", Logs: t.TempDir()}}
 	r.fake = &exectest.Fake{Store: r.store, Tasks: map[string]func(context.Context, *exectest.Task) exec.Exit{}}
 	g := &plan.Graph{
 		Version: plan.Version, Entry: "main.star",
@@ -770,8 +771,13 @@ func TestAttempt(t *testing.T) {
 		t.Fatalf("inputs %+v", got.Inputs)
 	}
 	var carried []string
-	for line := range strings.Lines(r.store.List(got.Inputs[0].Artifact.(plan.Dir))) {
-		carried = append(carried, strings.Fields(line)[0])
+	for m, err := range r.store.List(t.Context(), got.Inputs[0].Artifact.(plan.Dir)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !m.Dir {
+			carried = append(carried, m.Path)
+		}
 	}
 	if want := "lib/more/x.py lib/run.py lib/tool"; strings.Join(carried, " ") != want {
 		t.Errorf("carries %s, want %s", carried, want)
@@ -822,7 +828,7 @@ func TestLogEvents(t *testing.T) {
 
 // BenchmarkFanOut is what the engine itself adds to an action in a container: 1,000 at once on a fake executor.
 func BenchmarkFanOut(b *testing.B) {
-	store := new(exectest.Store)
+	store := new(storetest.Memory)
 	fake := &exectest.Fake{Store: store, Tasks: map[string]func(context.Context, *exectest.Task) exec.Exit{
 		"box.leaf": func(context.Context, *exectest.Task) exec.Exit { return exec.Exit{} },
 	}}

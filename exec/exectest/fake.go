@@ -3,19 +3,12 @@
 //   - [Run] is the suite that every Executor passes; [Image] makes it an image.
 //   - [Fake] is an Executor that runs Go functions, and [Bodies] orchestrators
 //     that are Go functions, for tests of the engine.
-//   - [Store] keeps artifacts in memory.
 package exectest
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
-	"io/fs"
-	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -27,7 +20,6 @@ import (
 
 var (
 	_ exec.Executor = (*Fake)(nil)
-	_ exec.Store    = (*Store)(nil)
 	_ exec.Bodies   = Bodies(nil)
 )
 
@@ -160,71 +152,4 @@ func (f *Fake) count(n int) {
 	defer f.mu.Unlock()
 	f.running += n
 	f.most = max(f.most, f.running)
-}
-
-// Store keeps artifacts in memory. Its zero value is empty.
-type Store struct {
-	mu    sync.Mutex
-	files map[string][]byte
-}
-
-// PutFile implements exec.Store.
-func (s *Store) PutFile(_ context.Context, name string, r io.Reader) (plan.File, error) {
-	data, err := io.ReadAll(r)
-	if err != nil {
-		return plan.File{}, err
-	}
-	sum := sha256.Sum256(data)
-	f := plan.File{Name: name, Digest: "sha256:" + hex.EncodeToString(sum[:]), Size: int64(len(data))}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.files == nil {
-		s.files = map[string][]byte{}
-	}
-	s.files[f.Digest] = data
-	return f, nil
-}
-
-// PutDir implements exec.Store. The Dir's digest is that of a listing which [Store.List] returns.
-func (s *Store) PutDir(ctx context.Context, name string, tree []exec.Entry) (plan.Dir, error) {
-	var list []string
-	var size int64
-	for _, e := range tree {
-		if e.Dir {
-			list = append(list, e.Path+"/")
-			continue
-		}
-		r, err := e.Open()
-		if err != nil {
-			return plan.Dir{}, err
-		}
-		f, err := s.PutFile(ctx, path.Base(e.Path), r)
-		r.Close()
-		if err != nil {
-			return plan.Dir{}, err
-		}
-		size += f.Size
-		list = append(list, e.Path+" "+f.Digest)
-	}
-	slices.Sort(list)
-	f, err := s.PutFile(ctx, name, strings.NewReader(strings.Join(list, "\n")))
-	return plan.Dir{Name: name, Digest: f.Digest, Size: size}, err
-}
-
-// List returns what a Dir holds, one line each: "path digest", or "path/".
-func (s *Store) List(d plan.Dir) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return string(s.files[d.Digest])
-}
-
-// Open implements exec.Store.
-func (s *Store) Open(_ context.Context, f plan.File) (io.ReadCloser, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	data, ok := s.files[f.Digest]
-	if !ok {
-		return nil, fmt.Errorf("%s: %w", f.Name, fs.ErrNotExist)
-	}
-	return io.NopCloser(bytes.NewReader(data)), nil
 }

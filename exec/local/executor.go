@@ -24,8 +24,19 @@ var _ exec.Executor = (*Executor)(nil)
 type Executor struct {
 	Sandbox exec.Sandbox
 	Images  exec.Images
-	Store   *Store
+	Store   Store
 	Secrets exec.Secrets // nil: attempts that need a secret are refused
+}
+
+// Store is an exec.Store whose artifacts lie on this machine.
+type Store interface {
+	exec.Store
+	// Path returns where a plan.File or plan.Dir lies, for a read-only mount. If the store doesn't
+	// have it, the error matches fs.ErrNotExist.
+	Path(ctx context.Context, v plan.Value) (string, error)
+	// OutputDir makes an empty directory that every user of a container may write to, and no
+	// other user of this machine. The caller calls remove, also when the directory isn't empty.
+	OutputDir() (dir string, remove func() error, err error)
 }
 
 // defaultPath is PATH where the image has none.
@@ -41,16 +52,16 @@ func (e *Executor) Run(ctx context.Context, a *exec.Attempt) (res *exec.Result, 
 	if err != nil {
 		return nil, err
 	}
-	outputs, err := e.Store.scratch.shared()
+	outputs, remove, err := e.Store.OutputDir()
 	if err != nil {
 		return nil, diag.Errorf(diag.Position{}, diag.System, "making a directory for outputs: %w", err)
 	}
 	defer func() {
-		if rerr := removeTree(outputs); err == nil && rerr != nil {
+		if rerr := remove(); err == nil && rerr != nil {
 			res, err = nil, diag.Errorf(diag.Position{}, diag.System, "removing the directory for outputs: %w", rerr)
 		}
 	}()
-	mounts, err := e.mounts(a.Inputs)
+	mounts, err := e.mounts(ctx, a.Inputs)
 	if err != nil {
 		return nil, diag.Errorf(diag.Position{}, diag.System, "inputs: %w", err)
 	}
@@ -117,10 +128,10 @@ func (e *Executor) secrets(ctx context.Context, refs []exec.Secret) (env []strin
 }
 
 // mounts binds the inputs from the store.
-func (e *Executor) mounts(inputs []exec.Input) ([]exec.Mount, error) {
+func (e *Executor) mounts(ctx context.Context, inputs []exec.Input) ([]exec.Mount, error) {
 	var mounts []exec.Mount
 	for _, in := range inputs {
-		source, err := e.Store.Path(in.Artifact)
+		source, err := e.Store.Path(ctx, in.Artifact)
 		if err != nil {
 			return nil, err
 		}
@@ -174,7 +185,7 @@ func (l *lockedWriter) Write(p []byte) (int, error) {
 // collect puts what lies in dir into the store: by name, and what was refused.
 // The task could put anything there; it is dead by now, but what it left may
 // point anywhere, so it is looked at without following a link.
-func collect(ctx context.Context, s *Store, dir string) (outputs map[string]plan.Value, refused []string, err error) {
+func collect(ctx context.Context, s exec.Store, dir string) (outputs map[string]plan.Value, refused []string, err error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, nil, err
@@ -199,7 +210,7 @@ func collect(ctx context.Context, s *Store, dir string) (outputs map[string]plan
 }
 
 // keep puts one entry into the store, unless it is, or holds, what can't be kept.
-func keep(ctx context.Context, s *Store, root *os.Root, e fs.DirEntry) (v plan.Value, refused []string, err error) {
+func keep(ctx context.Context, s exec.Store, root *os.Root, e fs.DirEntry) (v plan.Value, refused []string, err error) {
 	name := e.Name()
 	if bad := unfit(name, e.Type()); bad != "" {
 		return nil, []string{bad}, nil

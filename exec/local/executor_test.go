@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/exec/artifact"
 	"github.com/flytestar/flytestar/exec/exectest"
 	"github.com/flytestar/flytestar/exec/local"
 	"github.com/flytestar/flytestar/plan"
@@ -29,6 +30,20 @@ func (f sandboxFunc) Run(ctx context.Context, c *exec.Container) (*exec.Exit, er
 		}
 	}
 	return nil, errors.New("the container has no outputs directory that it can write to")
+}
+
+func openStore(t *testing.T, dir string) *artifact.Store {
+	t.Helper()
+	s, err := artifact.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
 }
 
 // newExecutor returns an executor on a function, and the directory of its store.
@@ -145,7 +160,7 @@ func TestExecutorOutputs(t *testing.T) {
 	if !reflect.DeepEqual(res.Refused, want) {
 		t.Errorf("refused %q, want %q", res.Refused, want)
 	}
-	path, err := e.Store.Path(dir)
+	path, err := e.Store.Path(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,11 +13,11 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/internal/durable"
 )
 
 // layers is a directory of unpacked layers, each in a directory named by its
@@ -50,11 +50,11 @@ func (s *layers) unpacked(ctx context.Context, l exec.Layer, temp func() (string
 	if exists(filepath.Join(s.dir, name)) {
 		return name, nil
 	}
-	unlock, err := lockFile(ctx, filepath.Join(s.dir, name+".lock"))
+	lock, err := durable.WaitLock(ctx, filepath.Join(s.dir, name+".lock"))
 	if err != nil {
 		return "", fmt.Errorf("waiting for layer %s: %w", id, err)
 	}
-	defer func() { err = errors.Join(err, unlock()) }()
+	defer func() { err = errors.Join(err, lock.Unlock()) }()
 	if exists(filepath.Join(s.dir, name)) {
 		return name, nil
 	}
@@ -69,29 +69,9 @@ func (s *layers) unpacked(ctx context.Context, l exec.Layer, temp func() (string
 	return name, nil
 }
 
-// lockFile takes a lock that processes and goroutines wait for. Its file stays:
-// one that is removed could be locked by two.
-func lockFile(ctx context.Context, path string) (unlock func() error, err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			return f.Close, nil
-		}
-		if err != unix.EWOULDBLOCK && err != unix.EINTR {
-			f.Close()
-			return nil, err
-		}
-		select {
-		case <-ctx.Done():
-			f.Close()
-			return nil, ctx.Err()
-		case <-time.After(wait):
-		}
-	}
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 // unpack unpacks l into dir, checks its digest, and puts it in place.
@@ -119,7 +99,7 @@ func (s *layers) unpack(ctx context.Context, l exec.Layer, dir, name string) err
 	if err := syncTree(dir); err != nil {
 		return err
 	}
-	return os.Rename(dir, filepath.Join(s.dir, name))
+	return durable.Rename(dir, filepath.Join(s.dir, name))
 }
 
 // syncTree syncs the file system that dir is on: one call, where a tree may have 100,000 files.

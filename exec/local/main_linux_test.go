@@ -13,6 +13,7 @@ import (
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/exec/artifact"
 	"github.com/flytestar/flytestar/exec/exectest"
 	"github.com/flytestar/flytestar/exec/local"
 )
@@ -158,7 +159,7 @@ func TestExecutorSuiteRuntimes(t *testing.T) {
 }
 
 func suite(t *testing.T, s *local.Sandbox, home string) {
-	store, err := local.OpenStore(filepath.Join(home, "artifacts"))
+	store, err := artifact.Open(filepath.Join(home, "artifacts"))
 	if err != nil {
 		t.Fatal(err)
 	}

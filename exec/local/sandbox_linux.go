@@ -15,6 +15,7 @@ import (
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/exec/local/inside"
+	"github.com/flytestar/flytestar/internal/durable"
 )
 
 var _ exec.Sandbox = (*Sandbox)(nil)
@@ -30,8 +31,8 @@ type Sandbox struct {
 	scope   bool // whether the kernel can scope abstract sockets
 
 	mu      sync.Mutex
-	scratch *scratch // of this process; there while containers run
-	users   int      // how many of them
+	scratch *durable.Scratch // of this process; there while containers run
+	users   int              // how many of them
 }
 
 // NewSandbox returns a sandbox, after sweeping what killed engines left. That
@@ -167,17 +168,17 @@ func (s *Sandbox) scratchDir() (dir string, release func() error, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.users == 0 {
-		if s.scratch, err = openScratch(s.sandboxDir()); err != nil {
+		if s.scratch, err = durable.OpenScratch(s.sandboxDir()); err != nil {
 			return "", nil, fmt.Errorf("making a scratch directory: %w", err)
 		}
 	}
 	s.users++
-	dir, err = s.scratch.dir()
+	dir, err = s.scratch.Dir(0o755)
 	if err != nil {
 		return "", nil, errors.Join(fmt.Errorf("making a scratch directory: %w", err), s.leave())
 	}
 	return dir, func() error {
-		err := removeTree(dir)
+		err := durable.RemoveTree(dir)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return errors.Join(err, s.leave())
@@ -203,17 +204,8 @@ func (s *Sandbox) Sweep(ctx context.Context) (Swept, error) {
 	if swept.Cgroups, err = s.groups.sweep(); err != nil {
 		return swept, err
 	}
-	before, err := filepath.Glob(filepath.Join(s.sandboxDir(), "*"))
-	if err != nil || len(before) == 0 {
-		return swept, err
-	}
-	if err := sweepScratch(s.sandboxDir()); err != nil {
+	if swept.Scratch, err = durable.Sweep(s.sandboxDir()); err != nil {
 		return swept, fmt.Errorf("sweeping scratch directories: %w", err)
-	}
-	for _, dir := range before {
-		if !exists(dir) {
-			swept.Scratch = append(swept.Scratch, dir)
-		}
 	}
 	return swept, ctx.Err()
 }

@@ -1,0 +1,158 @@
+// Package storetest has the suite that every exec.Store passes, and a store for tests of others.
+//
+//   - [Run] is the suite.
+//   - [Memory] keeps artifacts in memory.
+//   - [File] and [Directory] make the entries of a tree.
+package storetest
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"strings"
+	"sync"
+
+	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/plan"
+)
+
+var _ exec.Store = (*Memory)(nil)
+
+// File is an entry of a tree: a file with that content.
+func File(path, content string) exec.Entry {
+	return exec.Entry{Path: path, Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(content)), nil }}
+}
+
+// Program is [File] with the executable bit.
+func Program(path, content string) exec.Entry {
+	e := File(path, content)
+	e.Executable = true
+	return e
+}
+
+// Directory is an entry of a tree: a directory.
+func Directory(path string) exec.Entry { return exec.Entry{Path: path, Dir: true} }
+
+// Memory keeps artifacts in memory. Its zero value is empty.
+type Memory struct {
+	mu    sync.Mutex
+	files map[string][]byte // by digest
+	dirs  map[string][]byte // manifests by digest
+}
+
+// PutFile implements exec.Store.
+func (s *Memory) PutFile(ctx context.Context, name string, r io.Reader) (plan.File, error) {
+	if !plan.ValidFileName(name) {
+		return plan.File{}, fmt.Errorf("%q can't be a file's name", name)
+	}
+	data, err := io.ReadAll(whileAlive{ctx, r})
+	if err != nil {
+		return plan.File{}, fmt.Errorf("keeping %s: %w", name, err)
+	}
+	sum := sha256.Sum256(data)
+	f := plan.File{Name: name, Digest: "sha256:" + hex.EncodeToString(sum[:]), Size: int64(len(data))}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.files == nil {
+		s.files = map[string][]byte{}
+	}
+	s.files[f.Digest] = data
+	return f, nil
+}
+
+// whileAlive reads until its context ends.
+type whileAlive struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (w whileAlive) Read(p []byte) (int, error) {
+	if err := w.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return w.r.Read(p)
+}
+
+// PutDir implements exec.Store.
+func (s *Memory) PutDir(ctx context.Context, name string, tree []exec.Entry) (plan.Dir, error) {
+	if !plan.ValidFileName(name) {
+		return plan.Dir{}, fmt.Errorf("%q can't be a directory's name", name)
+	}
+	tree, err := exec.Arrange(tree)
+	if err != nil {
+		return plan.Dir{}, fmt.Errorf("keeping %s: %w", name, err)
+	}
+	var manifest bytes.Buffer
+	w := exec.NewManifestWriter(&manifest)
+	for _, e := range tree {
+		m, err := s.member(ctx, e)
+		if err == nil {
+			err = w.Write(m)
+		}
+		if err != nil {
+			return plan.Dir{}, fmt.Errorf("keeping %s: %w", name, err)
+		}
+	}
+	d := w.Dir(name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.dirs == nil {
+		s.dirs = map[string][]byte{}
+	}
+	s.dirs[d.Digest] = manifest.Bytes()
+	return d, ctx.Err()
+}
+
+// member keeps an entry of a tree.
+func (s *Memory) member(ctx context.Context, e exec.Entry) (exec.Member, error) {
+	if e.Dir {
+		return exec.Member{Path: e.Path, Dir: true}, nil
+	}
+	r, err := e.Open()
+	if err != nil {
+		return exec.Member{}, err
+	}
+	defer r.Close()
+	f, err := s.PutFile(ctx, "file", r)
+	return exec.Member{Path: e.Path, Executable: e.Executable, Digest: f.Digest, Size: f.Size}, err
+}
+
+// Open implements exec.Store.
+func (s *Memory) Open(ctx context.Context, f plan.File) (io.ReadCloser, error) {
+	data, err := s.get(ctx, &s.files, f.Name, f.Digest)
+	if err != nil {
+		return nil, err
+	}
+	return exec.Verify(ctx, io.NopCloser(bytes.NewReader(data)), f), nil
+}
+
+// List implements exec.Store.
+func (s *Memory) List(ctx context.Context, d plan.Dir) iter.Seq2[exec.Member, error] {
+	return func(yield func(exec.Member, error) bool) {
+		manifest, err := s.get(ctx, &s.dirs, d.Name, d.Digest)
+		if err != nil {
+			yield(exec.Member{}, err)
+			return
+		}
+		exec.ReadManifest(ctx, bytes.NewReader(manifest), d)(yield)
+	}
+}
+
+// get returns what one of the store's maps has under a digest.
+func (s *Memory) get(ctx context.Context, from *map[string][]byte, name, digest string) ([]byte, error) {
+	if !plan.ValidDigest(digest) {
+		return nil, fmt.Errorf("%q isn't a digest", digest)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	data, ok := (*from)[digest]
+	if !ok {
+		return nil, fmt.Errorf("%s isn't in the store: %w", name, fs.ErrNotExist)
+	}
+	return data, ctx.Err()
+}
