@@ -27,8 +27,13 @@
 //	exec/engine      drives runs
 //	exec/image       Builder: OCI images, without a daemon
 //	exec/image/debian  Debian bases from a mirror
-//	exec/local       Sandbox, Executor and Store on this machine
+//	exec/sandbox     Sandbox: containers on this machine
+//	exec/sandbox/layer   layers of images to directories, changes of a container to a layer
+//	exec/sandbox/inside  what runs in a container before its program does
+//	exec/artifact    Store: artifacts on this machine
+//	exec/local       Executor: attempts on this machine
 //	exec/exectest    the suite that every Executor passes
+//	exec/storetest   the suite that every Store passes
 //	cmd/flytestar    the command line, a file per verb
 //	cmd/flytestar/console  what happens, on standard error and as events
 //	cmd/flytestar/values   inputs from the command line, results to it
@@ -45,9 +50,9 @@
 //
 // [Workflow.Run] has resolve check what the task reaches and plan its images;
 // until then nothing has had an effect. image.Builder builds those that aren't
-// there, running apt, pip's resolver and commands in local.Sandbox. engine.Engine
+// there, running apt, pip's resolver and commands in sandbox.Sandbox. engine.Engine
 // then runs the task: an orchestrator's body in the evaluator, whose calls come back
 // to the engine as actions; any other body as an attempt, which local.Executor
 // runs in a container of its environment's image. Its outputs go into
-// local.Store, its value back into the body that called, and the root's to the command line.
+// artifact.Store, its value back into the body that called, and the root's to the command line.
 package flytestar

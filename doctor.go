@@ -15,7 +15,7 @@ import (
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec/image"
 	"github.com/flytestar/flytestar/exec/image/debian"
-	"github.com/flytestar/flytestar/exec/local"
+	"github.com/flytestar/flytestar/exec/sandbox"
 	"github.com/flytestar/flytestar/internal/home"
 	"github.com/flytestar/flytestar/interp"
 )
@@ -52,12 +52,12 @@ func Examine(ctx context.Context, opts Options) []Finding {
 		})
 	}
 	findings[2], findings[3], findings[4] = disk(opts.Home), ociRuntimes(), evaluator(ctx)
-	var sandbox []Finding
-	for _, f := range local.Probe() {
-		sandbox = append(sandbox, Finding{Name: f.Name, OK: f.OK, Needed: f.Needed, Detail: f.Detail, Hint: f.Hint})
+	var containers []Finding
+	for _, f := range sandbox.Probe() {
+		containers = append(containers, Finding{Name: f.Name, OK: f.OK, Needed: f.Needed, Detail: f.Detail, Hint: f.Hint})
 	}
 	asked.Wait()
-	return append(sandbox, findings...)
+	return append(containers, findings...)
 }
 
 // emptyModule is the source of an evaluator that is only looked at.

@@ -14,6 +14,7 @@ import (
 	"github.com/flytestar/flytestar/exec/image"
 	"github.com/flytestar/flytestar/exec/image/debian"
 	"github.com/flytestar/flytestar/exec/local"
+	"github.com/flytestar/flytestar/exec/sandbox"
 	"github.com/flytestar/flytestar/plan"
 	"github.com/flytestar/flytestar/resolve"
 )
@@ -59,14 +60,14 @@ func (w *Workflow) machine(p *plan.Plan) (*machine, error) {
 
 func (m *machine) open(p *plan.Plan) (err error) {
 	w := m.workflow
-	var sandbox exec.Sandbox
+	var containers exec.Sandbox
 	if len(p.Images) > 0 && (w.opts.Builder == nil || w.opts.Executor == nil) {
-		if sandbox, err = local.NewSandbox(local.Options{Home: string(w.home), Runtime: w.opts.Runtime}); err != nil {
+		if containers, err = sandbox.New(sandbox.Options{Home: string(w.home), Runtime: w.opts.Runtime}); err != nil {
 			return err
 		}
 	}
 	var closeBuilder func() error
-	if m.builder, closeBuilder, err = w.openBuilder(sandbox); err != nil {
+	if m.builder, closeBuilder, err = w.openBuilder(containers); err != nil {
 		return err
 	}
 	m.closers = append(m.closers, closeBuilder)
@@ -83,8 +84,8 @@ func (m *machine) open(p *plan.Plan) (err error) {
 	switch {
 	case w.opts.Executor != nil:
 		m.executor = w.opts.Executor
-	case sandbox != nil:
-		m.executor = &local.Executor{Sandbox: sandbox, Images: m.builder, Store: store}
+	case containers != nil:
+		m.executor = &local.Executor{Sandbox: containers, Images: m.builder, Store: store}
 	}
 	return nil
 }

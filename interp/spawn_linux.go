@@ -11,7 +11,7 @@ import (
 func selfPath() (string, error) { return "/proc/self/exe", nil }
 
 // firstUser is the first of the user and group ids that evaluators of root's
-// run under: the parent's process id is added. They follow those of exec/local's containers, and
+// run under: the parent's process id is added. They follow those of exec/sandbox's containers, and
 // neither is an id that anybody else has.
 const firstUser = 0x70010000
 

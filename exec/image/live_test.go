@@ -22,7 +22,7 @@ import (
 	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/exec/image"
 	"github.com/flytestar/flytestar/exec/image/debian"
-	"github.com/flytestar/flytestar/exec/local"
+	"github.com/flytestar/flytestar/exec/sandbox"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -68,7 +68,7 @@ func liveHome(t testing.TB) {
 			t.Fatal(err)
 		}
 		live.close = func() { os.RemoveAll(live.home) }
-		if live.sandbox, err = local.NewSandbox(local.Options{Home: live.home}); err != nil {
+		if live.sandbox, err = sandbox.New(sandbox.Options{Home: live.home}); err != nil {
 			live.skip = "no sandbox here: " + err.Error()
 			return
 		}

@@ -1,3 +1,6 @@
+// Package local runs attempts in containers of this machine: it is the exec.Executor of local runs.
+// It is handed a sandbox, which runs containers, a builder, which has their images, and the store
+// of this machine, from which inputs are mounted and into which outputs go.
 package local
 
 import (

@@ -13,7 +13,7 @@ import (
 
 	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/exec/image/debian"
-	"github.com/flytestar/flytestar/exec/local"
+	"github.com/flytestar/flytestar/exec/sandbox"
 )
 
 // The tests in this file bootstrap real bases, from this machine's mirror, in
@@ -29,11 +29,11 @@ func live(t testing.TB, dir string) *debian.Debian {
 	if err != nil {
 		t.Skip("no mirror: ", err)
 	}
-	sandbox, err := local.NewSandbox(local.Options{Home: dir})
+	containers, err := sandbox.New(sandbox.Options{Home: dir})
 	if err != nil {
 		t.Skip("no sandbox: ", err)
 	}
-	d := &debian.Debian{Sources: sources, Cache: filepath.Join(dir, "cache"), Sandbox: sandbox}
+	d := &debian.Debian{Sources: sources, Cache: filepath.Join(dir, "cache"), Sandbox: containers}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	if _, _, err := d.Probe(ctx); err != nil {

@@ -1,4 +1,4 @@
-package local
+package sandbox
 
 import (
 	"context"
@@ -14,7 +14,8 @@ import (
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
-	"github.com/flytestar/flytestar/exec/local/inside"
+	"github.com/flytestar/flytestar/exec/sandbox/inside"
+	"github.com/flytestar/flytestar/exec/sandbox/layer"
 	"github.com/flytestar/flytestar/internal/durable"
 )
 
@@ -23,7 +24,7 @@ var _ exec.Sandbox = (*Sandbox)(nil)
 // Sandbox runs processes in containers. Its methods may be called concurrently.
 type Sandbox struct {
 	opts    Options
-	layers  *layers
+	layers  *layer.Unpacked
 	filter  []byte // seccomp, assembled
 	runtime string // path of an OCI runtime, or empty
 	ids     idmap
@@ -35,9 +36,9 @@ type Sandbox struct {
 	users   int              // how many of them
 }
 
-// NewSandbox returns a sandbox, after sweeping what killed engines left. That
+// New returns a sandbox, after sweeping what killed engines left. That
 // this machine can't run containers is a *diag.Error of class System.
-func NewSandbox(opts Options) (*Sandbox, error) {
+func New(opts Options) (*Sandbox, error) {
 	s, err := newSandbox(opts)
 	if err != nil {
 		var e *diag.Error
@@ -72,7 +73,7 @@ func newSandbox(opts Options) (*Sandbox, error) {
 	if s.filter, err = assembleFilter(); err != nil {
 		return nil, err
 	}
-	if s.layers, err = openLayers(filepath.Join(home, "layers")); err != nil {
+	if s.layers, err = layer.Open(filepath.Join(home, "layers")); err != nil {
 		return nil, err
 	}
 	if s.groups, err = findCgroups(s.runtime != ""); err != nil {
@@ -105,7 +106,7 @@ func (s *Sandbox) Run(ctx context.Context, c *exec.Container) (exit *exec.Exit, 
 	}
 	names := make([]string, len(c.Layers))
 	for i, l := range c.Layers {
-		if names[i], err = s.layers.unpacked(ctx, l, s.scratchDir); err != nil {
+		if names[i], err = s.layers.Layer(ctx, l, s.scratchDir); err != nil {
 			return nil, err
 		}
 	}

@@ -1,4 +1,4 @@
-package local_test
+package sandbox_test
 
 import (
 	"archive/tar"
@@ -16,7 +16,8 @@ import (
 
 	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/exec/exectest"
-	"github.com/flytestar/flytestar/exec/local"
+	"github.com/flytestar/flytestar/exec/sandbox"
+	"github.com/flytestar/flytestar/exec/sandbox/sandboxtest"
 )
 
 // tarEntry is one of a tar that a test makes. No kind is a regular file.
@@ -109,7 +110,7 @@ const changes = `set -e
 	echo out > /mnt/out/x`
 
 // diffOf runs changes and returns what they were.
-func diffOf(t *testing.T, s *local.Sandbox) []byte {
+func diffOf(t *testing.T, s *sandbox.Sandbox) []byte {
 	t.Helper()
 	var diff bytes.Buffer
 	c := script(t, changes)
@@ -127,9 +128,9 @@ func TestDiff(t *testing.T) {
 	for _, runtime := range []string{"", "runc"} {
 		t.Run("runtime "+runtime, func(t *testing.T) {
 			if runtime != "" {
-				staticProgram(t)
+				sandboxtest.Program(t)
 			}
-			s := newSandbox(t, local.Options{Runtime: runtime})
+			s := sandboxtest.New(t, sandbox.Options{Runtime: runtime})
 			diff := diffOf(t, s)
 			want := []string{
 				`0 0644 0:0 .wh.gone`,
@@ -169,7 +170,7 @@ func TestDiff(t *testing.T) {
 }
 
 // laidOver checks that the difference, laid over the layers, is what the process left.
-func laidOver(t *testing.T, s *local.Sandbox, diff []byte) {
+func laidOver(t *testing.T, s *sandbox.Sandbox, diff []byte) {
 	t.Helper()
 	c := script(t, `set -e
 		cd /; test ! -e gone; test ! -e hard1; cat hard2; echo; ls opaque; cat keep/a; ls dir
@@ -184,7 +185,7 @@ func laidOver(t *testing.T, s *local.Sandbox, diff []byte) {
 
 // TestDiffNothing: a process that changes nothing leaves an empty layer, and a failed one none.
 func TestDiffNothing(t *testing.T) {
-	s := newSandbox(t, local.Options{})
+	s := sandboxtest.New(t, sandbox.Options{})
 	var diff bytes.Buffer
 	c := script(t, "cat /etc/hosts /in/x 2>/dev/null; ls / > /dev/null")
 	c.Diff, c.Mounts = &diff, []exec.Mount{{Source: t.TempDir(), Target: "/in/deep/er"}}
@@ -204,7 +205,7 @@ func TestDiffNothing(t *testing.T) {
 
 // TestDiffReproducible: the same changes are the same bytes, but for times.
 func TestDiffReproducible(t *testing.T) {
-	s := newSandbox(t, local.Options{})
+	s := sandboxtest.New(t, sandbox.Options{})
 	if d := cmp.Diff(describe(t, diffOf(t, s)), describe(t, diffOf(t, s))); d != "" {
 		t.Error(d)
 	}

@@ -1,4 +1,4 @@
-package local
+package layer
 
 import (
 	"archive/tar"
@@ -20,42 +20,45 @@ import (
 	"github.com/flytestar/flytestar/internal/durable"
 )
 
-// layers is a directory of unpacked layers, each in a directory named by its
-// diff id: complete, since it got there by being renamed. Nothing in it changes.
+// Unpacked is a directory of unpacked layers. Each is in a directory named by its diff id, which
+// is complete, since it gets there by a rename. Nothing in it changes.
 //
-// Files have the ids and modes of the layer, so they may be root's and
-// setuid: the directory is nobody else's to enter, and containers see it through
-// a mount that maps ids.
-type layers struct{ dir string }
+// Files have the ids and modes of the layer, so they may be root's and setuid. Therefore nobody
+// else can enter the directory, and containers see it through a mount that maps ids.
+type Unpacked struct{ dir string }
 
-func openLayers(dir string) (*layers, error) {
+// Open opens the unpacked layers in dir, which it makes if it is missing.
+func Open(dir string) (*Unpacked, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	return &layers{dir}, nil
+	return &Unpacked{dir}, nil
 }
+
+// Path returns the directory.
+func (u *Unpacked) Path() string { return u.dir }
 
 // diffID is the form of layer digests.
 var diffID = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
-// unpacked returns the name of l's directory, unpacking it first if need be. Of
-// several that want it at the same time, in whatever process, one does. temp makes a
-// directory, on the same file system, that is removed by the function that comes with it.
-func (s *layers) unpacked(ctx context.Context, l exec.Layer, temp func() (string, func() error, error)) (name string, err error) {
+// Layer returns the name of l's directory in Path. It unpacks l first if that isn't done yet. Of
+// several callers that want it at the same time, in whatever process, one does so and the others
+// wait. temp makes a directory on the same file system, and comes with the function that removes it.
+func (u *Unpacked) Layer(ctx context.Context, l exec.Layer, temp func() (string, func() error, error)) (name string, err error) {
 	id := l.DiffID()
 	if !diffID.MatchString(id) {
 		return "", fmt.Errorf("layer with the digest %q", id)
 	}
 	name = strings.TrimPrefix(id, "sha256:")
-	if exists(filepath.Join(s.dir, name)) {
+	if exists(filepath.Join(u.dir, name)) {
 		return name, nil
 	}
-	lock, err := durable.WaitLock(ctx, filepath.Join(s.dir, name+".lock"))
+	lock, err := durable.WaitLock(ctx, filepath.Join(u.dir, name+".lock"))
 	if err != nil {
 		return "", fmt.Errorf("waiting for layer %s: %w", id, err)
 	}
 	defer func() { err = errors.Join(err, lock.Unlock()) }()
-	if exists(filepath.Join(s.dir, name)) {
+	if exists(filepath.Join(u.dir, name)) {
 		return name, nil
 	}
 	dir, remove, err := temp()
@@ -63,7 +66,7 @@ func (s *layers) unpacked(ctx context.Context, l exec.Layer, temp func() (string
 		return "", err
 	}
 	defer func() { err = errors.Join(err, remove()) }()
-	if err := s.unpack(ctx, l, filepath.Join(dir, "layer"), name); err != nil {
+	if err := u.unpack(ctx, l, filepath.Join(dir, "layer"), name); err != nil {
 		return "", fmt.Errorf("unpacking layer %s: %w", id, err)
 	}
 	return name, nil
@@ -75,7 +78,7 @@ func exists(path string) bool {
 }
 
 // unpack unpacks l into dir, checks its digest, and puts it in place.
-func (s *layers) unpack(ctx context.Context, l exec.Layer, dir, name string) error {
+func (u *Unpacked) unpack(ctx context.Context, l exec.Layer, dir, name string) error {
 	r, err := l.Uncompressed()
 	if err != nil {
 		return err
@@ -99,7 +102,7 @@ func (s *layers) unpack(ctx context.Context, l exec.Layer, dir, name string) err
 	if err := syncTree(dir); err != nil {
 		return err
 	}
-	return durable.Rename(dir, filepath.Join(s.dir, name))
+	return durable.Rename(dir, filepath.Join(u.dir, name))
 }
 
 // syncTree syncs the file system that dir is on: one call, where a tree may have 100,000 files.

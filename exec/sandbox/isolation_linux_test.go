@@ -1,8 +1,7 @@
-package local_test
+package sandbox_test
 
 import (
 	"bytes"
-	"debug/elf"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -20,7 +19,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/flytestar/flytestar/exec"
-	"github.com/flytestar/flytestar/exec/local"
+	"github.com/flytestar/flytestar/exec/sandbox"
+	"github.com/flytestar/flytestar/exec/sandbox/sandboxtest"
 )
 
 func init() { roles["probe"] = probe }
@@ -128,27 +128,13 @@ func readSomething(name string) error {
 // probed returns what the probe sees in a container of ours.
 func probed(t *testing.T, network bool, env []string) sight {
 	t.Helper()
-	exe := staticProgram(t)
+	exe := sandboxtest.Program(t)
 	c := script(t, "exec /probe")
 	c.Env = append(c.Env, env...)
 	c.Network = network
 	c.Mounts = []exec.Mount{{Source: exe, Target: "/probe"}}
-	exit, out := run(t, newSandbox(t, local.Options{}), c)
+	exit, out := run(t, sandboxtest.New(t, sandbox.Options{}), c)
 	return parse(t, exit.Code, out)
-}
-
-// staticProgram is this program, if it can run in containers, which have no loader for it.
-func staticProgram(t *testing.T) string {
-	t.Helper()
-	exe, err := os.Executable()
-	must(t, err)
-	f, err := elf.Open(exe)
-	must(t, err)
-	defer f.Close()
-	if f.Section(".interp") != nil {
-		t.Skip("needs a test program that is statically linked: CGO_ENABLED=0 go test")
-	}
-	return exe
 }
 
 func parse(t *testing.T, code int, out string) sight {
@@ -232,7 +218,7 @@ func connected(t *testing.T, s sight) {
 	if len(s.Links) != len(links) {
 		t.Errorf("network interfaces %v, the host has %d", s.Links, len(links))
 	}
-	scoped := slices.ContainsFunc(local.Probe(), func(f local.Finding) bool { return f.Name == "landlock" && f.OK })
+	scoped := slices.ContainsFunc(sandbox.Probe(), func(f sandbox.Finding) bool { return f.Name == "landlock" && f.OK })
 	for name, refusal := range s.Refused {
 		allowed := name == "host port" || name == "reach out" || name == "abstract socket" && !scoped
 		if refusal == "" && !allowed {
@@ -248,7 +234,7 @@ func connected(t *testing.T, s sight) {
 func TestIsolationUser(t *testing.T) {
 	c := script(t, "grep -E '^(Cap(Inh|Prm|Eff|Amb)|Uid|Gid|Groups|NoNewPrivs|Seccomp):' /proc/self/status; id -u; touch /x 2>&1")
 	c.User = "worker"
-	exit, out := run(t, newSandbox(t, local.Options{}), c)
+	exit, out := run(t, sandboxtest.New(t, sandbox.Options{}), c)
 	for _, want := range []string{"CapPrm:\t" + none, "CapEff:\t" + none, "CapInh:\t" + none, "CapAmb:\t" + none, "Uid:\t1000\t1000\t1000\t1000", "Groups:\t1000 ", "Permission denied"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in: %s", want, out)
@@ -262,7 +248,7 @@ func TestIsolationUser(t *testing.T) {
 // notStricter fails where runc with Docker's default profile refuses something that ours allows.
 func notStricter(t *testing.T, ours sight, env []string) {
 	t.Helper()
-	exe := staticProgram(t)
+	exe := sandboxtest.Program(t)
 	var out bytes.Buffer
 	runc(t, bundle(t, []string{"/probe"}, env, map[string]string{"probe": exe}), 0, &out)
 	docker := parse(t, 0, out.String())

@@ -1,4 +1,4 @@
-package local
+package sandbox
 
 import (
 	"context"
@@ -17,7 +17,8 @@ import (
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
-	"github.com/flytestar/flytestar/exec/local/inside"
+	"github.com/flytestar/flytestar/exec/sandbox/inside"
+	"github.com/flytestar/flytestar/exec/sandbox/layer"
 )
 
 // box is one container, while it is set up and runs.
@@ -48,7 +49,16 @@ func (b *box) run(ctx context.Context) (exit *exec.Exit, err error) {
 	if b.c.Diff == nil || exit.Code != 0 {
 		return exit, nil
 	}
-	return exit, b.diff().write(ctx, b.c.Diff)
+	return exit, b.diff().Write(ctx, b.c.Diff)
+}
+
+// diff is what the container has changed.
+func (b *box) diff() *layer.Diff {
+	d := &layer.Diff{Upper: filepath.Join(b.dir, "upper"), Skip: b.made, ID: b.sandbox.ids.inside}
+	for _, name := range slices.Backward(b.layers) {
+		d.Lowers = append(d.Lowers, filepath.Join(b.sandbox.layers.Path(), name))
+	}
+	return d
 }
 
 // makeScratch makes the directories that the container writes to, owned by its root.
@@ -120,7 +130,7 @@ func (b *box) config(t *trees) (*inside.Config, error) {
 		return nil, err
 	}
 	c.OpenFiles = min(files.Max, 1<<20)
-	if c.LayerTree, err = t.open(s.layers.dir, true); err != nil {
+	if c.LayerTree, err = t.open(s.layers.Path(), true); err != nil {
 		return nil, err
 	}
 	if c.Scratch, err = t.openAs(b.dir, false, false); err != nil {

@@ -1,4 +1,4 @@
-package local
+package layer
 
 import (
 	"archive/tar"

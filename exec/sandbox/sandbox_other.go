@@ -1,6 +1,6 @@
 //go:build !linux
 
-package local
+package sandbox
 
 import (
 	"context"
@@ -17,14 +17,14 @@ type Sandbox struct{}
 
 const elsewhere = "check, plan and graph work here; build and run on a Linux machine, or in a Linux VM on this one"
 
-// NewSandbox returns an error of class System: containers are Linux's.
-func NewSandbox(Options) (*Sandbox, error) { return nil, unsupported() }
+// New returns an error of class System: containers are Linux's.
+func New(Options) (*Sandbox, error) { return nil, unsupported() }
 
 func unsupported() *diag.Error {
 	return diag.Errorf(diag.Position{}, diag.System, "containers can't run on %s: they need Linux", runtime.GOOS).WithHint(elsewhere)
 }
 
-// Run returns the error that NewSandbox does.
+// Run returns the error that New does.
 func (*Sandbox) Run(context.Context, *exec.Container) (*exec.Exit, error) { return nil, unsupported() }
 
 // Sweep removes nothing.

@@ -1,4 +1,4 @@
-package local
+package layer
 
 import (
 	"archive/tar"
@@ -19,34 +19,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// diff is what a container has changed: the upper directory of its overlay. Its
-// processes are dead, so nothing in it changes any more; but its content is theirs.
-type diff struct {
-	upper  string
-	lowers []string        // unpacked layers, top first
-	skip   map[string]bool // what was made for mount points, relative paths
-	ids    *idmap
-	links  map[inode]string // where a file with several links was first
+// Diff is what a container has changed: the upper directory of its overlay. Its processes must be
+// dead, so that nothing in it changes any more. Its content is theirs, so it may be hostile.
+type Diff struct {
+	Upper  string
+	Lowers []string // unpacked layers, top first
+	// Skip has the paths in the container that were made for mount points. They, and what is in
+	// /proc, /sys and /dev, don't belong to the difference.
+	Skip []string
+	// ID returns the user or group id in the container of one on this machine. It is an error if
+	// it isn't a container's.
+	ID func(id uint32) (int, error)
+
+	skip  map[string]bool  // the same as paths from the root directory
+	links map[inode]string // where a file with several links was first
 }
 
 type inode struct{ dev, ino uint64 }
 
-func (b *box) diff() *diff {
-	d := &diff{
-		upper: filepath.Join(b.dir, "upper"), skip: map[string]bool{}, ids: &b.sandbox.ids, links: map[inode]string{},
+// Write writes the difference as the tar of an OCI layer: entries sorted by path, parents first.
+func (d *Diff) Write(ctx context.Context, w io.Writer) error {
+	d.skip, d.links = map[string]bool{}, map[inode]string{}
+	for _, p := range append(slices.Clone(d.Skip), "/proc", "/sys", "/dev") { // the container's own mounts cover what is there
+		d.skip[strings.TrimPrefix(p, "/")] = true
 	}
-	for i := len(b.layers) - 1; i >= 0; i-- {
-		d.lowers = append(d.lowers, filepath.Join(b.sandbox.layers.dir, b.layers[i]))
-	}
-	// The container's own mounts cover what is there, if anything.
-	for _, made := range append(b.made, "/proc", "/sys", "/dev") {
-		d.skip[strings.TrimPrefix(made, "/")] = true
-	}
-	return d
-}
-
-// write writes the difference as the tar of an OCI layer: entries sorted by path, parents first.
-func (d *diff) write(ctx context.Context, w io.Writer) error {
 	t := tar.NewWriter(w)
 	if err := d.dir(ctx, t, "."); err != nil {
 		return fmt.Errorf("reading what the container changed: %w", err)
@@ -63,7 +59,7 @@ type change struct {
 
 // dir writes what is in a directory. Sorting is by whole paths, so that "a/b"
 // comes after "a-b": directories are compared with the slash that ends them.
-func (d *diff) dir(ctx context.Context, t *tar.Writer, dir string) error {
+func (d *Diff) dir(ctx context.Context, t *tar.Writer, dir string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -71,7 +67,7 @@ func (d *diff) dir(ctx context.Context, t *tar.Writer, dir string) error {
 	if err != nil {
 		return err
 	}
-	if opaque, err := isOpaque(filepath.Join(d.upper, dir)); err != nil {
+	if opaque, err := isOpaque(filepath.Join(d.Upper, dir)); err != nil {
 		return err
 	} else if opaque && dir != "." {
 		if err := d.header(t, &tar.Header{Typeflag: tar.TypeReg, Name: path.Join(dir, whiteoutOpaque)}); err != nil {
@@ -87,15 +83,15 @@ func (d *diff) dir(ctx context.Context, t *tar.Writer, dir string) error {
 }
 
 // changes lists a directory of the upper's in the order of the layer.
-func (d *diff) changes(dir string) ([]change, error) {
-	entries, err := os.ReadDir(filepath.Join(d.upper, dir))
+func (d *Diff) changes(dir string) ([]change, error) {
+	entries, err := os.ReadDir(filepath.Join(d.Upper, dir))
 	if err != nil {
 		return nil, err
 	}
 	var list []change
 	for _, e := range entries {
 		m := change{name: e.Name(), as: e.Name()}
-		if err := unix.Lstat(filepath.Join(d.upper, dir, m.name), &m.st); err != nil {
+		if err := unix.Lstat(filepath.Join(d.Upper, dir, m.name), &m.st); err != nil {
 			return nil, err
 		}
 		if isWhiteout(&m.st) {
@@ -117,7 +113,7 @@ func (d *diff) changes(dir string) ([]change, error) {
 }
 
 // change writes one entry, and what is below it.
-func (d *diff) change(ctx context.Context, t *tar.Writer, dir string, m change) error {
+func (d *Diff) change(ctx context.Context, t *tar.Writer, dir string, m change) error {
 	name := path.Join(dir, m.name)
 	switch m.st.Mode & unix.S_IFMT {
 	case unix.S_IFDIR:
@@ -146,7 +142,7 @@ func (d *diff) change(ctx context.Context, t *tar.Writer, dir string, m change) 
 // keepsDir reports whether a directory belongs in the layer: it has something in
 // it that does, or is new, or differs from the one below. One that was only
 // touched because a mount point was made in it doesn't.
-func (d *diff) keepsDir(name string, st *unix.Stat_t) (bool, error) {
+func (d *Diff) keepsDir(name string, st *unix.Stat_t) (bool, error) {
 	if slices.Contains([]string{"proc", "sys", "dev"}, name) {
 		return false, nil
 	}
@@ -169,7 +165,7 @@ func (d *diff) keepsDir(name string, st *unix.Stat_t) (bool, error) {
 	if d.skip[name] {
 		return false, nil
 	}
-	if opaque, err := isOpaque(filepath.Join(d.upper, name)); opaque || err != nil {
+	if opaque, err := isOpaque(filepath.Join(d.Upper, name)); opaque || err != nil {
 		return opaque, err
 	}
 	same, err := d.sameBelow(name, st)
@@ -177,20 +173,20 @@ func (d *diff) keepsDir(name string, st *unix.Stat_t) (bool, error) {
 }
 
 // sameBelow reports whether the layers have that directory with the same owner, mode and attributes.
-func (d *diff) sameBelow(name string, st *unix.Stat_t) (bool, error) {
+func (d *Diff) sameBelow(name string, st *unix.Stat_t) (bool, error) {
 	lower, low, err := d.below(name)
 	if err != nil || lower == "" || low.Mode != st.Mode {
 		return false, err
 	}
-	uid, err := d.ids.inside(st.Uid)
+	uid, err := d.ID(st.Uid)
 	if err != nil {
 		return false, err
 	}
-	gid, err := d.ids.inside(st.Gid)
+	gid, err := d.ID(st.Gid)
 	if err != nil || uint32(uid) != low.Uid || uint32(gid) != low.Gid {
 		return false, err
 	}
-	upperAttrs, err := d.xattrs(filepath.Join(d.upper, name))
+	upperAttrs, err := d.xattrs(filepath.Join(d.Upper, name))
 	if err != nil {
 		return false, err
 	}
@@ -209,10 +205,10 @@ func (d *diff) sameBelow(name string, st *unix.Stat_t) (bool, error) {
 // below finds what the layers have at a path; "" if it is nothing. A whiteout, or
 // something that isn't a directory, at the path or above it hides the layers
 // below; so does an opaque directory.
-func (d *diff) below(name string) (string, *unix.Stat_t, error) {
+func (d *Diff) below(name string) (string, *unix.Stat_t, error) {
 	parts := strings.Split(name, "/")
 layers:
-	for _, lower := range d.lowers {
+	for _, lower := range d.Lowers {
 		last := false
 		at := lower
 		for i, part := range parts {
@@ -248,14 +244,14 @@ layers:
 }
 
 // entry writes a path of the upper's as it is.
-func (d *diff) entry(t *tar.Writer, name string, st *unix.Stat_t) error {
-	full := filepath.Join(d.upper, name)
+func (d *Diff) entry(t *tar.Writer, name string, st *unix.Stat_t) error {
+	full := filepath.Join(d.Upper, name)
 	h := &tar.Header{Name: name, Mode: int64(st.Mode & 0o7777), ModTime: time.Unix(st.Mtim.Sec, 0)}
 	var err error
-	if h.Uid, err = d.ids.inside(st.Uid); err != nil {
+	if h.Uid, err = d.ID(st.Uid); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	if h.Gid, err = d.ids.inside(st.Gid); err != nil {
+	if h.Gid, err = d.ID(st.Gid); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	attrs, err := d.xattrs(full)
@@ -289,7 +285,7 @@ func (d *diff) entry(t *tar.Writer, name string, st *unix.Stat_t) error {
 }
 
 // file writes a regular file, or a link to where it was written before.
-func (d *diff) file(t *tar.Writer, h *tar.Header, full string, st *unix.Stat_t) error {
+func (d *Diff) file(t *tar.Writer, h *tar.Header, full string, st *unix.Stat_t) error {
 	if st.Nlink > 1 {
 		id := inode{uint64(st.Dev), st.Ino}
 		if first, ok := d.links[id]; ok {
@@ -311,7 +307,7 @@ func (d *diff) file(t *tar.Writer, h *tar.Header, full string, st *unix.Stat_t) 
 	return err
 }
 
-func (d *diff) header(t *tar.Writer, h *tar.Header) error {
+func (d *Diff) header(t *tar.Writer, h *tar.Header) error {
 	if err := t.WriteHeader(h); err != nil {
 		return fmt.Errorf("%s: %w", h.Name, err)
 	}
@@ -351,7 +347,7 @@ func getXattr(path, name string) ([]byte, error) {
 }
 
 // xattrs returns the attributes of a path that belong in a layer.
-func (d *diff) xattrs(path string) (map[string]string, error) {
+func (d *Diff) xattrs(path string) (map[string]string, error) {
 	names := make([]byte, 1<<16)
 	n, err := unix.Llistxattr(path, names)
 	if err != nil {

@@ -1,4 +1,4 @@
-package local
+package sandbox
 
 import (
 	"fmt"
@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/flytestar/flytestar/exec/local/inside"
+	"github.com/flytestar/flytestar/exec/sandbox/inside"
 )
 
 // trees are detached mounts, to be handed to a container's first process. Nothing

@@ -1,4 +1,4 @@
-package local_test
+package sandbox_test
 
 import (
 	"bufio"
@@ -17,7 +17,8 @@ import (
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/exec/exectest"
-	"github.com/flytestar/flytestar/exec/local"
+	"github.com/flytestar/flytestar/exec/sandbox"
+	"github.com/flytestar/flytestar/exec/sandbox/sandboxtest"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -26,7 +27,7 @@ func init() { roles["engine"] = engine }
 // engine is a process that runs a container until it is killed. Its arguments
 // are its home and what the container runs.
 func engine() {
-	s, err := local.NewSandbox(local.Options{Home: os.Args[1], Runtime: os.Getenv("FLYTESTAR_TEST_RUNTIME")})
+	s, err := sandbox.New(sandbox.Options{Home: os.Args[1], Runtime: os.Getenv("FLYTESTAR_TEST_RUNTIME")})
 	if err != nil {
 		panic(err)
 	}
@@ -45,9 +46,9 @@ func engine() {
 func TestEngineKilled(t *testing.T) {
 	for _, runtime := range []string{"", "runc"} {
 		t.Run("runtime "+runtime, func(t *testing.T) {
-			needSandbox(t)
+			sandboxtest.Need(t)
 			if runtime != "" {
-				staticProgram(t)
+				sandboxtest.Program(t)
 				if _, err := osexec.LookPath(runtime); err != nil {
 					t.Skip(err)
 				}
@@ -81,13 +82,13 @@ func engineKilled(t *testing.T, runtime string) {
 		t.Error("the engine wasn't killed")
 	}
 	eventually(t, "the container's processes die", func() bool { return len(running(t, marker)) == 0 })
-	if left := leftBehind(t, home, cmd.Process.Pid); len(left) == 0 {
+	if left := sandboxtest.Left(t, home, cmd.Process.Pid); len(left) == 0 {
 		t.Error("nothing is left to sweep; the test can't tell whether it is")
 	}
-	if _, err := local.NewSandbox(local.Options{Home: home, Runtime: runtime}); err != nil {
+	if _, err := sandbox.New(sandbox.Options{Home: home, Runtime: runtime}); err != nil {
 		t.Fatal(err)
 	}
-	if left := leftBehind(t, home, cmd.Process.Pid); len(left) > 0 {
+	if left := sandboxtest.Left(t, home, cmd.Process.Pid); len(left) > 0 {
 		t.Errorf("left behind: %q", left)
 	}
 }
@@ -110,7 +111,7 @@ func running(t testing.TB, marker string) []string {
 // TestSweepSpares: a sweep leaves what containers use that are running, of this process and of others.
 func TestSweepSpares(t *testing.T) {
 	home := t.TempDir()
-	s := newSandbox(t, local.Options{Home: home})
+	s := sandboxtest.New(t, sandbox.Options{Home: home})
 	started := make(chan struct{})
 	c := script(t, "echo started; sleep 0.3; echo x > /x && cat /x")
 	var once sync.Once
@@ -124,7 +125,7 @@ func TestSweepSpares(t *testing.T) {
 		done <- err
 	}()
 	<-started
-	other := newSandbox(t, local.Options{Home: home})
+	other := sandboxtest.New(t, sandbox.Options{Home: home})
 	swept, err := other.Sweep(t.Context())
 	if err != nil || len(swept.Cgroups)+len(swept.Scratch) > 0 {
 		t.Errorf("swept %+v, %v", swept, err)
@@ -140,7 +141,7 @@ func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 // TestConcurrent: a hundred containers at once.
 func TestConcurrent(t *testing.T) {
-	s := newSandbox(t, local.Options{})
+	s := sandboxtest.New(t, sandbox.Options{})
 	var wg sync.WaitGroup
 	for i := range 100 {
 		wg.Go(func() {
@@ -155,7 +156,7 @@ func TestConcurrent(t *testing.T) {
 
 // TestManyLayers: as many layers as the kernel takes, the upper ones covering the lower ones.
 func TestManyLayers(t *testing.T) {
-	s := newSandbox(t, local.Options{})
+	s := sandboxtest.New(t, sandbox.Options{})
 	c := script(t, "cat /which; ls /many | wc -l; test -e /many/0 || echo gone")
 	for i := 1; i < 499; i++ {
 		files := map[string]string{"which": fmt.Sprintln(i), fmt.Sprintf("many/%d", i): ""}
@@ -180,7 +181,7 @@ func TestManyLayers(t *testing.T) {
 
 // TestCancelEarly: cancelled at whatever moment, nothing stays behind; newSandbox checks.
 func TestCancelEarly(t *testing.T) {
-	s := newSandbox(t, local.Options{})
+	s := sandboxtest.New(t, sandbox.Options{})
 	run(t, s, script(t, "true"))
 	for i := range 60 {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*200*time.Microsecond)
@@ -194,7 +195,7 @@ func TestCancelEarly(t *testing.T) {
 
 // TestOutputFails: whoever reads the output fails, and the container ends with an error.
 func TestOutputFails(t *testing.T) {
-	s := newSandbox(t, local.Options{})
+	s := sandboxtest.New(t, sandbox.Options{})
 	c := script(t, "while :; do echo x; done")
 	full := errors.New("no space")
 	c.Stdout = writerFunc(func([]byte) (int, error) { return 0, full })
@@ -205,7 +206,7 @@ func TestOutputFails(t *testing.T) {
 
 // TestRefused: what a container can't be is said clearly, and before anything is run.
 func TestRefused(t *testing.T) {
-	s := newSandbox(t, local.Options{})
+	s := sandboxtest.New(t, sandbox.Options{})
 	for name, tt := range map[string]struct {
 		change func(*exec.Container)
 		class  diag.Class
@@ -252,10 +253,10 @@ func TestRefused(t *testing.T) {
 
 // TestLimits: the container's cgroup has the limits that were asked for, and dies of its memory's.
 func TestLimits(t *testing.T) {
-	if !canLimit() {
+	if !sandboxtest.CanLimit() {
 		t.Skip("cgroups can't be made here")
 	}
-	s := newSandbox(t, local.Options{Processes: 20})
+	s := sandboxtest.New(t, sandbox.Options{Processes: 20})
 	c := script(t, "i=0; while [ $i -lt 40 ]; do sleep 1 & i=$((i+1)); done; wait")
 	if exit, out := run(t, s, c); exit.Code == 0 || !strings.Contains(out, "fork") {
 		t.Errorf("40 processes where 20 are allowed: %+v %s", exit, out)
@@ -279,7 +280,7 @@ func TestLimits(t *testing.T) {
 
 // TestMounts: sources are seen with their owners, writable or not, and files are read-only.
 func TestMounts(t *testing.T) {
-	s := newSandbox(t, local.Options{})
+	s := sandboxtest.New(t, sandbox.Options{})
 	ro, rw := t.TempDir(), t.TempDir()
 	must(t, os.WriteFile(ro+"/f", []byte("theirs"), 0o600))
 	c := script(t, `

@@ -1,4 +1,4 @@
-package local
+package sandbox
 
 import (
 	"errors"
@@ -176,7 +176,8 @@ func (g *cgroupSite) countsSwap() bool {
 	if _, v2 := g.dirs[""]; v2 {
 		return true
 	}
-	return exists(filepath.Join(g.dirs["memory"], "memory.memsw.limit_in_bytes"))
+	_, err := os.Stat(filepath.Join(g.dirs["memory"], "memory.memsw.limit_in_bytes"))
+	return err == nil
 }
 
 // join moves a process into the cgroup.

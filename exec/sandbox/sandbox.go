@@ -13,7 +13,7 @@
 // takes over: it mounts, locks down, starts the process and reports. When
 // it is gone, so is everything of the container but its scratch directory,
 // from which the difference is read (diff) and which is then removed.
-package local
+package sandbox
 
 // IDBase is the first of the 65,536 user and group ids of this machine that
 // containers' ids map to, unless [Options] say otherwise: root in a container is

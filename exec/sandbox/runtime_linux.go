@@ -1,4 +1,4 @@
-package local
+package sandbox
 
 import (
 	"debug/elf"
@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 
-	"github.com/flytestar/flytestar/exec/local/inside"
+	"github.com/flytestar/flytestar/exec/sandbox/inside"
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 

@@ -1,4 +1,4 @@
-package local_test
+package sandbox_test
 
 import (
 	"io"
@@ -9,7 +9,8 @@ import (
 	"time"
 
 	"github.com/flytestar/flytestar/exec"
-	"github.com/flytestar/flytestar/exec/local"
+	"github.com/flytestar/flytestar/exec/sandbox"
+	"github.com/flytestar/flytestar/exec/sandbox/sandboxtest"
 )
 
 // BenchmarkAction measures start to exit of busybox's true in a container: ours,
@@ -17,7 +18,7 @@ import (
 // any container. Goal: half of runc's time or less.
 func BenchmarkAction(b *testing.B) {
 	b.Run("flytestar", func(b *testing.B) {
-		s := newSandbox(b, local.Options{})
+		s := sandboxtest.New(b, sandbox.Options{})
 		c := script(b, "exec true")
 		for i, l := range c.Layers {
 			c.Layers[i] = known{l, l.DiffID()}

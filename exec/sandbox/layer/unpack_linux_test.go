@@ -1,4 +1,4 @@
-package local
+package layer
 
 import (
 	"archive/tar"
@@ -260,13 +260,13 @@ func TestLayers(t *testing.T) {
 	good := newTestLayer(tarOf(t, header{kind: '0', name: "f", content: "x", mode: 0o644}))
 	var wg sync.WaitGroup
 	for range 2 { // as two processes have it
-		s, err := openLayers(filepath.Join(home, "layers"))
+		s, err := Open(filepath.Join(home, "layers"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		for range 10 {
 			wg.Go(func() {
-				name, err := s.unpacked(t.Context(), good, tempDirs(t, home))
+				name, err := s.Layer(t.Context(), good, tempDirs(t, home))
 				if err != nil || !exists(filepath.Join(s.dir, name, "f")) {
 					t.Errorf("%q, %v", name, err)
 				}
@@ -277,7 +277,7 @@ func TestLayers(t *testing.T) {
 	if n := good.opened.Load(); n != 1 {
 		t.Errorf("opened %d times", n)
 	}
-	s, err := openLayers(filepath.Join(home, "layers"))
+	s, err := Open(filepath.Join(home, "layers"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -288,13 +288,13 @@ func TestLayers(t *testing.T) {
 	odd := newTestLayer(nil)
 	odd.id = "sha256:../../x"
 	for want, l := range map[string]*testLayer{"digest": lying, "unexpected EOF": cut, "layer with the digest": odd} {
-		if _, err := s.unpacked(t.Context(), l, tempDirs(t, home)); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := s.Layer(t.Context(), l, tempDirs(t, home)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := s.unpacked(ctx, newTestLayer(tarOf(t, header{kind: '0', name: "c"})), tempDirs(t, home)); !errors.Is(err, context.Canceled) {
+	if _, err := s.Layer(ctx, newTestLayer(tarOf(t, header{kind: '0', name: "c"})), tempDirs(t, home)); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 	if left, _ := filepath.Glob(filepath.Join(home, "tmp*")); len(left) > 0 {
