@@ -108,30 +108,40 @@ func running(t testing.TB, marker string) []string {
 	return found
 }
 
+// whileRunning calls f while a container runs, then lets the container run a script, and returns
+// how it ended.
+func whileRunning(t *testing.T, s *sandbox.Sandbox, c *exec.Container, text string, f func()) (*exec.Exit, string) {
+	t.Helper()
+	signals := t.TempDir()
+	c.Args = []string{"/bin/sh", "-c", "touch /signals/started; while ! test -e /signals/go; do sleep 0.01; done; " + text}
+	c.Mounts = append(c.Mounts, exec.Mount{Source: signals, Target: "/signals", Writable: true})
+	go func() {
+		defer os.WriteFile(filepath.Join(signals, "go"), nil, 0o644)
+		for t.Context().Err() == nil {
+			if _, err := os.Stat(filepath.Join(signals, "started")); err == nil {
+				f()
+				return
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	return run(t, s, c)
+}
+
 // TestSweepSpares: a sweep leaves what containers use that are running, of this process and of others.
 func TestSweepSpares(t *testing.T) {
 	home := t.TempDir()
-	s := sandboxtest.New(t, sandbox.Options{Home: home})
-	started := make(chan struct{})
-	c := script(t, "echo started; sleep 0.3; echo x > /x && cat /x")
-	var once sync.Once
-	c.Stdout = writerFunc(func(p []byte) (int, error) { once.Do(func() { close(started) }); return len(p), nil })
-	done := make(chan error, 1)
-	go func() {
-		exit, err := s.Run(t.Context(), c)
-		if err == nil && exit.Code != 0 {
-			err = fmt.Errorf("%+v", exit)
+	s, other := sandboxtest.New(t, sandbox.Options{Home: home}), sandboxtest.New(t, sandbox.Options{Home: home})
+	swept := false
+	exit, out := whileRunning(t, s, script(t, ""), "echo x > /x && cat /x", func() {
+		what, err := other.Sweep(t.Context())
+		if err != nil || len(what.Cgroups)+len(what.Scratch) > 0 {
+			t.Errorf("swept %+v, %v", what, err)
 		}
-		done <- err
-	}()
-	<-started
-	other := sandboxtest.New(t, sandbox.Options{Home: home})
-	swept, err := other.Sweep(t.Context())
-	if err != nil || len(swept.Cgroups)+len(swept.Scratch) > 0 {
-		t.Errorf("swept %+v, %v", swept, err)
-	}
-	if err := <-done; err != nil {
-		t.Error(err)
+		swept = true
+	})
+	if exit.Code != 0 || out != "x\n" || !swept {
+		t.Errorf("got %+v %q, swept: %v", exit, out, swept)
 	}
 }
 
@@ -251,7 +261,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestLimits: the container's cgroup has the limits that were asked for, and dies of its memory's.
+// TestLimits: a container has the limits that were asked for. The suite of executors shows what
+// happens when memory runs out.
 func TestLimits(t *testing.T) {
 	if !sandboxtest.CanLimit() {
 		t.Skip("cgroups can't be made here")
@@ -261,21 +272,40 @@ func TestLimits(t *testing.T) {
 	if exit, out := run(t, s, c); exit.Code == 0 || !strings.Contains(out, "fork") {
 		t.Errorf("40 processes where 20 are allowed: %+v %s", exit, out)
 	}
-	c = script(t, "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; times")
-	c.Resource.MilliCPU = 200
-	start := time.Now()
-	exit, out := run(t, s, c)
-	took := time.Since(start)
-	own, _, _ := strings.Cut(strings.TrimSpace(out), " ") // the shell's processor time: "0m0.31s …"
-	used, err := time.ParseDuration(own)
-	if exit.Code != 0 || err != nil || used == 0 || took < 2*used {
-		t.Errorf("with a fifth of a core, %s of its time took %s: %+v %s", used, took, exit, out)
+	c = script(t, "")
+	c.Resource = plan.Resources{MilliCPU: 200, Memory: 64 << 20}
+	var limits string
+	exit, out := whileRunning(t, s, c, "true", func() { limits = cgroupFiles(t, "cpu.max", "cpu.cfs_quota_us", "memory.max", "memory.limit_in_bytes") })
+	if exit.Code != 0 || limits != "20000 67108864" {
+		t.Errorf("with a fifth of a core and 64 MiB, the cgroup's limits are %s: %+v %s", limits, exit, out)
 	}
 	c = script(t, "df -k /dev/shm | tail -1")
 	c.Resource.Shm = 8 << 20
 	if _, out := run(t, s, c); !strings.Contains(out, " 8192 ") {
 		t.Errorf("/dev/shm: %s", out)
 	}
+}
+
+// cgroupFiles returns the first word of those files that the cgroup of this process's container has.
+func cgroupFiles(t *testing.T, names ...string) string {
+	var found []string
+	for _, name := range names {
+		for _, depth := range []string{"", "*/", "*/*/", "*/*/*/"} {
+			paths, err := filepath.Glob(fmt.Sprintf("/sys/fs/cgroup/%sflytestar-%d-*/%s", depth, os.Getpid(), name))
+			if err != nil {
+				t.Error(err)
+			}
+			for _, path := range paths {
+				data, err := os.ReadFile(path)
+				if err != nil {
+					t.Error(err)
+				}
+				word, _, _ := strings.Cut(strings.TrimSpace(string(data)), " ")
+				found = append(found, word)
+			}
+		}
+	}
+	return strings.Join(found, " ")
 }
 
 // TestMounts: sources are seen with their owners, writable or not, and files are read-only.
