@@ -173,7 +173,7 @@ func change(t *testing.T, pattern, old, new string) {
 	must(t, os.WriteFile(names[0], bytes.Replace(data, []byte(old), []byte(new), 1), 0o644))
 }
 
-// TestConcurrentPaths: several users of one store, as several processes would be, keep and lay out the same.
+// TestConcurrentPaths: several users of one store keep and lay out the same, as processes would.
 func TestConcurrentPaths(t *testing.T) {
 	dir := t.TempDir()
 	stores := []*artifact.Store{openStore(t, dir), openStore(t, dir)}

@@ -1,6 +1,7 @@
 // Package local runs attempts in containers of this machine: it is the exec.Executor of local runs.
-// It is handed a sandbox, which runs containers, a builder, which has their images, and the store
-// of this machine, from which inputs are mounted and into which outputs go.
+//
+// An [Executor] is handed the sandbox that runs containers, the builder that has their images, and
+// the store of this machine. It mounts inputs from the store and puts outputs into it.
 package local
 
 import (
@@ -42,7 +43,7 @@ type Store interface {
 	OutputDir() (dir string, remove func() error, err error)
 }
 
-// defaultPath is PATH where the image has none.
+// defaultPath is PATH if the image has none.
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // Run implements exec.Executor.
@@ -130,7 +131,7 @@ func (e *Executor) secrets(ctx context.Context, refs []exec.Secret) (env []strin
 	return env, files, nil
 }
 
-// mounts binds the inputs from the store.
+// mounts returns a mount for each input.
 func (e *Executor) mounts(ctx context.Context, inputs []exec.Input) ([]exec.Mount, error) {
 	var mounts []exec.Mount
 	for _, in := range inputs {
@@ -143,8 +144,8 @@ func (e *Executor) mounts(ctx context.Context, inputs []exec.Input) ([]exec.Moun
 	return mounts, nil
 }
 
-// environment is the image's variables with the attempt's on top, and the two
-// that programs can't do without.
+// environment returns the image's variables with the attempt's on top. It adds PATH and HOME,
+// without which many programs fail, where both have none.
 func environment(user string, layers ...[]string) []string {
 	home := "/"
 	if name, _, _ := strings.Cut(user, ":"); name == "" || name == "root" || name == "0" {
@@ -161,8 +162,8 @@ func environment(user string, layers ...[]string) []string {
 	return env
 }
 
-// hostName makes a host name of a task's, the same for each of its attempts: a
-// task's result mustn't depend on which attempt it was.
+// hostName turns a task's name into a host name. It is the same for each attempt, since a task's
+// result mustn't depend on the attempt.
 func hostName(task string) string {
 	name := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
@@ -185,9 +186,8 @@ func (l *lockedWriter) Write(p []byte) (int, error) {
 	return l.w.Write(p)
 }
 
-// collect puts what lies in dir into the store: by name, and what was refused.
-// The task could put anything there; it is dead by now, but what it left may
-// point anywhere, so it is looked at without following a link.
+// collect puts the contents of dir into the store, by name, and lists what it refuses. The task is
+// dead by now, but what it left may be links to anywhere. So no link is followed.
 func collect(ctx context.Context, s exec.Store, dir string) (outputs map[string]plan.Value, refused []string, err error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -212,7 +212,7 @@ func collect(ctx context.Context, s exec.Store, dir string) (outputs map[string]
 	return outputs, refused, nil
 }
 
-// keep puts one entry into the store, unless it is, or holds, what can't be kept.
+// keep puts one entry into the store, unless the entry, or something in it, can't be kept.
 func keep(ctx context.Context, s exec.Store, root *os.Root, e fs.DirEntry) (v plan.Value, refused []string, err error) {
 	name := e.Name()
 	if bad := unfit(name, e.Type()); bad != "" {
@@ -241,7 +241,11 @@ func members(root *os.Root, dir string) (tree []exec.Entry, refused []string, er
 		if err != nil || p == dir {
 			return err
 		}
-		if bad := unfit(p, d.Type()); bad != "" {
+		path, bad := strings.TrimPrefix(p, dir+"/"), unfit(p, d.Type())
+		if bad == "" && !exec.ValidPath(path) { // its names are valid, so it can only be too long
+			bad = fmt.Sprintf("%s…: a path of %d bytes", strings.ToValidUTF8(p[:256], ""), len(path))
+		}
+		if bad != "" {
 			refused = append(refused, bad)
 			if d.IsDir() {
 				return fs.SkipDir
@@ -253,7 +257,7 @@ func members(root *os.Root, dir string) (tree []exec.Entry, refused []string, er
 			return err
 		}
 		tree = append(tree, exec.Entry{
-			Path: strings.TrimPrefix(p, dir+"/"), Dir: d.IsDir(), Executable: info.Mode()&0o111 != 0,
+			Path: path, Dir: d.IsDir(), Executable: info.Mode()&0o111 != 0,
 			Open: func() (io.ReadCloser, error) { return root.Open(p) },
 		})
 		return nil
@@ -261,7 +265,7 @@ func members(root *os.Root, dir string) (tree []exec.Entry, refused []string, er
 	return tree, refused, err
 }
 
-// unfit says what about an entry keeps it out of the store, if anything does.
+// unfit returns why an entry can't be kept, or "" if it can.
 func unfit(path string, t fs.FileMode) string {
 	if !utf8.ValidString(path) {
 		return fmt.Sprintf("%q: its name isn't valid UTF-8", path)

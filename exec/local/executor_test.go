@@ -20,7 +20,8 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// sandboxFunc is a sandbox that runs a container as a function, which is given its outputs directory.
+// sandboxFunc is a sandbox that calls a function instead of running a container. The function gets
+// the outputs directory.
 type sandboxFunc func(ctx context.Context, c *exec.Container, outputs string) (*exec.Exit, error)
 
 func (f sandboxFunc) Run(ctx context.Context, c *exec.Container) (*exec.Exit, error) {
@@ -46,7 +47,7 @@ func openStore(t *testing.T, dir string) *artifact.Store {
 	return s
 }
 
-// newExecutor returns an executor on a function, and the directory of its store.
+// newExecutor returns an executor whose sandbox is a function, and the directory of its store.
 func newExecutor(t *testing.T, img *exec.Image, f sandboxFunc) (*local.Executor, string) {
 	dir := t.TempDir()
 	e := &local.Executor{Sandbox: f, Images: exectest.Images{"sha256:i": img}, Store: openStore(t, dir)}
@@ -114,8 +115,20 @@ func TestExecutorContainer(t *testing.T) {
 	}
 }
 
-// TestExecutorOutputs: nothing but files and directories is kept, whatever a
-// container leaves, and no link is followed.
+// long is a long name for a directory.
+var long = strings.Repeat("x", 210)
+
+// makeDeep makes directories whose path is too long for one system call.
+func makeDeep(dir, path string) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(root.MkdirAll(path[:len(path)-1], 0o755), root.Close())
+}
+
+// TestExecutorOutputs: whatever a container leaves, only files and directories are kept, and no
+// link is followed.
 func TestExecutorOutputs(t *testing.T) {
 	secret := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(secret, []byte("the host's"), 0o600); err != nil {
@@ -140,7 +153,7 @@ func TestExecutorOutputs(t *testing.T) {
 			os.MkdirAll(at("bad/sub"), 0o755), os.Symlink(secret, at("bad/sub/link")), os.WriteFile(at("bad/x"), nil, 0o644),
 			os.Symlink(secret, at("link")), os.Symlink("/", at("root")), os.Symlink("fine", at("inside")),
 			syscall.Mkfifo(at("pipe"), 0o644), os.WriteFile(at("\xff"), nil, 0o644),
-			os.MkdirAll(at("odd/a\xff/b"), 0o755),
+			os.MkdirAll(at("odd/a\xff/b"), 0o755), makeDeep(out, "deep/"+strings.Repeat(long+"/", 40)),
 		)
 	})
 	res, err := e.Run(t.Context(), simple())
@@ -154,7 +167,8 @@ func TestExecutorOutputs(t *testing.T) {
 	}
 	slices.Sort(res.Refused)
 	want := []string{
-		`"\xff": its name isn't valid UTF-8`, `"odd/a\xff": its name isn't valid UTF-8`, "bad/sub/link: a symbolic link", "inside: a symbolic link",
+		`"\xff": its name isn't valid UTF-8`, `"odd/a\xff": its name isn't valid UTF-8`, "bad/sub/link: a symbolic link",
+		("deep/" + long + "/" + long)[:256] + "…: a path of 4219 bytes", "inside: a symbolic link",
 		"link: a symbolic link", "pipe: a named pipe", "root: a symbolic link", "socket: a socket",
 	}
 	if !reflect.DeepEqual(res.Refused, want) {
@@ -169,7 +183,8 @@ func TestExecutorOutputs(t *testing.T) {
 	}
 }
 
-// TestExecutorFails: an attempt that failed leaves no outputs, and one that couldn't be run is an error.
+// TestExecutorFails: an attempt that failed leaves no outputs. One that couldn't be run is an
+// error.
 func TestExecutorFails(t *testing.T) {
 	broken := errors.New("no namespaces")
 	var exit *exec.Exit

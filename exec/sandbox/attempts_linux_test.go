@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// attempts are what a process in a container, root there, must not be able to do; nil means that it could.
+// attempts are what a container's root must not be able to do. Each returns nil if it could.
 var attempts = map[string]func() error{
 	"mount tmpfs":       func() error { return unix.Mount("x", "/", "tmpfs", 0, "") },
 	"mount bind":        func() error { return unix.Mount("/", "/", "", unix.MS_BIND, "") },
@@ -104,15 +104,15 @@ var attempts = map[string]func() error{
 	"make in /sys":       func() error { return os.Mkdir("/sys/fs/cgroup/x", 0o755) },
 	"make in /proc/bus":  func() error { return os.Mkdir("/proc/bus/x", 0o755) },
 	"give file away":     func() error { return os.Lchown("/proc/self/exe", 70000, 0) },
-	"reach out":          dial("udp", "192.0.2.1:9"), // nobody is asked for an answer; a route would be enough
+	"reach out":          dial("udp", "192.0.2.1:9"), // it sends nothing; a route is enough for success
 	"abstract socket":    dial("unix", abstractSocket),
 }
 
-// abstractSocket is one that the test listens on, on the host.
+// abstractSocket is a socket on which the test listens, on the host.
 const abstractSocket = "@flytestar-test"
 
-// call makes a system call with arguments that mean nothing: only a refusal
-// without looking at them counts as one.
+// call makes a system call with arguments that mean nothing. Only a call that is refused before the
+// kernel looks at them counts as refused.
 func call(number uintptr, args ...uintptr) func() error {
 	return func() error {
 		var a [6]uintptr

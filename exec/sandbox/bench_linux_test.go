@@ -13,9 +13,9 @@ import (
 	"github.com/flytestar/flytestar/exec/sandbox/sandboxtest"
 )
 
-// BenchmarkAction measures start to exit of busybox's true in a container: ours,
-// runc's with Docker's default filter, bwrap's without a filter, and without
-// any container. Goal: half of runc's time or less.
+// BenchmarkAction measures the time from start to exit of busybox's true: in our container, in
+// runc's with Docker's default filter, in bwrap's without a filter, and without a container. The
+// goal is half of runc's time or less.
 func BenchmarkAction(b *testing.B) {
 	b.Run("flytestar", func(b *testing.B) {
 		s := sandboxtest.New(b, sandbox.Options{})
@@ -43,7 +43,8 @@ func BenchmarkAction(b *testing.B) {
 	})
 }
 
-// known is a layer whose digest is known, as a store's are; the suite's hash themselves each time.
+// known is a layer that knows its digest, as those of a store do. The suite's layers compute it
+// each time.
 type known struct {
 	exec.Layer
 	id string
@@ -51,7 +52,8 @@ type known struct {
 
 func (k known) DiffID() string { return k.id }
 
-// median runs f b.N times after a first time, and reports the median and the slowest tenth.
+// median runs f once, and then b.N times. It reports the median of these, and the time that a tenth
+// of them exceeds.
 func median(b *testing.B, f func(n int)) {
 	f(-1)
 	var times []time.Duration

@@ -21,17 +21,17 @@ import (
 	"github.com/flytestar/flytestar/exec/sandbox/layer"
 )
 
-// box is one container, while it is set up and runs.
+// box is one container while it is set up and runs.
 type box struct {
 	sandbox *Sandbox
 	c       *exec.Container
 	dir     string   // scratch directory
 	layers  []string // names of unpacked layers, bottom first
-	group   *cgroup  // nil where there are no cgroups and no limits
-	made    []string // what was made for mount points
+	group   *cgroup  // nil if no cgroup can be made and no limit was asked for
+	made    []string // paths that were made for mount points
 }
 
-// run sees the container from its cgroup to its difference.
+// run takes the container from its cgroup to the reading of its changes.
 func (b *box) run(ctx context.Context) (exit *exec.Exit, err error) {
 	if b.group, err = b.sandbox.groups.make(b.c.Resource, b.sandbox.opts.Processes); err != nil {
 		return nil, err
@@ -52,7 +52,7 @@ func (b *box) run(ctx context.Context) (exit *exec.Exit, err error) {
 	return exit, b.diff().Write(ctx, b.c.Diff)
 }
 
-// diff is what the container has changed.
+// diff returns what the container has changed.
 func (b *box) diff() *layer.Diff {
 	d := &layer.Diff{Upper: filepath.Join(b.dir, "upper"), Skip: b.made, ID: b.sandbox.ids.inside}
 	for _, name := range slices.Backward(b.layers) {
@@ -61,7 +61,7 @@ func (b *box) diff() *layer.Diff {
 	return d
 }
 
-// makeScratch makes the directories that the container writes to, owned by its root.
+// makeScratch makes the directories that the container writes to. The container's root owns them.
 func (b *box) makeScratch() error {
 	base := b.sandbox.ids.base
 	if err := os.Chmod(b.dir, 0o700); err != nil {
@@ -84,8 +84,8 @@ func (b *box) makeScratch() error {
 	return nil
 }
 
-// live starts the first process, feeds it its config, and waits for its end,
-// which is the end of all of the container's processes.
+// live starts the first process, sends it its config, and waits for its end. All of the container's
+// processes end with it.
 func (b *box) live(ctx context.Context) (*exec.Exit, error) {
 	t := &trees{sandbox: b.sandbox, next: inside.FirstFD}
 	defer t.close()
@@ -112,7 +112,7 @@ func (b *box) live(ctx context.Context) (*exec.Exit, error) {
 	return b.follow(ctx, p)
 }
 
-// config says what the first process is to do.
+// config returns what the first process is to do.
 func (b *box) config(t *trees) (*inside.Config, error) {
 	s := b.sandbox
 	c := &inside.Config{
@@ -147,7 +147,7 @@ func (b *box) config(t *trees) (*inside.Config, error) {
 	return c, b.foreign(c, t)
 }
 
-// firstProcess is a container's first process, as the engine sees it.
+// firstProcess is a container's first process, seen from outside.
 type firstProcess struct {
 	cmd     *osexec.Cmd
 	config  *os.File // closing it ends the container
@@ -155,7 +155,7 @@ type firstProcess struct {
 	outputs *outputs
 }
 
-// namespaces are those that every container has of its own.
+// namespaces are the kinds that every container has of its own.
 const namespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS
 
 // spawn clones this program into new namespaces.
@@ -188,8 +188,8 @@ func (b *box) spawn(t *trees) (p *firstProcess, err error) {
 	return p, nil
 }
 
-// command is this program as a container's first process. An OCI runtime makes
-// namespaces of its own; for it, this one only guards.
+// command returns the command that executes this program as a container's first process. With an
+// OCI runtime, that process only guards: the runtime makes the container's namespaces.
 func (b *box) command(stdout, stderr *os.File, extra []*os.File) *osexec.Cmd {
 	attr := &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID, Setsid: true}
 	if b.sandbox.runtime == "" {
@@ -204,7 +204,7 @@ func (b *box) command(stdout, stderr *os.File, extra []*os.File) *osexec.Cmd {
 	return &osexec.Cmd{
 		Path:        "/proc/self/exe",
 		Args:        []string{inside.Argv0},
-		Env:         []string{"GOMAXPROCS=2"}, // one for the thread that is locked down, one for the other
+		Env:         []string{"GOMAXPROCS=2"}, // one for the thread that has given up its rights, one for the rest
 		Dir:         "/",
 		Stdout:      stdout,
 		Stderr:      stderr,
@@ -213,12 +213,12 @@ func (b *box) command(stdout, stderr *os.File, extra []*os.File) *osexec.Cmd {
 	}
 }
 
-// kill ends the container with all of its processes.
+// kill ends all of the container's processes.
 func (p *firstProcess) kill() {
 	_ = p.cmd.Process.Kill() // fails only if it has ended
 }
 
-// close closes this end of the pipes.
+// close closes this process's ends of the pipes.
 func (p *firstProcess) close() {
 	p.config.Close()
 	p.reports.Close()
@@ -227,20 +227,20 @@ func (p *firstProcess) close() {
 	}
 }
 
-// reap waits for the first process, which its processes don't outlive, and closes the pipes.
+// reap waits for the first process, which no other of the container outlives, and closes the pipes.
 func (p *firstProcess) reap() {
-	_ = p.cmd.Wait() // how it ended is in its reports
+	_ = p.cmd.Wait() // its reports say how it ended
 	p.close()
 }
 
-// follow waits for the container's end and says how it was.
+// follow waits for the container's end and returns how it ended.
 func (b *box) follow(ctx context.Context, p *firstProcess) (*exec.Exit, error) {
 	var last inside.Report
 	ready := false
 	for d := json.NewDecoder(p.reports); ; {
 		var r inside.Report
 		if err := d.Decode(&r); err != nil {
-			break // it is dead, or will be; last says what it had to say
+			break // it is dead or will be; last is its last report
 		}
 		if last = r; r.Ready {
 			ready, b.made = true, r.Made
@@ -253,7 +253,7 @@ func (b *box) follow(ctx context.Context, p *firstProcess) (*exec.Exit, error) {
 		}
 	}
 	if !last.Ended && last.Error == "" && !ready {
-		p.kill() // whatever it said was no report
+		p.kill() // it wrote something that isn't a report
 	}
 	_ = p.cmd.Wait()
 	err := p.outputs.wait(ctx)
@@ -263,19 +263,19 @@ func (b *box) follow(ctx context.Context, p *firstProcess) (*exec.Exit, error) {
 		return nil, ctx.Err()
 	case last.Error != "":
 		return nil, setupError(last)
-	case err != nil: // which ends a container, also while it is set up
+	case err != nil: // this ends a container even while it is set up
 		return nil, fmt.Errorf("passing on output: %w", err)
 	case !ready:
 		return nil, fmt.Errorf("the container's first process died while setting up: %s", p.cmd.ProcessState)
 	case last.Ended:
 		return &exec.Exit{Code: last.Code, Signal: last.Signal, MaxRSS: last.MaxRSS, Duration: last.Duration}, nil
 	}
-	// The first process was killed, which the kernel does when memory is short
-	// and nothing else is left to kill.
+	// The first process was killed. The kernel does that when memory is short and nothing else is
+	// left to kill.
 	return &exec.Exit{Code: 128 + int(unix.SIGKILL), Signal: "SIGKILL"}, nil
 }
 
-// setupError is why a container couldn't be set up.
+// setupError turns the report of a failed setup into an error.
 func setupError(r inside.Report) error {
 	class := diag.System
 	if r.Fault {
@@ -284,18 +284,17 @@ func setupError(r inside.Report) error {
 	return &diag.Error{Class: class, Msg: "setting up a container: " + r.Error, Hint: r.Hint}
 }
 
-// outputs copies what a container writes to where it is wanted.
+// outputs copies what a container writes to the writers that want it.
 type outputs struct {
 	readers []*os.File
-	done    chan struct{} // closed when all is copied
+	done    chan struct{} // closed when everything is copied
 	mu      sync.Mutex
 	err     error
 }
 
-// capture returns what is to be the first process's stdout and stderr: pipes,
-// even where the engine has a file at hand, since a descriptor of a terminal or a
-// file of the host's would let the container do more with it than write. They
-// are the same pipe where both go the same way, so that the order is kept.
+// capture returns pipes for the first process's stdout and stderr. It makes pipes even if the
+// writer is a file: with a descriptor of a terminal or a file of the host's the container could do
+// more than write. If both writers are the same, so is the pipe, and the order of lines is kept.
 func (p *firstProcess) capture(stdout, stderr io.Writer, owner int) (outW, errW *os.File, err error) {
 	o := &outputs{done: make(chan struct{})}
 	p.outputs = o
@@ -325,14 +324,15 @@ func (p *firstProcess) capture(stdout, stderr io.Writer, owner int) (outW, errW 
 	return ends[0], ends[len(ends)-1], nil
 }
 
-// same reports whether two writers are one. Writers needn't be comparable.
+// same reports whether two writers are the same. It returns false for writers that can't be
+// compared.
 func same(a, b io.Writer) bool {
 	defer func() { _ = recover() }()
 	return a == b
 }
 
-// copy copies until all of the container's processes have closed their end. A
-// reader who fails ends the container: its output would be lost.
+// copy copies until all of the container's processes have closed their end. If the writer fails, it
+// ends the container, since output would be lost.
 func (o *outputs) copy(p *firstProcess, w io.Writer, r *os.File) {
 	_, err := io.Copy(w, r)
 	if err == nil || errors.Is(err, os.ErrClosed) {
@@ -344,7 +344,7 @@ func (o *outputs) copy(p *firstProcess, w io.Writer, r *os.File) {
 	p.config.Close()
 }
 
-// wait waits until everything is copied, or ctx is cancelled.
+// wait waits until everything is copied or ctx ends.
 func (o *outputs) wait(ctx context.Context) error {
 	select {
 	case <-o.done:

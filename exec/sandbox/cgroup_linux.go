@@ -17,30 +17,31 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// groupPrefix begins the names of containers' cgroups. The owner's process id and
-// start time follow, so that a sweep can tell dead owners, then a number.
+// groupPrefix begins the names of containers' cgroups. After it come the process id and start time
+// of the process that made the cgroup, by which a sweep knows whether that process is dead, and a
+// number.
 const groupPrefix = "flytestar-"
 
 // groupCount numbers this process's cgroups.
 var groupCount atomic.Int64
 
-// cgroupSite is where this process makes cgroups for containers: below its own
-// (cgroup v1), so that limits on it hold for them, or beside it (v2, where
-// one with processes can't have limited children).
+// cgroupSite is where this process makes cgroups for containers. With cgroup v1 that is below its
+// own cgroup, so that limits on it hold for them too. With v2 it is beside its own cgroup: there a
+// cgroup that has processes can't have children with limits.
 type cgroupSite struct {
-	dirs  map[string]string // parent directories by controller; one with the key "" for v2
+	dirs  map[string]string // parent directories by controller; with v2 one, under the key ""
 	owner string            // "PID-START"
 
-	// foreign is whether an OCI runtime makes a cgroup below each of these. Runtimes take
-	// one path for all controllers, so these are then at the top.
+	// foreign means that an OCI runtime makes a cgroup below each of these. A runtime takes one
+	// path for all controllers, so these are then at the top.
 	foreign bool
 }
 
-// controllers are those that limits need. The others would only cost time.
+// controllers are the ones that limits need. Others would only cost time.
 var controllers = []string{"memory", "pids", "cpu"}
 
-// findCgroups looks at how cgroups are mounted here. What isn't there is
-// only an error when a limit needs it.
+// findCgroups looks at how cgroups are mounted here. A controller that is missing is an error only
+// when a limit needs it.
 func findCgroups(foreign bool) (*cgroupSite, error) {
 	start, err := startTime("self")
 	if err != nil {
@@ -77,13 +78,14 @@ func findCgroups(foreign bool) (*cgroupSite, error) {
 	return g, nil
 }
 
-// startTime returns when a process began, in the kernel's ticks since boot.
+// startTime returns when a process began, in ticks of the kernel since boot.
 func startTime(pid string) (string, error) {
 	data, err := os.ReadFile("/proc/" + pid + "/stat")
 	if err != nil {
 		return "", err
 	}
-	// The name, in parentheses, may hold anything; the fields after it can't hold a parenthesis.
+	// The name stands in parentheses and may hold anything. The fields after it hold no
+	// parenthesis.
 	fields := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
 	if len(fields) < 20 {
 		return "", fmt.Errorf("/proc/%s/stat has %d fields", pid, len(fields))
@@ -91,16 +93,16 @@ func startTime(pid string) (string, error) {
 	return fields[19], nil
 }
 
-// cgroup is a container's cgroup. A nil one has no limits, and tells nothing.
+// cgroup is a container's cgroup. A nil cgroup has no limits and counts nothing.
 type cgroup struct {
 	manager cgroups.Manager
 	site    *cgroupSite
 	name    string
-	alarm   *oomAlarm // where the kernel doesn't count kills below this cgroup
+	alarm   *oomAlarm // nil if the kernel counts kills below this cgroup
 }
 
-// make makes a cgroup with limits. Where that can't be, it is an error if a
-// limit was asked for; otherwise the container does without.
+// make makes a cgroup with limits. If it can't, that is an error only if limits of memory or cpu
+// were asked for; otherwise the container does without a cgroup.
 func (g *cgroupSite) make(r plan.Resources, processes int64) (*cgroup, error) {
 	c, err := g.tryMake(r, processes)
 	if err == nil {
@@ -135,7 +137,7 @@ func (g *cgroupSite) tryMake(r plan.Resources, processes int64) (*cgroup, error)
 	return c, nil
 }
 
-// manager manages the cgroup in those of controllers that are needed and there.
+// manager returns what manages the cgroup, in the needed controllers that are there.
 func (g *cgroupSite) manager(cfg *cgroups.Cgroup, r plan.Resources) (cgroups.Manager, error) {
 	if dir, ok := g.dirs[""]; ok {
 		return fs2.NewManager(cfg, filepath.Join(dir, cfg.Name))
@@ -155,10 +157,10 @@ func (g *cgroupSite) manager(cfg *cgroups.Cgroup, r plan.Resources) (cgroups.Man
 	return fs.NewManager(cfg, paths)
 }
 
-// cpuPeriod is that of the CPU limit, in microseconds.
+// cpuPeriod is the period of the CPU limit in microseconds.
 const cpuPeriod = 100_000
 
-// limits translates resources.
+// limits translates resources into limits of a cgroup.
 func (g *cgroupSite) limits(r plan.Resources, processes int64) *cgroups.Resources {
 	l := &cgroups.Resources{PidsLimit: &processes, Memory: r.Memory, SkipDevices: true}
 	if r.Memory > 0 && g.countsSwap() {
@@ -166,12 +168,12 @@ func (g *cgroupSite) limits(r plan.Resources, processes int64) *cgroups.Resource
 	}
 	if r.MilliCPU > 0 {
 		l.CpuPeriod = cpuPeriod
-		l.CpuQuota = max(r.MilliCPU*cpuPeriod/1000, 1000) // the kernel's least
+		l.CpuQuota = max(r.MilliCPU*cpuPeriod/1000, 1000) // the kernel takes no less
 	}
 	return l
 }
 
-// countsSwap reports whether swap can be limited; on v1 the kernel may lack it.
+// countsSwap reports whether swap can be limited. With v1 the kernel may lack that.
 func (g *cgroupSite) countsSwap() bool {
 	if _, v2 := g.dirs[""]; v2 {
 		return true
@@ -188,7 +190,7 @@ func (c *cgroup) join(pid int) error {
 	return c.manager.AddPid("", pid)
 }
 
-// path is where an OCI runtime is to make the container's cgroup: below this one.
+// path returns where an OCI runtime is to make the container's cgroup: below this one.
 func (c *cgroup) path() string {
 	if c == nil {
 		return ""
@@ -196,7 +198,7 @@ func (c *cgroup) path() string {
 	return strings.TrimPrefix(filepath.Join("/", c.site.dirs[""], c.name, "container"), fs2.UnifiedMountpoint)
 }
 
-// oom reports whether the kernel killed a process of the cgroup for want of memory.
+// oom reports whether the kernel killed a process of the cgroup because memory ran out.
 func (c *cgroup) oom() (bool, error) {
 	if c == nil {
 		return false, nil
@@ -211,7 +213,7 @@ func (c *cgroup) oom() (bool, error) {
 	return n > 0, err
 }
 
-// remove removes the cgroup, in which no process is left.
+// remove removes the cgroup. None of its processes is left.
 func (c *cgroup) remove() error {
 	if c == nil {
 		return nil
@@ -228,8 +230,7 @@ func (c *cgroup) remove() error {
 	return err
 }
 
-// oomAlarm is told by the kernel that a cgroup's (v1) memory has run out, for
-// itself or for one below.
+// oomAlarm hears from the kernel when the memory of a cgroup (v1), or of one below it, has run out.
 type oomAlarm struct {
 	event   int // an eventfd
 	control *os.File
@@ -269,8 +270,8 @@ func (a *oomAlarm) close() {
 	unix.Close(a.event)
 }
 
-// sweep removes cgroups whose owners are dead. One that has processes, which
-// could only be another's, the kernel doesn't let go.
+// sweep removes the cgroups of dead processes. The kernel doesn't remove a cgroup that has
+// processes, so no running container can lose its cgroup.
 func (g *cgroupSite) sweep() ([]string, error) {
 	var swept []string
 	for _, dir := range g.dirs {
@@ -291,7 +292,7 @@ func (g *cgroupSite) sweep() ([]string, error) {
 	return swept, nil
 }
 
-// ownerLives reports whether the process that a cgroup's name names is still there.
+// ownerLives reports whether the process in a cgroup's name is still alive.
 func ownerLives(name string) bool {
 	parts := strings.Split(strings.TrimPrefix(name, groupPrefix), "-")
 	if _, err := strconv.Atoi(parts[0]); err != nil || len(parts) != 3 {

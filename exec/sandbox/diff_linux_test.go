@@ -20,7 +20,7 @@ import (
 	"github.com/flytestar/flytestar/exec/sandbox/sandboxtest"
 )
 
-// tarEntry is one of a tar that a test makes. No kind is a regular file.
+// tarEntry is an entry of a tar that a test makes. Without a kind it is a regular file.
 type tarEntry struct {
 	name, content, link string
 	kind                byte
@@ -29,7 +29,7 @@ type tarEntry struct {
 	pax                 map[string]string
 }
 
-// makeTar makes a tar as it is told to, however odd.
+// makeTar makes a tar of any entries, however odd.
 func makeTar(t testing.TB, entries []tarEntry) exectest.Layer {
 	t.Helper()
 	var b bytes.Buffer
@@ -79,10 +79,10 @@ func describe(t testing.TB, data []byte) []string {
 	}
 }
 
-// setcap is a file capability (cap_net_raw+ep), as a layer has it and as setxattr takes it in base64.
+// setcap is a file capability (cap_net_raw+ep) in the form that a layer has.
 const setcap = "\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
 
-// below are layers for the container to change.
+// below returns layers for the container to change.
 func below(t testing.TB) []exec.Layer {
 	return append(exectest.Image(t).Layers, makeTar(t, []tarEntry{
 		{name: "keep/", kind: tar.TypeDir}, {name: "keep/a", content: "a"}, {name: "keep/cap", content: "c", pax: map[string]string{"SCHILY.xattr.security.capability": setcap}},
@@ -109,7 +109,7 @@ const changes = `set -e
 	cat /run/secrets/token > /dev/null
 	echo out > /mnt/out/x`
 
-// diffOf runs changes and returns what they were.
+// diffOf runs changes in a container and returns the layer of its changes.
 func diffOf(t *testing.T, s *sandbox.Sandbox) []byte {
 	t.Helper()
 	var diff bytes.Buffer
@@ -123,7 +123,7 @@ func diffOf(t *testing.T, s *sandbox.Sandbox) []byte {
 	return diff.Bytes()
 }
 
-// TestDiff: the difference is what the process changed, and nothing of what the sandbox did.
+// TestDiff: the layer has what the process changed, and nothing that the sandbox did.
 func TestDiff(t *testing.T) {
 	for _, runtime := range []string{"", "runc"} {
 		t.Run("runtime "+runtime, func(t *testing.T) {
@@ -156,7 +156,7 @@ func TestDiff(t *testing.T) {
 				`0 0644 0:0 tmp/t "tmp\n"`,
 			}
 			got := describe(t, diff)
-			for i, line := range got { // whiteouts are of no mode
+			for i, line := range got { // the mode of a whiteout doesn't matter
 				if strings.Contains(line, ".wh.") {
 					got[i] = "0 0644" + line[6:]
 				}
@@ -169,7 +169,7 @@ func TestDiff(t *testing.T) {
 	}
 }
 
-// laidOver checks that the difference, laid over the layers, is what the process left.
+// laidOver checks that the layer, on top of the others, gives what the process left.
 func laidOver(t *testing.T, s *sandbox.Sandbox, diff []byte) {
 	t.Helper()
 	c := script(t, `set -e
@@ -183,7 +183,8 @@ func laidOver(t *testing.T, s *sandbox.Sandbox, diff []byte) {
 	}
 }
 
-// TestDiffNothing: a process that changes nothing leaves an empty layer, and a failed one none.
+// TestDiffNothing: a process that changes nothing leaves an empty layer. A process that fails
+// leaves none.
 func TestDiffNothing(t *testing.T) {
 	s := sandboxtest.New(t, sandbox.Options{})
 	var diff bytes.Buffer
@@ -203,7 +204,7 @@ func TestDiffNothing(t *testing.T) {
 	}
 }
 
-// TestDiffReproducible: the same changes are the same bytes, but for times.
+// TestDiffReproducible: the same changes give the same layer, but for times.
 func TestDiffReproducible(t *testing.T) {
 	s := sandboxtest.New(t, sandbox.Options{})
 	if d := cmp.Diff(describe(t, diffOf(t, s)), describe(t, diffOf(t, s))); d != "" {

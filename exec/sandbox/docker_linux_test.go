@@ -14,15 +14,14 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// dockerCapabilities are what Docker gives containers by default.
+// dockerCapabilities are those that Docker gives to containers by default.
 var dockerCapabilities = []string{
 	"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW", "CAP_SETGID", "CAP_SETUID",
 	"CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL", "CAP_AUDIT_WRITE",
 }
 
-// bundle is an OCI bundle as Docker would make it: runc's own default
-// configuration with Docker's capabilities and system call filter. Its root file system
-// has busybox and what else is given.
+// bundle makes an OCI bundle as Docker would: runc's default configuration with Docker's
+// capabilities and system call filter. Its root file system has busybox and the given programs.
 func bundle(t testing.TB, args, env []string, programs map[string]string) string {
 	t.Helper()
 	for _, tool := range []string{"runc", "busybox"} {
@@ -49,7 +48,7 @@ func bundle(t testing.TB, args, env []string, programs map[string]string) string
 	return dir
 }
 
-// configure makes runc's default configuration Docker's.
+// configure turns runc's default configuration into Docker's.
 func configure(t testing.TB, file string, args, env []string) {
 	t.Helper()
 	data, err := os.ReadFile(file)

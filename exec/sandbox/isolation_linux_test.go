@@ -25,7 +25,7 @@ import (
 
 func init() { roles["probe"] = probe }
 
-// sight is what a process in a container finds out about itself.
+// sight is what a process in a container can see.
 type sight struct {
 	Status  map[string]string // lines of /proc/self/status
 	UIDMap  []string          // fields of /proc/self/uid_map
@@ -35,12 +35,12 @@ type sight struct {
 	Root    []string          // entries of /
 	Mounts  string            // /proc/self/mountinfo
 	Cgroup  string            // /proc/self/cgroup
-	Refused map[string]string // by what was tried: the error, or "" where it was allowed
+	Refused map[string]string // what was tried: the error, or "" if it was allowed
 }
 
-// probe runs in a container: it reads what it can, and tries what it mustn't be able to do.
+// probe runs in a container. It reads what it can, and tries what it mustn't be able to do.
 func probe() {
-	runtime.LockOSThread() // a process that is traced, or a namespace that is left, is the thread's
+	runtime.LockOSThread() // tracing and leaving a namespace concern one thread
 	s := sight{Status: map[string]string{}, Refused: map[string]string{}}
 	data, _ := os.ReadFile("/proc/self/status")
 	for line := range strings.Lines(string(data)) {
@@ -81,7 +81,7 @@ func probe() {
 	}
 }
 
-// tries are attempts, and those that the test tells the probe of.
+// tries returns attempts, and those whose targets the test passes to the probe.
 func tries() map[string]func() error {
 	t := maps.Clone(attempts)
 	t["setns uts"] = func() error { return setns("/proc/self/ns/uts") }
@@ -108,7 +108,7 @@ func setns(file string) error {
 	return unix.Setns(fd, 0)
 }
 
-// readSomething fails where a path isn't there, mustn't be read, or has nothing in it.
+// readSomething fails if a path is missing, can't be read, or is empty.
 func readSomething(name string) error {
 	if entries, err := os.ReadDir(name); err == nil {
 		if len(entries) == 0 {
@@ -125,7 +125,7 @@ func readSomething(name string) error {
 	return err
 }
 
-// probed returns what the probe sees in a container of ours.
+// probed returns what the probe sees in one of our containers.
 func probed(t *testing.T, network bool, env []string) sight {
 	t.Helper()
 	exe := sandboxtest.Program(t)
@@ -146,8 +146,8 @@ func parse(t *testing.T, code int, out string) sight {
 	return s
 }
 
-// TestIsolation tries from inside a container what a task mustn't do, and
-// the same under runc with Docker's default profile, which mustn't be stricter.
+// TestIsolation tries from inside a container what a task mustn't do. It tries the same under runc
+// with Docker's default profile, which mustn't be stricter.
 func TestIsolation(t *testing.T) {
 	host, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
@@ -191,7 +191,7 @@ const (
 	some = "00000000800004fb" // CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, NET_BIND_SERVICE, SETFCAP
 )
 
-// opaque fails where a container sees paths of the host's that it needn't see.
+// opaque fails if a container sees paths of the host that it needn't see.
 func opaque(t *testing.T, s sight) {
 	t.Helper()
 	if want := "[bin dev etc probe proc root sys tmp]"; fmt.Sprint(s.Root) != want {
@@ -203,14 +203,14 @@ func opaque(t *testing.T, s sight) {
 		}
 	}
 	for line := range strings.Lines(s.Mounts) {
-		// What is bound shows its path within its file system; nothing else does.
+		// A bind mount shows its path within its file system; no other mount does.
 		if f := strings.Fields(line); f[4] != "/probe" && (strings.Contains(line, os.TempDir()) || strings.Contains(line, "flytestar")) {
 			t.Errorf("a mount shows the host's paths: %s", line)
 		}
 	}
 }
 
-// connected checks what a container with network can do: that much more, and nothing else.
+// connected checks what a container with network can do: use the network, and nothing else.
 func connected(t *testing.T, s sight) {
 	t.Helper()
 	links, err := net.Interfaces()
@@ -230,7 +230,7 @@ func connected(t *testing.T, s sight) {
 	}
 }
 
-// TestIsolationUser: another user than root has no capabilities at all.
+// TestIsolationUser: a user other than root has no capabilities at all.
 func TestIsolationUser(t *testing.T) {
 	c := script(t, "grep -E '^(Cap(Inh|Prm|Eff|Amb)|Uid|Gid|Groups|NoNewPrivs|Seccomp):' /proc/self/status; id -u; touch /x 2>&1")
 	c.User = "worker"
@@ -245,7 +245,7 @@ func TestIsolationUser(t *testing.T) {
 	}
 }
 
-// notStricter fails where runc with Docker's default profile refuses something that ours allows.
+// notStricter fails if runc with Docker's default profile refuses something that ours allows.
 func notStricter(t *testing.T, ours sight, env []string) {
 	t.Helper()
 	exe := sandboxtest.Program(t)

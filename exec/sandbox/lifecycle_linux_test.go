@@ -24,8 +24,8 @@ import (
 
 func init() { roles["engine"] = engine }
 
-// engine is a process that runs a container until it is killed. Its arguments
-// are its home and what the container runs.
+// engine is a process that runs a container until it is killed. Its arguments are its home, a
+// layer, and the script for the container.
 func engine() {
 	s, err := sandbox.New(sandbox.Options{Home: os.Args[1], Runtime: os.Getenv("FLYTESTAR_TEST_RUNTIME")})
 	if err != nil {
@@ -41,8 +41,8 @@ func engine() {
 	panic(fmt.Sprint("the engine outlived its container: ", err))
 }
 
-// TestEngineKilled: nothing of a container outlives an engine that is killed,
-// and the next sandbox removes what is left on disk and in cgroups.
+// TestEngineKilled: no process of a container outlives an engine that is killed. The next sandbox
+// removes what is left on disk and in cgroups.
 func TestEngineKilled(t *testing.T) {
 	for _, runtime := range []string{"", "runc"} {
 		t.Run("runtime "+runtime, func(t *testing.T) {
@@ -93,7 +93,7 @@ func engineKilled(t *testing.T, runtime string) {
 	}
 }
 
-// running lists the processes of this machine that have a marker in their arguments, other than engines.
+// running lists the sleeping processes of this machine that have a marker in their arguments.
 func running(t testing.TB, marker string) []string {
 	t.Helper()
 	names, err := filepath.Glob("/proc/[0-9]*/cmdline")
@@ -128,7 +128,7 @@ func whileRunning(t *testing.T, s *sandbox.Sandbox, c *exec.Container, text stri
 	return run(t, s, c)
 }
 
-// TestSweepSpares: a sweep leaves what containers use that are running, of this process and of others.
+// TestSweepSpares: a sweep removes nothing that running containers use, of this process or others.
 func TestSweepSpares(t *testing.T) {
 	home := t.TempDir()
 	s, other := sandboxtest.New(t, sandbox.Options{Home: home}), sandboxtest.New(t, sandbox.Options{Home: home})
@@ -164,7 +164,8 @@ func TestConcurrent(t *testing.T) {
 	wg.Wait()
 }
 
-// TestManyLayers: as many layers as the kernel takes, the upper ones covering the lower ones.
+// TestManyLayers: a container may have as many layers as the kernel takes. Upper ones cover lower
+// ones.
 func TestManyLayers(t *testing.T) {
 	s := sandboxtest.New(t, sandbox.Options{})
 	c := script(t, "cat /which; ls /many | wc -l; test -e /many/0 || echo gone")
@@ -189,7 +190,8 @@ func TestManyLayers(t *testing.T) {
 	}
 }
 
-// TestCancelEarly: cancelled at whatever moment, nothing stays behind; newSandbox checks.
+// TestCancelEarly: nothing stays behind, at whatever moment the context ends. sandboxtest.New
+// checks that.
 func TestCancelEarly(t *testing.T) {
 	s := sandboxtest.New(t, sandbox.Options{})
 	run(t, s, script(t, "true"))
@@ -203,7 +205,7 @@ func TestCancelEarly(t *testing.T) {
 	}
 }
 
-// TestOutputFails: whoever reads the output fails, and the container ends with an error.
+// TestOutputFails: if the writer of the output fails, the container ends with that error.
 func TestOutputFails(t *testing.T) {
 	s := sandboxtest.New(t, sandbox.Options{})
 	c := script(t, "while :; do echo x; done")
@@ -214,7 +216,7 @@ func TestOutputFails(t *testing.T) {
 	}
 }
 
-// TestRefused: what a container can't be is said clearly, and before anything is run.
+// TestRefused: a container that can't be run gives a clear error before anything runs.
 func TestRefused(t *testing.T) {
 	s := sandboxtest.New(t, sandbox.Options{})
 	for name, tt := range map[string]struct {
@@ -286,7 +288,8 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// cgroupFiles returns the first word of those files that the cgroup of this process's container has.
+// cgroupFiles returns the first word of each of these files in the cgroup of this process's
+// container.
 func cgroupFiles(t *testing.T, names ...string) string {
 	var found []string
 	for _, name := range names {
@@ -308,7 +311,8 @@ func cgroupFiles(t *testing.T, names ...string) string {
 	return strings.Join(found, " ")
 }
 
-// TestMounts: sources are seen with their owners, writable or not, and files are read-only.
+// TestMounts: a container sees mounts with their owners, writable or not. Small files are
+// read-only.
 func TestMounts(t *testing.T) {
 	s := sandboxtest.New(t, sandbox.Options{})
 	ro, rw := t.TempDir(), t.TempDir()
@@ -338,7 +342,7 @@ func TestMounts(t *testing.T) {
 	}
 }
 
-// layerOf makes a layer of files by path; links have a target after "->".
+// layerOf makes a layer of files by path. A content that begins with "->" makes a link.
 func layerOf(t testing.TB, files map[string]string) exectest.Layer {
 	t.Helper()
 	var entries []tarEntry

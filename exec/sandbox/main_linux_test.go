@@ -13,7 +13,7 @@ import (
 	"github.com/flytestar/flytestar/exec/sandbox"
 )
 
-// TestMain is also the probe that runs in containers, and an engine that is to be killed.
+// TestMain also runs the other roles of the test binary.
 func TestMain(m *testing.M) {
 	if run, ok := roles[os.Getenv("FLYTESTAR_TEST_ROLE")]; ok {
 		run()
@@ -22,10 +22,11 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// roles are what the test binary does when it is started again.
+// roles are what the test binary does when it is started again: as the probe in a container, or as
+// an engine that is to be killed.
 var roles = map[string]func(){}
 
-// script is a container that runs a shell script on the suite's image.
+// script returns a container that runs a shell script on the suite's image.
 func script(t testing.TB, text string) *exec.Container {
 	return &exec.Container{
 		Name: "test", Layers: exectest.Image(t).Layers, Env: []string{"PATH=/bin"}, Args: []string{"/bin/sh", "-c", text},

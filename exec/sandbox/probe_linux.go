@@ -12,7 +12,8 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// Probe says what of this machine sandboxes stand on. It changes nothing that lasts.
+// Probe returns what sandboxes need of this machine, and what is there. It changes nothing that
+// lasts.
 func Probe() []Finding {
 	return []Finding{probeUser(), probeUserNamespaces(), probeOverlay(), probeMapping(), probeCgroups(), probeSeccomp(), probeLandlock()}
 }
@@ -25,7 +26,7 @@ func probeUser() Finding {
 	return f
 }
 
-// probeUserNamespaces makes one, which is the only way to know.
+// probeUserNamespaces makes a user namespace: there is no other way to know.
 func probeUserNamespaces() Finding {
 	f := Finding{Name: "user namespaces", Needed: true}
 	limit, err := os.ReadFile("/proc/sys/user/max_user_namespaces")
@@ -56,7 +57,7 @@ func probeOverlay() Finding {
 	return f
 }
 
-// probeMapping maps ids of a directory that is there anyway.
+// probeMapping maps the ids of a directory that every machine has.
 func probeMapping() Finding {
 	f := Finding{Name: "idmapped mounts", Needed: true}
 	s := &Sandbox{ids: idmap{base: IDBase}}
@@ -124,10 +125,10 @@ func probeLandlock() Finding {
 	return f
 }
 
-// scopeABI is the landlock version that can scope abstract unix sockets.
+// scopeABI is the first version of landlock that can scope abstract unix sockets.
 const scopeABI = 6
 
-// landlockABI is the version of landlock that the kernel has, 0 if none.
+// landlockABI returns the version of landlock in this kernel, or 0 if it has none.
 func landlockABI() int {
 	const version = 1 // LANDLOCK_CREATE_RULESET_VERSION
 	abi, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, version)

@@ -11,7 +11,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// findRuntime finds an OCI runtime on PATH. No name is no runtime.
+// findRuntime returns the path of the OCI runtime of that name, or "" if the name is empty.
 func findRuntime(name string) (string, error) {
 	if name == "" {
 		return "", nil
@@ -29,7 +29,7 @@ func findRuntime(name string) (string, error) {
 	return found, nil
 }
 
-// needStatic refuses a program that can't run in containers, which have no loader for it.
+// needStatic refuses a program that isn't statically linked: containers have no loader for it.
 func needStatic(program string) error {
 	f, err := elf.Open(program)
 	if err != nil {
@@ -42,9 +42,9 @@ func needStatic(program string) error {
 	return nil
 }
 
-// foreign turns a config for the first process into one by which it hands the
-// container to the OCI runtime. The mounts are the same, and stay detached
-// from the host; the bundle is made where only that process and the runtime see it.
+// foreign changes a config so that the first process hands the container to the OCI runtime. The
+// mounts stay the same, and stay detached from the host. Only that process and the runtime see the
+// bundle.
 func (b *box) foreign(c *inside.Config, t *trees) error {
 	self, err := t.open("/proc/self/exe", true)
 	if err != nil {
@@ -60,8 +60,8 @@ func (b *box) foreign(c *inside.Config, t *trees) error {
 	return err
 }
 
-// bundle describes the container as OCI runtimes take it (config.json). The
-// user is left to package inside, which can look it up.
+// bundle returns the container's description for OCI runtimes (config.json), without the user:
+// package inside looks that up in the container.
 func (b *box) bundle(c *inside.Config) (*specs.Spec, error) {
 	filter, err := profile()
 	if err != nil {
@@ -86,7 +86,7 @@ func (b *box) bundle(c *inside.Config) (*specs.Spec, error) {
 			MaskedPaths:   inside.Masked,
 			ReadonlyPaths: inside.ReadOnly,
 			CgroupsPath:   b.group.path(),
-			Resources:     &specs.LinuxResources{}, // the cgroup above has the limits
+			Resources:     &specs.LinuxResources{}, // the cgroup above it has the limits
 		},
 	}, nil
 }
@@ -112,7 +112,8 @@ func (b *box) bundleNamespaces() []specs.LinuxNamespace {
 	return list
 }
 
-// bundleMounts are the mounts that package inside makes, for a runtime to make.
+// bundleMounts returns the mounts that a runtime is to make. Without a runtime, package inside
+// makes the same ones.
 func (b *box) bundleMounts(c *inside.Config) []specs.Mount {
 	list := []specs.Mount{
 		{Destination: "/proc", Type: "proc", Source: "proc"},

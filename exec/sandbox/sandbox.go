@@ -1,23 +1,22 @@
-// Package local runs containers and keeps artifacts on this machine.
+// Package sandbox runs containers on this machine: it is the exec.Sandbox of builds and runs.
 //
-//   - [Sandbox] runs one process in a container made of layers (exec.Sandbox),
-//     in Linux namespaces of its own, or through an OCI runtime on PATH.
-//   - [Executor] runs attempts in such containers (exec.Executor).
-//   - [Store] keeps artifacts by content (exec.Store).
-//   - A program that imports this package is, re-executed, a container's first process (package inside).
-//   - [Probe] says what of this machine a Sandbox needs and finds.
+//   - [Sandbox] runs one process in a container made of layers, in Linux namespaces of its own, or
+//     through an OCI runtime on PATH.
+//   - [Probe] says what a Sandbox needs of this machine, and what is there.
+//   - A program that imports this package becomes a container's first process when the Sandbox
+//     executes it again (package inside).
 //
-// How a container comes about: the engine unpacks layers once (layers), makes a
-// cgroup (cgroup) and detached mounts of whatever the container is to see
-// (trees), and clones itself into new namespaces (sandbox). There package inside
-// takes over: it mounts, locks down, starts the process and reports. When
-// it is gone, so is everything of the container but its scratch directory,
-// from which the difference is read (diff) and which is then removed.
+// A container comes about in these steps. The Sandbox unpacks its layers (package layer). It makes
+// a cgroup (cgroup_linux.go) and detached mounts of everything that the container is to see
+// (trees_linux.go). Then it clones itself into new namespaces (box_linux.go). There package inside
+// takes over: it mounts, gives up rights, starts the process and reports. When that process ends,
+// all others in the container end too, and only its scratch directory is left. Package layer reads
+// there what the process changed. Then the directory is removed.
 package sandbox
 
-// IDBase is the first of the 65,536 user and group ids of this machine that
-// containers' ids map to, unless [Options] say otherwise: root in a container is
-// this user outside. It lies above what systemd hands out (up to 0x6fffffff).
+// IDBase is the first of the 65,536 user and group ids of this machine that stand for a
+// container's, unless [Options] say otherwise. Root in a container is this user outside. It lies
+// above the ids that systemd hands out (up to 0x6fffffff).
 const IDBase = 0x70000000
 
 // IDCount is how many ids a container has.
@@ -25,16 +24,16 @@ const IDCount = 65536
 
 // Options say how a [Sandbox] works. Home is required.
 type Options struct {
-	// Home is a directory of this machine's: "layers" in it holds unpacked
-	// layers, "sandbox" what running containers write.
+	// Home is a directory of this machine. Its directory "layers" holds unpacked layers, and
+	// "sandbox" what running containers write.
 	Home string
-	// Runtime is an OCI runtime on PATH ("runc", "crun", "runsc") that runs
-	// containers, instead of this package.
+	// Runtime is an OCI runtime on PATH ("runc", "crun", "runsc"), which then runs the containers
+	// instead of this package.
 	Runtime string
-	// IDBase is the first id that containers' ids map to; 0 means [IDBase].
+	// IDBase is the first id that stands for a container's; 0 means [IDBase].
 	IDBase uint32
-	// Processes is how many processes and threads a container may have; 0 means
-	// 32,768. It is enforced where the machine's cgroups let it be.
+	// Processes is how many processes and threads a container may have; 0 means 32,768. It holds
+	// only where this process can make cgroups.
 	Processes int64
 }
 
@@ -44,11 +43,11 @@ type Swept struct {
 	Scratch []string // paths
 }
 
-// Finding is something of this machine that a [Sandbox] stands on.
+// Finding is something that a [Sandbox] needs or can use, as [Probe] found it.
 type Finding struct {
-	Name   string // what
+	Name   string // what was looked at
 	OK     bool
-	Needed bool   // whether a container can't be run without it
-	Detail string // what there is
-	Hint   string // how to get it, where it isn't OK
+	Needed bool   // no container can run without it
+	Detail string // what is there
+	Hint   string // how to get it, unless it is OK
 }

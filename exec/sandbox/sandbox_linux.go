@@ -25,19 +25,19 @@ var _ exec.Sandbox = (*Sandbox)(nil)
 type Sandbox struct {
 	opts    Options
 	layers  *layer.Unpacked
-	filter  []byte // seccomp, assembled
+	filter  []byte // the seccomp filter, assembled
 	runtime string // path of an OCI runtime, or empty
 	ids     idmap
 	groups  *cgroupSite
 	scope   bool // whether the kernel can scope abstract sockets
 
 	mu      sync.Mutex
-	scratch *durable.Scratch // of this process; there while containers run
-	users   int              // how many of them
+	scratch *durable.Scratch // of this process; nil while no container runs
+	users   int              // how many containers run
 }
 
-// New returns a sandbox, after sweeping what killed engines left. That
-// this machine can't run containers is a *diag.Error of class System.
+// New returns a sandbox. First it removes what killed processes left. If this machine can't run
+// containers, the error is a *diag.Error of class System.
 func New(opts Options) (*Sandbox, error) {
 	s, err := newSandbox(opts)
 	if err != nil {
@@ -83,13 +83,13 @@ func newSandbox(opts Options) (*Sandbox, error) {
 	return s, err
 }
 
-// broken is an error of the machine's.
+// broken returns an error that the machine is to blame for.
 func broken(format string, args ...any) *diag.Error {
 	return diag.Errorf(diag.Position{}, diag.System, format, args...)
 }
 
-// Run implements [exec.Sandbox]. A command that can't be executed is no error:
-// its exit code is 127 or 126, and stderr says why.
+// Run implements [exec.Sandbox]. A command that can't be executed is no error: the exit code is
+// then 127 or 126, and stderr says why.
 func (s *Sandbox) Run(ctx context.Context, c *exec.Container) (exit *exec.Exit, err error) {
 	defer func() {
 		var e *diag.Error
@@ -122,10 +122,10 @@ func (s *Sandbox) Run(ctx context.Context, c *exec.Container) (exit *exec.Exit, 
 	return b.run(ctx)
 }
 
-// maxLayers is the kernel's limit of an overlay's lower directories.
+// maxLayers is how many lower directories the kernel takes for an overlay.
 const maxLayers = 500
 
-// check refuses what a container can't be.
+// check refuses a container that can't be run.
 func check(c *exec.Container) error {
 	switch {
 	case len(c.Args) == 0 || c.Args[0] == "":
@@ -153,7 +153,7 @@ func check(c *exec.Container) error {
 	return nil
 }
 
-// checkTarget refuses a mount point where the container's own mounts are.
+// checkTarget refuses to mount something where the container has mounts of its own.
 func checkTarget(target string) error {
 	clean := path.Clean(target)
 	top, _, _ := strings.Cut(strings.TrimPrefix(clean, "/"), "/")
@@ -163,8 +163,8 @@ func checkTarget(target string) error {
 	return nil
 }
 
-// scratchDir makes a directory of a container's own. The process's scratch
-// directory, in which it is, goes with the last one.
+// scratchDir makes a directory for one container. It lies in this process's scratch directory,
+// which is removed with the last of them.
 func (s *Sandbox) scratchDir() (dir string, release func() error, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -186,7 +186,7 @@ func (s *Sandbox) scratchDir() (dir string, release func() error, err error) {
 	}, nil
 }
 
-// leave counts a container out. s.mu is held.
+// leave counts a container out. The caller holds s.mu.
 func (s *Sandbox) leave() error {
 	s.users--
 	if s.users > 0 {
@@ -197,7 +197,7 @@ func (s *Sandbox) leave() error {
 
 func (s *Sandbox) sandboxDir() string { return filepath.Join(s.opts.Home, "sandbox") }
 
-// Sweep removes what killed engines left: cgroups and scratch directories. Their
+// Sweep removes the cgroups and scratch directories that killed processes left. Their containers'
 // processes and mounts died with them.
 func (s *Sandbox) Sweep(ctx context.Context) (Swept, error) {
 	var swept Swept
@@ -211,8 +211,8 @@ func (s *Sandbox) Sweep(ctx context.Context) (Swept, error) {
 	return swept, ctx.Err()
 }
 
-// mounts returns what the container sees besides its layers, sorted by
-// target, and adds the descriptors that these mounts are to t.
+// mounts returns what the container sees besides its layers, sorted by target. It adds the
+// descriptors of these mounts to t.
 func (b *box) mounts(t *trees) ([]inside.Mount, error) {
 	var list []inside.Mount
 	for _, m := range b.c.Mounts {
@@ -239,14 +239,15 @@ func (b *box) mounts(t *trees) ([]inside.Mount, error) {
 	return list, nil
 }
 
-// names are the files by which a container finds names and hosts, unless it brings its own.
+// names returns the files by which a container resolves host names, without those that it brings
+// itself.
 func (b *box) names() []exec.File {
 	hosts := []byte("127.0.0.1\tlocalhost " + b.hostname() + "\n::1\tlocalhost\n")
 	files := []exec.File{{Path: "/etc/hosts", Mode: 0o644, Data: hosts}}
 	if b.c.Network {
 		files = nil
 		for _, name := range []string{"/etc/hosts", "/etc/resolv.conf"} {
-			if data, err := os.ReadFile(name); err == nil { // a host without one has nothing to say there
+			if data, err := os.ReadFile(name); err == nil { // a host may do without one
 				files = append(files, exec.File{Path: name, Mode: 0o644, Data: data})
 			}
 		}
@@ -258,7 +259,7 @@ func (b *box) names() []exec.File {
 	})
 }
 
-// hostname is the container's name as a host name.
+// hostname turns the container's name into a host name.
 func (b *box) hostname() string {
 	name := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' {
@@ -273,7 +274,7 @@ func (b *box) hostname() string {
 	return name
 }
 
-// discard is where output goes that nobody wants.
+// discard returns w, or a writer that drops everything if w is nil.
 func discard(w io.Writer) io.Writer {
 	if w == nil {
 		return io.Discard

@@ -12,25 +12,25 @@ import (
 
 var _ exec.Sandbox = (*Sandbox)(nil)
 
-// Sandbox runs processes in containers. There are none on this system.
+// Sandbox can't run containers on this system.
 type Sandbox struct{}
 
 const elsewhere = "check, plan and graph work here; build and run on a Linux machine, or in a Linux VM on this one"
 
-// New returns an error of class System: containers are Linux's.
+// New returns an error of class System: containers need Linux.
 func New(Options) (*Sandbox, error) { return nil, unsupported() }
 
 func unsupported() *diag.Error {
 	return diag.Errorf(diag.Position{}, diag.System, "containers can't run on %s: they need Linux", runtime.GOOS).WithHint(elsewhere)
 }
 
-// Run returns the error that New does.
+// Run returns the same error as New.
 func (*Sandbox) Run(context.Context, *exec.Container) (*exec.Exit, error) { return nil, unsupported() }
 
-// Sweep removes nothing.
+// Sweep does nothing.
 func (*Sandbox) Sweep(context.Context) (Swept, error) { return Swept{}, nil }
 
-// Probe says that this isn't Linux.
+// Probe says that this system isn't Linux.
 func Probe() []Finding {
 	return []Finding{{Name: "linux", Needed: true, Detail: "this is " + runtime.GOOS, Hint: elsewhere}}
 }

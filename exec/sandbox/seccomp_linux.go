@@ -13,39 +13,38 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The filter is Docker's default profile, for processes with [capabilities].
-// go-seccomp-bpf's own assembler compares one system call after the other, for
-// one architecture; this one searches a tree, for a machine's 64-bit and 32-bit
-// calls, since the kernel runs it on every call and once over all numbers when it is installed.
+// The filter is Docker's default profile for processes with [capabilities]. The kernel runs it on
+// every system call, and over all numbers when it is installed. So it should be fast: this
+// assembler searches a tree of calls. The one in go-seccomp-bpf compares one call after the other.
+// This one also covers both the 64-bit and the 32-bit calls of a machine.
 
-// capabilities are what root has in a container: those of Docker's default
-// that mean something in a user namespace of its own and that package
-// managers need. By the kernel's numbers.
+// capabilities are the rights that root has in a container, by the kernel's numbers. They are those
+// of Docker's default that mean something in a user namespace and that package managers need.
 var capabilities = []int{
 	unix.CAP_CHOWN, unix.CAP_DAC_OVERRIDE, unix.CAP_FOWNER, unix.CAP_FSETID, unix.CAP_KILL, unix.CAP_SETGID, unix.CAP_SETUID,
 	unix.CAP_NET_BIND_SERVICE, unix.CAP_SETFCAP,
 }
 
-// capabilityNames are the same, as OCI configurations name them.
+// capabilityNames are the same, by the names that OCI configurations use.
 var capabilityNames = []string{
 	"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID", "CAP_SETUID",
 	"CAP_NET_BIND_SERVICE", "CAP_SETFCAP",
 }
 
-// profile is the filter as OCI configurations have it.
+// profile returns the filter in the form of OCI configurations.
 func profile() (*specs.LinuxSeccomp, error) {
 	return seccomp.GetDefaultProfile(&specs.Spec{
 		Process: &specs.Process{Capabilities: &specs.LinuxCapabilities{Bounding: capabilityNames}},
 	})
 }
 
-// tables are the system calls of the architectures that a profile may name.
-// x32 isn't among them: it has only ever been used to get around filters.
+// tables are the system calls of the architectures that a profile may name. x32 isn't among them:
+// it has only ever served to get around filters.
 var tables = map[specs.Arch]*arch.Info{
 	specs.ArchX86_64: arch.X86_64, specs.ArchX86: arch.I386, specs.ArchAARCH64: arch.AARCH64, specs.ArchARM: arch.ARM,
 }
 
-// assembleFilter returns the filter as the kernel takes it.
+// assembleFilter returns the filter in the form that the kernel takes.
 func assembleFilter() ([]byte, error) {
 	p, err := profile()
 	if err != nil {
@@ -64,7 +63,7 @@ func assembleFilter() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// instruction is one of classic BPF. A jump to fail isn't resolved yet.
+// instruction is an instruction of classic BPF. Jumps to fail aren't resolved yet.
 type instruction struct {
 	code   uint16
 	jt, jf int
@@ -92,12 +91,12 @@ func jump(cond uint16, k uint32, jt, jf int) instruction {
 	return instruction{code: unix.BPF_JMP | cond | unix.BPF_K, k: k, jt: jt, jf: jf}
 }
 
-// long jumps n instructions ahead.
+// long returns an instruction that jumps n instructions ahead.
 func long(n int) instruction {
 	return instruction{code: unix.BPF_JMP | unix.BPF_JA, k: uint32(n)}
 }
 
-// maxProgram is the kernel's limit, in instructions.
+// maxProgram is how many instructions the kernel takes.
 const maxProgram = 4096
 
 // assemble compiles a profile: by architecture, then by number, then by arguments.
@@ -106,7 +105,7 @@ func assemble(p *specs.LinuxSeccomp) ([]instruction, error) {
 	for _, a := range p.Architectures {
 		info, ok := tables[a]
 		if !ok {
-			continue // falls through to the end, as an architecture the profile doesn't name
+			continue // falls through to the end, like an architecture that the profile doesn't name
 		}
 		body, err := compileArch(p, info)
 		if err != nil {
@@ -122,13 +121,13 @@ func assemble(p *specs.LinuxSeccomp) ([]instruction, error) {
 	return prog, nil
 }
 
-// span is the system calls from a number on that are judged alike.
+// span is a range of system calls, from a number on, that have the same verdict.
 type span struct {
 	from int
 	code []instruction // ends in a return
 }
 
-// compileArch compiles the part for one architecture.
+// compileArch compiles the part of one architecture.
 func compileArch(p *specs.LinuxSeccomp, info *arch.Info) ([]instruction, error) {
 	verdicts := map[int][]instruction{}
 	for name, number := range info.SyscallNames {
@@ -157,13 +156,13 @@ func compileArch(p *specs.LinuxSeccomp, info *arch.Info) ([]instruction, error) 
 		add(number, verdicts[number])
 		next = number + 1
 	}
-	// Calls newer than the profile: programs know how to do without those that the kernel
-	// doesn't have, but not without those that are forbidden.
+	// Calls newer than the profile are answered as if the kernel didn't have them. Programs can
+	// cope with that, but not with calls that are forbidden.
 	add(next, []instruction{ret(unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS))})
 	return append([]instruction{load(offNumber)}, search(spans)...), nil
 }
 
-// search compiles a binary search for the span of the number that is loaded.
+// search compiles a binary search for the span that holds the loaded number.
 func search(spans []span) []instruction {
 	if len(spans) == 1 {
 		return spans[0].code
@@ -179,8 +178,8 @@ func search(spans []span) []instruction {
 	return append(append(code, low...), high...)
 }
 
-// compileCall compiles the verdict on one system call: a rule without conditions
-// decides, else the first whose conditions hold.
+// compileCall compiles the verdict on one system call. A rule without conditions decides, or else
+// the first rule whose conditions hold.
 func compileCall(p *specs.LinuxSeccomp, name string) ([]instruction, error) {
 	var code []instruction
 	for _, rule := range p.Syscalls {
@@ -204,7 +203,8 @@ func compileCall(p *specs.LinuxSeccomp, name string) ([]instruction, error) {
 	return append(code, ret(verdict)), err
 }
 
-// compileRule compiles: if all conditions hold, return verdict, else go on after it.
+// compileRule compiles a rule: it returns the verdict if all conditions hold, and goes on after the
+// rule if not.
 func compileRule(conditions []specs.LinuxSeccompArg, verdict uint32) ([]instruction, error) {
 	var code []instruction
 	for _, c := range conditions {
@@ -226,17 +226,17 @@ func compileRule(conditions []specs.LinuxSeccompArg, verdict uint32) ([]instruct
 	return code, nil
 }
 
-// compileCondition compiles the test of a 64-bit argument, in halves: it goes on
-// after the block if the condition holds, and to fail if not.
+// compileCondition compiles a test of a 64-bit argument, half by half. It goes on after the block
+// if the condition holds, and to fail if not.
 func compileCondition(c specs.LinuxSeccompArg) ([]instruction, error) {
 	if c.Index > 5 {
 		return nil, fmt.Errorf("argument %d", c.Index)
 	}
-	low := load(offArgs + 8*uint32(c.Index)) // both of the 64-bit architectures are little-endian
+	low := load(offArgs + 8*uint32(c.Index)) // all architectures here are little-endian
 	high := load(offArgs + 8*uint32(c.Index) + 4)
 	hi, lo := uint32(c.Value>>32), uint32(c.Value)
 	and := func(k uint32) instruction { return instruction{code: unix.BPF_ALU | unix.BPF_AND | unix.BPF_K, k: k} }
-	// ordered compares: where the high halves differ they decide, by whether they are above.
+	// ordered compiles a comparison. If the high halves differ, they decide.
 	ordered := func(above bool, cond uint16, ifTrue bool) []instruction {
 		decided, last := [2]int{3, fail}, jump(cond, lo, fail, 0) // jump over the rest, or fail
 		if !above {
@@ -271,7 +271,7 @@ func compileCondition(c specs.LinuxSeccompArg) ([]instruction, error) {
 	return nil, fmt.Errorf("operator %s", c.Op)
 }
 
-// action translates what to do with a call.
+// action returns the filter's verdict for an action of the profile.
 func action(a specs.LinuxSeccompAction, errno *uint) (uint32, error) {
 	switch a {
 	case specs.ActAllow:

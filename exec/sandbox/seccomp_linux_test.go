@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// judge decides on a call as a profile says, the slow and plain way.
+// judge decides on a call by the profile, in the slow and plain way.
 func judge(t *testing.T, p *specs.LinuxSeccomp, name string, args [6]uint64) uint32 {
 	t.Helper()
 	verdict, unconditional := uint32(0), false
@@ -81,7 +81,7 @@ func machine(t *testing.T, prog []instruction) func(arch, number uint32, args [6
 		t.Fatal(err)
 	}
 	return func(arch, number uint32, args [6]uint64) uint32 {
-		// The package's machine loads words as networks order them; the kernel's as the processor does.
+		// The package's machine reads words in network order, the kernel's in the processor's.
 		data := make([]byte, 64)
 		binary.BigEndian.PutUint32(data[offNumber:], number)
 		binary.BigEndian.PutUint32(data[offArch:], arch)
@@ -97,7 +97,7 @@ func machine(t *testing.T, prog []instruction) func(arch, number uint32, args [6
 	}
 }
 
-// values are arguments at which comparisons may go wrong.
+// values returns arguments at which comparisons may go wrong.
 func values(p *specs.LinuxSeccomp) []uint64 {
 	list := []uint64{0, 1, 1 << 32, 1<<64 - 1, 1<<31 | 5, 0x7e020000, 1<<32 | 0x20008}
 	for _, rule := range p.Syscalls {
@@ -108,8 +108,8 @@ func values(p *specs.LinuxSeccomp) []uint64 {
 	return list
 }
 
-// TestFilter: the assembled filter decides as the profile says, for every call
-// of every architecture and for arguments around those that rules name.
+// TestFilter: the assembled filter decides as the profile says. That holds for every call of every
+// architecture, and for arguments around those in rules.
 func TestFilter(t *testing.T) {
 	p, err := profile()
 	if err != nil {

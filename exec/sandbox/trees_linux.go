@@ -12,21 +12,21 @@ import (
 	"github.com/flytestar/flytestar/exec/sandbox/inside"
 )
 
-// trees are detached mounts, to be handed to a container's first process. Nothing
-// on the host sees them; they vanish with the last descriptor.
+// trees are detached mounts for a container's first process. Nothing else on the host sees them,
+// and each vanishes when its last descriptor is closed.
 type trees struct {
 	sandbox *Sandbox
 	files   []*os.File
-	next    int // the descriptor that the next one will be in the first process
+	next    int // the number that the next descriptor will have in the first process
 }
 
-// open clones the mount of a path, with ids mapped as the container's are: what
-// root owns outside, root owns inside.
+// open clones the mount of a path and maps ids: what root owns outside, the container's root owns
+// inside.
 func (t *trees) open(path string, readOnly bool) (int, error) {
 	return t.openAs(path, readOnly, true)
 }
 
-// openAs is open, the mapping of ids left to the caller.
+// openAs is open, but maps ids only if mapped is set.
 func (t *trees) openAs(path string, readOnly, mapped bool) (int, error) {
 	fd, err := unix.OpenTree(unix.AT_FDCWD, path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
 	if err != nil {
@@ -56,7 +56,7 @@ func (t *trees) openAs(path string, readOnly, mapped bool) (int, error) {
 	return t.next - 1, nil
 }
 
-// close lets go of this process's descriptors. It may be called again.
+// close closes this process's descriptors. It may be called again.
 func (t *trees) close() {
 	for _, f := range t.files {
 		f.Close()
@@ -66,7 +66,7 @@ func (t *trees) close() {
 
 // idmap maps a container's ids to this machine's.
 type idmap struct {
-	base int // of IDCount ids
+	base int // the first of IDCount ids of this machine
 
 	mu sync.Mutex
 	ns *os.File
@@ -76,7 +76,7 @@ func (m *idmap) mappings() []syscall.SysProcIDMap {
 	return []syscall.SysProcIDMap{{ContainerID: 0, HostID: m.base, Size: IDCount}}
 }
 
-// inside returns the id in a container of one outside.
+// inside returns the id that an id of this machine has in the container.
 func (m *idmap) inside(id uint32) (int, error) {
 	if n := int(id) - m.base; n >= 0 && n < IDCount {
 		return n, nil
@@ -84,8 +84,8 @@ func (m *idmap) inside(id uint32) (int, error) {
 	return 0, fmt.Errorf("id %d isn't a container's", id)
 }
 
-// namespace returns a user namespace with this mapping, for mounts to be mapped
-// by. It is made once: mounts care for the mapping, not for the namespace.
+// namespace returns a user namespace with this mapping, by which mounts are mapped. It is made
+// once: a mount takes over the mapping and doesn't depend on the namespace.
 func (m *idmap) namespace() (*os.File, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -101,7 +101,8 @@ func (m *idmap) namespace() (*os.File, error) {
 	return ns, nil
 }
 
-// makeNamespace takes the namespace from a process that has it and does nothing else.
+// makeNamespace starts a process in a new user namespace, opens that namespace, and ends the
+// process.
 func (m *idmap) makeNamespace() (*os.File, error) {
 	stdin, hold, err := os.Pipe()
 	if err != nil {

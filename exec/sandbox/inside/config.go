@@ -1,45 +1,45 @@
 // Package inside is the first process of a container.
 //
-//   - [Config] is what the engine tells it, over a pipe; [Report] what it answers.
-//   - Its init sets the container up from within its namespaces, starts the
-//     task's process, reaps, and reports how that process ended.
+//   - [Config] is what the sandbox tells it over a pipe. [Report] is what it answers.
+//   - Its init sets the container up from within the new namespaces, starts the task's process,
+//     reaps, and reports how that process ended.
 //
-// It is the engine's own binary, re-executed, so every import of this package
-// costs time at each start of a container: it imports the standard library's
-// smaller half and golang.org/x/sys/unix, nothing else.
+// The process is the program itself, executed again. Whatever this package imports costs time at
+// each start of a container. So it imports nothing but golang.org/x/sys/unix and the smaller half
+// of the standard library.
 package inside
 
 import "time"
 
-// Argv0 is the argv[0] that makes a process of this binary a container's first
-// process. No shell or user gives a program such a name by accident.
+// Argv0 is the argv[0] by which this program becomes a container's first process. No shell and no
+// user gives a program such a name by accident.
 const Argv0 = "\x7fflytestar-container"
 
-// Argv0Hold makes a process that does nothing but hold its namespaces until its
-// standard input ends.
+// Argv0Hold is the argv[0] by which this program holds its namespaces and does nothing else. It
+// ends with its standard input.
 const Argv0Hold = "\x7fflytestar-hold"
 
-// Descriptors of the first process, besides the standard ones. Those in a
-// Config count from FirstFD.
+// Descriptors of the first process, besides the standard ones. A Config's descriptors begin at
+// FirstFD.
 const (
-	ConfigFD = 3 // a pipe with one Config; the engine keeps the other end open for as long as the container may live
+	ConfigFD = 3 // a pipe with one Config; when the sandbox closes its end, the container ends
 	ReportFD = 4 // a pipe for Reports
 	FirstFD  = 5
 )
 
-// Staging is where the first process works before it changes its root. Every
-// host has it, and in the container's mount namespace a tmpfs covers it.
+// Staging is where the first process works before it changes its root. Every host has this
+// directory. In the container's mount namespace a tmpfs covers it.
 const Staging = "/tmp"
 
-// Config is a container as its first process needs it. Trees are descriptors of
-// detached mounts, already read-only, nodev and idmapped as they are to be.
+// Config describes a container for its first process. Trees are descriptors of detached mounts,
+// which are read-only, nodev and idmapped already where they should be.
 type Config struct {
 	Hostname  string
 	LayerTree int      // holds the unpacked layers
 	Layers    []string // paths in LayerTree, top first
 	Scratch   int      // a tree that holds "upper" and "work"
 	Mounts    []Mount  // sorted by target, so that parents come first
-	Sys       int      // a tree of the host's /sys, where the container has no network namespace of its own; else -1
+	Sys       int      // a tree of the host's /sys if the container shares the host's network, else -1
 	Shm       int64    // bytes of /dev/shm
 
 	Args    []string
@@ -47,40 +47,40 @@ type Config struct {
 	Workdir string   // absolute; made if missing
 	User    string   // "", "name", "uid", "uid:gid", "name:group"
 
-	Capabilities []int  // what root keeps
-	Seccomp      []byte // a filter, as the kernel takes it
-	ScopeSockets bool   // whether abstract unix sockets outside must be out of reach
+	Capabilities []int  // rights that root keeps
+	Seccomp      []byte // a filter in the kernel's form
+	ScopeSockets bool   // abstract unix sockets outside must be out of reach
 	OpenFiles    uint64 // RLIMIT_NOFILE
 
-	// Foreign hands the container to an OCI runtime. The first process then
-	// mounts and guards, and the runtime does the rest.
+	// Foreign hands the container to an OCI runtime. Then the first process only mounts and guards,
+	// and the runtime does the rest.
 	Foreign *Foreign
 }
 
-// Foreign is an OCI runtime's part. The bundle is [Staging].
+// Foreign is what an OCI runtime needs. Its bundle is [Staging].
 type Foreign struct {
-	Path string // the runtime's
-	Spec []byte // config.json, but for the user
-	// RootID is what the container's root is here: the runtime makes the user namespace, so this process isn't in it.
+	Path string // of the runtime
+	Spec []byte // config.json without the user
+	// RootID is the container's root as seen from this process. The runtime makes the user
+	// namespace, so this process isn't in it.
 	RootID int
 }
 
-// Mount is one path to be made visible in the container: a tree, or a small file.
+// Mount is something that the container sees at a path: a tree, or a small file.
 type Mount struct {
 	Target string
-	Tree   int    // or -1 for a small file
-	Dir    bool   // whether the tree's root is a directory
-	Write  bool   // whether the container may write to it
+	Tree   int    // -1 for a small file
+	Dir    bool   // the tree's root is a directory
+	Write  bool   // the container may write to it
 	Mode   uint32 // small file: permission bits
 	Data   []byte // small file: content
 }
 
-// Report is what the first process says, once when the container is set up
-// and once when its process has ended.
+// Report is what the first process reports: once when the container is set up, and once when its
+// process has ended.
 type Report struct {
-	// Error is set if the container couldn't be set up. Hint says what to do,
-	// and Fault whether the image or the container's description is to blame
-	// rather than the machine.
+	// Error is why the container couldn't be set up, and Hint what to do about it. Fault means that
+	// the image or the container's description is to blame, and not the machine.
 	Error string `json:",omitempty"`
 	Hint  string `json:",omitempty"`
 	Fault bool   `json:",omitempty"`

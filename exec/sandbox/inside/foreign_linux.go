@@ -13,24 +13,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TreePath is where a foreign runtime finds the i-th of Config.Mounts.
+// TreePath returns where a runtime finds the i-th of Config.Mounts.
 func TreePath(i int) string { return Staging + "/m" + strconv.Itoa(i) }
 
-// Where a foreign runtime finds the container's root file system, and writes.
+// Where a runtime finds the container's root file system, and where the container writes.
 const (
 	rootPath = Staging + "/root"
 	logPath  = Staging + "/log"
 	pidPath  = Staging + "/pid"
 )
 
-// startForeign mounts what the container is made of and starts an OCI runtime.
-// This process is PID 1 of the runtime and of the container too, so that both
-// die with it, however the engine ends.
+// startForeign mounts what the container is made of and starts an OCI runtime. This process is PID
+// 1 for the runtime and for the container too. So both die with it, however the sandbox's process
+// ends.
 func (c *Config) startForeign() (p *process, made []string, err error) {
 	if err := c.mountRoot(); err != nil {
 		return nil, nil, err
 	}
-	// The runtime looks processes up by the numbers that they have here.
+	// The runtime looks processes up by the numbers that they have in this namespace.
 	const safe = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 	if err := unix.Mount("proc", "/proc", "proc", safe, ""); err != nil {
 		return nil, nil, fmt.Errorf("mounting /proc: %w", err)
@@ -54,14 +54,15 @@ func (c *Config) startForeign() (p *process, made []string, err error) {
 	return p, made, err
 }
 
-// stage puts mounts where the runtime finds them, and makes their mount points, which runtimes would make without saying so.
+// stage puts mounts where the runtime finds them. It also makes their mount points: a runtime would
+// make them too, but not say which.
 func (c *Config) stage(r root) (made []string, err error) {
 	f := &filler{root: r, owner: c.Foreign.RootID}
 	for i := range c.Mounts {
 		m := &c.Mounts[i]
 		err := m.place(TreePath(i), c.Foreign.RootID)
 		if err == nil && m.Target == InitPath {
-			continue // on the runtime's own /dev
+			continue // the runtime mounts its own /dev over it
 		}
 		var fd int
 		if err == nil {
@@ -95,7 +96,7 @@ func (m *Mount) place(at string, rootID int) error {
 	return attach(m.Tree, at)
 }
 
-// writeSpec writes config.json, the user filled in.
+// writeSpec writes config.json with the user filled in.
 func (f *Foreign) writeSpec(id identity) error {
 	var spec map[string]json.RawMessage
 	var process map[string]any
@@ -106,7 +107,7 @@ func (f *Foreign) writeSpec(id identity) error {
 		return err
 	}
 	process["user"] = map[string]any{"uid": id.uid, "gid": id.gid, "additionalGids": id.groups, "umask": 0o022}
-	if id.uid != 0 { // a runtime would let any user keep them
+	if id.uid != 0 { // a runtime would leave them to any user
 		caps := process["capabilities"].(map[string]any)
 		delete(caps, "effective")
 		delete(caps, "permitted")
@@ -122,8 +123,8 @@ func (f *Foreign) writeSpec(id identity) error {
 	return os.WriteFile(Staging+"/config.json", data, 0o600)
 }
 
-// start has the runtime create the container and start it. It isn't told to
-// run it, since then runtimes copy output, stdout apart from stderr.
+// start makes the runtime create the container and then start it. With "run" a runtime would copy
+// the output, stdout apart from stderr.
 func (f *Foreign) start() (*process, error) {
 	if err := f.command("create", "--bundle", Staging, "--pid-file", pidPath, containerID); err != nil {
 		return nil, err
@@ -139,10 +140,10 @@ func (f *Foreign) start() (*process, error) {
 	return p, f.command("start", containerID)
 }
 
-// containerID is the container's name to the runtime, whose state nobody else sees.
+// containerID is the container's name for the runtime. Nobody else sees the runtime's state.
 const containerID = "container"
 
-// command runs the runtime, and returns what it logged if it failed.
+// command runs the runtime. If that fails, it returns what the runtime logged.
 func (f *Foreign) command(args ...string) error {
 	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
 	if err != nil {
@@ -189,9 +190,9 @@ func runtimeError() string {
 	return last
 }
 
-// InitPath is where a foreign runtime's container has this program, as its first
-// process: it executes its arguments and reaps. Without it the container's
-// process would be PID 1, which no signal of its own can end.
+// InitPath is where a runtime's container has this program. It is the container's first process,
+// executes its arguments and reaps. Without it the container's process would be PID 1, and no
+// signal of its own could end it.
 const InitPath = "/dev/flytestar-init"
 
 // mainInit is the first process in a foreign runtime's container.

@@ -14,22 +14,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxID is the greatest user or group id that a container has.
+// maxID is the greatest user or group id in a container.
 const maxID = 65535
 
-// identity is who the container's process runs as.
+// identity is the user and groups that the container's process runs as.
 type identity struct {
 	uid, gid uint32
 	groups   []uint32
 }
 
-// credential returns id as syscall.ForkExec takes it.
+// credential returns id for syscall.ForkExec.
 func (id identity) credential() *syscall.Credential {
 	return &syscall.Credential{Uid: id.uid, Gid: id.gid, Groups: id.groups}
 }
 
-// lookUser finds user ("", "name", "uid", or either with ":group") in the
-// container's /etc/passwd and /etc/group. An id needs no entry there.
+// lookUser finds a user in the container's /etc/passwd and /etc/group. user is "", "name" or "uid",
+// each with or without ":group". An id needs no entry there.
 func (r root) lookUser(user string) (identity, error) {
 	if user == "" {
 		user = "0"
@@ -63,7 +63,7 @@ func (r root) lookUser(user string) (identity, error) {
 		if id.gid, err = lookGroup(groups, group); err != nil {
 			return id, err
 		}
-		return id, nil // as container engines do: an explicit group is the only one
+		return id, nil // as other container engines do: a group that is named is the only one
 	}
 	id.groups = memberships(groups, name, id.gid)
 	return id, nil
@@ -81,7 +81,7 @@ func lookGroup(groups [][]string, group string) (uint32, error) {
 	return gid, nil
 }
 
-// memberships returns gid and the groups that list name.
+// memberships returns gid and the ids of the groups that have name as a member.
 func memberships(groups [][]string, name string, gid uint32) []uint32 {
 	ids := []uint32{gid}
 	for _, row := range groups {
@@ -95,7 +95,8 @@ func memberships(groups [][]string, name string, gid uint32) []uint32 {
 	return ids
 }
 
-// find returns the row of a table with at least n columns whose name, or else whose id, is key.
+// find returns the row of a table whose name is key, or else whose id is. The row has at least n
+// columns.
 func find(table [][]string, key string, n int) []string {
 	for _, col := range []int{0, 2} {
 		for _, row := range table {
@@ -113,11 +114,11 @@ func parseID(s string) (uint32, bool) {
 	return uint32(n), err == nil && n <= maxID
 }
 
-// maxTable bounds what is read of /etc/passwd and /etc/group, in bytes.
+// maxTable is how many bytes of /etc/passwd or /etc/group are read.
 const maxTable = 4 << 20
 
-// readTable reads a colon-separated file of the image's. A missing one is
-// empty. The image may be hostile: only a regular file is read, and not without end.
+// readTable reads a file of the image that has columns between colons. A missing file is empty. The
+// image may be hostile, so only a regular file is read, and only its first maxTable bytes.
 func (r root) readTable(name string) ([][]string, error) {
 	fd, err := r.open(name, unix.O_RDONLY|unix.O_NONBLOCK)
 	if err == unix.ENOENT || err == unix.ENOTDIR {
@@ -142,19 +143,19 @@ func (r root) readTable(name string) ([][]string, error) {
 	return rows, nil
 }
 
-// defaultPath is where commands are looked for when the environment has no PATH.
+// defaultPath is PATH if the environment has none.
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// lookPath finds the file to execute for a command, by env's PATH; relative
-// directories of PATH, and commands with a slash, count from workdir.
+// lookPath finds the file to execute for a command, by the PATH in env. Relative directories in
+// PATH, and commands with a slash, are looked up from workdir.
 func lookPath(command string, env []string, workdir string) (string, error) {
 	if strings.Contains(command, "/") {
-		return command, nil // relative to the working directory, where execve looks too
+		return command, nil // execve looks it up from the working directory too
 	}
 	dirs := defaultPath
 	for _, kv := range env {
 		if v, ok := strings.CutPrefix(kv, "PATH="); ok {
-			dirs = v // the last one counts, as for getenv in most shells
+			dirs = v // the last one counts, as in most shells
 		}
 	}
 	found := error(os.ErrNotExist)

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// prepare readies this thread for forking the container's process: limits, then
-// everything that takes rights away. Each of these is irrevocable and inherited.
+// prepare makes this thread ready to fork the container's process: it sets limits and then gives up
+// rights. None of that can be undone, and the process inherits all of it.
 func (c *Config) prepare(id identity) error {
 	if c.Workdir == "" {
 		c.Workdir = "/"
@@ -20,7 +20,7 @@ func (c *Config) prepare(id identity) error {
 		return faultf("", "making the working directory: %w", err)
 	}
 	for fd := 1; fd <= 2; fd++ {
-		// A process may open its own output again by /dev/stdout, so it must own the pipe.
+		// A process may open its own output again as /dev/stdout, so it must own the pipe.
 		if err := unix.Fchown(fd, int(id.uid), int(id.gid)); err != nil {
 			return fmt.Errorf("passing on the output: %w", err)
 		}
@@ -28,8 +28,8 @@ func (c *Config) prepare(id identity) error {
 	if err := c.limit(); err != nil {
 		return err
 	}
-	// This process's memory and descriptors are nobody's business: from here on
-	// its /proc entries belong to the host's root.
+	// Nobody may look at this process's memory and descriptors: from here on its entries in /proc
+	// belong to the host's root.
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("guarding the first process: %w", err)
 	}
@@ -47,21 +47,22 @@ func (c *Config) prepare(id identity) error {
 	return installFilter(c.Seccomp)
 }
 
-// limit sets resource limits. syscall's Setrlimit, unlike unix's, also
-// keeps the runtime from restoring the descriptor limit in the child.
+// limit sets resource limits. It calls Setrlimit of syscall: after that of unix, Go's runtime would
+// restore the old limit of descriptors in the child.
 func (c *Config) limit() error {
 	files := syscall.Rlimit{Cur: c.OpenFiles, Max: c.OpenFiles}
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
 		return fmt.Errorf("limiting open files to %d: %w", c.OpenFiles, err)
 	}
-	// A core dump would be handed to the host's handler.
+	// A core dump would go to the host's handler.
 	if err := syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{}); err != nil {
 		return fmt.Errorf("forbidding core dumps: %w", err)
 	}
 	return nil
 }
 
-// dropCapabilities leaves this thread, and what it executes as root, the capabilities in keep.
+// dropCapabilities takes all capabilities but those in keep from this thread, and from what it
+// executes as root.
 func dropCapabilities(keep []int) error {
 	var mask uint64
 	for _, c := range keep {
@@ -73,7 +74,7 @@ func dropCapabilities(keep []int) error {
 		}
 		err := unix.Prctl(unix.PR_CAPBSET_DROP, uintptr(c), 0, 0, 0)
 		if err == unix.EINVAL {
-			break // the kernel knows no further ones
+			break // the kernel has no higher ones
 		}
 		if err != nil {
 			return fmt.Errorf("dropping capability %d: %w", c, err)
@@ -91,7 +92,7 @@ func dropCapabilities(keep []int) error {
 	return nil
 }
 
-// landlockRuleset is the kernel's struct landlock_ruleset_attr, ABI 6.
+// landlockRuleset is struct landlock_ruleset_attr of the kernel, ABI 6.
 type landlockRuleset struct {
 	fs, net, scoped uint64
 }
@@ -99,9 +100,9 @@ type landlockRuleset struct {
 // scopeAbstractSockets is LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET.
 const scopeAbstractSockets = 1
 
-// scopeSockets keeps this thread's descendants from connecting to abstract unix
-// sockets that others have bound. Those belong to a network namespace, and
-// where the container shares the host's, no mount or user namespace hides them.
+// scopeSockets forbids this thread's descendants to connect to abstract unix sockets of others.
+// Such sockets belong to a network namespace. If the container shares the host's, no mount or user
+// namespace hides them.
 func scopeSockets() error {
 	attr := landlockRuleset{scoped: scopeAbstractSockets}
 	fd, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr), 0)

@@ -14,9 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// init runs the first process, and doesn't return, if this process was started
-// as one. It doesn't wait for main: until all packages of the program are initialised,
-// 2 of the 10 ms pass that a container takes from start to exit.
+// init runs the first process, and doesn't return, if this process was started as one. It doesn't
+// wait for main: initialising all packages of the program takes 2 of the 10 ms between start and
+// exit of a container.
 func init() {
 	switch {
 	case len(os.Args) > 1 && os.Args[0] == InitPath:
@@ -24,8 +24,8 @@ func init() {
 		os.Exit(mainInit(os.Args[1:]))
 	case len(os.Args) != 1:
 	case os.Args[0] == Argv0:
-		// Capabilities and filters belong to a thread, and a process inherits
-		// those of the thread that forks it.
+		// Capabilities and filters belong to a thread. A process inherits those of the thread that
+		// forks it.
 		runtime.LockOSThread()
 		os.Exit(run())
 	case os.Args[0] == Argv0Hold:
@@ -34,7 +34,7 @@ func init() {
 	}
 }
 
-// fault is an error that the image or the container's description is to blame for.
+// fault is an error of the image or of the container's description.
 type fault struct {
 	err  error
 	hint string
@@ -48,10 +48,10 @@ func faultf(hint, format string, args ...any) error {
 	return &fault{fmt.Errorf(format, args...), hint}
 }
 
-// run reads the config, sets the container up and sees its process to the end.
-// The exit code only matters to a reader of strace: reports say what happened.
+// run reads the config, sets the container up and waits for its process to end. Only a reader of
+// strace sees the exit code: reports say what happened.
 func run() int {
-	// What the engine handed down must not reach the task's process.
+	// The task's process mustn't inherit the descriptors that this process was given.
 	if err := unix.CloseRange(ConfigFD, 1<<31-1, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return 3
 	}
@@ -59,7 +59,7 @@ func run() int {
 	config := os.NewFile(ConfigFD, "config")
 	var c Config
 	if err := json.NewDecoder(config).Decode(&c); err != nil {
-		return 3 // the engine is gone, or will see that nothing was reported
+		return 3 // the sandbox is gone, or sees that nothing was reported
 	}
 	go dieWith(config)
 	child, made, err := c.started()
@@ -69,7 +69,7 @@ func run() int {
 		if errors.As(err, &f) {
 			r.Fault, r.Hint = true, f.hint
 		}
-		_ = reports.Encode(r) // if it fails, the engine is gone
+		_ = reports.Encode(r) // if it fails, the sandbox is gone
 		return 1
 	}
 	if err := reports.Encode(Report{Ready: true, Made: made}); err != nil {
@@ -81,24 +81,24 @@ func run() int {
 	return 0
 }
 
-// dieWith ends this process, and with it all others of its PID namespace, when
-// the engine's end of the config pipe is closed: by the engine, or by the
-// kernel after the engine's death, whatever killed it. A parent-death signal would follow the
-// engine's thread instead, which may end earlier.
+// dieWith ends this process when the sandbox's end of the config pipe is closed. All others in its
+// PID namespace end with it. The sandbox closes its end, or the kernel does when the sandbox's
+// process has died. A parent-death signal wouldn't do: it follows a thread of that process, which
+// may end earlier.
 func dieWith(config io.Reader) {
 	_, _ = io.Copy(io.Discard, config)
 	os.Exit(4)
 }
 
-// deadly are the signals that would end a Go program that doesn't ask for them.
+// deadly are the signals that end a Go program by default.
 var deadly = []unix.Signal{
 	unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGILL, unix.SIGTRAP, unix.SIGABRT, unix.SIGBUS, unix.SIGFPE, unix.SIGSEGV,
 	unix.SIGTERM, unix.SIGSTKFLT, unix.SIGSYS,
 }
 
-// holdSignals makes signals that the container's processes send to PID 1
-// harmless. os/signal would take a hundred switches between threads for that. What is
-// ignored a child would inherit, but Go resets what it handles itself, as it does these, when it forks.
+// holdSignals makes signals harmless that the container's processes send to PID 1. With os/signal
+// that would take a hundred switches between threads. A child would inherit ignored signals, but Go
+// resets the signals that it handles itself when it forks, and these are among them.
 func holdSignals() error {
 	const ignore = 1 // SIG_IGN
 	action := [4]uintptr{ignore}
@@ -114,11 +114,11 @@ func holdSignals() error {
 type process struct {
 	pid   int
 	since time.Time
-	ended *Report // set if it could not even be executed
-	coded bool    // whether an exit code above 128 stands for a signal
+	ended *Report // set if it couldn't be executed
+	coded bool    // an exit code above 128 stands for a signal
 }
 
-// started is start with signals held.
+// started calls start with signals held.
 func (c *Config) started() (*process, []string, error) {
 	if err := holdSignals(); err != nil {
 		return nil, nil, err
@@ -126,7 +126,8 @@ func (c *Config) started() (*process, []string, error) {
 	return c.start()
 }
 
-// start sets the container up and starts its process. made lists what was made for mount points.
+// start sets the container up and starts its process. It returns the paths that were made for mount
+// points.
 func (c *Config) start() (p *process, made []string, err error) {
 	if c.Foreign != nil {
 		return c.startForeign()
@@ -153,8 +154,8 @@ func (c *Config) start() (p *process, made []string, err error) {
 	return p, made, err
 }
 
-// wait reaps until the container's process ends. When this process then exits,
-// the kernel kills whatever else there is in the container.
+// wait reaps until the container's process ends. When this process exits after that, the kernel
+// kills everything else in the container.
 func (p *process) wait() Report {
 	if p.ended != nil {
 		return *p.ended
@@ -177,15 +178,15 @@ func (p *process) wait() Report {
 			r.Code, r.Signal = 128+int(ws.Signal()), unix.SignalName(ws.Signal())
 		}
 		if p.coded && r.Code > 128 {
-			r.Signal = unix.SignalName(unix.Signal(r.Code - 128)) // or none, if there is no such signal
+			r.Signal = unix.SignalName(unix.Signal(r.Code - 128)) // empty if there is no such signal
 		}
 		return r
 	}
 }
 
-// exec starts the container's process on this thread, which prepare has locked down.
-// A command that can't be executed is reported as a shell does: a line on
-// stderr and exit code 127 or 126.
+// exec starts the container's process on this thread, whose rights prepare has taken away. A
+// command that can't be executed is reported as by a shell: with a line on stderr and exit code 127
+// or 126.
 func (c *Config) exec(id identity) (*process, error) {
 	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
 	if err != nil {
@@ -193,7 +194,7 @@ func (c *Config) exec(id identity) (*process, error) {
 	}
 	attr := &syscall.ProcAttr{
 		Dir: c.Workdir,
-		// Not nil, which would mean this process's own environment.
+		// Not nil: that would mean this process's own environment.
 		Env:   append([]string{}, c.Env...),
 		Files: []uintptr{null.Fd(), 1, 2},
 		Sys:   &syscall.SysProcAttr{Setsid: true, Credential: id.credential()},
@@ -206,13 +207,14 @@ func (c *Config) exec(id identity) (*process, error) {
 	if err != nil {
 		p.ended = &Report{Ended: true, Code: cannotExecute(c.Args[0], err)}
 	}
-	// The pipes end with the container's processes, not with this one.
+	// The pipes must end with the container's processes, not with this one.
 	unix.Close(1)
 	unix.Close(2)
 	return p, nil
 }
 
-// cannotExecute says on stderr why a command can't be executed, and returns the exit code that shells give it.
+// cannotExecute says on stderr why a command can't be executed. It returns the exit code that
+// shells use.
 func cannotExecute(command string, err error) int {
 	fmt.Fprintf(os.Stderr, "flytestar: cannot execute %s: %v\n", command, err)
 	if errors.Is(err, os.ErrNotExist) {

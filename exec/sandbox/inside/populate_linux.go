@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// root is a descriptor of the container's root directory. What the image has in
-// it may be hostile, so paths are followed as if there was nothing beyond.
+// root is a descriptor of the container's root directory. The image may be hostile, so paths are
+// followed as if nothing were outside of that directory.
 type root int
 
 // openRoot opens the root directory at a path.
@@ -27,7 +27,7 @@ func (r root) open(p string, flags uint64) (int, error) {
 	how := unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
 	for {
 		fd, err := unix.Openat2(int(r), p, &how)
-		if err != unix.EAGAIN && err != unix.EINTR { // EAGAIN: a rename raced with it, somewhere on the machine
+		if err != unix.EAGAIN && err != unix.EINTR { // EAGAIN: there was a rename at the same time, anywhere on the machine
 			return fd, err
 		}
 	}
@@ -36,8 +36,8 @@ func (r root) open(p string, flags uint64) (int, error) {
 // filler puts the container's mounts into its root.
 type filler struct {
 	root
-	owner int      // of what is made
-	made  []string // what was made for mount points
+	owner int      // owner of what is made
+	made  []string // paths that were made for mount points
 }
 
 // populate puts mounts and small files in place.
@@ -72,8 +72,8 @@ func (f *filler) mount(m *Mount) error {
 	return unix.Close(m.Tree)
 }
 
-// unsuspicious refuses a target that the image's links have led into /proc,
-// where a mount could cover what later checks rely on.
+// unsuspicious refuses a target in /proc or /sys, where the image's links may have led. A mount
+// there could cover what later checks rely on.
 func unsuspicious(target int) error {
 	var st unix.Statfs_t
 	if err := unix.Fstatfs(target, &st); err != nil {
@@ -85,8 +85,8 @@ func unsuspicious(target int) error {
 	return nil
 }
 
-// locate opens path in the root, making it, a directory or an empty file, and
-// its parents as needed. Links are followed as if / were the root of all, which it is.
+// locate opens a path in the root. It makes what is missing: a directory or an empty file, and the
+// directories above. Links are followed within the root.
 func (f *filler) locate(p string, dir bool, depth int) (int, error) {
 	if depth > 40 {
 		return -1, faultf("", "too many links in the image")
@@ -103,7 +103,7 @@ func (f *filler) locate(p string, dir bool, depth int) (int, error) {
 	defer unix.Close(parent)
 	name := path.Base(p)
 	err = f.create(parent, name, dir)
-	if err == unix.EEXIST { // a link to nowhere
+	if err == unix.EEXIST { // a link that leads nowhere
 		to, err := readlinkat(parent, name)
 		if err != nil {
 			return -1, err
@@ -119,8 +119,8 @@ func (f *filler) locate(p string, dir bool, depth int) (int, error) {
 	return f.open(p, unix.O_PATH)
 }
 
-// create makes a mount point, notes it, and leaves its parent's time as it was,
-// so that a difference doesn't show the parent as changed.
+// create makes a mount point and notes it. It leaves the parent's time as it was, so that the
+// parent doesn't count as changed.
 func (f *filler) create(parent int, name string, dir bool) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(parent, &st); err != nil {
@@ -141,7 +141,7 @@ func (f *filler) create(parent int, name string, dir bool) error {
 	return os.Chtimes(self, time.Unix(st.Atim.Unix()), time.Unix(st.Mtim.Unix()))
 }
 
-// makeAt makes an empty directory or file.
+// makeAt makes an empty directory or file in a directory.
 func makeAt(parent int, name string, dir bool) error {
 	if dir {
 		return unix.Mkdirat(parent, name, 0o755)
@@ -153,7 +153,7 @@ func makeAt(parent int, name string, dir bool) error {
 	return unix.Close(fd)
 }
 
-// readlinkat returns where the link name in dir points.
+// readlinkat returns where a link in a directory leads.
 func readlinkat(dir int, name string) (string, error) {
 	buf := make([]byte, unix.PathMax)
 	n, err := unix.Readlinkat(dir, name, buf)
@@ -163,8 +163,8 @@ func readlinkat(dir int, name string) (string, error) {
 	return string(buf[:n]), nil
 }
 
-// openFiles writes the small files to the tmpfs at Staging, the current
-// directory, and turns each into a tree. They never touch a disk, so they may be credentials.
+// openFiles writes the small files to the tmpfs at Staging, the current directory, and makes a tree
+// of each. They never reach a disk, so they may hold credentials.
 func (c *Config) openFiles() error {
 	for i := range c.Mounts {
 		m := &c.Mounts[i]

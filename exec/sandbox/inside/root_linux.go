@@ -10,10 +10,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// enter makes the container's root from its layers and moves into it. All
-// mounts are this namespace's own: they vanish with its last process.
+// enter makes the container's root from its layers and moves into it. All mounts are in a namespace
+// of the container's own and vanish with its last process.
 func (c *Config) enter() error {
-	// The engine has moved this process into the container's cgroup; only from there is the cgroup namespace's root the right one.
+	// The sandbox has moved this process into the container's cgroup. A cgroup namespace that is
+	// made there has the right root.
 	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
 		return fmt.Errorf("making a cgroup namespace: %w", err)
 	}
@@ -30,7 +31,7 @@ func (c *Config) enter() error {
 	if err != nil {
 		return err
 	}
-	// The kernel lets only those mount /proc and /sys who see others already.
+	// The kernel only lets a process mount /proc and /sys while it sees other mounts of them.
 	proc, err := fresh("proc", 0)
 	if err != nil {
 		return fmt.Errorf("mounting /proc: %w", err)
@@ -47,7 +48,7 @@ func (c *Config) enter() error {
 	return c.mountSystem(proc, sys, devices)
 }
 
-// mountRoot mounts the overlay of layers and scratch at Staging/root.
+// mountRoot mounts the overlay of layers and scratch directory at "root" in Staging.
 func (c *Config) mountRoot() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("making mounts private: %w", err)
@@ -72,8 +73,8 @@ func (c *Config) mountRoot() error {
 	return c.mountOverlay("userxattr,")
 }
 
-// mountOverlay mounts the overlay at "root" in the current directory. The
-// kernel takes one page of options, so layers are given by links with short names.
+// mountOverlay mounts the overlay at "root" in the current directory. The kernel takes one page of
+// options, so layers are given by links that have short names.
 func (c *Config) mountOverlay(extra string) error {
 	lower := "empty"
 	for i, dir := range c.Layers {
@@ -87,8 +88,8 @@ func (c *Config) mountOverlay(extra string) error {
 			lower += ":" + link
 		}
 	}
-	// volatile: nothing of the scratch directory outlives the container or the machine's
-	// crash, so syncing it, and the whole file system below with it, would be waste.
+	// volatile: nothing in the scratch directory is needed after the container's end or a crash of
+	// the machine. Without it, unmounting would sync the whole file system below.
 	opts := extra + "volatile,lowerdir=" + lower + ",upperdir=s/upper,workdir=s/work"
 	if err := unix.Mount("overlay", "root", "overlay", unix.MS_NODEV, opts); err != nil {
 		return fmt.Errorf("mounting an overlay of %d layers: %w", len(c.Layers), err)
@@ -96,8 +97,8 @@ func (c *Config) mountOverlay(extra string) error {
 	return nil
 }
 
-// attach moves the detached mount fd to the path target, as seen from the
-// current directory, and closes it.
+// attach moves the detached mount fd to a target, which is relative to the current directory, and
+// closes fd.
 func attach(fd int, target string) error {
 	if err := unix.MoveMount(fd, "", unix.AT_FDCWD, target, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 		return err
@@ -105,13 +106,13 @@ func attach(fd int, target string) error {
 	return unix.Close(fd)
 }
 
-// pivot makes dir the root and lets go of everything that was there before.
+// pivot makes dir the root and detaches the old root.
 func pivot(dir string) error {
 	if err := unix.Chdir(dir); err != nil {
 		return err
 	}
-	// The old root ends up on top of the new one, whence it can be detached
-	// without a directory to hold it.
+	// The old root ends up on top of the new one. From there it can be detached without a directory
+	// to hold it.
 	if err := unix.PivotRoot(".", "."); err != nil {
 		return fmt.Errorf("changing the root: %w", err)
 	}
@@ -121,10 +122,10 @@ func pivot(dir string) error {
 	return unix.Chdir("/")
 }
 
-// nodes are the device nodes that a container has.
+// nodes are the devices in a container's /dev.
 var nodes = []string{"null", "zero", "full", "random", "urandom", "tty"}
 
-// openDevices returns a detached mount of each node of the host's.
+// openDevices returns a detached mount of each of the host's nodes.
 func openDevices() ([]int, error) {
 	fds := make([]int, len(nodes))
 	for i, n := range nodes {
@@ -153,7 +154,7 @@ func fresh(fstype string, attrs int) (int, error) {
 	return unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, attrs|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC)
 }
 
-// mountSystem mounts /proc, /sys and /dev, and hides what is to be hidden.
+// mountSystem mounts /proc, /sys and /dev, and hides parts of them.
 func (c *Config) mountSystem(proc, sys int, devices []int) error {
 	for _, m := range []struct {
 		tree   int
@@ -190,8 +191,9 @@ func (c *Config) mountSystem(proc, sys int, devices []int) error {
 	return hide()
 }
 
-// realDir makes the directory path, of depth one or in a directory of ours,
-// unless it is there. A link there could divert a mount, and with it what is hidden under it.
+// realDir makes a directory, in the root or in a directory that this process made, unless it
+// exists. A link there is an error: it could divert a mount, and what the mount should hide would
+// show.
 func realDir(path string) error {
 	if err := unix.Mkdir(path, 0o755); err != nil && err != unix.EEXIST {
 		return fmt.Errorf("making %s: %w", path, err)
@@ -206,7 +208,7 @@ func realDir(path string) error {
 	return nil
 }
 
-// fillDev puts nodes and links into /dev.
+// fillDev makes the nodes and links in /dev.
 func fillDev(devices []int) error {
 	for i, n := range nodes {
 		path := "/dev/" + n
@@ -230,8 +232,8 @@ func fillDev(devices []int) error {
 	return nil
 }
 
-// Masked and ReadOnly are the paths that OCI runtimes hide and write-protect
-// by default. What a kernel doesn't have needs no mask.
+// Masked and ReadOnly are the paths that OCI runtimes hide and write-protect by default. A path
+// that the kernel doesn't have is skipped.
 var (
 	Masked = []string{
 		"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/sched_debug",
@@ -263,7 +265,7 @@ func hide() error {
 	return nil
 }
 
-// mask covers a file with /dev/null and a directory with an empty one.
+// mask covers a file with /dev/null, or a directory with an empty one.
 func mask(path string) error {
 	err := unix.Mount("/dev/null", path, "", unix.MS_BIND, "")
 	if err == unix.ENOTDIR {
@@ -272,7 +274,7 @@ func mask(path string) error {
 	return err
 }
 
-// protect binds path on itself, read-only.
+// protect binds a path to itself, read-only.
 func protect(path string) error {
 	if err := unix.Mount(path, path, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
 		return err

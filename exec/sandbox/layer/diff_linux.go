@@ -19,28 +19,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Diff is what a container has changed: the upper directory of its overlay. Its processes must be
-// dead, so that nothing in it changes any more. Its content is theirs, so it may be hostile.
+// Diff is what a container has changed: the upper directory of its overlay. The container's
+// processes must be dead, so that nothing changes any more. What they left may be hostile.
 type Diff struct {
 	Upper  string
 	Lowers []string // unpacked layers, top first
-	// Skip has the paths in the container that were made for mount points. They, and what is in
-	// /proc, /sys and /dev, don't belong to the difference.
+	// Skip has the paths in the container that were made for mount points. They don't count as
+	// changes, and neither does what lies in /proc, /sys and /dev.
 	Skip []string
-	// ID returns the user or group id in the container of one on this machine. It is an error if
-	// it isn't a container's.
+	// ID returns the user or group id that an id of this machine has in the container. It fails for
+	// an id that isn't a container's.
 	ID func(id uint32) (int, error)
 
-	skip  map[string]bool  // the same as paths from the root directory
-	links map[inode]string // where a file with several links was first
+	skip  map[string]bool  // Skip and the system's directories, relative to the root
+	links map[inode]string // where a file with several links came first
 }
 
 type inode struct{ dev, ino uint64 }
 
-// Write writes the difference as the tar of an OCI layer: entries sorted by path, parents first.
+// Write writes the changes as the tar of an OCI layer. Entries are sorted by path, parents first.
 func (d *Diff) Write(ctx context.Context, w io.Writer) error {
 	d.skip, d.links = map[string]bool{}, map[inode]string{}
-	for _, p := range append(slices.Clone(d.Skip), "/proc", "/sys", "/dev") { // the container's own mounts cover what is there
+	for _, p := range append(slices.Clone(d.Skip), "/proc", "/sys", "/dev") { // what mounts of the container's own have covered
 		d.skip[strings.TrimPrefix(p, "/")] = true
 	}
 	t := tar.NewWriter(w)
@@ -50,15 +50,15 @@ func (d *Diff) Write(ctx context.Context, w io.Writer) error {
 	return t.Close()
 }
 
-// change is an entry of a directory of the upper's, as the layer names it.
+// change is an entry of a directory in the upper.
 type change struct {
-	name string // in the upper
-	as   string // in the layer: another for a whiteout
+	name string // its name in the upper
+	as   string // its name in the layer, which differs for a whiteout
 	st   unix.Stat_t
 }
 
-// dir writes what is in a directory. Sorting is by whole paths, so that "a/b"
-// comes after "a-b": directories are compared with the slash that ends them.
+// dir writes what is in a directory. Entries are sorted as whole paths: a directory is compared
+// with the slash that ends it, so that "a/b" comes after "a-b".
 func (d *Diff) dir(ctx context.Context, t *tar.Writer, dir string) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -82,7 +82,7 @@ func (d *Diff) dir(ctx context.Context, t *tar.Writer, dir string) error {
 	return nil
 }
 
-// changes lists a directory of the upper's in the order of the layer.
+// changes lists a directory of the upper in the order of the layer.
 func (d *Diff) changes(dir string) ([]change, error) {
 	entries, err := os.ReadDir(filepath.Join(d.Upper, dir))
 	if err != nil {
@@ -112,7 +112,7 @@ func (d *Diff) changes(dir string) ([]change, error) {
 	return list, nil
 }
 
-// change writes one entry, and what is below it.
+// change writes one entry and what is below it.
 func (d *Diff) change(ctx context.Context, t *tar.Writer, dir string, m change) error {
 	name := path.Join(dir, m.name)
 	switch m.st.Mode & unix.S_IFMT {
@@ -126,7 +126,7 @@ func (d *Diff) change(ctx context.Context, t *tar.Writer, dir string, m change) 
 		}
 		return d.dir(ctx, t, name)
 	case unix.S_IFSOCK:
-		return nil // of a process that is dead
+		return nil // its process is dead
 	case unix.S_IFCHR:
 		if isWhiteout(&m.st) {
 			return d.header(t, &tar.Header{Typeflag: tar.TypeReg, Name: path.Join(dir, m.as)})
@@ -139,9 +139,8 @@ func (d *Diff) change(ctx context.Context, t *tar.Writer, dir string, m change) 
 	return d.entry(t, name, &m.st)
 }
 
-// keepsDir reports whether a directory belongs in the layer: it has something in
-// it that does, or is new, or differs from the one below. One that was only
-// touched because a mount point was made in it doesn't.
+// keepsDir reports whether a directory belongs in the layer: something in it does, or it is new, or
+// it differs from the one below. A directory that only got a mount point doesn't belong there.
 func (d *Diff) keepsDir(name string, st *unix.Stat_t) (bool, error) {
 	if slices.Contains([]string{"proc", "sys", "dev"}, name) {
 		return false, nil
@@ -172,7 +171,7 @@ func (d *Diff) keepsDir(name string, st *unix.Stat_t) (bool, error) {
 	return !same, err
 }
 
-// sameBelow reports whether the layers have that directory with the same owner, mode and attributes.
+// sameBelow reports whether the layers have the directory with the same owner, mode and attributes.
 func (d *Diff) sameBelow(name string, st *unix.Stat_t) (bool, error) {
 	lower, low, err := d.below(name)
 	if err != nil || lower == "" || low.Mode != st.Mode {
@@ -202,9 +201,8 @@ func (d *Diff) sameBelow(name string, st *unix.Stat_t) (bool, error) {
 	return true, nil
 }
 
-// below finds what the layers have at a path; "" if it is nothing. A whiteout, or
-// something that isn't a directory, at the path or above it hides the layers
-// below; so does an opaque directory.
+// below returns what the layers have at a path, or "" if they have nothing. Lower layers are hidden
+// by a whiteout or a file at the path or above it, and by an opaque directory.
 func (d *Diff) below(name string) (string, *unix.Stat_t, error) {
 	parts := strings.Split(name, "/")
 layers:
@@ -243,7 +241,7 @@ layers:
 	return "", nil, nil
 }
 
-// entry writes a path of the upper's as it is.
+// entry writes a path of the upper.
 func (d *Diff) entry(t *tar.Writer, name string, st *unix.Stat_t) error {
 	full := filepath.Join(d.Upper, name)
 	h := &tar.Header{Name: name, Mode: int64(st.Mode & 0o7777), ModTime: time.Unix(st.Mtim.Sec, 0)}
@@ -284,7 +282,7 @@ func (d *Diff) entry(t *tar.Writer, name string, st *unix.Stat_t) error {
 	return d.header(t, h)
 }
 
-// file writes a regular file, or a link to where it was written before.
+// file writes a regular file. If another link to it was written before, it writes a link to that.
 func (d *Diff) file(t *tar.Writer, h *tar.Header, full string, st *unix.Stat_t) error {
 	if st.Nlink > 1 {
 		id := inode{uint64(st.Dev), st.Ino}
@@ -314,12 +312,12 @@ func (d *Diff) header(t *tar.Writer, h *tar.Header) error {
 	return nil
 }
 
-// isWhiteout reports whether a stat is that of an overlay's whiteout.
+// isWhiteout reports whether a file is a whiteout of an overlay.
 func isWhiteout(st *unix.Stat_t) bool {
 	return st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == 0
 }
 
-// isOpaque reports whether a directory hides those of the layers below.
+// isOpaque reports whether a directory hides the same directory of lower layers.
 func isOpaque(dir string) (bool, error) {
 	v, err := getXattr(dir, opaqueXattr)
 	if err != nil {
@@ -328,7 +326,7 @@ func isOpaque(dir string) (bool, error) {
 	return string(v) == "y", nil
 }
 
-// getXattr returns an attribute, nil if there is none.
+// getXattr returns an extended attribute, or nil if the path doesn't have it.
 func getXattr(path, name string) ([]byte, error) {
 	buf := make([]byte, 256)
 	for {
@@ -339,14 +337,14 @@ func getXattr(path, name string) ([]byte, error) {
 		case unix.ENODATA, unix.ENOTSUP:
 			return nil, nil
 		case unix.ERANGE:
-			buf = make([]byte, 1<<16) // the kernel's limit
+			buf = make([]byte, 1<<16) // the kernel has no longer ones
 		default:
 			return nil, &fs.PathError{Op: "lgetxattr", Path: path, Err: err}
 		}
 	}
 }
 
-// xattrs returns the attributes of a path that belong in a layer.
+// xattrs returns those attributes of a path that belong in a layer.
 func (d *Diff) xattrs(path string) (map[string]string, error) {
 	names := make([]byte, 1<<16)
 	n, err := unix.Llistxattr(path, names)
@@ -376,8 +374,8 @@ func (d *Diff) xattrs(path string) (map[string]string, error) {
 	return attrs, nil
 }
 
-// rootCapability turns file capabilities that were set in a user namespace
-// (version 3, which names its root) into those of a layer (version 2).
+// rootCapability turns file capabilities into those of a layer (version 2). Capabilities that were
+// set in a user namespace (version 3) name its root.
 func rootCapability(v []byte) []byte {
 	const version, version2, version3 = 0xff000000, 0x02000000, 0x03000000
 	if len(v) != 24 || binary.LittleEndian.Uint32(v)&version != version3 {

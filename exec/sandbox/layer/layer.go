@@ -1,11 +1,12 @@
-// Package layer turns the layers of images into directories, and the changes of a container into a layer.
+// Package layer turns layers of images into directories, and a container's changes into a layer.
 //
 //   - [Open] opens a directory of unpacked layers. [Unpacked.Layer] unpacks one, once, however many
-//     processes want it, and checks that it is what its digest says.
+//     processes want it, and checks its digest.
 //   - [Diff] reads what a container has changed in an overlay of such directories.
 //
-// A layer is a tar, and neither the tar nor what a container leaves is trusted. Nothing is written
-// outside of a layer's directory, and no link is followed when a difference is read. Both directions
-// agree on whiteouts, which say what of lower layers is gone, and on extended attributes. Linux only:
-// elsewhere the package is empty.
+// A layer is a tar. Neither the tar nor what a container leaves can be trusted: nothing is written
+// outside of a layer's directory, and reading changes follows no links. Unpacking and reading agree
+// on whiteouts, which say what a layer removes from those below, and on extended attributes.
+//
+// It needs Linux. On other systems the package is empty.
 package layer

@@ -14,29 +14,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What layers call what is gone.
+// Names in a layer that say what it removes from lower layers.
 const (
 	whiteoutPrefix = ".wh."
 	whiteoutOpaque = ".wh..wh..opq"
 )
 
-// Attributes of overlays that users may mount.
+// Attributes by which an overlay that a user may mount keeps its notes.
 const (
 	overlayXattrs = "user.overlay."
 	opaqueXattr   = "user.overlay.opaque"
 )
 
-// unpacker writes entries of a tar below root. Lookups go through descriptors
-// that can't leave root, whatever links the tar has made there.
+// unpacker writes the entries of a tar below root. It looks up paths by descriptors that can't
+// leave root, whatever links the tar has made there.
 type unpacker struct {
 	root *os.Root
-	dirs map[string]*tar.Header // whose times and modes are set last, since entries change them
+	dirs map[string]*tar.Header // their times and modes are set last, since entries in them change both
 
 	here *os.Root // the directory of the last entry; most entries follow a sibling
 	path string   // its path
 }
 
-// enter returns the directory at a path, which it makes if need be. It is open until the next enter.
+// enter opens the directory at a path, and makes it if it is missing. It stays open until the next
+// enter.
 func (u *unpacker) enter(dir string) (*os.Root, error) {
 	if u.here != nil && u.path == dir {
 		return u.here, nil
@@ -56,7 +57,7 @@ func (u *unpacker) enter(dir string) (*os.Root, error) {
 	return here, nil
 }
 
-// leave closes the directory that is open.
+// leave closes the directory that enter has opened.
 func (u *unpacker) leave() {
 	if u.here != nil {
 		u.here.Close()
@@ -93,8 +94,8 @@ func (u *unpacker) entry(h *tar.Header, content io.Reader) error {
 	return u.write(at, name, base, h, content)
 }
 
-// sparse reports whether an entry is larger than its part of the tar: without
-// bound, in a tar that isn't well-meant.
+// sparse reports whether an entry unpacks to more than its part of the tar. A hostile tar could
+// fill the disk that way.
 func sparse(h *tar.Header) bool {
 	for key := range h.PAXRecords {
 		if strings.HasPrefix(key, "GNU.sparse.") {
@@ -104,7 +105,7 @@ func sparse(h *tar.Header) bool {
 	return h.Typeflag == tar.TypeGNUSparse
 }
 
-// rootEntry notes the layer's root, which is there.
+// rootEntry notes the mode and owner of the layer's root, which exists already.
 func (u *unpacker) rootEntry(h *tar.Header) error {
 	if h.Typeflag != tar.TypeDir {
 		return errors.New("the layer's root isn't a directory")
@@ -113,7 +114,7 @@ func (u *unpacker) rootEntry(h *tar.Header) error {
 	return nil
 }
 
-// whiteout says that something of lower layers is gone.
+// whiteout notes that the layer removes something of lower layers.
 func (u *unpacker) whiteout(at *os.Root, dir, base, name string) error {
 	d, err := at.Open(".")
 	if err != nil {
@@ -124,7 +125,7 @@ func (u *unpacker) whiteout(at *os.Root, dir, base, name string) error {
 	case base == whiteoutOpaque:
 		return unix.Fsetxattr(int(d.Fd()), opaqueXattr, []byte("y"), 0)
 	case strings.HasPrefix(name, whiteoutPrefix):
-		return nil // reserved for other storage drivers' notes
+		return nil // a note of another storage driver
 	case name == "" || name == "." || name == "..":
 		return errors.New("a whiteout of nothing")
 	}
@@ -134,8 +135,8 @@ func (u *unpacker) whiteout(at *os.Root, dir, base, name string) error {
 	return unix.Mknodat(int(d.Fd()), name, unix.S_IFCHR, 0)
 }
 
-// clear makes way for an entry at a path: of two with one name, the later
-// counts. A directory stays where another directory is to be.
+// clear removes what is at a path, so that an entry can take its place: of two entries with the
+// same name the later one counts. A directory stays if the new entry is a directory too.
 func (u *unpacker) clear(at *os.Root, name string, dir bool) error {
 	base := path.Base(name)
 	info, err := at.Lstat(base)
@@ -151,7 +152,7 @@ func (u *unpacker) clear(at *os.Root, name string, dir bool) error {
 	return at.RemoveAll(base)
 }
 
-// write writes what isn't a whiteout. name is its path, base its name in at.
+// write writes an entry that isn't a whiteout. name is its path, base its name in at.
 func (u *unpacker) write(at *os.Root, name, base string, h *tar.Header, content io.Reader) error {
 	if err := u.clear(at, name, h.Typeflag == tar.TypeDir); err != nil {
 		return err
@@ -183,7 +184,7 @@ func (u *unpacker) write(at *os.Root, name, base string, h *tar.Header, content 
 	return fmt.Errorf("type %q", h.Typeflag)
 }
 
-// link makes a hard link. Both ends are below the root, and neither is followed.
+// link makes a hard link. Both ends lie below the root, and links at either end aren't followed.
 func (u *unpacker) link(name string, h *tar.Header) error {
 	target := path.Clean(strings.TrimLeft(h.Linkname, "/"))
 	info, err := u.root.Lstat(target)
@@ -196,8 +197,8 @@ func (u *unpacker) link(name string, h *tar.Header) error {
 	return u.root.Link(target, name)
 }
 
-// writeFile writes a regular file. Owner before mode, and mode before
-// capabilities: each clears part of the next.
+// writeFile writes a regular file. It sets the owner before the mode and the mode before
+// capabilities: each of them clears part of the next.
 func writeFile(at *os.Root, name string, h *tar.Header, content io.Reader) error {
 	f, err := at.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -242,7 +243,7 @@ func writeFifo(at *os.Root, name string, h *tar.Header) error {
 	return setLinkTime(at, name, h)
 }
 
-// setLinkTime sets the time of something that can't be opened.
+// setLinkTime sets the time of a link or pipe, which can't be opened.
 func setLinkTime(at *os.Root, name string, h *tar.Header) error {
 	d, err := at.Open(".")
 	if err != nil {
@@ -253,7 +254,7 @@ func setLinkTime(at *os.Root, name string, h *tar.Header) error {
 	return unix.UtimesNanoAt(int(d.Fd()), name, []unix.Timespec{t, t}, unix.AT_SYMLINK_NOFOLLOW)
 }
 
-// finishDirs sets what entries in a directory would have changed again.
+// finishDirs sets the owners, modes and times of directories, after their entries.
 func (u *unpacker) finishDirs() error {
 	for name, h := range u.dirs {
 		d, err := u.root.Open(name)
@@ -286,16 +287,16 @@ func finishDir(d *os.File, h *tar.Header) error {
 	return futimens(d, []unix.Timespec{t, t})
 }
 
-// futimens sets a file's times.
+// futimens sets the times of an open file.
 func futimens(f *os.File, ts []unix.Timespec) error {
 	return unix.UtimesNanoAt(int(f.Fd()), "", ts, unix.AT_EMPTY_PATH)
 }
 
-// xattrPrefix is how tars carry extended attributes.
+// xattrPrefix begins the names by which tars carry extended attributes.
 const xattrPrefix = "SCHILY.xattr."
 
-// setXattrs sets those attributes that layers may bring: file capabilities and
-// the users' own, but not what an overlay would take for its own notes.
+// setXattrs sets the attributes that layers may bring: file capabilities and users' own, but not
+// those that an overlay would take for its notes.
 func setXattrs(f *os.File, h *tar.Header) error {
 	for key, value := range h.PAXRecords {
 		name, ok := strings.CutPrefix(key, xattrPrefix)
@@ -314,5 +315,5 @@ func portableXattr(name string) bool {
 	return name == capabilityXattr || strings.HasPrefix(name, "user.") && !strings.HasPrefix(name, overlayXattrs)
 }
 
-// capabilityXattr holds file capabilities.
+// capabilityXattr is the attribute that holds file capabilities.
 const capabilityXattr = "security.capability"

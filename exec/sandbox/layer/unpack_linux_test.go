@@ -59,7 +59,8 @@ func tarOf(t testing.TB, headers ...header) []byte {
 	return b.Bytes()
 }
 
-// unpackBeside unpacks a tar and fails if anything outside of its directory has changed.
+// unpackBeside unpacks a tar. It fails the test if anything outside of the layer's directory
+// changes.
 func unpackBeside(t testing.TB, data []byte) (dir string, err error) {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -84,7 +85,7 @@ func unpackBeside(t testing.TB, data []byte) (dir string, err error) {
 	return dir, err
 }
 
-// tree describes what is below a directory, leaving some names out.
+// tree describes what is below a directory, but for some names.
 func tree(t testing.TB, dir string, without ...string) string {
 	t.Helper()
 	var b strings.Builder
@@ -116,7 +117,7 @@ func TestUnpackHostile(t *testing.T) {
 	outside := filepath.Join(t.TempDir(), "x")
 	for name, tt := range map[string]struct {
 		headers []header
-		want    string // in the error; "" if it unpacks, harmlessly
+		want    string // part of the error; "" if it unpacks and does no harm
 	}{
 		"dots":               {[]header{{kind: '0', name: "../victim/new"}}, "outside"},
 		"dots inside":        {[]header{{kind: '0', name: "a/../../victim/new"}}, "outside"},
@@ -215,13 +216,13 @@ func TestUnpack(t *testing.T) {
 	}
 }
 
-// FuzzUnpack: whatever a layer is, what it makes is in its directory.
+// FuzzUnpack: no layer writes outside of its directory.
 func FuzzUnpack(f *testing.F) {
 	f.Add(tarOf(f, header{kind: '5', name: "d"}, header{kind: '0', name: "d/f", content: "x"}, header{kind: '1', name: "h", link: "d/f"}))
 	f.Add(tarOf(f, header{kind: '2', name: "l", link: "../victim"}, header{kind: '0', name: "l/new", content: "x"}))
 	f.Add(tarOf(f, header{kind: '0', name: "../victim/file"}, header{kind: '0', name: "d/.wh.x"}, header{kind: '0', name: "d/.wh..wh..opq"}))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		unpackBeside(t, data) // an error is an answer
+		unpackBeside(t, data) // an error is fine
 	})
 }
 
@@ -240,7 +241,7 @@ func (l *testLayer) DiffID() string { return l.id }
 
 func (l *testLayer) Uncompressed() (io.ReadCloser, error) {
 	l.opened.Add(1)
-	time.Sleep(20 * time.Millisecond) // so that others come meanwhile
+	time.Sleep(20 * time.Millisecond) // so that others have to wait
 	return io.NopCloser(bytes.NewReader(l.data)), nil
 }
 
@@ -251,7 +252,7 @@ func tempDirs(t *testing.T, home string) func() (string, func() error, error) {
 	}
 }
 
-// TestLayers: a layer is unpacked once, whoever wants it, and only as what its digest says.
+// TestLayers: a layer is unpacked once, whoever wants it, and only if its digest is right.
 func TestLayers(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: layers are unpacked with their own ids")
@@ -259,7 +260,7 @@ func TestLayers(t *testing.T) {
 	home := t.TempDir()
 	good := newTestLayer(tarOf(t, header{kind: '0', name: "f", content: "x", mode: 0o644}))
 	var wg sync.WaitGroup
-	for range 2 { // as two processes have it
+	for range 2 { // as in two processes
 		s, err := Open(filepath.Join(home, "layers"))
 		if err != nil {
 			t.Fatal(err)

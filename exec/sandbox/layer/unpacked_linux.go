@@ -20,14 +20,14 @@ import (
 	"github.com/flytestar/flytestar/internal/durable"
 )
 
-// Unpacked is a directory of unpacked layers. Each is in a directory named by its diff id, which
-// is complete, since it gets there by a rename. Nothing in it changes.
+// Unpacked is a directory of unpacked layers. Each layer has a directory of its own, named by its
+// diff id. It is complete, since it gets there by a rename, and nothing in it changes.
 //
-// Files have the ids and modes of the layer, so they may be root's and setuid. Therefore nobody
-// else can enter the directory, and containers see it through a mount that maps ids.
+// Files have the owners and modes of the layer, so some are root's and setuid. Therefore only this
+// user can enter the directory. Containers see it through a mount that maps ids.
 type Unpacked struct{ dir string }
 
-// Open opens the unpacked layers in dir, which it makes if it is missing.
+// Open opens the directory of unpacked layers at dir, and makes it if it is missing.
 func Open(dir string) (*Unpacked, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -38,12 +38,12 @@ func Open(dir string) (*Unpacked, error) {
 // Path returns the directory.
 func (u *Unpacked) Path() string { return u.dir }
 
-// diffID is the form of layer digests.
+// diffID matches the digests of layers.
 var diffID = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
-// Layer returns the name of l's directory in Path. It unpacks l first if that isn't done yet. Of
-// several callers that want it at the same time, in whatever process, one does so and the others
-// wait. temp makes a directory on the same file system, and comes with the function that removes it.
+// Layer returns the name of l's directory in Path, and unpacks l if that isn't done yet. If several
+// callers in any processes want the same layer, one unpacks it and the others wait. temp makes a
+// directory on the same file system, and also returns the function that removes it.
 func (u *Unpacked) Layer(ctx context.Context, l exec.Layer, temp func() (string, func() error, error)) (name string, err error) {
 	id := l.DiffID()
 	if !diffID.MatchString(id) {
@@ -92,20 +92,20 @@ func (u *Unpacked) unpack(ctx context.Context, l exec.Layer, dir, name string) e
 	if err := unpackTar(bufio.NewReaderSize(in, 1<<18), dir); err != nil {
 		return err
 	}
-	if _, err := io.Copy(io.Discard, in); err != nil { // what follows the tar's end is in the digest
+	if _, err := io.Copy(io.Discard, in); err != nil { // the digest covers what follows the end of the tar
 		return err
 	}
 	if got := hex.EncodeToString(hash.Sum(nil)); got != name {
 		return fmt.Errorf("its content has the digest sha256:%s", got)
 	}
-	// A machine that crashes mustn't find a complete directory of empty files.
+	// After a crash of the machine, a directory that looks complete mustn't hold empty files.
 	if err := syncTree(dir); err != nil {
 		return err
 	}
 	return durable.Rename(dir, filepath.Join(u.dir, name))
 }
 
-// syncTree syncs the file system that dir is on: one call, where a tree may have 100,000 files.
+// syncTree syncs the whole file system of dir. That is one call; a layer may have 100,000 files.
 func syncTree(dir string) error {
 	f, err := os.Open(dir)
 	if err != nil {
@@ -115,7 +115,7 @@ func syncTree(dir string) error {
 	return unix.Syncfs(int(f.Fd()))
 }
 
-// contextReader reads until ctx is cancelled.
+// contextReader reads until ctx ends.
 type contextReader struct {
 	ctx context.Context
 	r   io.Reader
@@ -128,10 +128,10 @@ func (c *contextReader) Read(p []byte) (int, error) {
 	return c.r.Read(p)
 }
 
-// unpackTar unpacks a layer's tar into dir as an overlay has it: whiteouts are
-// devices 0/0 and opaque directories have an attribute. Device nodes are left
-// out: a container's are in its /dev. Nothing is written outside of dir,
-// whatever the tar says; an entry that would be is an error.
+// unpackTar unpacks the tar of a layer into dir, in the form that an overlay takes: a whiteout
+// becomes a device 0/0, and an opaque directory gets an attribute. Device nodes are left out, since
+// a container has its own /dev. Whatever the tar says, nothing is written outside of dir; an entry
+// that tries to is an error.
 func unpackTar(r io.Reader, dir string) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {

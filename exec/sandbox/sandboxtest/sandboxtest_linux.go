@@ -102,8 +102,8 @@ func CanLimit() bool {
 	return false
 }
 
-// Program returns the path of this program, for a container to run. It skips the test if the program
-// isn't statically linked: containers have no loader for it.
+// Program returns the path of this program, for a container to run. It skips the test if the
+// program isn't statically linked: containers have no loader for it.
 func Program(t testing.TB) string {
 	t.Helper()
 	exe, err := os.Executable()
