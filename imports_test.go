@@ -43,10 +43,10 @@ var imports = []struct {
 	{"exec/image/...", []string{"diag", "plan", "exec", "exec/image/...", "internal/source"}},
 	{"exec/storetest", []string{"plan", "exec"}},
 	{"exec/artifact", []string{"plan", "exec", "internal/durable"}},
-	{"exec/sandbox", []string{"diag", "plan", "exec", "exec/sandbox/...", "internal/durable"}},
+	{"exec/sandbox", []string{"diag", "plan", "exec", "exec/sandbox/...", "internal/durable", "internal/home"}},
 	{"exec/sandbox/layer", []string{"exec", "internal/durable"}},
 	{"exec/sandbox/inside", nil}, // what runs in a container knows nothing but its config
-	{"exec/sandbox/sandboxtest", []string{"diag", "exec", "exec/sandbox"}},
+	{"exec/sandbox/sandboxtest", []string{"exec/sandbox", "internal/home"}},
 	{"exec/local", []string{"diag", "plan", "exec"}}, // not exec/artifact and exec/sandbox: it is handed both
 	{".", []string{"diag", "plan", "interp", "builtins", "resolve/...", "lint", "exec/...", "internal/source", "internal/home"}},
 	{"cmd/flytestar/console", []string{"diag", "exec", "interp", "internal/text"}},

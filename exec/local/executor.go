@@ -1,21 +1,17 @@
 // Package local runs attempts in containers of this machine: it is the exec.Executor of local runs.
 //
-// An [Executor] is handed the sandbox that runs containers, the builder that has their images, and
-// the store of this machine. It mounts inputs from the store and puts outputs into it.
+// An [Executor] is handed the sandbox that runs containers, the images, and the store of this
+// machine. It mounts inputs from the store and puts outputs into it.
 package local
 
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
-	"unicode/utf8"
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
@@ -184,104 +180,4 @@ func (l *lockedWriter) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.w.Write(p)
-}
-
-// collect puts the contents of dir into the store, by name, and lists what it refuses. The task is
-// dead by now, but what it left may be links to anywhere. So no link is followed.
-func collect(ctx context.Context, s exec.Store, dir string) (outputs map[string]plan.Value, refused []string, err error) {
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer root.Close()
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, nil, err
-	}
-	outputs = map[string]plan.Value{}
-	for _, e := range entries {
-		v, bad, err := keep(ctx, s, root, e)
-		if err != nil {
-			return nil, nil, err
-		}
-		refused = append(refused, bad...)
-		if v != nil {
-			outputs[e.Name()] = v
-		}
-	}
-	return outputs, refused, nil
-}
-
-// keep puts one entry into the store, unless the entry, or something in it, can't be kept.
-func keep(ctx context.Context, s exec.Store, root *os.Root, e fs.DirEntry) (v plan.Value, refused []string, err error) {
-	name := e.Name()
-	if bad := unfit(name, e.Type()); bad != "" {
-		return nil, []string{bad}, nil
-	}
-	if !e.IsDir() {
-		f, err := root.Open(name)
-		if err != nil {
-			return nil, nil, err
-		}
-		defer f.Close()
-		v, err := s.PutFile(ctx, name, f)
-		return v, nil, err
-	}
-	tree, refused, err := members(root, name)
-	if err != nil || len(refused) > 0 {
-		return nil, refused, err
-	}
-	v, err = s.PutDir(ctx, name, tree)
-	return v, nil, err
-}
-
-// members lists what is below a directory of root.
-func members(root *os.Root, dir string) (tree []exec.Entry, refused []string, err error) {
-	err = fs.WalkDir(root.FS(), dir, func(p string, d fs.DirEntry, err error) error {
-		if err != nil || p == dir {
-			return err
-		}
-		path, bad := strings.TrimPrefix(p, dir+"/"), unfit(p, d.Type())
-		if bad == "" && !exec.ValidPath(path) { // its names are valid, so it can only be too long
-			bad = fmt.Sprintf("%s…: a path of %d bytes", strings.ToValidUTF8(p[:256], ""), len(path))
-		}
-		if bad != "" {
-			refused = append(refused, bad)
-			if d.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		tree = append(tree, exec.Entry{
-			Path: path, Dir: d.IsDir(), Executable: info.Mode()&0o111 != 0,
-			Open: func() (io.ReadCloser, error) { return root.Open(p) },
-		})
-		return nil
-	})
-	return tree, refused, err
-}
-
-// unfit returns why an entry can't be kept, or "" if it can.
-func unfit(path string, t fs.FileMode) string {
-	if !utf8.ValidString(path) {
-		return fmt.Sprintf("%q: its name isn't valid UTF-8", path)
-	}
-	what := ""
-	switch t.Type() {
-	case 0, fs.ModeDir:
-		return ""
-	case fs.ModeSymlink:
-		what = "a symbolic link"
-	case fs.ModeNamedPipe:
-		what = "a named pipe"
-	case fs.ModeSocket:
-		what = "a socket"
-	default:
-		what = "a device"
-	}
-	return path + ": " + what
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/flytestar/flytestar/exec/sandbox/inside"
 	"github.com/flytestar/flytestar/exec/sandbox/layer"
 	"github.com/flytestar/flytestar/internal/durable"
+	"github.com/flytestar/flytestar/internal/home"
 )
 
 var _ exec.Sandbox = (*Sandbox)(nil)
@@ -61,11 +62,10 @@ func newSandbox(opts Options) (*Sandbox, error) {
 	if opts.Processes == 0 {
 		opts.Processes = 32768
 	}
-	home, err := filepath.Abs(opts.Home)
-	if err != nil {
+	var err error
+	if opts.Home, err = filepath.Abs(opts.Home); err != nil {
 		return nil, err
 	}
-	opts.Home = home
 	s := &Sandbox{opts: opts, ids: idmap{base: int(opts.IDBase)}, scope: canScopeSockets()}
 	if s.runtime, err = findRuntime(opts.Runtime); err != nil {
 		return nil, err
@@ -73,7 +73,7 @@ func newSandbox(opts Options) (*Sandbox, error) {
 	if s.filter, err = assembleFilter(); err != nil {
 		return nil, err
 	}
-	if s.layers, err = layer.Open(filepath.Join(home, "layers")); err != nil {
+	if s.layers, err = layer.Open(home.Dir(opts.Home).Layers()); err != nil {
 		return nil, err
 	}
 	if s.groups, err = findCgroups(s.runtime != ""); err != nil {
@@ -195,7 +195,7 @@ func (s *Sandbox) leave() error {
 	return s.scratch.Close()
 }
 
-func (s *Sandbox) sandboxDir() string { return filepath.Join(s.opts.Home, "sandbox") }
+func (s *Sandbox) sandboxDir() string { return home.Dir(s.opts.Home).Sandbox() }
 
 // Sweep removes the cgroups and scratch directories that killed processes left. Their containers'
 // processes and mounts died with them.

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/flytestar/flytestar/exec/sandbox"
+	"github.com/flytestar/flytestar/internal/home"
 )
 
 // Need skips a test if this machine can't run containers, and says why.
@@ -40,11 +41,11 @@ func New(t testing.TB, opts sandbox.Options) *sandbox.Sandbox {
 	return s
 }
 
-// Left lists what containers have left: scratch directories in a sandbox's home, mounts of that
-// home, and cgroups and child processes of the process engine, which ran the containers.
-func Left(t testing.TB, home string, engine int) []string {
+// Left lists what containers have left: scratch directories in the home directory dir, mounts
+// of it, and cgroups and child processes of the process engine, which ran the containers.
+func Left(t testing.TB, dir string, engine int) []string {
 	t.Helper()
-	left, err := filepath.Glob(filepath.Join(home, "sandbox", "*"))
+	left, err := filepath.Glob(filepath.Join(home.Dir(dir).Sandbox(), "*"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +65,7 @@ func Left(t testing.TB, home string, engine int) []string {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(mounts)) {
-		if strings.Contains(line, home) {
+		if strings.Contains(line, dir) {
 			left = append(left, line)
 		}
 	}
