@@ -98,6 +98,9 @@ func (s *Memory) PutDir(ctx context.Context, name string, tree []exec.Entry) (pl
 			return plan.Dir{}, fmt.Errorf("keeping %s: %w", name, err)
 		}
 	}
+	if err := ctx.Err(); err != nil {
+		return plan.Dir{}, err
+	}
 	d := w.Dir(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -105,7 +108,7 @@ func (s *Memory) PutDir(ctx context.Context, name string, tree []exec.Entry) (pl
 		s.dirs = map[string][]byte{}
 	}
 	s.dirs[d.Digest] = manifest.Bytes()
-	return d, ctx.Err()
+	return d, nil
 }
 
 // member keeps an entry of a tree.
