@@ -12,6 +12,7 @@
 //	spec.md          the language, the checks and the command line; outranks the code
 //	diag             one positioned error: position, message, code, hint, notes
 //	plan             graph, plan, types and values as plain data: the contract between everything else
+//	workspace        which files there are, which of them a graph reads, how they are written
 //	draw             graph to pictures: DOT, Mermaid, SVG
 //	interp           source to modules: loading, limits, the evaluator process
 //	builtins         what authors write, a file per noun
@@ -19,8 +20,8 @@
 //	resolve/reach    values to graph: declarations and call edges; in the evaluator
 //	internal/home    where everything lies below the home directory
 //	internal/measure bounds of values that native code walks in one step
+//	check            everything that finds and mends, as a session
 //	lint             what shows in the syntax; layout; the edits that mend findings
-//	internal/source  what folders and requirements files of a workspace hold
 //	internal/durable locks, files that appear whole, scratch directories
 //	internal/python  versions, specifiers, requirements and markers of Python packages
 //	exec             contracts: Builder, Sandbox, Executor, Store, Bodies, Event

@@ -18,6 +18,7 @@ import (
 	"github.com/flytestar/flytestar/plan"
 	"github.com/flytestar/flytestar/resolve"
 	"github.com/flytestar/flytestar/resolve/reach"
+	"github.com/flytestar/flytestar/workspace"
 )
 
 // Options say how a workflow is loaded and run. Every zero value has a meaning.
@@ -54,48 +55,62 @@ func Init() { interp.Init(reach.Language, lint.Tools(reach.Language)) }
 // Its methods may be called concurrently.
 type Workflow struct {
 	opts      Options
-	dir       string   // the workspace
-	root      *os.Root // the workspace, for what is read of it
+	root      *workspace.Root
 	home      home.Dir
 	evaluator *interp.Evaluator
 	graph     *plan.Graph
 }
 
-// Load starts an evaluator, which loads file and what it loads. Findings are a
-// diag.List or *diag.Error. The caller closes the workflow.
-func Load(ctx context.Context, file string, opts Options) (*Workflow, error) {
-	dir, entry, err := workspace(opts.Workspace, file)
+// Load starts an evaluator, which loads file and what it loads. Findings are a diag.List or
+// *diag.Error. The caller closes the workflow.
+func Load(ctx context.Context, file string, opts Options) (_ *Workflow, err error) {
+	dir, entry, err := workspace.LocateFile(opts.Workspace, file)
 	if err != nil {
 		return nil, err
-	}
-	return load(ctx, dir, entry, opts, func(s interp.Source) interp.Source { return s })
-}
-
-// load loads the module entry of the workspace dir, its source and that of the others through what sees makes of the workspace.
-func load(ctx context.Context, dir, entry string, opts Options, sees func(interp.Source) interp.Source) (_ *Workflow, err error) {
-	if opts.Platform == "" {
-		opts.Platform = "linux/" + runtime.GOARCH
 	}
 	if opts.Store != nil && opts.Executor == nil {
 		return nil, usage("a Store without an Executor that reads it")
 	}
-	w := &Workflow{opts: opts, dir: dir}
-	if w.home, err = home.Find(opts.Home); err != nil {
+	if err := opts.complete(); err != nil {
 		return nil, err
 	}
-	if w.root, err = os.OpenRoot(dir); err != nil {
-		return nil, usage("workspace: %w", err)
+	w := &Workflow{opts: opts, home: home.Dir(opts.Home)}
+	if w.root, err = workspace.Open(dir, opts.Home); err != nil {
+		return nil, err
 	}
-	source := sees(interp.NewWorkspace(w.root))
-	w.evaluator, w.graph, err = interp.Start(ctx, interp.Options{
-		Source: source, Entry: entry, Limits: opts.Limits, RequireSandbox: opts.RequireSandbox, Locked: opts.Locked, Print: opts.Print,
-		Cache: w.home.Programs(), Predeclared: reach.Predeclared(), Notice: opts.Notice, GraphOnly: opts.GraphOnly,
-	})
-	if err != nil {
-		w.root.Close()
+	if w.evaluator, w.graph, err = opts.evaluate(ctx, entry, interp.NewWorkspace(w.root.OS())); err != nil {
+		_ = w.root.Close() // why it couldn't be loaded is what the user must know
 		return nil, err
 	}
 	return w, nil
+}
+
+// complete fills in what zero values stand for.
+func (o *Options) complete() error {
+	if o.Platform == "" {
+		o.Platform = "linux/" + runtime.GOARCH
+	}
+	dir, err := home.Find(o.Home)
+	o.Home = string(dir)
+	return err
+}
+
+// evaluate starts an evaluator, which loads the module entry and reads all modules through source.
+func (o *Options) evaluate(ctx context.Context, entry string, source interp.Source) (*interp.Evaluator, *plan.Graph, error) {
+	return interp.Start(ctx, interp.Options{
+		Source: source, Entry: entry, Limits: o.Limits, RequireSandbox: o.RequireSandbox, Locked: o.Locked, Print: o.Print,
+		Cache: home.Dir(o.Home).Programs(), Predeclared: reach.Predeclared(), Notice: o.Notice, GraphOnly: o.GraphOnly,
+	})
+}
+
+// Lines returns the source lines of a workflow's files, for [diag.Render]. The arguments are those of
+// Load, since a workflow that doesn't load has positions too.
+func Lines(file string, opts Options) diag.Lines {
+	dir, _, err := workspace.LocateFile(opts.Workspace, file)
+	if err != nil {
+		return nil
+	}
+	return workspace.Lines(dir)
 }
 
 // Close ends the evaluator.

@@ -27,20 +27,20 @@ var imports = []struct {
 	{"plan", []string{"diag", "internal/text"}},
 	{"internal/durable", nil},
 	{"internal/python", nil},
-	{"internal/source", []string{"internal/python"}},
+	{"workspace", []string{"diag", "plan", "internal/python"}},
 	{"internal/startest", []string{"diag"}},
 	{"internal/measure", []string{"diag"}},
 	{"internal/home", nil},
 	{"interp/...", []string{"diag", "plan", "interp/...", "internal/measure"}}, // not builtins: they come as a Language
 	{"builtins", []string{"diag", "plan", "internal/measure"}},                 // not interp: it runs them
 	{"draw", []string{"diag", "plan"}},
-	{"resolve", []string{"diag", "plan", "internal/source", "internal/python"}},
+	{"resolve", []string{"diag", "plan", "workspace", "internal/python"}},
 	{"resolve/reach", []string{"diag", "plan", "builtins", "interp"}},
 	{"lint", []string{"diag", "plan", "interp"}},
-	{"exec", []string{"diag", "plan"}},                                                    // contracts only: not its own children, which implement them
-	{"exec/engine", []string{"diag", "plan", "exec", "internal/source", "internal/text"}}, // not what implements the contracts: it is handed that
+	{"exec", []string{"diag", "plan"}},                                              // contracts only: not its own children, which implement them
+	{"exec/engine", []string{"diag", "plan", "exec", "workspace", "internal/text"}}, // not what implements the contracts: it is handed that
 	{"exec/exectest", []string{"diag", "plan", "exec"}},
-	{"exec/image/...", []string{"diag", "plan", "exec", "exec/image/...", "internal/source"}},
+	{"exec/image/...", []string{"diag", "plan", "exec", "exec/image/...", "workspace"}},
 	{"exec/storetest", []string{"plan", "exec"}},
 	{"exec/artifact", []string{"plan", "exec", "internal/durable"}},
 	{"exec/sandbox", []string{"diag", "plan", "exec", "exec/sandbox/...", "internal/durable", "internal/home"}},
@@ -48,7 +48,8 @@ var imports = []struct {
 	{"exec/sandbox/inside", nil}, // what runs in a container knows nothing but its config
 	{"exec/sandbox/sandboxtest", []string{"exec/sandbox", "internal/home"}},
 	{"exec/local", []string{"diag", "plan", "exec"}}, // not exec/artifact and exec/sandbox: it is handed both
-	{".", []string{"diag", "plan", "interp", "builtins", "resolve/...", "lint", "exec/...", "internal/source", "internal/home"}},
+	{".", []string{"diag", "plan", "interp", "builtins", "resolve/...", "lint", "exec/...", "workspace", "internal/home", "check"}},
+	{"check", []string{"diag", "plan", "interp", "resolve", "lint", "workspace"}}, // not the facade, which sits on it
 	{"cmd/flytestar/console", []string{"diag", "exec", "interp", "internal/text"}},
 	{"cmd/flytestar/values", []string{".", "diag", "plan"}},
 	{"cmd/...", []string{".", "diag", "plan", "draw", "exec", "interp", "lint", "internal/text", "cmd/..."}}, // the facade, and what it hands out
@@ -75,6 +76,9 @@ var homes = []struct {
 	{"github.com/opencontainers/runtime-spec", []string{"exec/sandbox/..."}, "bundles have one home"},
 	{"github.com/bazelbuild/buildtools", []string{"lint"}, "it overflows the stack on deep source: only lint's tools run it, in a process of their own"},
 	{"go.starlark.net", []string{"interp/...", "builtins", "resolve/reach", "lint", "internal/measure", "internal/startest", "."}, "plan is the contract: what runs a plan doesn't know Starlark"},
+	{"github.com/bmatcuk/doublestar", []string{"workspace"}, "patterns have one home, which bounds them"},
+	{"github.com/moby/patternmatcher", []string{"workspace"}, "patterns have one home, which bounds them"},
+	{"github.com/pelletier/go-toml", []string{"workspace"}, "settings have one home"},
 	{"C", nil, "everything builds without cgo"},
 }
 
@@ -206,6 +210,14 @@ func TestImportRules(t *testing.T) {
 		{"exec", "golang.org/x/sys/unix", false},
 		{"exec", "golang.org/x/sync/errgroup", true},
 		{"exec/local", "C", false},
+		{"resolve", module + "/workspace", true},
+		{"workspace", module + "/resolve", false},
+		{"workspace", module + "/exec", false},
+		{"check", module + "/lint", true},
+		{"check", module, false},
+		{"lint", module + "/check", false},
+		{"exec/local", module + "/workspace", false},
+		{"resolve", "github.com/bmatcuk/doublestar/v4", false},
 		{"new", module + "/diag", false},
 	}
 	for _, tt := range tests {

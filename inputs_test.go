@@ -105,32 +105,6 @@ func TestStoreEscape(t *testing.T) {
 	}
 }
 
-func TestWorkspace(t *testing.T) {
-	root := t.TempDir()
-	inner := filepath.Join(root, "a", "b")
-	must(t, os.MkdirAll(inner, 0o777))
-	file := filepath.Join(inner, "wf.star")
-	if _, _, err := workspace("", file); err == nil {
-		t.Error("a file that isn't there is taken")
-	}
-	must(t, os.WriteFile(file, nil, 0o666))
-	check := func(asked, wantDir, wantEntry string) {
-		t.Helper()
-		if dir, entry, err := workspace(asked, file); err != nil || dir != wantDir || entry != wantEntry {
-			t.Errorf("workspace(%q) = %q, %q, %v; want %q, %q", asked, dir, entry, err, wantDir, wantEntry)
-		}
-	}
-	check("", inner, "wf.star")
-	check(root, root, "a/b/wf.star")
-	must(t, os.WriteFile(filepath.Join(root, marker), nil, 0o666))
-	check("", root, "a/b/wf.star")
-	must(t, os.WriteFile(filepath.Join(root, "a", marker), nil, 0o666))
-	check("", filepath.Join(root, "a"), "b/wf.star")
-	if _, _, err := workspace(t.TempDir(), file); err == nil {
-		t.Error("a file out of the workspace is taken")
-	}
-}
-
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {

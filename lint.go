@@ -2,70 +2,163 @@ package flytestar
 
 import (
 	"context"
-	"errors"
-	"maps"
-	"os"
 	"path/filepath"
 	"slices"
-	"sync"
 
-	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/check"
 	"github.com/flytestar/flytestar/interp"
-	"github.com/flytestar/flytestar/lint"
+	"github.com/flytestar/flytestar/plan"
+	"github.com/flytestar/flytestar/workspace"
 )
 
 // LintOptions say how files are linted.
 type LintOptions struct {
 	Options
-	// Overlay has source that is read instead of files, by the file's name; they needn't be there.
+	// Overlay has source that is read instead of files, by the file's name. There needn't be a file.
 	Overlay map[string][]byte
 }
 
-// Linted is what was found in the files of one workspace.
-type Linted struct {
-	Dir      string        // the workspace
-	Findings diag.List     // of all modules together, sorted, each once; without what is suppressed
-	Modules  []lint.Module // those that the files load, the files themselves included, sorted by path
-	Settings Settings
-	Partial  bool // a file doesn't load: what only evaluating shows isn't among the findings
+// What [Lint] and [Fix] return, and [Write] takes.
+type (
+	Linted = check.Linted     // what was found in the files of one workspace
+	Change = workspace.Change // a file's new content
+)
 
-	listed []string // full names of the tasks that can be invoked through the files, sorted
-}
+// FailOns are the values of fail-on in a flytestar.toml, the strictest first.
+var FailOns = workspace.FailOns
 
-// Lint returns the findings of files and of all modules that they load, for each workspace.
-// Findings that keep a file from loading are among them; an error is none of the files'.
+// Lint returns the findings of files and of all modules that they load, for each workspace. What
+// keeps a file from loading is among the findings. An error isn't the files' fault.
 func Lint(ctx context.Context, files []string, opts LintOptions) ([]*Linted, error) {
-	overlay, err := absolute(opts.Overlay)
+	sessions, err := openSessions(files, opts)
 	if err != nil {
 		return nil, err
 	}
-	var linters []*linter
-	for _, file := range files {
-		dir, entry, err := find(opts.Workspace, file, overlay)
-		if err != nil {
-			return nil, err
-		}
-		i := slices.IndexFunc(linters, func(l *linter) bool { return l.dir == dir })
-		if i < 0 {
-			i = len(linters)
-			linters = append(linters, &linter{dir: dir, opts: opts.Options, overlay: overlay, modules: map[string][]byte{}})
-		}
-		if err := linters[i].load(ctx, entry); err != nil {
-			return nil, err
-		}
-	}
+	defer sessions.close()
 	var out []*Linted
-	for _, l := range linters {
-		linted, err := l.lint(ctx)
+	for _, s := range sessions {
+		l, err := s.Lint(ctx, s.modules)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, linted)
+		out = append(out, l)
 	}
 	return out, nil
 }
 
-// absolute returns an overlay by the files' absolute names, of which each stands for one file's only source.
+// Fixed is what [Fix] made of files.
+type Fixed struct {
+	Linted  []*Linted // what is left, for each workspace; a note on a finding that couldn't be mended says why
+	Changes []Change  // for [Write]
+	Mended  int       // findings that are gone
+}
+
+// Fix mends findings of files, as [Lint] returns them, that say how. It writes nothing. An edit is
+// kept only if its findings disappear, no new errors or warnings appear, and the same tasks remain
+// callable.
+func Fix(ctx context.Context, files []string, opts LintOptions) (*Fixed, error) {
+	sessions, err := openSessions(files, opts)
+	if err != nil {
+		return nil, err
+	}
+	defer sessions.close()
+	out := &Fixed{}
+	for _, s := range sessions {
+		f, err := s.Fix(ctx, s.modules)
+		if err != nil {
+			return nil, err
+		}
+		out.Linted = append(out.Linted, f.Linted)
+		out.Mended += f.Mended
+		for _, c := range f.Changes {
+			out.change(c)
+			sessions.update(c.File, c.After) // a workspace may lie in another
+		}
+	}
+	return out, nil
+}
+
+// change adds a change, or goes on with one of the same file.
+func (f *Fixed) change(c Change) {
+	i := slices.IndexFunc(f.Changes, func(had Change) bool { return had.File == c.File })
+	if i < 0 {
+		f.Changes = append(f.Changes, c)
+		return
+	}
+	f.Changes[i].After = c.After
+}
+
+// Write writes all changes, or none if one can't be written. See [workspace.Write].
+func Write(changes []Change) error { return workspace.Write(changes) }
+
+// Format returns the source of a module, laid out anew; name is for positions. If the source is at
+// fault, the error is a *diag.Error or a diag.List.
+func Format(ctx context.Context, name string, source []byte, opts Options) ([]byte, error) {
+	return check.Format(ctx, name, source, opts.tool())
+}
+
+// session checks the files of one workspace.
+type session struct {
+	*check.Session
+	root    *workspace.Root
+	modules []string // that were asked for
+}
+
+type sessions []*session
+
+// openSessions opens a session for each workspace that files are in.
+func openSessions(files []string, opts LintOptions) (_ sessions, err error) {
+	overlay, err := absolute(opts.Overlay)
+	if err != nil {
+		return nil, err
+	}
+	if err := opts.complete(); err != nil {
+		return nil, err
+	}
+	var all sessions
+	defer func() {
+		if err != nil {
+			all.close()
+		}
+	}()
+	for _, file := range files {
+		dir, module, err := find(opts.Workspace, file, overlay)
+		if err != nil {
+			return nil, err
+		}
+		i := slices.IndexFunc(all, func(s *session) bool { return s.root.Dir == dir })
+		if i < 0 {
+			root, err := workspace.Open(dir, opts.Home)
+			if err != nil {
+				return nil, err
+			}
+			i = len(all)
+			all = append(all, &session{Session: check.Open(root, opts.check()), root: root})
+		}
+		all[i].modules = append(all[i].modules, module)
+	}
+	for file, source := range overlay {
+		all.update(file, source)
+	}
+	return all, nil
+}
+
+// update gives a file's unsaved source to the workspaces that it is in.
+func (all sessions) update(file string, source []byte) {
+	for _, s := range all {
+		if rel, err := filepath.Rel(s.root.Dir, file); err == nil && filepath.IsLocal(rel) {
+			s.Update(filepath.ToSlash(rel), source)
+		}
+	}
+}
+
+func (all sessions) close() {
+	for _, s := range all {
+		_ = s.root.Close() // it was only read
+	}
+}
+
+// absolute returns an overlay by the files' absolute names. A file can't have two sources.
 func absolute(overlay map[string][]byte) (map[string][]byte, error) {
 	out := make(map[string][]byte, len(overlay))
 	for name, source := range overlay {
@@ -76,195 +169,36 @@ func absolute(overlay map[string][]byte) (map[string][]byte, error) {
 		if _, twice := out[abs]; twice {
 			return nil, usage("the overlay has the source of %s twice", abs)
 		}
+		if source == nil {
+			source = []byte{}
+		}
 		out[abs] = source
 	}
 	return out, nil
 }
 
-// find is workspace, where a file that the overlay has needn't be there.
-func find(root, file string, overlay map[string][]byte) (dir, entry string, err error) {
+// find locates a file, which must be there unless the overlay has it.
+func find(root, file string, overlay map[string][]byte) (dir, module string, err error) {
 	abs, err := filepath.Abs(file)
 	if err != nil {
 		return "", "", err
 	}
 	if _, ok := overlay[abs]; ok {
-		return locate(root, abs)
+		return workspace.Locate(root, abs)
 	}
-	return workspace(root, abs)
+	return workspace.LocateFile(root, abs)
 }
 
-// linter lints the files of one workspace.
-type linter struct {
-	dir     string
-	opts    Options
-	overlay map[string][]byte // by absolute file name
-
-	mu       sync.Mutex
-	modules  map[string][]byte // what was read of them, by path, up to the limit of a message
-	size     int64             // bytes of all that was read
-	declared lint.Declared
-	listed   []string // full names of declared.Listed
-	findings diag.List
-}
-
-// recorder is a Source that remembers what was read.
-type recorder struct {
-	*linter
-	under interp.Source
-}
-
-// ReadModule implements interp.Source.
-func (r recorder) ReadModule(path string) ([]byte, error) {
-	source, ok := r.overlay[filepath.Join(r.dir, filepath.FromSlash(path))]
-	if !ok {
-		var err error
-		if source, err = r.under.ReadModule(path); err != nil {
-			return nil, err
-		}
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if _, again := r.modules[path]; !again {
-		r.size += int64(len(source))
-	}
-	if r.size <= r.maxSize() {
-		r.modules[path] = source
-	}
-	return source, nil
-}
-
-// maxSize is how many bytes of modules pass to a tool at once.
-func (l *linter) maxSize() int64 { return l.opts.Limits.Defaults().Message / 2 }
-
-// load loads one file, for what evaluating it shows.
-func (l *linter) load(ctx context.Context, entry string) (err error) {
-	l.declared.Entries = append(l.declared.Entries, entry)
-	w, err := load(ctx, l.dir, entry, l.opts, func(s interp.Source) interp.Source { return recorder{l, s} })
-	if err != nil {
-		list, ok := sourceFindings(err, entry)
-		if !ok {
-			return err
-		}
-		l.declared.Partial = true
-		l.findings = append(l.findings, list...)
-		return nil
-	}
-	defer closeInto(&err, w.Close)
-	l.findings = append(l.findings, w.Lint()...)
-	for i := range w.graph.Tasks {
-		t := &w.graph.Tasks[i]
-		l.declared.Tasks = append(l.declared.Tasks, lint.TaskSite{Pos: t.Pos, Output: len(t.Outputs) > 0})
-		if t.Listed {
-			l.declared.Listed = append(l.declared.Listed, t.Name)
-			l.listed = append(l.listed, entry+": "+w.graph.FullName(i))
-		}
-	}
-	return nil
-}
-
-// sourceFindings returns err as findings, if the source is at fault. One without a position gets file.
-func sourceFindings(err error, file string) (diag.List, bool) {
-	var list diag.List
-	var one *diag.Error
-	switch {
-	case errors.As(err, &list):
-	case errors.As(err, &one):
-		list = diag.List{one}
-	default:
-		return nil, false
-	}
-	out := make(diag.List, len(list))
-	for i, e := range list {
-		if e.Class != "" && e.Class != diag.Source && e.Class != diag.Limit {
-			return nil, false
-		}
-		at := *e
-		if !at.Pos.IsValid() {
-			at.Pos.File = file
-		}
-		out[i] = &at
-	}
-	return out, true
-}
-
-// lint finds what there is in the syntax of all modules, and takes out what is suppressed.
-func (l *linter) lint(ctx context.Context) (*Linted, error) {
-	root, err := os.OpenRoot(l.dir)
-	if err != nil {
-		return nil, err
-	}
-	defer root.Close()
-	slices.Sort(l.listed)
-	out := &Linted{Dir: l.dir, Partial: l.declared.Partial, listed: l.listed}
-	if out.Settings, err = readSettings(root); err != nil {
-		return nil, err
-	}
-	for _, path := range slices.Sorted(maps.Keys(l.modules)) {
-		out.Modules = append(out.Modules, lint.Module{Path: path, Source: l.modules[path]})
-	}
-	if l.size > l.maxSize() {
-		return nil, interp.ErrMessage.Errorf("the modules of %s have more than %d bytes together", l.dir, l.maxSize()).
-			WithHint("lint fewer files at a time, or raise the limit with --max-message")
-	}
-	report, err := lint.Check(ctx, out.Modules, l.declared, l.opts.tool())
-	if err != nil {
-		list, ok := sourceFindings(err, "")
-		if !ok {
-			return nil, err
-		}
-		report = &lint.Report{Findings: list}
-	}
-	all := append(l.findings, report.Findings...)
-	all.Sort()
-	all = slices.CompactFunc(all, func(a, b *diag.Error) bool {
-		return a.Pos == b.Pos && a.Code == b.Code && a.Msg == b.Msg
-	})
-	all = report.Apply(all, lint.Known{Rules: Rules(), Partial: l.declared.Partial})
-	out.Findings = slices.DeleteFunc(all, func(e *diag.Error) bool { return slices.Contains(out.Settings.Lint.Disable, e.Code) })
-	return out, nil
-}
-
-// Bounds on the findings of a module for which [Linted.Replacements] works out the edits: how many, and the bytes that are
-// parsed for them, each anew.
-const (
-	maxReplaced = 100
-	maxReparsed = 16 << 20
-)
-
-// Replacements returns the edits that mend findings, each for its finding alone, for the first of each module.
-// Whether the result evaluates isn't looked at, as it is by [Fix].
-func (l *Linted) Replacements(ctx context.Context, opts Options) (map[*diag.Error][]lint.Replacement, error) {
-	out := map[*diag.Error][]lint.Replacement{}
-	for _, m := range l.Modules {
-		var mendable []*diag.Error
-		var fixes []diag.Fix
-		for _, e := range l.Findings {
-			if e.Fix != nil && lint.FixedModule(e.Fix) == m.Path && len(fixes) < maxReplaced && (len(fixes)+1)*len(m.Source) <= maxReparsed {
-				mendable, fixes = append(mendable, e), append(fixes, *e.Fix)
-			}
-		}
-		if len(fixes) == 0 {
-			continue
-		}
-		edits, err := lint.EditEach(ctx, m, fixes, opts.tool())
-		var one *diag.Error
-		if errors.As(err, &one) && one.Class == diag.Source {
-			continue // buildtools' parser doesn't take it, which is a finding
-		}
+// check returns how a session evaluates modules.
+func (o *Options) check() check.Options {
+	evaluate := func(ctx context.Context, entry string, source interp.Source) (*plan.Graph, error) {
+		e, g, err := o.evaluate(ctx, entry, source)
 		if err != nil {
 			return nil, err
 		}
-		for i, e := range mendable {
-			out[e] = edits[i]
-		}
+		return g, e.Close()
 	}
-	return out, nil
-}
-
-// Format returns the source of a module, laid out anew; name is for positions. The source is at fault where
-// that can't be done, and the error a *diag.Error or a diag.List.
-func Format(ctx context.Context, name string, source []byte, opts Options) ([]byte, error) {
-	return lint.Format(ctx, lint.Module{Path: name, Source: source}, opts.tool())
+	return check.Options{Evaluate: evaluate, Tool: o.tool(), Platform: o.Platform}
 }
 
 // tool is how a tool's process is run.

@@ -3,7 +3,6 @@ package flytestar
 import (
 	"context"
 	"errors"
-	"path/filepath"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
@@ -37,7 +36,7 @@ func (w *Workflow) openBuilder(sandbox exec.Sandbox) (exec.Builder, func() error
 	}
 	b, err := image.NewBuilder(image.Options{
 		Home:      string(w.home),
-		Workspace: w.root,
+		Workspace: w.root.OS(),
 		Sandbox:   sandbox,
 		Debian:    hostDebian(w.home.Cache("debian"), sandbox),
 		Jobs:      w.opts.Jobs,
@@ -121,7 +120,6 @@ func (m *machine) engine(p *plan.Plan) *engine.Engine {
 		Store:    m.store,
 		Images:   imagesByEnvironment(w.graph, p),
 		Source:   w.files(),
-		Skip:     w.homeInWorkspace(),
 		Jobs:     w.opts.Jobs,
 		MaxValue: w.opts.Limits.Value,
 		Check:    resolve.CallCheck(w.graph, w.files(), w.opts.Platform),
@@ -144,15 +142,6 @@ func imagesByEnvironment(g *plan.Graph, p *plan.Plan) map[int]string {
 		}
 	}
 	return digests
-}
-
-// homeInWorkspace returns the home directory as a path in the workspace, or "" if it lies elsewhere.
-func (w *Workflow) homeInWorkspace() string {
-	rel, err := filepath.Rel(w.dir, string(w.home))
-	if err != nil || !filepath.IsLocal(rel) {
-		return ""
-	}
-	return filepath.ToSlash(rel)
 }
 
 // hostDebian makes Debian bases from this machine's own apt sources. A machine without any is an error

@@ -15,8 +15,8 @@ import (
 	"strings"
 
 	"github.com/flytestar/flytestar/diag"
-	"github.com/flytestar/flytestar/internal/source"
 	"github.com/flytestar/flytestar/plan"
+	"github.com/flytestar/flytestar/workspace"
 )
 
 // The declared digest names what a workflow file says about an image, with the
@@ -165,7 +165,7 @@ func withoutUser(s string) string {
 }
 
 func (d *digester) requirements(name string) error {
-	reqs, err := source.ReadRequirements(d.files, name)
+	reqs, err := workspace.ReadRequirements(d.files, name)
 	if err != nil {
 		return fmt.Errorf("requirements file %w", err)
 	}
@@ -179,7 +179,7 @@ func (d *digester) requirements(name string) error {
 }
 
 func (d *digester) folder(s *plan.Step) error {
-	list, err := source.Folder(d.files, s.Src, s.Ignore)
+	list, err := workspace.Folder(d.files, s.Src, s.Ignore)
 	if err != nil {
 		return fmt.Errorf("source folder: %w", err)
 	}

@@ -12,8 +12,8 @@ import (
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/internal/python"
-	"github.com/flytestar/flytestar/internal/source"
 	"github.com/flytestar/flytestar/plan"
+	"github.com/flytestar/flytestar/workspace"
 )
 
 // imageFiles finds what images take from the workspace and can't have, and pip requirements that are none. Images that
@@ -95,7 +95,7 @@ func (c *checker) stepFile(s *plan.Step) *diag.Error {
 		if err := lookFor(files, s.Src, s.Pos, isDir); err != nil {
 			return err
 		}
-		if _, err := source.Folder(files, s.Src, s.Ignore); err != nil {
+		if _, err := workspace.Folder(files, s.Src, s.Ignore); err != nil {
 			return diag.Errorf(s.Pos, diag.Source, "source folder: %w", err)
 		}
 	}

@@ -12,8 +12,8 @@ import (
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/internal/python"
-	"github.com/flytestar/flytestar/internal/source"
 	"github.com/flytestar/flytestar/plan"
+	"github.com/flytestar/flytestar/workspace"
 )
 
 // pkg is a package as an image declares it.
@@ -195,7 +195,7 @@ func (d *declarations) requirements(name string, at python.Target) []*pkg {
 
 // requirementsFile is what a file asks for, or why it can't be read.
 type requirementsFile struct {
-	*source.Requirements
+	*workspace.Requirements
 	err error
 }
 
@@ -207,7 +207,7 @@ func (d *declarations) requirementsFile(name string) requirementsFile {
 	case d.exhausted():
 		f.err = errExhausted
 	default:
-		if f.Requirements, f.err = source.ReadRequirements(d.files, name); f.err == nil {
+		if f.Requirements, f.err = workspace.ReadRequirements(d.files, name); f.err == nil {
 			d.size += f.Size
 		}
 		d.read[name] = f

@@ -250,7 +250,7 @@ func (a *app) writeLinted(ctx context.Context, o *lintOptions, linted []*flytest
 	}
 	var all []lint.Finding
 	for _, l := range linted {
-		edits, err := l.Replacements(ctx, o.load.options(a))
+		edits, err := l.Replacements(ctx)
 		if err != nil {
 			return err
 		}

@@ -34,7 +34,6 @@ type Engine struct {
 	Store    exec.Store     // the Executor's
 	Images   map[int]string // manifest digests, by environment (an index into Graph.Environments)
 	Source   fs.FS          // the workspace; it must refuse symbolic links that lead out of it, as os.Root does
-	Skip     string         // a directory in Source that no task carries: the home directory, if it lies there
 	Jobs     int            // attempts in containers at a time; 0: as many as the Executor says
 	MaxValue int64          // bytes of a value that passes between tasks; 0: plan.MaxValue
 	Watch    exec.Watch

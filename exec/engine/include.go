@@ -3,14 +3,13 @@ package engine
 import (
 	"io"
 	"io/fs"
-	"path"
 	"strings"
 	"sync"
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
-	"github.com/flytestar/flytestar/internal/source"
 	"github.com/flytestar/flytestar/plan"
+	"github.com/flytestar/flytestar/workspace"
 )
 
 // set is an include set, put into the store once for all tasks of the run that carry it.
@@ -18,29 +17,6 @@ type set struct {
 	once sync.Once
 	dir  plan.Dir
 	err  error
-}
-
-// Includes returns the files of the workspace that a task in a container
-// carries, sorted; skip is as Engine.Skip. A pattern that matches nothing is a *diag.Error.
-func Includes(files fs.FS, t *plan.Task, skip string) ([]string, error) {
-	if !t.InContainer() {
-		return nil, nil
-	}
-	patterns := t.Include
-	if t.Body.Kind == plan.BodyPython {
-		// The file itself first, since without it the other says nothing helpful.
-		patterns = append([]string{"//" + quote(t.Body.File), "//" + path.Join(quote(path.Dir(t.Body.File)), "**/*.py")}, patterns...)
-	}
-	paths, err := source.Include(files, quote(t.Dir), patterns, skip)
-	if err != nil {
-		return nil, diag.Errorf(t.Pos, diag.Source, "%w", err)
-	}
-	return paths, nil
-}
-
-// quote makes a pattern of a path that matches nothing else.
-func quote(path string) string {
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }
 
 // carry puts the include sets of all tasks that a task can reach into the
@@ -86,9 +62,9 @@ func (r *run) include(t *plan.Task) (plan.Dir, bool, error) {
 }
 
 func (r *run) putSet(t *plan.Task) (plan.Dir, error) {
-	paths, err := Includes(r.Source, t, r.Skip)
+	paths, err := workspace.Carried(r.Source, t)
 	if err != nil {
-		return plan.Dir{}, err
+		return plan.Dir{}, diag.Errorf(t.Pos, diag.Source, "%w", err)
 	}
 	tree := make([]exec.Entry, len(paths))
 	for i, p := range paths {

@@ -14,8 +14,8 @@ import (
 	"syscall"
 
 	"github.com/flytestar/flytestar/diag"
-	infiles "github.com/flytestar/flytestar/internal/source"
 	"github.com/flytestar/flytestar/plan"
+	infiles "github.com/flytestar/flytestar/workspace"
 )
 
 // source is an entry of the workspace on its way into a layer.

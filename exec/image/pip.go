@@ -18,8 +18,8 @@ import (
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
-	infiles "github.com/flytestar/flytestar/internal/source"
 	"github.com/flytestar/flytestar/plan"
+	infiles "github.com/flytestar/flytestar/workspace"
 )
 
 // call is a pip step, and what it has come to.

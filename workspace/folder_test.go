@@ -1,4 +1,4 @@
-package source_test
+package workspace_test
 
 import (
 	"bytes"
@@ -12,7 +12,7 @@ import (
 	"testing/fstest"
 
 	"github.com/flytestar/flytestar/internal/python"
-	"github.com/flytestar/flytestar/internal/source"
+	"github.com/flytestar/flytestar/workspace"
 )
 
 func tree(names ...string) fstest.MapFS {
@@ -27,7 +27,7 @@ func tree(names ...string) fstest.MapFS {
 	return files
 }
 
-func paths(list []source.Entry) string {
+func paths(list []workspace.Entry) string {
 	var names []string
 	for _, e := range list {
 		switch {
@@ -67,7 +67,7 @@ func TestFolder(t *testing.T) {
 		if tt.docker != "" {
 			m["f/.dockerignore"] = &fstest.MapFile{Data: []byte(tt.docker)}
 		}
-		got, err := source.Folder(m, tt.folder, tt.ignore)
+		got, err := workspace.Folder(m, tt.folder, tt.ignore)
 		if err != nil || paths(got) != tt.want {
 			t.Errorf("Folder(%s, %q, %q) = %s, %v; want %s", tt.folder, tt.ignore, tt.docker, paths(got), err, tt.want)
 		}
@@ -89,14 +89,14 @@ func TestFolderRefuses(t *testing.T) {
 		{tree("f/x"), make([]string, 10_001), "more than 10000"},
 		{tree("g/x"), nil, "not exist"},
 		{tree("f/x"), []string{"[a"}, `pattern "[a": a [ without its ]`},
-		{tree("f/x"), []string{"[z-a]"}, "invalid character class range"},
+		{tree("f/x"), []string{"[z-a]"}, "invalid range z-a in [z-a]"},
 	}
 	for _, tt := range tests {
-		if got, err := source.Folder(tt.files, "f", tt.ignore); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if got, err := workspace.Folder(tt.files, "f", tt.ignore); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("got %v, %v; want error %q", got, err, tt.want)
 		}
 	}
-	if got, err := source.Folder(tree("f/x -> /etc/passwd", "f/y"), "f", []string{"x"}); err != nil || paths(got) != "y" {
+	if got, err := workspace.Folder(tree("f/x -> /etc/passwd", "f/y"), "f", []string{"x"}); err != nil || paths(got) != "y" {
 		t.Errorf("an ignored link: %v, %v", got, err)
 	}
 }
@@ -119,8 +119,8 @@ func TestFolderOnDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer root.Close()
-	got, err := source.Folder(root.FS(), "f", nil)
-	want := []source.Entry{{Path: "data"}, {Path: "link", Link: "run.sh"}, {Path: "run.sh", Executable: true}}
+	got, err := workspace.Folder(root.FS(), "f", nil)
+	want := []workspace.Entry{{Path: "data"}, {Path: "link", Link: "run.sh"}, {Path: "run.sh", Executable: true}}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("got %+v, %v", got, err)
 	}
@@ -128,15 +128,15 @@ func TestFolderOnDisk(t *testing.T) {
 
 func TestReadRequirements(t *testing.T) {
 	files := fstest.MapFS{
-		"req/main.txt": {Data: []byte("\ufeff# top\r\nNumPy>=2 # why\r\nrequests[Socks, security]==2.1 \\\r\n  --hash=sha256:00\r\n" +
-			"-r more.txt\n--constraint=../pins.txt\n--index-url https://example.org/simple\n-e ./local\n./x.whl\nfoo-1.0-py3-none-any.whl\n" +
+		"req/main.txt": {Data: []byte("\ufeff# top\r\nNumPy>=2 # why\r\nrequests[Socks, security]==2.1 \\\r\n  --global-option=x\r\n" +
+			"-r more.txt\n--constraint=../pins.txt\n--index-url https://example.org/simple\n-e git+https://example.org/r\n/opt/x.whl\nhttps://example.org/y.whl\n" +
 			"pkg @ https://example.org/p#egg ; python_version > '3'\n")},
 		"req/more.txt": {Data: []byte("zope.Interface\n-r main.txt\n-cpins.txt\n")},
 		"pins.txt":     {Data: []byte("only-a-constraint==1\n")},
 		"req/pins.txt": {Data: []byte("neither==1\n-r late.txt")},
 		"req/late.txt": {Data: []byte("nor==1\n")},
 	}
-	got, err := source.ReadRequirements(files, "req/main.txt")
+	got, err := workspace.ReadRequirements(files, "req/main.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,6 +169,17 @@ func TestReadRequirementsRefuses(t *testing.T) {
 		{"\xff", "not valid UTF-8"},
 		{strings.Repeat("x", 1<<20+1), "larger than"},
 		{"a\nnumpy = 1.26\n", "pinned with =="},
+		{"-e ./local", `"./local" is a path in the workspace`},
+		{"--editable=lib", `"lib" is a path in the workspace`},
+		{"./x.whl", `"./x.whl" is a path in the workspace`},
+		{"foo-1.0-py3-none-any.whl", "is a path in the workspace"},
+		{"pkg @ ../pkg", `"../pkg" is a path in the workspace`},
+		{"--upgrade", "pip has no option --upgrade"},
+		{"-q", "pip has no option -q"},
+		{"a==1 --hash=sha256:00\nb==2", "b has no --hash, though others have"},
+		{"a==1 --hash=sha256:00\nhttps://example.org/y.whl", "https://example.org/y.whl has no --hash"},
+		{"a>=1 --hash=sha256:00", `"a>=1" has a --hash, but no exact version`},
+		{"--require-hashes\na==1", "a has no --hash"},
 		{manyIncludes, "with what is included"},
 	}
 	for _, tt := range tests {
@@ -176,8 +187,23 @@ func TestReadRequirementsRefuses(t *testing.T) {
 		for i := range 20 {
 			files[fmt.Sprintf("d/big%d.txt", i)] = &fstest.MapFile{Data: bytes.Repeat([]byte("#"), 1<<20)}
 		}
-		if got, err := source.ReadRequirements(files, "d/r.txt"); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if got, err := workspace.ReadRequirements(files, "d/r.txt"); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%.40q: got %v, %v; want error %q", tt.text, got, err, tt.want)
+		}
+	}
+}
+
+// TestHashes: hashes that pip takes are no error.
+func TestHashes(t *testing.T) {
+	for _, text := range []string{
+		"a==1 --hash=sha256:00\nb===2 --hash sha256:00",
+		"a @ https://example.org/a.whl --hash=sha256:00",
+		"a==1 --hash=sha256:00\nb==2\n-c pins.txt",
+		"-ihttps://example.org/simple\n--extra-index https://example.org\n--pre\na",
+	} {
+		files := fstest.MapFS{"r.txt": {Data: []byte(text)}, "pins.txt": {Data: []byte("b==2 --hash=sha256:00\n")}}
+		if _, err := workspace.ReadRequirements(files, "r.txt"); err != nil {
+			t.Errorf("%q: %v", text, err)
 		}
 	}
 }
@@ -186,7 +212,7 @@ func TestReadRequirementsRefuses(t *testing.T) {
 func FuzzReadRequirements(f *testing.F) {
 	f.Add([]byte("a[b]>=1 --hash=x\n-r r.txt\n-c other\\\n.txt"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		got, err := source.ReadRequirements(fstest.MapFS{"r.txt": {Data: data}}, "r.txt")
+		got, err := workspace.ReadRequirements(fstest.MapFS{"r.txt": {Data: data}}, "r.txt")
 		if err != nil {
 			return
 		}
@@ -198,13 +224,43 @@ func FuzzReadRequirements(f *testing.F) {
 	})
 }
 
-// FuzzIgnore: no pattern makes it panic.
+// FuzzIgnore: no pattern makes it panic, or keeps it busy for ever. A pattern leaves out a member, or
+// it doesn't, and nothing else changes.
 func FuzzIgnore(f *testing.F) {
 	f.Add("!a/**/[!b]?*\\*", "a/b", true)
-	f.Add("x", "/a", true) // no member has such a name, and none may keep it busy for ever
+	f.Add("x", "/a", true) // no member has such a name
+	f.Add("**a**/{b,c}", "xa/y", false)
 	f.Fuzz(func(t *testing.T, pattern, name string, docker bool) {
-		if ig, err := source.ParseIgnore([]string{pattern}, docker); err == nil {
-			ig.Match(name, false)
+		if !fs.ValidPath(name) || name == "." || strings.Contains(name, "\x00") {
+			return
+		}
+		files, own := tree("f/"+name), []string{pattern}
+		if docker {
+			files["f/.dockerignore"], own = &fstest.MapFile{Data: []byte(pattern)}, nil
+		}
+		got, err := workspace.Folder(files, "f", own)
+		if err != nil {
+			return
+		}
+		for _, e := range got {
+			if e.Path != name && e.Path != ".dockerignore" && !strings.HasPrefix(name, e.Path+"/") {
+				t.Errorf("%q leaves %s, which isn't there", pattern, e.Path)
+			}
+		}
+	})
+}
+
+// FuzzInclude: no pattern makes it panic, and what it selects is there.
+func FuzzInclude(f *testing.F) {
+	f.Add("a/**/[!b]?*\\*", "a/b")
+	f.Add("**.py", "a/b.py")
+	f.Add("//{a,b}/**", "a/b")
+	f.Fuzz(func(t *testing.T, pattern, name string) {
+		if !fs.ValidPath(name) || name == "." || strings.Contains(name, " -> ") {
+			return
+		}
+		if got, err := workspace.Include(tree(name), ".", []string{pattern}); err == nil && !slices.Equal(got, []string{name}) {
+			t.Errorf("%q selects %q of %q", pattern, got, name)
 		}
 	})
 }

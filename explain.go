@@ -3,22 +3,21 @@ package flytestar
 import (
 	_ "embed"
 	"regexp"
-	"slices"
 	"strings"
 
+	"github.com/flytestar/flytestar/check"
 	"github.com/flytestar/flytestar/diag"
-	"github.com/flytestar/flytestar/lint"
-	"github.com/flytestar/flytestar/resolve"
 )
 
 //go:embed spec.md
 var spec string
 
 // Rules returns every rule by which something can be found in a workflow, by code.
-func Rules() []diag.Rule { return slices.Concat(resolve.Rules(), lint.Rules(), lint.Buildtools()) }
+func Rules() []diag.Rule { return check.Rules() }
 
-// Explain returns the rule that has a code or name, in any case, and the text of its section in spec.md: what is
-// found, why, an example, and how to mend it. The text is "" for a rule without a section of its own. An unknown one is an error of class Usage.
+// Explain returns the rule that has a code or name, in any case, and the text of its section in
+// spec.md: what is found, why, an example, and how to mend it. The text is "" for a rule without a
+// section of its own. An unknown one is an error of class Usage.
 func Explain(name string) (diag.Rule, string, error) {
 	var known []string
 	for _, r := range Rules() {

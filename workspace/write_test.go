@@ -1,4 +1,4 @@
-package flytestar_test
+package workspace_test
 
 import (
 	"errors"
@@ -8,14 +8,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/flytestar/flytestar"
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/workspace"
 )
 
 // TestWrite: all files are written or none, each with its mode, and nothing else is left.
 func TestWrite(t *testing.T) {
-	change := func(name string) flytestar.Change {
-		return flytestar.Change{File: name, Before: []byte("before"), After: []byte("after, and longer")}
+	change := func(name string) workspace.Change {
+		return workspace.Change{File: name, Before: []byte("before"), After: []byte("after, and longer")}
 	}
 	tests := []struct {
 		name    string
@@ -48,7 +48,7 @@ func TestWrite(t *testing.T) {
 			}
 			tt.prepare(t, b)
 			entries := list(t, dir)
-			err := flytestar.Write([]flytestar.Change{change(a), change(b)})
+			err := workspace.Write([]workspace.Change{change(a), change(b)})
 			want := "after, and longer"
 			if tt.want != "" {
 				want = "before"
@@ -59,7 +59,7 @@ func TestWrite(t *testing.T) {
 			} else if err != nil {
 				t.Error(err)
 			}
-			if got := string(readFile(t, a)); got != want {
+			if got := string(read(t, a)); got != want {
 				t.Errorf("a has %q", got)
 			}
 			if info, err := os.Lstat(a); err != nil || info.Mode() != 0o640 {
@@ -74,7 +74,7 @@ func TestWrite(t *testing.T) {
 
 // TestWriteNothing: what doesn't change isn't touched, and needn't even be there.
 func TestWriteNothing(t *testing.T) {
-	if err := flytestar.Write([]flytestar.Change{{File: filepath.Join(t.TempDir(), "none"), Before: []byte("x"), After: []byte("x")}}); err != nil {
+	if err := workspace.Write([]workspace.Change{{File: filepath.Join(t.TempDir(), "none"), Before: []byte("x"), After: []byte("x")}}); err != nil {
 		t.Error(err)
 	}
 }
@@ -97,4 +97,11 @@ func list(t *testing.T, dir string) string {
 		t.Fatal(err)
 	}
 	return strings.Join(names, " ")
+}
+
+func read(t *testing.T, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(name)
+	must(t, err)
+	return data
 }

@@ -1,4 +1,4 @@
-package flytestar
+package workspace
 
 import (
 	"io"
@@ -10,16 +10,12 @@ import (
 	"github.com/flytestar/flytestar/diag"
 )
 
-// maxExcerptSource bounds what is read of a file for its excerpts, in bytes: more than a module may have.
-const maxExcerptSource = 4 << 20
+// maxExcerpt bounds what is read of a file for its excerpts, in bytes: more than a module may have.
+const maxExcerpt = 4 << 20
 
-// Lines returns the source lines of a workflow's files, for [diag.Render]. The
-// arguments are Load's, since a workflow that doesn't load has positions too.
-func Lines(file string, opts Options) diag.Lines {
-	dir, _, err := workspace(opts.Workspace, file)
-	if err != nil {
-		return nil
-	}
+// Lines returns the source lines of the files of the workspace at dir, for [diag.Render]. It reads
+// each file once, when it is first asked for.
+func Lines(dir string) diag.Lines {
 	var mu sync.Mutex
 	cache := map[string][]string{}
 	return func(file string) []string {
@@ -34,7 +30,8 @@ func Lines(file string, opts Options) diag.Lines {
 	}
 }
 
-// readLines reads a regular file within dir; nil where there is none, since an excerpt is only an extra.
+// readLines reads a regular file within dir. It returns nil where there is none: an excerpt is an
+// extra.
 func readLines(dir, file string) []string {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -50,7 +47,7 @@ func readLines(dir, file string) []string {
 		return nil
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxExcerptSource))
+	data, err := io.ReadAll(io.LimitReader(f, maxExcerpt))
 	if err != nil {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package flytestar
+package workspace
 
 import (
 	"bytes"

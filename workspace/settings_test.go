@@ -1,13 +1,15 @@
-package flytestar
+package workspace_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/workspace"
 )
 
-// FuzzSettings: whatever flytestar.toml has, it gives settings that are in order, or an error of class Usage.
+// FuzzSettings: whatever flytestar.toml has, it gives settings that are valid, or an error of class Usage.
 func FuzzSettings(f *testing.F) {
 	for _, s := range []string{
 		"", "[lint]", "[lint]\ndisable = [\"FS220\"]\nfail-on = \"error\"\n", "[lint]\nfail-on = 3", "[lint]\ndisable = \"x\"", "[lint]\nnew = 1", "x = ",
@@ -16,13 +18,13 @@ func FuzzSettings(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		s, err := parseSettings(data)
+		s, err := workspace.ParseSettings(data)
 		var e *diag.Error
 		if err != nil && (!errors.As(err, &e) || e.Class != diag.Usage) {
 			t.Errorf("%v", err)
 		}
-		if err == nil && s.Lint.check() != nil {
-			t.Errorf("%+v", s)
+		if on := s.Lint.FailOn; err == nil && on != "" && !slices.Contains(workspace.FailOns, on) {
+			t.Errorf("fail-on is %q", on)
 		}
 	})
 }

@@ -1,0 +1,136 @@
+package workspace
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/bmatcuk/doublestar/v4"
+)
+
+// Bounds of patterns.
+const (
+	maxPatterns = 10_000  // of one list: each is tried on each member
+	maxPattern  = 4096    // bytes of one
+	maxSteps    = 1 << 32 // of matching in one call, as glob.cost counts them
+)
+
+// glob is a pattern of paths: "*" and "?" stop at "/", "**" doesn't, "[…]" is a class, "\" quotes.
+type glob struct {
+	pattern string // as doublestar reads it
+	deep    bool   // it has a "**", and so may be tried at each directory of a name
+}
+
+// parseGlob reads a pattern. doublestar matches it, but takes more for special than we do, and
+// gives "**" its meaning only between slashes. So what we write differently is translated:
+//
+//   - Braces are ordinary characters: alternatives in them would make matching exponential.
+//   - "**" beside other characters spans directories too: "lib/**.py" is "lib/**/*.py".
+//   - "lib/**" matches what is in lib and not lib itself: it is "lib/**/*".
+func parseGlob(p string) (glob, error) {
+	if len(p) > maxPattern {
+		return glob{}, fmt.Errorf("a pattern of %d bytes, more than %d", len(p), maxPattern)
+	}
+	var b strings.Builder
+	deep := false
+	for i := 0; i < len(p); i++ {
+		n := 1 // bytes that are read
+		var err error
+		switch c := p[i]; {
+		case c == '*':
+			for i+n < len(p) && p[i+n] == '*' {
+				n++
+			}
+			deep = deep || n > 1
+			err = writeStars(&b, p[:i], n, p[i+n:])
+		case c == '[':
+			n, err = writeClass(&b, p[i:])
+		case c == '\\' && i+1 < len(p):
+			_, n = utf8.DecodeRuneInString(p[i+1:])
+			n++
+			b.WriteString(p[i : i+n])
+		case c == '\\' || c == '{' || c == '}':
+			b.WriteString(`\` + p[i:i+1])
+		default:
+			b.WriteByte(c)
+		}
+		if err != nil {
+			return glob{}, err
+		}
+		i += n - 1
+	}
+	g := glob{b.String(), deep}
+	if !doublestar.ValidatePattern(g.pattern) {
+		return glob{}, doublestar.ErrBadPattern
+	}
+	return g, nil
+}
+
+// writeStars translates n stars between what is before them and what is after.
+func writeStars(b *strings.Builder, before string, n int, after string) error {
+	first := before == "" || strings.HasSuffix(before, "/")
+	last := after == "" || after[0] == '/'
+	switch {
+	case n == 1:
+		b.WriteString("*")
+	case first && last && (before == "" || after != ""):
+		b.WriteString("**")
+	case first:
+		b.WriteString("**/*")
+	case last:
+		b.WriteString("*/**")
+	default:
+		return errors.New("a ** within a name: write * for that, or */**/* to span directories")
+	}
+	return nil
+}
+
+// writeClass translates the class that p begins with, and returns how long it is. A backslash in it
+// is one of its characters.
+func writeClass(b *strings.Builder, p string) (int, error) {
+	end := strings.IndexByte(p, ']')
+	if end < 2 {
+		return 0, errors.New("a [ without its ]")
+	}
+	class := p[1:end]
+	runes := []rune(strings.TrimLeft(class[:1], "!^") + class[1:])
+	for i := 1; i+1 < len(runes); i++ {
+		if runes[i] != '-' {
+			continue
+		}
+		if runes[i-1] > runes[i+1] {
+			return 0, fmt.Errorf("invalid range %s in [%s]", string(runes[i-1:i+2]), class)
+		}
+		i++
+	}
+	b.WriteString("[" + strings.ReplaceAll(class, `\`, `\\`) + "]")
+	return end + 1, nil
+}
+
+func (g glob) match(name string) bool { return doublestar.MatchUnvalidated(g.pattern, name) }
+
+// cost estimates from above how many steps a match takes: each "*" is tried at each byte of a name,
+// and the last "**" at each of its directories.
+func (g glob) cost(name string) int {
+	n := len(name) + len(g.pattern)
+	if g.deep {
+		n *= 1 + strings.Count(name, "/")
+	}
+	return n
+}
+
+// budget bounds the steps that matching takes, so that no workspace makes it go on for ever.
+type budget struct{ steps int }
+
+func (b *budget) spend(n int) error {
+	if b.steps += n; b.steps > maxSteps {
+		return errors.New("too many patterns for so many files")
+	}
+	return nil
+}
+
+// quote makes a pattern of a path, which matches nothing else.
+func quote(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+}

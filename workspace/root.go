@@ -1,0 +1,115 @@
+package workspace
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"syscall"
+
+	"github.com/flytestar/flytestar/diag"
+)
+
+// Root is an open workspace.
+type Root struct {
+	Dir  string // its absolute name on this machine
+	root *os.Root
+	home string // the home directory as a path in the workspace; "" if it lies elsewhere
+}
+
+// Open opens the workspace at dir. home is the directory where builds and runs keep their things.
+// It is no part of the workspace, even if it lies within. The caller closes the Root.
+func Open(dir, home string) (*Root, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, usage("workspace: %w", err)
+	}
+	return &Root{Dir: dir, root: root, home: pathWithin(dir, home)}, nil
+}
+
+// Close closes the workspace.
+func (r *Root) Close() error { return r.root.Close() }
+
+// OS returns the directory itself. The Root goes on owning it.
+func (r *Root) OS() *os.Root { return r.root }
+
+// Home returns the home directory as a path in the workspace, or "" if it lies elsewhere.
+func (r *Root) Home() string { return r.home }
+
+// FS returns the workspace's files. Symbolic links don't lead out of it, the home directory isn't
+// in it, and opening a pipe doesn't wait for its writer.
+func (r *Root) FS() fs.FS { return rootFS{r.root.FS().(linkFS), r} }
+
+// pathWithin returns name as a path within dir, or "" if it lies elsewhere.
+func pathWithin(dir, name string) string {
+	rel, err := filepath.Rel(dir, name)
+	if name == "" || err != nil || !filepath.IsLocal(rel) {
+		return ""
+	}
+	return filepath.ToSlash(rel)
+}
+
+// linkFS is what the file system of an os.Root implements.
+type linkFS interface {
+	fs.ReadLinkFS
+	fs.ReadDirFS
+	fs.StatFS
+}
+
+// rootFS is the file system of a Root.
+type rootFS struct {
+	linkFS
+	r *Root
+}
+
+// Open implements fs.FS. It doesn't wait for what may have become a pipe since it was looked at.
+func (f rootFS) Open(name string) (fs.File, error) {
+	if !fs.ValidPath(name) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
+	}
+	file, err := f.r.root.OpenFile(filepath.FromSlash(name), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil || f.r.home == "" || path.Dir(f.r.home) != name {
+		return file, err
+	}
+	return &aboveHome{file, path.Base(f.r.home)}, nil
+}
+
+// aboveHome is the directory that the home directory lies in.
+type aboveHome struct {
+	*os.File
+	home string
+}
+
+// ReadDir implements fs.ReadDirFile. It leaves out the home directory.
+func (d *aboveHome) ReadDir(n int) ([]fs.DirEntry, error) {
+	list, err := d.File.ReadDir(n)
+	return without(list, d.home), err
+}
+
+func without(list []fs.DirEntry, name string) []fs.DirEntry {
+	return slices.DeleteFunc(list, func(e fs.DirEntry) bool { return e.Name() == name })
+}
+
+// ReadDir implements fs.ReadDirFS. It leaves out the home directory.
+func (f rootFS) ReadDir(name string) ([]fs.DirEntry, error) {
+	list, err := f.linkFS.ReadDir(name)
+	if f.r.home == "" || path.Dir(f.r.home) != name {
+		return list, err
+	}
+	return without(list, path.Base(f.r.home)), err
+}
+
+func usage(format string, args ...any) *diag.Error {
+	return diag.Errorf(diag.Position{}, diag.Usage, format, args...)
+}
+
+// cause returns the error without the path that the system puts before it: messages name it anyway.
+func cause(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}
