@@ -156,16 +156,18 @@ func TestCheck(t *testing.T) {
 			b.python("run_jobs", e, "job.py")
 			b.python("run_job", e, "jobs/run.py")
 			b.python("anything", e, "star.py")
-			for _, ref := range []string{"oci:layout", "oci:layout:tag", "oci:data", "oci:layuot", "oci:../x", "example/python:3"} {
+			for _, ref := range []string{"oci:layout", "oci:layout:tag", "oci:layout:other", "oci:data", "oci:layuot", "oci:../x", "example/python:3"} {
 				b.Images[b.image()].Base = plan.Base{Kind: plan.BaseRef, Ref: ref, Pos: b.pos(9)}
 			}
-			return test{b.graph(t), fstest.MapFS{
+			b.container("carries", e, "nothing/*.csv")
+			b.container("carries_too", e, "data/*", "dir")
+			return test{b.graph(t), and(layout("layout", "linux", "amd64", "tag"), fstest.MapFS{
 				"requirements.txt": {Data: []byte("x\n")}, "broken.txt": {Data: []byte("-r none.txt\n")},
 				"data/y.csv": {}, "link": {Data: []byte("data/y.csv"), Mode: fs.ModeSymlink},
 				"dir/out": {Data: []byte("../data"), Mode: fs.ModeSymlink}, "dir/x": {},
 				"job.py":  {Data: []byte("def run_job():\n  return 'no run here'\n")},
-				"star.py": {Data: []byte("from x import *")}, "layout/index.json": {Data: []byte("{}")},
-			}}
+				"star.py": {Data: []byte("from x import *")},
+			})}
 		},
 	}
 	for name, make := range tests {
@@ -220,7 +222,7 @@ func TestCheckTask(t *testing.T) {
 	built := b.orchestrator("built", b.env("top", plan.NoImage, far))
 	g := b.graph(t)
 	fs101 := "FS101 task high.bad calls far.far_task, but \"high\" doesn't depend on \"far\"\n"
-	missing := " there is no none.txt in the workspace\n"
+	missing := "FS112 there is no none.txt in the workspace\n"
 	for task, want := range map[int]string{good: "", bad: missing + fs101, via: missing + fs101, built: missing} {
 		if got := codes(resolve.CheckTask(g, fstest.MapFS{}, task, platform)); got != want {
 			t.Errorf("%s: got %swant %s", g.FullName(task), got, want)

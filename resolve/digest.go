@@ -12,7 +12,6 @@ import (
 	"net/url"
 	"path"
 	"slices"
-	"strings"
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/plan"
@@ -31,8 +30,8 @@ import (
 const encoding = "flytestar image 1"
 
 // declaredDigest returns "sha256:…". Errors are positioned at the step that names a file.
-func declaredDigest(image *plan.Image, files fs.FS, platform string) (string, error) {
-	d := &digester{hash: sha256.New(), files: files}
+func declaredDigest(image *plan.Image, reader *workspace.Reader, platform string) (string, error) {
+	d := &digester{hash: sha256.New(), reader: reader, files: reader.FS()}
 	d.str(encoding)
 	d.str(platform)
 	if err := d.base(image.Base); err != nil {
@@ -52,13 +51,14 @@ func positioned(pos diag.Position, err error) error {
 		e.Pos = pos
 		return e
 	}
-	return diag.Errorf(pos, diag.Source, "%w", err)
+	return unusableFile.Finding(pos, "%w", err)
 }
 
 // digester writes typed, length-prefixed parts into a hash, which never fails.
 type digester struct {
-	hash  hash.Hash
-	files fs.FS
+	hash   hash.Hash
+	reader *workspace.Reader
+	files  fs.FS
 }
 
 // count writes a part's type and length.
@@ -101,15 +101,14 @@ func (d *digester) base(b plan.Base) error {
 	d.str(string(b.Kind))
 	d.str(b.Suite)
 	d.bool(b.Python)
-	dir, ok := layoutDir(b)
+	dir, tag, ok := layoutOf(b)
 	if !ok {
 		d.str(b.Ref)
 		return nil
 	}
-	_, tag, _ := strings.Cut(strings.TrimPrefix(b.Ref, "oci:"), ":")
 	d.str("oci")
 	d.str(tag)
-	return d.file(path.Join(dir, layoutIndex)) // which names everything else in the layout by digest
+	return d.file(path.Join(dir, workspace.LayoutIndex)) // which names everything else in the layout by digest
 }
 
 func (d *digester) step(s *plan.Step) error {
@@ -165,7 +164,7 @@ func withoutUser(s string) string {
 }
 
 func (d *digester) requirements(name string) error {
-	reqs, err := workspace.ReadRequirements(d.files, name)
+	reqs, err := d.reader.Requirements(name)
 	if err != nil {
 		return fmt.Errorf("requirements file %w", err)
 	}
@@ -179,7 +178,7 @@ func (d *digester) requirements(name string) error {
 }
 
 func (d *digester) folder(s *plan.Step) error {
-	list, err := workspace.Folder(d.files, s.Src, s.Ignore)
+	list, err := d.reader.Folder(s.Src, s.Ignore)
 	if err != nil {
 		return fmt.Errorf("source folder: %w", err)
 	}

@@ -3,12 +3,9 @@ package resolve
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path"
-	"regexp"
 	"strings"
-	"sync"
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/internal/python"
@@ -16,8 +13,13 @@ import (
 	"github.com/flytestar/flytestar/workspace"
 )
 
-// imageFiles finds what images take from the workspace and can't have, and pip requirements that are none. Images that
-// extend one another share steps: what has been looked at isn't again.
+// This file is FS112: a file of the workspace that a build or a run needs can't be used. All such
+// errors are found here, so that none is left for when something has had an effect. Files are
+// opened, not read, but for those that say which others there are. So two are left: the content of
+// a layer in an OCI layout can be another than its digest says, and files can change after the check.
+
+// imageFiles finds what images take from the workspace and can't have, and pip requirements that
+// aren't any. Images that extend one another share steps: each step is looked at once.
 func (c *checker) imageFiles() {
 	seen := map[string]bool{}
 	for i := range c.graph.Images {
@@ -25,9 +27,7 @@ func (c *checker) imageFiles() {
 			continue
 		}
 		image := &c.graph.Images[i]
-		if err := baseFile(c.files, image.Base); err != nil {
-			c.findings.report(err)
-		}
+		c.reportAny(c.baseFile(image.Base))
 		for n := range image.Steps {
 			s := &image.Steps[n]
 			if s.Src != "" {
@@ -37,44 +37,48 @@ func (c *checker) imageFiles() {
 				}
 				seen[key] = true
 			}
-			if err := c.stepFile(s); err != nil {
-				c.findings.report(err)
-			}
+			c.reportAny(c.stepFile(s))
 		}
 	}
 }
 
+// reportAny reports a finding, if there is one.
+func (c *checker) reportAny(e *diag.Error) {
+	if e != nil {
+		c.findings.report(e)
+	}
+}
+
 // baseFile checks an "oci:DIR" base.
-func baseFile(files fs.FS, b plan.Base) *diag.Error {
-	dir, ok := layoutDir(b)
+func (c *checker) baseFile(b plan.Base) *diag.Error {
+	dir, tag, ok := layoutOf(b)
 	if !ok {
 		return nil
 	}
-	if err := lookFor(files, dir, b.Pos, isDir); err != nil {
+	if err := lookFor(c.files, dir, b.Pos, isDir); err != nil {
 		return err
 	}
-	if err := lookFor(files, path.Join(dir, layoutIndex), b.Pos, isFile); err != nil {
-		return err.WithHint("oci: names the directory of an OCI image layout, which has an %s", layoutIndex)
+	if err := lookFor(c.files, path.Join(dir, workspace.LayoutIndex), b.Pos, isFile); err != nil {
+		return err.WithHint("oci: names the directory of an OCI image layout, which has an %s", workspace.LayoutIndex)
+	}
+	if _, err := workspace.FindLayout(c.files, dir, tag, c.packages.platform); err != nil {
+		return unusableFile.Finding(b.Pos, "%s: %w", b.Ref, err)
 	}
 	return nil
 }
 
-// layoutIndex is the file that lists an OCI layout's images.
-const layoutIndex = "index.json"
-
-// layoutDir returns the directory of an "oci:DIR" or "oci:DIR:TAG" base.
-func layoutDir(b plan.Base) (string, bool) {
+// layoutOf returns the directory and the tag of an "oci:DIR" or "oci:DIR:TAG" base.
+func layoutOf(b plan.Base) (dir, tag string, ok bool) {
 	rest, ok := strings.CutPrefix(b.Ref, "oci:")
 	if !ok || b.Kind != plan.BaseRef {
-		return "", false
+		return "", "", false
 	}
-	dir, _, _ := strings.Cut(rest, ":")
-	return path.Clean(dir), true
+	dir, tag, _ = strings.Cut(rest, ":")
+	return path.Clean(dir), tag, true
 }
 
 // stepFile checks what a step takes from the workspace.
 func (c *checker) stepFile(s *plan.Step) *diag.Error {
-	files := c.files
 	switch s.Kind {
 	case plan.StepPip:
 		for _, text := range s.Packages {
@@ -83,21 +87,41 @@ func (c *checker) stepFile(s *plan.Step) *diag.Error {
 			}
 		}
 	case plan.StepRequirements:
-		if err := lookFor(files, s.Src, s.Pos, isFile); err != nil {
+		if err := lookFor(c.files, s.Src, s.Pos, isFile); err != nil {
 			return err
 		}
 		if f := c.packages.requirementsFile(s.Src); f.err != nil && f.err != errExhausted {
-			return diag.Errorf(s.Pos, diag.Source, "requirements file %w", f.err)
+			return unusableFile.Finding(s.Pos, "requirements file %w", f.err)
 		}
 	case plan.StepFile:
-		return lookFor(files, s.Src, s.Pos, isFile)
-	case plan.StepFolder:
-		if err := lookFor(files, s.Src, s.Pos, isDir); err != nil {
+		if err := lookFor(c.files, s.Src, s.Pos, isFile); err != nil {
 			return err
 		}
-		if _, err := workspace.Folder(files, s.Src, s.Ignore); err != nil {
-			return diag.Errorf(s.Pos, diag.Source, "source folder: %w", err)
+		return c.readable(s.Pos, "", s.Src)
+	case plan.StepFolder:
+		if err := lookFor(c.files, s.Src, s.Pos, isDir); err != nil {
+			return err
 		}
+		members, err := c.reader.Folder(s.Src, s.Ignore)
+		if err != nil {
+			return unusableFile.Finding(s.Pos, "source folder: %w", err)
+		}
+		for _, m := range members {
+			if m.Dir || m.Link != "" {
+				continue
+			}
+			if err := c.readable(s.Pos, "source folder: ", path.Join(s.Src, m.Path)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// readable returns a finding at pos unless a file can be read. It begins with what.
+func (c *checker) readable(pos diag.Position, what, name string) *diag.Error {
+	if err := c.reader.Readable(name); err != nil {
+		return unusableFile.Finding(pos, "%s%w", what, err)
 	}
 	return nil
 }
@@ -108,29 +132,29 @@ const (
 	isDir  = "a directory"
 )
 
-// lookFor returns an error at pos unless name, in the workspace, is what want says.
-// A symbolic link is neither.
+// lookFor returns a finding at pos unless name, in the workspace, is what want says. A symbolic link
+// is neither.
 func lookFor(files fs.FS, name string, pos diag.Position, want string) *diag.Error {
 	if !fs.ValidPath(name) {
-		return diag.Errorf(pos, diag.Source, "%s leads out of the workspace", name)
+		return unusableFile.Finding(pos, "%s leads out of the workspace", name)
 	}
 	info, err := fs.Lstat(files, name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return missing(files, name, pos)
 	case err != nil:
-		return diag.Errorf(pos, diag.Source, "%s can't be read: %w", name, err)
+		return unusableFile.Finding(pos, "%s can't be read: %w", name, err)
 	case info.Mode()&fs.ModeSymlink != 0:
-		return diag.Errorf(pos, diag.Source, "%s is a symbolic link", name).WithHint("name what it points to, within the workspace")
+		return unusableFile.Finding(pos, "%s is a symbolic link", name).WithHint("name what it points to, within the workspace")
 	case want == isFile && !info.Mode().IsRegular() || want == isDir && !info.IsDir():
-		return diag.Errorf(pos, diag.Source, "%s isn't %s", name, want)
+		return unusableFile.Finding(pos, "%s isn't %s", name, want)
 	}
 	return nil
 }
 
-// missing returns the error that there is no file of the name, with the nearest that is there.
+// missing returns the finding that there is no file of the name. It suggests the nearest one.
 func missing(files fs.FS, name string, pos diag.Position) *diag.Error {
-	e := diag.Errorf(pos, diag.Source, "there is no %s in the workspace", name)
+	e := unusableFile.Finding(pos, "there is no %s in the workspace", name)
 	dir, base := path.Dir(name), path.Base(name)
 	list, err := fs.ReadDir(files, dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -149,81 +173,59 @@ func missing(files fs.FS, name string, pos diag.Position) *diag.Error {
 	return e
 }
 
-// taskFiles finds python tasks whose file or function isn't there.
+// taskFiles finds python tasks whose file or function isn't there, and include sets that can't be
+// carried.
 func (c *checker) taskFiles() {
 	read := map[string]*pythonFile{}
 	for i := range c.graph.Tasks {
 		t := &c.graph.Tasks[i]
-		if !c.scope.tasks[i] || t.Body.Kind != plan.BodyPython {
+		if !c.scope.tasks[i] || !t.InContainer() {
 			continue
 		}
-		if err := lookFor(c.files, t.Body.File, t.Pos, isFile); err != nil {
-			c.findings.report(err)
-			continue
-		}
-		f := read[t.Body.File]
-		if f == nil {
-			var err error
-			if f, err = readPython(c.files, t.Body.File); err != nil {
-				c.findings.report(diag.Errorf(t.Pos, diag.Source, "%s: %w", t.Body.File, err))
+		if t.Body.Kind == plan.BodyPython {
+			if err := c.pythonFunction(t, read); err != nil {
+				c.findings.report(err)
 				continue
 			}
-			read[t.Body.File] = f
 		}
-		if !f.mayDefine(t.Body.Function) {
-			e := diag.Errorf(t.Pos, diag.Source, "%s defines no function %q", t.Body.File, t.Body.Function)
-			if near := diag.Suggest(t.Body.Function, f.functions); near != "" {
-				e.Hint = fmt.Sprintf("did you mean %q?", near)
-			}
-			c.findings.report(e)
+		c.reportAny(c.carried(t))
+	}
+}
+
+// carried checks the files of the workspace that a task's container sees.
+func (c *checker) carried(t *plan.Task) *diag.Error {
+	names, err := c.reader.Carried(t)
+	if err != nil {
+		return unusableFile.Finding(t.Pos, "%w", err)
+	}
+	for _, name := range names {
+		if err := c.readable(t.Pos, "include: ", name); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
-// pythonFile is what a look at a Python file, without a parser, tells of its names.
-type pythonFile struct {
-	words     map[string]bool // every identifier that occurs
-	functions []string        // those that follow "def"
-	dynamic   bool            // names may come from elsewhere
+// pythonFunction checks the file and the function that a python task names. read has the files that
+// were read.
+func (c *checker) pythonFunction(t *plan.Task, read map[string]*pythonFile) *diag.Error {
+	if err := lookFor(c.files, t.Body.File, t.Pos, isFile); err != nil {
+		return err
+	}
+	f := read[t.Body.File]
+	if f == nil {
+		var err error
+		if f, err = readPython(c.files, t.Body.File); err != nil {
+			return unusableFile.Finding(t.Pos, "%s: %w", t.Body.File, err)
+		}
+		read[t.Body.File] = f
+	}
+	if f.mayDefine(t.Body.Function) {
+		return nil
+	}
+	e := unusableFile.Finding(t.Pos, "%s defines no function %q", t.Body.File, t.Body.Function)
+	if near := diag.Suggest(t.Body.Function, f.functions); near != "" {
+		return e.WithHint("did you mean %q?", near)
+	}
+	return e
 }
-
-// maxPython bounds a task's Python file, in bytes.
-const maxPython = 16 << 20
-
-var (
-	pythonWord = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`[\pL_][\pL\pN_]*`) })
-	pythonDef  = sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`(?m)^[ \t]*(?:async[ \t]+)?def[ \t]+([\pL_][\pL\pN_]*)`)
-	})
-	// Ways to bind a name that the file doesn't spell out.
-	pythonDynamic = sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`import[ \t]*\*|import[ \t]*\([ \t]*\*|__getattr__|\b(?:globals|vars|locals|exec|setattr)\b`)
-	})
-)
-
-func readPython(files fs.FS, name string) (*pythonFile, error) {
-	file, err := files.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, maxPython+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(data) > maxPython {
-		return nil, fmt.Errorf("larger than %d bytes", maxPython)
-	}
-	f := &pythonFile{words: map[string]bool{}, dynamic: pythonDynamic().Match(data)}
-	for _, w := range pythonWord().FindAll(data, -1) {
-		f.words[string(w)] = true
-	}
-	for _, m := range pythonDef().FindAllSubmatch(data, -1) {
-		f.functions = append(f.functions, string(m[1]))
-	}
-	return f, nil
-}
-
-// mayDefine is false only where the file can't bind name: it doesn't even
-// occur. Whether it is bound to a function shows when the task runs.
-func (f *pythonFile) mayDefine(name string) bool { return f.dynamic || f.words[name] }

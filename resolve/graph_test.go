@@ -82,6 +82,14 @@ func (b *builder) python(name string, env int, file string) int {
 	return len(b.Tasks) - 1
 }
 
+// container adds a task that runs a command, and carries what patterns select.
+func (b *builder) container(name string, env int, include ...string) int {
+	b.Tasks = append(b.Tasks, plan.Task{
+		Name: name, Env: env, Dir: ".", Body: plan.Body{Kind: plan.BodyCommand, Command: []string{"true"}}, Include: include, Pos: b.pos(8),
+	})
+	return len(b.Tasks) - 1
+}
+
 func (b *builder) graph(t testing.TB) *plan.Graph {
 	t.Helper()
 	if err := b.Validate(); err != nil {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
 
@@ -51,7 +50,7 @@ const (
 // declarations reads what images declare, and compares it.
 type declarations struct {
 	graph    *plan.Graph
-	files    fs.FS
+	reader   *workspace.Reader
 	platform string
 	images   map[int][]declaration       // by image
 	parsed   map[string]*requirement     // by text
@@ -69,9 +68,9 @@ type requirement struct {
 	of     map[python.Target][]*pkg
 }
 
-func newDeclarations(g *plan.Graph, files fs.FS, platform string) *declarations {
+func newDeclarations(g *plan.Graph, reader *workspace.Reader, platform string) *declarations {
 	return &declarations{
-		graph: g, files: files, platform: platform, images: map[int][]declaration{},
+		graph: g, reader: reader, platform: platform, images: map[int][]declaration{},
 		parsed: map[string]*requirement{}, read: map[string]requirementsFile{}, pairs: map[[2]int]*difference{},
 	}
 }
@@ -207,7 +206,7 @@ func (d *declarations) requirementsFile(name string) requirementsFile {
 	case d.exhausted():
 		f.err = errExhausted
 	default:
-		if f.Requirements, f.err = workspace.ReadRequirements(d.files, name); f.err == nil {
+		if f.Requirements, f.err = d.reader.Requirements(name); f.err == nil {
 			d.size += f.Size
 		}
 		d.read[name] = f

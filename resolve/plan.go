@@ -4,6 +4,7 @@ import (
 	"io/fs"
 
 	"github.com/flytestar/flytestar/plan"
+	"github.com/flytestar/flytestar/workspace"
 )
 
 // Plan returns what running a task, an index into g.Tasks, needs on a platform
@@ -13,6 +14,7 @@ import (
 // *diag.Error at the step that names it; [CheckTask] finds the same, and more.
 func Plan(g *plan.Graph, files fs.FS, task int, platform string) (*plan.Plan, error) {
 	p := &plan.Plan{Task: g.FullName(task), Images: []plan.BuildImage{}}
+	reader := workspace.NewReader(files)
 	byIndex, byDigest := map[int]int{}, map[string]int{} // into p.Images
 	for _, e := range g.Closure(g.Tasks[task].Env) {
 		env := &g.Environments[e]
@@ -22,7 +24,7 @@ func Plan(g *plan.Graph, files fs.FS, task int, platform string) (*plan.Plan, er
 		}
 		at, ok := byIndex[env.Image]
 		if !ok {
-			image, err := Image(g, files, env.Image, platform)
+			image, err := planned(g, reader, env.Image, platform)
 			if err != nil {
 				return nil, err
 			}
@@ -40,7 +42,11 @@ func Plan(g *plan.Graph, files fs.FS, task int, platform string) (*plan.Plan, er
 
 // Image returns an image, an index into g.Images, with its declared digest. Errors are as [Plan]'s.
 func Image(g *plan.Graph, files fs.FS, image int, platform string) (*plan.BuildImage, error) {
-	digest, err := declaredDigest(&g.Images[image], files, platform)
+	return planned(g, workspace.NewReader(files), image, platform)
+}
+
+func planned(g *plan.Graph, reader *workspace.Reader, image int, platform string) (*plan.BuildImage, error) {
+	digest, err := declaredDigest(&g.Images[image], reader, platform)
 	if err != nil {
 		return nil, err
 	}

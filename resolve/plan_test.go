@@ -108,7 +108,7 @@ func TestPlanWithoutImages(t *testing.T) {
 // digestOf is the declared digest of one image.
 func digestOf(t *testing.T, image plan.Image, files fs.FS, platform string) string {
 	t.Helper()
-	g := &plan.Graph{Images: []plan.Image{image}, Environments: []plan.Environment{{Name: "e"}}, Tasks: []plan.Task{{Name: "t"}}}
+	g := &plan.Graph{Images: []plan.Image{image}, Environments: []plan.Environment{{Name: "e"}}, Tasks: []plan.Task{{Name: "t", Body: plan.Body{Kind: plan.BodyStarlark}}}}
 	p, err := resolve.Plan(g, files, 0, platform)
 	if err != nil {
 		t.Fatal(err)

@@ -286,7 +286,7 @@ func obviousReach(g *plan.Graph, task int) (tasks, images map[int]bool) {
 func TestFindingsAgainstTheObvious(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		g := randomGraph(t)
-		files := fstest.MapFS{"a/index.json": {}}
+		files := layout("a", "linux", "amd64", "")
 		everyTask, everyImage := map[int]bool{}, map[int]bool{}
 		for i := range g.Tasks {
 			everyTask[i] = true

@@ -22,6 +22,7 @@ import (
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/plan"
+	"github.com/flytestar/flytestar/workspace"
 )
 
 // Check returns the errors of g, and those warnings which are errors once a possible call is made, sorted by
@@ -50,8 +51,9 @@ var checks = []func(*checker){
 	(*checker).dependencies,   // FS101
 	(*checker).contradictions, // FS103
 	(*checker).inclusion,      // FS102, FS103
-	(*checker).imageFiles,
-	(*checker).taskFiles,
+	(*checker).imageFiles,     // FS112
+	(*checker).destinations,   // FS112
+	(*checker).taskFiles,      // FS112
 }
 
 // warnings are the checks that only [Lint] makes, after the others.
@@ -72,6 +74,7 @@ var warnings = []func(*checker){
 type checker struct {
 	graph      *plan.Graph
 	files      fs.FS
+	reader     *workspace.Reader
 	scope      scope
 	edges      []edge // by from
 	dependsOn  func(env int) []int32
@@ -83,10 +86,11 @@ type checker struct {
 }
 
 func newChecker(g *plan.Graph, files fs.FS, platform string) *checker {
+	reader := workspace.NewReader(files)
 	c := &checker{
-		graph: g, files: files, containers: make([]bool, len(g.Environments)),
+		graph: g, files: files, reader: reader, containers: make([]bool, len(g.Environments)),
 		dependsOn: adjacency(len(g.Environments), func(env int) []int { return g.Environments[env].DependsOn }),
-		packages:  newDeclarations(g, files, platform), findings: newReporter(), callees: map[int]*callee{},
+		packages:  newDeclarations(g, reader, platform), findings: newReporter(), callees: map[int]*callee{},
 	}
 	for i := range g.Tasks {
 		if t := &g.Tasks[i]; t.InContainer() {

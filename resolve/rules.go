@@ -17,6 +17,8 @@ var (
 		Summary: "a call has arguments that the task doesn't take"}
 	missingImage = diag.Rule{Code: "FS108", Name: "missing-image", Severity: diag.SeverityError,
 		Summary: "a container task is in an environment without an image"}
+	unusableFile = diag.Rule{Code: "FS112", Name: "unusable-file", Severity: diag.SeverityError,
+		Summary: "a file of the workspace that a build or a run needs can't be used"}
 
 	differentBases = diag.Rule{Code: "FS201", Name: "different-bases", Severity: diag.SeverityInfo,
 		Summary: "the images of caller and callee have different bases"}
@@ -50,6 +52,7 @@ func Rules() []diag.Rule {
 		wrongArguments, missingImage,
 		{Code: "FS109", Name: "nameless-task", Severity: diag.SeverityError, Summary: "a task has no name"},
 		{Code: "FS110", Name: "bound-builtin", Severity: diag.SeverityError, Summary: "a predeclared name is bound"},
+		unusableFile,
 		differentBases, transitiveDependency, unusedDependency, unpinnedPackage, mutableBase,
 		possibleCall, unreachedTask, missingTimeout, unusedNetwork, hiddenInstall,
 	}

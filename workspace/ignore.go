@@ -46,7 +46,7 @@ const (
 // from spent.
 func readIgnore(files fs.FS, folder string, patterns []string, spent *budget) (*ignore, error) {
 	name := path.Join(folder, dockerIgnore)
-	data, err := readBounded(files, name, maxIgnore)
+	data, err := ReadFile(files, name, maxIgnore)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}

@@ -162,7 +162,7 @@ func (l layout) image(desc *Descriptor, platform string) error {
 
 // json reads a small file of the layout.
 func (l layout) json(name string) ([]byte, error) {
-	data, err := readBounded(l.files, path.Join(l.dir, name), maxLayoutJSON)
+	data, err := ReadFile(l.files, path.Join(l.dir, name), maxLayoutJSON)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path.Join(l.dir, name), err)
 	}

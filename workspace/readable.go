@@ -51,8 +51,9 @@ var (
 	errTooLarge  = errors.New("larger")
 )
 
-// readBounded reads a regular file of at most max bytes. A larger one is errTooLarge.
-func readBounded(files fs.FS, name string, max int64) ([]byte, error) {
+// ReadFile reads a regular file of at most max bytes. Its errors don't name the file. They match
+// fs.ErrNotExist and so on as usual.
+func ReadFile(files fs.FS, name string, max int64) ([]byte, error) {
 	f, err := openRegular(files, name)
 	if err != nil {
 		return nil, err

@@ -87,7 +87,7 @@ func (r *requirementsReader) read(i include) error {
 	if len(r.out.Files) == maxRequirementsFiles {
 		return fmt.Errorf("more than %d files are included", maxRequirementsFiles)
 	}
-	data, err := readBounded(r.files, i.path, maxRequirements)
+	data, err := ReadFile(r.files, i.path, maxRequirements)
 	if err != nil {
 		return err
 	}

@@ -41,7 +41,7 @@ func ReadSettings(files fs.FS) (Settings, error) {
 	if !info.Mode().IsRegular() {
 		return Settings{}, settingsError("%s isn't a regular file", Marker)
 	}
-	data, err := readBounded(files, Marker, maxSettings)
+	data, err := ReadFile(files, Marker, maxSettings)
 	if errors.Is(err, errTooLarge) {
 		return Settings{}, settingsError("%s is %w", Marker, err)
 	}
