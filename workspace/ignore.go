@@ -47,6 +47,9 @@ const (
 func readIgnore(files fs.FS, folder string, patterns []string, spent *budget) (*ignore, error) {
 	name := path.Join(folder, dockerIgnore)
 	data, err := ReadFile(files, name, maxIgnore)
+	if _, there := fs.Lstat(files, name); errors.Is(err, fs.ErrNotExist) && there == nil {
+		return nil, fmt.Errorf("%s is a symbolic link to what isn't there", name)
+	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
