@@ -19,6 +19,7 @@
 //	resolve          graph and files to findings, digests and plan; pure
 //	resolve/reach    values to graph: declarations and call edges; in the evaluator
 //	internal/home    where everything lies below the home directory
+//	internal/finding findings that more than one pass raises
 //	internal/measure bounds of values that native code walks in one step
 //	check            everything that finds and mends, as a session
 //	lint             what shows in the syntax; layout; the edits that mend findings

@@ -28,17 +28,18 @@ var imports = []struct {
 	{"internal/durable", nil},
 	{"internal/python", nil},
 	{"workspace", []string{"diag", "plan", "internal/python"}},
+	{"internal/finding", []string{"diag", "plan"}},
 	{"internal/startest", []string{"diag"}},
 	{"internal/measure", []string{"diag"}},
 	{"internal/home", nil},
 	{"interp/...", []string{"diag", "plan", "interp/...", "internal/measure"}}, // not builtins: they come as a Language
 	{"builtins", []string{"diag", "plan", "internal/measure"}},                 // not interp: it runs them
 	{"draw", []string{"diag", "plan"}},
-	{"resolve", []string{"diag", "plan", "workspace", "internal/python"}},
-	{"resolve/reach", []string{"diag", "plan", "builtins", "interp"}},
+	{"resolve", []string{"diag", "plan", "workspace", "internal/finding", "internal/python"}},
+	{"resolve/reach", []string{"diag", "plan", "builtins", "interp", "internal/finding"}},
 	{"lint", []string{"diag", "plan", "interp"}},
-	{"exec", []string{"diag", "plan"}},                                              // contracts only: not its own children, which implement them
-	{"exec/engine", []string{"diag", "plan", "exec", "workspace", "internal/text"}}, // not what implements the contracts: it is handed that
+	{"exec", []string{"diag", "plan"}},                                                                  // contracts only: not its own children, which implement them
+	{"exec/engine", []string{"diag", "plan", "exec", "workspace", "internal/finding", "internal/text"}}, // not what implements the contracts: it is handed that
 	{"exec/exectest", []string{"diag", "plan", "exec"}},
 	{"exec/image/...", []string{"diag", "plan", "exec", "exec/image/...", "workspace"}},
 	{"exec/storetest", []string{"plan", "exec"}},
@@ -213,6 +214,8 @@ func TestImportRules(t *testing.T) {
 		{"resolve", module + "/workspace", true},
 		{"workspace", module + "/resolve", false},
 		{"workspace", module + "/exec", false},
+		{"resolve", module + "/internal/finding", true},
+		{"internal/finding", module + "/resolve", false},
 		{"check", module + "/lint", true},
 		{"check", module, false},
 		{"lint", module + "/check", false},

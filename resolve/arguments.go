@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/internal/finding"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -58,12 +59,11 @@ func (c *checker) callee(task int) *callee {
 // site checks one call.
 func (c *checker) site(s *plan.Site, severity diag.Severity) {
 	report := func(pos diag.Position, text func() (msg, hint string)) {
-		c.findings.reportLater(wrongArguments.Code, severity, func() *diag.Error {
+		c.findings.reportLater(finding.Arguments.Code, severity, func() *diag.Error {
 			msg, hint := text()
-			return &diag.Error{
-				Pos: pos, Class: diag.Source, Severity: severity, Code: wrongArguments.Code,
-				Msg: c.graph.FullName(s.Task) + ": " + msg, Hint: hint,
-			}
+			f := finding.WrongArguments(pos, c.graph.FullName(s.Task), "%s", msg)
+			f.Severity, f.Hint = severity, hint
+			return f
 		})
 	}
 	if s.How == plan.SiteMap {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/internal/finding"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -48,8 +49,12 @@ func (c *checker) transitiveDependencies() {
 			certain = append(certain, e)
 		}
 	}
-	c.suggestDependencies(transitiveDependency, certain, func(f *diag.Error, from, to *plan.Environment) {
+	c.suggestDependencies(transitiveDependency, certain, func(e edge) *diag.Error {
+		from, to := &c.graph.Environments[e.from], &c.graph.Environments[e.to]
+		f := c.finding(e, transitiveDependency)
 		f.Msg += fmt.Sprintf(", but %q depends on %q only through others", from.Name, to.Name)
+		f.Notes = []diag.Note{finding.DependsOn(from)}
+		return f
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/internal/finding"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -12,13 +13,11 @@ import (
 func (c *checker) dependencies() {
 	missing, transitive := c.indirect()
 	c.transitive = transitive
-	c.suggestDependencies(missingDependency, missing, func(f *diag.Error, from, to *plan.Environment) {
-		f.Msg += fmt.Sprintf(", but %q doesn't depend on %q", from.Name, to.Name)
-	})
+	c.suggestDependencies(finding.Dependency, missing, func(e edge) *diag.Error { return finding.MissingDependency(c.graph, e.call) })
 }
 
-// suggestDependencies reports findings that are mended by a further dependency.
-func (c *checker) suggestDependencies(rule diag.Rule, edges []edge, say func(f *diag.Error, from, to *plan.Environment)) {
+// suggestDependencies reports findings that another dependency mends. about begins one.
+func (c *checker) suggestDependencies(rule diag.Rule, edges []edge, about func(edge) *diag.Error) {
 	if len(edges) == 0 {
 		return
 	}
@@ -31,12 +30,8 @@ func (c *checker) suggestDependencies(rule diag.Rule, edges []edge, say func(f *
 	loads := c.loadsBack(shown)
 	for i, e := range shown {
 		from, to := &c.graph.Environments[e.from], &c.graph.Environments[e.to]
-		f := c.finding(e, rule)
-		say(f, from, to)
-		f.Notes = []diag.Note{{Pos: from.DependsOnPos, Msg: fmt.Sprintf("the depends_on of %q", from.Name)}}
-		if from.DependsOnPos == from.Pos {
-			f.Notes[0].Msg = fmt.Sprintf("%q depends on nothing", from.Name)
-		}
+		f := about(e)
+		f.Severity = e.severityOf(rule)
 		var fixable bool
 		f.Hint, fixable = c.dependsHint(e, cyclic[i], loads[i])
 		if fixable {

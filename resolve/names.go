@@ -1,14 +1,12 @@
 package resolve
 
 import (
-	"fmt"
-
-	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/internal/finding"
 	"github.com/flytestar/flytestar/plan"
 )
 
-// duplicateNames is FS106. The evaluator reports it first; its graph is
-// untrusted, and everything after this takes names for identities.
+// duplicateNames is FS106. The evaluator reports it first. But its graph is untrusted, and everything
+// after this takes names for identities.
 func (c *checker) duplicateNames() {
 	environments := make(map[string]int, len(c.graph.Environments))
 	for i := range c.graph.Environments {
@@ -17,7 +15,7 @@ func (c *checker) duplicateNames() {
 			continue
 		}
 		if first, dup := environments[e.Name]; dup {
-			c.duplicate(fmt.Sprintf("two environments have the name %q", e.Name), e.Pos, c.graph.Environments[first].Pos)
+			c.findings.report(finding.DuplicateName("environments", e.Name, e.Pos, c.graph.Environments[first].Pos))
 			continue
 		}
 		environments[e.Name] = i
@@ -37,20 +35,14 @@ func (c *checker) duplicateNames() {
 			continue
 		}
 		if first, dup := tasks[name{t.Env, t.Name}]; dup {
-			c.duplicate(fmt.Sprintf("two tasks have the name %q", c.graph.FullName(i)), t.Pos, c.graph.Tasks[first].Pos)
+			c.findings.report(finding.DuplicateName("tasks", c.graph.FullName(i), t.Pos, c.graph.Tasks[first].Pos))
 			continue
 		}
 		tasks[name{t.Env, t.Name}] = i
 	}
 }
 
-func (c *checker) duplicate(msg string, pos, first diag.Position) {
-	f := duplicateName.Finding(pos, "%s", msg).WithHint("give one of them another name")
-	f.Notes = []diag.Note{{Pos: first, Msg: "the first"}}
-	c.findings.report(f)
-}
-
-// missingImages is FS108: a container task has nothing to run in.
+// missingImages is FS108: a container task has no image to run in.
 func (c *checker) missingImages() {
 	for i := range c.graph.Tasks {
 		t := &c.graph.Tasks[i]
@@ -58,9 +50,6 @@ func (c *checker) missingImages() {
 		if !c.scope.tasks[i] || !t.InContainer() || env.Image != plan.NoImage {
 			continue
 		}
-		f := missingImage.Finding(t.Pos, "task %s runs in a container, but its environment has no image", c.graph.FullName(i)).
-			WithHint("give the environment one: task_environment(name = %q, image = image.from_debian_base(), …)", env.Name)
-		f.Notes = []diag.Note{{Pos: env.Pos, Msg: fmt.Sprintf("environment %q", env.Name)}}
-		c.findings.report(f)
+		c.findings.report(finding.MissingImage(c.graph, i))
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"slices"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/internal/finding"
 	"github.com/flytestar/flytestar/plan"
 	"github.com/flytestar/flytestar/workspace"
 )
@@ -228,13 +229,9 @@ func (e edge) severityOf(rule diag.Rule) diag.Severity {
 	return rule.Severity
 }
 
-// finding returns the start of a finding about e's call.
+// finding returns the beginning of a finding about e's call.
 func (c *checker) finding(e edge, rule diag.Rule) *diag.Error {
-	calls := "calls"
-	if e.call.Possible {
-		calls = "may call"
-	}
-	f := rule.Finding(e.call.Pos, "task %s %s %s", c.graph.FullName(e.call.Caller), calls, c.graph.FullName(e.call.Callee))
+	f := finding.Call(rule, c.graph, e.call)
 	f.Severity = e.severityOf(rule)
 	return f
 }

@@ -1,22 +1,18 @@
 package resolve
 
-import "github.com/flytestar/flytestar/diag"
+import (
+	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/internal/finding"
+)
 
-// The rules of this package. FS101 to FS199 are errors, or warnings where the call is only possible, and [Check] reports
-// them; FS201 to FS219 are warnings and infos, which [Lint] reports as well.
+// The rules of this package alone. FS101 to FS199 are errors, or warnings if the call is only
+// possible, and [Check] reports them. FS201 to FS219 are warnings and infos, which [Lint] reports as
+// well.
 var (
-	missingDependency = diag.Rule{Code: "FS101", Name: "missing-dependency", Severity: diag.SeverityError, Fixable: true,
-		Summary: "a task calls into an environment that its own doesn't depend on"}
 	missingPackages = diag.Rule{Code: "FS102", Name: "missing-packages", Severity: diag.SeverityError, Fixable: true,
 		Summary: "the caller's image lacks packages that the callee's image declares"}
 	contradiction = diag.Rule{Code: "FS103", Name: "contradictory-versions", Severity: diag.SeverityError,
 		Summary: "no version of a package satisfies both the caller's image and the callee's, or all of one image"}
-	duplicateName = diag.Rule{Code: "FS106", Name: "duplicate-name", Severity: diag.SeverityError,
-		Summary: "two environments, or two tasks of one, have the same name"}
-	wrongArguments = diag.Rule{Code: "FS107", Name: "wrong-arguments", Severity: diag.SeverityError,
-		Summary: "a call has arguments that the task doesn't take"}
-	missingImage = diag.Rule{Code: "FS108", Name: "missing-image", Severity: diag.SeverityError,
-		Summary: "a container task is in an environment without an image"}
 	unusableFile = diag.Rule{Code: "FS112", Name: "unusable-file", Severity: diag.SeverityError,
 		Summary: "a file of the workspace that a build or a run needs can't be used"}
 
@@ -42,14 +38,14 @@ var (
 		Summary: "packages installed by commands, which the checks don't see"}
 )
 
-// Rules returns every rule about what a graph declares, by code: those of this package, and those that are found before there
-// is a graph, by interp (FS105, FS110), builtins and resolve/reach (FS106, FS109).
+// Rules returns every rule about what a graph declares, by code: those of this package, those that
+// other passes raise too, and those that are found before there is a graph, by interp (FS105, FS110),
+// builtins and resolve/reach (FS106, FS109).
 func Rules() []diag.Rule {
 	return []diag.Rule{
-		missingDependency, missingPackages, contradiction,
+		finding.Dependency, missingPackages, contradiction,
 		{Code: "FS105", Name: "load-cycle", Severity: diag.SeverityError, Summary: "modules load each other"},
-		duplicateName,
-		wrongArguments, missingImage,
+		finding.Name, finding.Arguments, finding.Image,
 		{Code: "FS109", Name: "nameless-task", Severity: diag.SeverityError, Summary: "a task has no name"},
 		{Code: "FS110", Name: "bound-builtin", Severity: diag.SeverityError, Summary: "a predeclared name is bound"},
 		unusableFile,

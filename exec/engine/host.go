@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/internal/finding"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -102,9 +103,7 @@ func (h *host) callee(c plan.Invocation) (*action, error) {
 	}
 	inputs, err := bind(t, c.Inputs, h.run.MaxValue)
 	if err != nil {
-		e := diag.Errorf(c.Pos, diag.Source, "task %q calls %q: %w", h.name, c.Task, err)
-		e.Code = "FS107"
-		return nil, e
+		return nil, finding.WrongArguments(c.Pos, c.Task, "%w", err)
 	}
 	for _, v := range inputs {
 		if err := h.run.known(v); err != nil {
@@ -135,24 +134,17 @@ func (h *host) fresh(ordinal int) bool {
 // allowed checks a call as resolve does. It is for the calls that resolve couldn't see.
 func (h *host) allowed(t *plan.Task, index int, pos diag.Position) error {
 	g := h.run.Graph
-	from, to := &g.Environments[h.task.Env], &g.Environments[t.Env]
+	call := plan.Call{Caller: h.index, Callee: index, Pos: pos}
 	if !h.run.reaches(h.task.Env, t.Env) {
-		return &diag.Error{
-			Pos: pos, Class: diag.Source, Code: "FS101",
-			Msg:   fmt.Sprintf("%s calls %s, but %q doesn't depend on %q", h.name, g.FullName(index), from.Name, to.Name),
-			Hint:  fmt.Sprintf("add environment %q to depends_on of %q", to.Name, from.Name),
-			Notes: []diag.Note{{Pos: from.DependsOnPos, Msg: fmt.Sprintf("the depends_on of %q", from.Name)}},
-		}
+		return finding.MissingDependency(g, &call)
 	}
-	if t.InContainer() && to.Image == plan.NoImage {
-		e := diag.Errorf(t.Pos, diag.Source, "task %q runs in a container, but its environment %q has no image", g.FullName(index), to.Name)
-		e.Code = "FS108"
-		return e
+	if t.InContainer() && g.Environments[t.Env].Image == plan.NoImage {
+		return finding.MissingImage(g, index)
 	}
 	if h.run.Check == nil {
 		return nil
 	}
-	return h.run.Check(plan.Call{Caller: h.index, Callee: index, Pos: pos})
+	return h.run.Check(call)
 }
 
 // Read implements plan.Host. The action fails if the file is too large.

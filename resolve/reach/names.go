@@ -3,6 +3,7 @@ package reach
 import (
 	"github.com/flytestar/flytestar/builtins"
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/internal/finding"
 )
 
 // checkNames returns a diag.List of the environments and tasks that have
@@ -34,12 +35,10 @@ func checkNames(r *builtins.Registry) error {
 }
 
 func duplicate(r *builtins.Registry, what, name string, at, first builtins.Site) *diag.Error {
-	e := diag.Errorf(r.Position(at), diag.Source, "two %s are named %q", what, name)
-	e.Code = "FS106"
-	e.Notes = append(e.Notes, diag.Note{Pos: r.Position(first), Msg: "the first is declared here"})
+	e := finding.DuplicateName(what, name, r.Position(at), r.Position(first))
 	e.Notes = append(e.Notes, callers(r, "the first", first)...)
 	e.Notes = append(e.Notes, callers(r, "the second", at)...)
-	return e.WithHint("rename one of them")
+	return e
 }
 
 // callers is a note on the top-level call that led to the site, if there is one.
