@@ -35,12 +35,14 @@ func (r *Root) Close() error { return r.root.Close() }
 // OS returns the directory itself. The Root goes on owning it.
 func (r *Root) OS() *os.Root { return r.root }
 
-// Home returns the home directory as a path in the workspace, or "" if it lies elsewhere.
-func (r *Root) Home() string { return r.home }
-
 // FS returns the workspace's files. Symbolic links don't lead out of it, the home directory isn't
 // in it, and opening a pipe doesn't wait for its writer.
-func (r *Root) FS() fs.FS { return rootFS{r.root.FS().(linkFS), r} }
+func (r *Root) FS() fs.FS { return rootFS{r.root.FS().(linkFS), r.root, r.home} }
+
+// FS returns the files of the workspace that root is, as [Root.FS] does.
+func FS(root *os.Root, home string) fs.FS {
+	return rootFS{root.FS().(linkFS), root, pathWithin(root.Name(), home)}
+}
 
 // pathWithin returns name as a path within dir, or "" if it lies elsewhere.
 func pathWithin(dir, name string) string {
@@ -61,7 +63,8 @@ type linkFS interface {
 // rootFS is the file system of a Root.
 type rootFS struct {
 	linkFS
-	r *Root
+	root *os.Root
+	home string // as in Root
 }
 
 // Open implements fs.FS. It doesn't wait for what may have become a pipe since it was looked at.
@@ -69,11 +72,11 @@ func (f rootFS) Open(name string) (fs.File, error) {
 	if !fs.ValidPath(name) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
 	}
-	file, err := f.r.root.OpenFile(filepath.FromSlash(name), os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil || f.r.home == "" || path.Dir(f.r.home) != name {
+	file, err := f.root.OpenFile(filepath.FromSlash(name), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil || f.home == "" || path.Dir(f.home) != name {
 		return file, err
 	}
-	return &aboveHome{file, path.Base(f.r.home)}, nil
+	return &aboveHome{file, path.Base(f.home)}, nil
 }
 
 // aboveHome is the directory that the home directory lies in.
@@ -95,10 +98,10 @@ func without(list []fs.DirEntry, name string) []fs.DirEntry {
 // ReadDir implements fs.ReadDirFS. It leaves out the home directory.
 func (f rootFS) ReadDir(name string) ([]fs.DirEntry, error) {
 	list, err := f.linkFS.ReadDir(name)
-	if f.r.home == "" || path.Dir(f.r.home) != name {
+	if f.home == "" || path.Dir(f.home) != name {
 		return list, err
 	}
-	return without(list, path.Base(f.r.home)), err
+	return without(list, path.Base(f.home)), err
 }
 
 func usage(format string, args ...any) *diag.Error {

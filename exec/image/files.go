@@ -97,7 +97,7 @@ func (b *Builder) fileSource(f forest, workdir string, step plan.Step) ([]source
 
 // folderSources lists a folder's members as they go into the image, sorted by name.
 func (b *Builder) folderSources(ctx context.Context, f forest, workdir string, step plan.Step) ([]source, error) {
-	members, err := infiles.Folder(b.opts.Workspace.FS(), step.Src, step.Ignore)
+	members, err := infiles.Folder(infiles.FS(b.opts.Workspace, b.opts.Home), step.Src, step.Ignore)
 	if err != nil {
 		return nil, err
 	}
