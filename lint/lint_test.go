@@ -106,7 +106,8 @@ func TestBuildtools(t *testing.T) {
 	}
 }
 
-// TestHostile: whatever source does, what comes of it is findings or an error that is the source's, in time.
+// TestHostile: whatever a source has in it, the tools find something, or end with an error that is the
+// source's. One that takes too long ends with a limit.
 func TestHostile(t *testing.T) {
 	sources := map[string]string{
 		"left-deep":    "x = " + strings.Repeat("1-", 100_000) + "1\n",
@@ -150,10 +151,8 @@ func TestHostile(t *testing.T) {
 			},
 		}
 		for what, do := range tools {
-			start := time.Now()
-			err := do()
-			if took := time.Since(start); !isSources(err) || took > 10*time.Second { // the clock of a tool ends it after 2.3
-				t.Errorf("%s of %s: %v, after %s", what, name, err, took)
+			if err := do(); !isSources(err) {
+				t.Errorf("%s of %s: %v", what, name, err)
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package workspace_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -77,5 +78,64 @@ func TestIncludeLinks(t *testing.T) {
 	}
 	if got, err := workspace.Include(root.FS(), ".", []string{"*.py"}); err == nil {
 		t.Errorf("a link out of the workspace is carried: %q", got)
+	}
+}
+
+// TestGlob: what patterns match. A "**" spans directories wherever it stands.
+func TestGlob(t *testing.T) {
+	files := tree("a.py", "lib/b.py", "lib/deep/c.py", "lib/x{y}", "lib/[z]", "libx/d.py", "odd\\name")
+	tests := []struct{ pattern, want string }{
+		{"lib/**.py", "lib/b.py lib/deep/c.py"},
+		{"**.py", "a.py lib/b.py lib/deep/c.py libx/d.py"},
+		{"***.py", "a.py lib/b.py lib/deep/c.py libx/d.py"},
+		{"lib**", "lib/[z] lib/b.py lib/deep/c.py lib/x{y} libx/d.py"},
+		{"lib**/d.py", "libx/d.py"},
+		{"**/deep/**", "lib/deep/c.py"},
+		{"lib/**/*.py", "lib/b.py lib/deep/c.py"},
+		{"lib/x{y}", "lib/x{y}"},
+		{"lib/{b,c}.py", "matches no file"},
+		{"lib/[[]z]", "lib/[z]"},
+		{"[a-b].py", "a.py"},
+		{"[!b-z].py", "a.py"},
+		{`odd[\]name`, `odd\name`},
+		{`odd\\name`, `odd\name`},
+		{"a.py/**", "matches no file"},
+		{"a**b", "a ** within a name"},
+		{"[]", "a [ without its ]"},
+		{"[!]", "syntax error"},
+		{strings.Repeat("a", 4097), "more than 4096"},
+	}
+	for _, tt := range tests {
+		got, err := workspace.Include(files, ".", []string{tt.pattern})
+		text := strings.Join(got, " ")
+		if err != nil {
+			text = err.Error()
+		}
+		if text != tt.want && (err == nil || !strings.Contains(text, tt.want)) {
+			t.Errorf("%.100q selects %s; want %s", tt.pattern, text, tt.want)
+		}
+	}
+}
+
+// TestBudget: patterns that would take for ever are an error, over all questions to one reader.
+func TestBudget(t *testing.T) {
+	var names []string
+	for i := range 100 {
+		names = append(names, strings.Repeat("aa/", 100)+fmt.Sprint(i))
+	}
+	r := workspace.NewReader(tree(names...))
+	hostile := strings.Repeat("*a", 2000)
+	var err error
+	for i := range 200 {
+		_, err = r.Include(".", []string{fmt.Sprintf("**/%s%d", hostile, i)})
+		if err != nil && !strings.Contains(err.Error(), "matches no file") {
+			break
+		}
+	}
+	if err == nil || !strings.Contains(err.Error(), "too many patterns for so many files") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := r.Folder("aa", []string{"**/" + hostile}); err == nil || !strings.Contains(err.Error(), "too many patterns") {
+		t.Errorf("another question: %v", err)
 	}
 }
