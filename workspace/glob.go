@@ -3,6 +3,7 @@ package workspace
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -18,8 +19,8 @@ const (
 
 // glob is a pattern of paths: "*" and "?" stop at "/", "**" doesn't, "[…]" is a class, "\" quotes.
 type glob struct {
-	pattern string // as doublestar reads it
-	deep    bool   // it has a "**", and so may be tried at each directory of a name
+	patterns []string // as doublestar reads them; a name matches one of them
+	deep     bool     // one has a "**", and so may be tried at each directory of a name
 }
 
 // parseGlob reads a pattern. doublestar matches it, but takes more for special than we do, and
@@ -28,12 +29,13 @@ type glob struct {
 //   - Braces are ordinary characters: alternatives in them would make matching exponential.
 //   - "**" beside other characters spans directories too: "lib/**.py" is "lib/**/*.py".
 //   - "lib/**" matches what is in lib and not lib itself: it is "lib/**/*".
+//   - "lib**" is "lib*" or "lib*/**/*".
 func parseGlob(p string) (glob, error) {
 	if len(p) > maxPattern {
 		return glob{}, fmt.Errorf("a pattern of %d bytes, more than %d", len(p), maxPattern)
 	}
 	var b strings.Builder
-	deep := false
+	deep, open := false, false // open: it ends in "**" after other characters
 	for i := 0; i < len(p); i++ {
 		n := 1 // bytes that are read
 		var err error
@@ -44,6 +46,7 @@ func parseGlob(p string) (glob, error) {
 			}
 			deep = deep || n > 1
 			err = writeStars(&b, p[:i], n, p[i+n:])
+			open = n > 1 && i > 0 && p[i-1] != '/' && i+n == len(p)
 		case c == '[':
 			n, err = writeClass(&b, p[i:])
 		case c == '\\' && i+1 < len(p):
@@ -60,9 +63,12 @@ func parseGlob(p string) (glob, error) {
 		}
 		i += n - 1
 	}
-	g := glob{b.String(), deep}
-	if !doublestar.ValidatePattern(g.pattern) {
+	g := glob{[]string{b.String()}, deep}
+	if !doublestar.ValidatePattern(g.patterns[0]) {
 		return glob{}, doublestar.ErrBadPattern
+	}
+	if open {
+		g.patterns = append(g.patterns, g.patterns[0]+"/**/*")
 	}
 	return g, nil
 }
@@ -78,6 +84,8 @@ func writeStars(b *strings.Builder, before string, n int, after string) error {
 		b.WriteString("**")
 	case first:
 		b.WriteString("**/*")
+	case after == "":
+		b.WriteString("*")
 	case last:
 		b.WriteString("*/**")
 	default:
@@ -87,10 +95,10 @@ func writeStars(b *strings.Builder, before string, n int, after string) error {
 }
 
 // writeClass translates the class that p begins with, and returns how long it is. A backslash in it
-// is one of its characters.
+// is one of its characters. A class that begins with "!" or "^" doesn't match "/".
 func writeClass(b *strings.Builder, p string) (int, error) {
 	end := strings.IndexByte(p, ']')
-	if end < 2 {
+	if end < 2 || p[1:end] == "!" || p[1:end] == "^" {
 		return 0, errors.New("a [ without its ]")
 	}
 	class := p[1:end]
@@ -104,16 +112,25 @@ func writeClass(b *strings.Builder, p string) (int, error) {
 		}
 		i++
 	}
-	b.WriteString("[" + strings.ReplaceAll(class, `\`, `\\`) + "]")
+	class = strings.ReplaceAll(class, `\`, `\\`)
+	if class[0] == '!' || class[0] == '^' {
+		if before, ok := strings.CutSuffix(class, "-"); ok { // it is no range up to "/"
+			class = before + `\-`
+		}
+		class += "/" // which no class that says what isn't in it has
+	}
+	b.WriteString("[" + class + "]")
 	return end + 1, nil
 }
 
-func (g glob) match(name string) bool { return doublestar.MatchUnvalidated(g.pattern, name) }
+func (g glob) match(name string) bool {
+	return slices.ContainsFunc(g.patterns, func(p string) bool { return doublestar.MatchUnvalidated(p, name) })
+}
 
 // cost estimates from above how many steps a match takes: each "*" is tried at each byte of a name,
 // and the last "**" at each of its directories.
 func (g glob) cost(name string) int {
-	n := len(name) + len(g.pattern)
+	n := len(g.patterns) * (len(name) + len(g.patterns[0]))
 	if g.deep {
 		n *= 1 + strings.Count(name, "/")
 	}

@@ -97,12 +97,15 @@ func TestGlob(t *testing.T) {
 		{"lib/[[]z]", "lib/[z]"},
 		{"[a-b].py", "a.py"},
 		{"[!b-z].py", "a.py"},
+		{"*[!x]*.py", "a.py"}, // not "/"
+		{"[^/-].py", "a.py"},
+		{"lib/b**", "lib/b.py"},
 		{`odd[\]name`, `odd\name`},
 		{`odd\\name`, `odd\name`},
 		{"a.py/**", "matches no file"},
 		{"a**b", "a ** within a name"},
 		{"[]", "a [ without its ]"},
-		{"[!]", "syntax error"},
+		{"[!]", "a [ without its ]"},
 		{strings.Repeat("a", 4097), "more than 4096"},
 	}
 	for _, tt := range tests {
