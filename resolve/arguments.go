@@ -9,8 +9,8 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// arguments is FS107: a call in source whose arguments the task can't take,
-// as far as they are written out. What isn't, is checked when the call is made.
+// arguments is FS107: the source has a call with arguments that the task can't take. Arguments that
+// aren't written out are checked when the call is made.
 func (c *checker) arguments() {
 	severity := make([]diag.Severity, len(c.graph.Sites)) // of findings at a site in scope; "" out of it
 	for i := range c.graph.Calls {
@@ -33,14 +33,15 @@ func (c *checker) arguments() {
 	}
 }
 
-// callee is what there is to know of a task to check calls of it.
+// callee is what checks of a task's calls need to know of the task.
 type callee struct {
 	task     *plan.Task
 	inputs   map[string]int // indices by name
 	required int            // inputs without a default
 }
 
-// callee returns what there is to know of a task. It is worked out once for each, since a task can have as many inputs as sites.
+// callee returns what checks of a task's calls need to know of it. It is worked out once for each
+// task: a task may have many inputs, and many calls.
 func (c *checker) callee(task int) *callee {
 	t := c.callees[task]
 	if t == nil {
@@ -76,7 +77,7 @@ func (c *checker) site(s *plan.Site, severity diag.Severity) {
 // siteReport reports a finding at a site. Its text is made only if the finding is listed.
 type siteReport = func(pos diag.Position, text func() (msg, hint string))
 
-// mapped checks a call of map: its items, as far as they can be none.
+// mapped checks a call of map. It reports items that can't be a list.
 func mapped(s *plan.Site, report siteReport) {
 	for i, a := range s.Arguments {
 		if a.Name != "items" && (a.Name != "" || i > 0) {
@@ -92,7 +93,7 @@ func mapped(s *plan.Site, report siteReport) {
 	}
 }
 
-// check checks the arguments of any other call.
+// check checks the arguments of a call that isn't a map.
 func (t *callee) check(s *plan.Site, report siteReport) {
 	given := make(map[int]bool, len(s.Arguments))
 	missing, positional, unknown := t.required, 0, false
@@ -189,7 +190,7 @@ func short(s string) string {
 	return strings.ToValidUTF8(s[:maxShort], "") + "…"
 }
 
-// fits reports whether a value that is written out can be of type t, as far as its own type tells.
+// fits reports whether a literal of some type can be a value of type t.
 func fits(literal plan.Kind, t plan.Type) bool {
 	switch t.Kind {
 	case plan.KindAny:

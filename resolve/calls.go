@@ -8,7 +8,8 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// differentBases is FS201: what comes with the callee's base isn't declared, so the caller's image can't be shown to have it.
+// differentBases is FS201: the callee may use what comes with its base. That isn't declared, so
+// nothing shows that the caller's image has it.
 func (c *checker) differentBases() {
 	seen := map[[2]int]bool{} // pairs of images
 	for _, e := range c.edges {
@@ -33,7 +34,7 @@ func (c *checker) differentBases() {
 	}
 }
 
-// sameBase reports whether all that comes with the base to comes with from.
+// sameBase reports whether the base from has everything that the base to has.
 func sameBase(from, to plan.Base) bool {
 	if to.Kind == plan.BaseScratch {
 		return true
@@ -41,7 +42,8 @@ func sameBase(from, to plan.Base) bool {
 	return from.Kind == to.Kind && from.Ref == to.Ref && from.Suite == to.Suite && (from.Python || !to.Python)
 }
 
-// transitiveDependencies is FS202: the call works as long as another environment goes on depending on the callee's.
+// transitiveDependencies is FS202: the call works only as long as another environment depends on
+// the callee's.
 func (c *checker) transitiveDependencies() {
 	var certain []edge
 	for _, e := range c.transitive {
@@ -64,8 +66,9 @@ type dependency struct {
 	to   int
 }
 
-// unusedDependencies is FS203. What a call that is only reached through others may go through counts as
-// used, and so does all of a list whose environment has no tasks: it groups others.
+// unusedDependencies is FS203. A dependency counts as used if a call into an environment that is
+// only reached through others may go through it. All of a list counts as used if its environment
+// has no tasks: that one groups others.
 func (c *checker) unusedDependencies() {
 	unused := map[dependency]edge{}
 	var order []dependency
@@ -121,8 +124,8 @@ func (c *checker) dependencyUses(do func(from, index int, used bool)) {
 	}
 }
 
-// aroundTransitive returns the environments that a call through others may pass on its way: those that
-// its caller's reaches, and those that reach its callee's.
+// aroundTransitive returns the environments that a call through others may pass on its way: after
+// has those that its caller's environment reaches, before those that reach its callee's.
 func (c *checker) aroundTransitive() (after, before []bool) {
 	after, before = make([]bool, len(c.graph.Environments)), make([]bool, len(c.graph.Environments))
 	for _, e := range c.transitive {

@@ -258,7 +258,8 @@ func TestCallCheck(t *testing.T) {
 	}
 }
 
-// TestSharedLists: a list of depends_on that several environments have, by clone_with or from one macro, is used if one of them uses it.
+// TestSharedLists: a list of depends_on that several environments have, by clone_with or from one
+// macro, is used if one of them uses it.
 func TestSharedLists(t *testing.T) {
 	b := newGraph("a.star")
 	x, y, z := b.env("x", plan.NoImage), b.env("y", plan.NoImage), b.env("z", plan.NoImage)

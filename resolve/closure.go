@@ -3,16 +3,17 @@ package resolve
 // The check of depends_on asks, for many pairs of environments, whether one reaches the other. A walk
 // per environment would be quadratic. Instead:
 //
-//   - Most calls that depends_on reaches, it reaches in a few steps: a search near each asker, which goes on only as
-//     long as it pays, answers these.
-//   - The environments are put in order, dependencies first. What stands before all that the asker reaches, or
-//     after the asker itself, isn't reached.
-//   - The targets of what remains are taken 64 at a time, in that order: one pass from the lowest target to the highest
-//     asker carries a word of 64 bits from each environment to those that depend on it.
+//   - Most calls that depends_on reaches, it reaches in a few steps. A search near each asker answers
+//     these. It goes on only as long as it pays.
+//   - The environments are put in order, dependencies first. An environment that stands before all
+//     that the asker reaches, or after the asker itself, isn't reached.
+//   - The remaining targets are taken 64 at a time, in that order. One pass from the lowest target to
+//     the highest asker carries a word of 64 bits from each environment to those that depend on it.
 //
-// Calls that stay near in the order cost little more than one pass altogether; at worst there is a pass for each 64 targets.
+// Calls that stay near in the order cost little more than one pass together. At worst there is a pass
+// for every 64 targets.
 
-// pair is a question: does from reach to?
+// pair is a question: does the node from reach the node to?
 type pair struct{ from, to int }
 
 // reaches answers each pair, for a graph of n nodes whose node i has the
@@ -63,14 +64,14 @@ func reaches(n int, next func(int) []int32, pairs []pair) []bool {
 	return answers
 }
 
-// What a search near a node may cost, in edges: each takes at most nearEdges, and each pair that is found pays for
-// as many, so that all together cost little where it doesn't pay.
+// What a search near a node may cost, in edges. Each search takes at most nearEdges, and each pair
+// that it finds pays for as many more. So searches that find nothing cost little.
 const (
 	nearEdges  = 256
 	nearCredit = 200_000
 )
 
-// searchNear answers pairs whose nodes are few edges apart, and returns the indices of the others.
+// searchNear answers the pairs that are few edges apart, and returns the indices of the others.
 func searchNear(n int, next func(int) []int32, pairs []pair, answers []bool) (far []int) {
 	type mark struct{ seen, wanted int32 } // the search that has been at a node, or that looks for it
 	marks := make([]mark, n)
@@ -114,7 +115,7 @@ func searchNear(n int, next func(int) []int32, pairs []pair, answers []bool) (fa
 	return far
 }
 
-// adjacency returns a graph's edges close together in memory, since walks read them many times.
+// adjacency puts a graph's edges close together in memory, since walks read them many times.
 func adjacency(n int, next func(int) []int) func(int) []int32 {
 	start := make([]int32, n+1)
 	for i := range n {
@@ -129,8 +130,9 @@ func adjacency(n int, next func(int) []int) func(int) []int32 {
 	return func(i int) []int32 { return flat[start[i]:start[i+1]] }
 }
 
-// ranked puts the nodes in order, successors first. It returns each node's rank; and by rank the ranks
-// of its successors, close together in memory, since they are read many times, and the lowest rank that it reaches.
+// ranked puts the nodes in order, successors first. It returns each node's rank. By rank it returns
+// the ranks of the node's successors, close together in memory since they are read many times, and
+// the lowest rank that the node reaches.
 func ranked(n int, next func(int) []int32) (rank []int, below [][]int32, lowest []int) {
 	order := successorsFirst(n, next)
 	rank, below, lowest = make([]int, n), make([][]int32, n), make([]int, n)
@@ -154,7 +156,7 @@ func ranked(n int, next func(int) []int32) (rank []int, below [][]int32, lowest 
 	return rank, below, lowest
 }
 
-// byTarget returns which, indices of pairs, in the order of their targets' ranks.
+// byTarget sorts which, indices of pairs, by the ranks of the pairs' targets.
 func byTarget(rank []int, pairs []pair, which []int) []int {
 	next := make([]int, len(rank)+1) // by rank: where the next pair with that target goes
 	for _, i := range which {
@@ -172,7 +174,8 @@ func byTarget(rank []int, pairs []pair, which []int) []int {
 	return sorted
 }
 
-// batch returns the longest start of asked, which is sorted by target, that has no more than 64 targets.
+// batch returns the first pairs of asked, which is sorted by target: as many as have 64 targets
+// together.
 func batch(asked []int, pairs []pair) []int {
 	targets, last := 0, -1
 	for i, p := range asked {
@@ -186,7 +189,7 @@ func batch(asked []int, pairs []pair) []int {
 	return asked
 }
 
-// successorsFirst returns the nodes, each after its successors.
+// successorsFirst puts each node after its successors.
 func successorsFirst(n int, next func(int) []int32) []int {
 	type frame struct{ node, next int }
 	order, seen := make([]int, 0, n), make([]bool, n)

@@ -6,8 +6,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestDiamondVisits counts how often a graph's nodes are looked at: a diamond of 12 levels is where Flyte's SDK
-// makes 12,287 visits of 26 environments.
+// TestDiamondVisits counts how often a graph's nodes are looked at: a diamond of 12 levels is where
+// Flyte's SDK makes 12,287 visits of 26 environments.
 func TestDiamondVisits(t *testing.T) {
 	const levels = 12
 	n := 2*levels + 2 // two on each level, below them one, above them one
@@ -40,7 +40,8 @@ func TestDiamondVisits(t *testing.T) {
 	}
 }
 
-// TestReachesWithoutNearby: what a search near a node can't answer, the passes do, in batches, whatever the order of the pairs.
+// TestReachesWithoutNearby: what a search near a node can't answer, the passes do, in batches,
+// whatever the order of the pairs.
 func TestReachesWithoutNearby(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(2, 12).Draw(t, "nodes")

@@ -9,7 +9,8 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// dependencies is FS101: a task calls a task of an environment that its own environment's depends_on doesn't reach.
+// dependencies is FS101: a task calls into an environment that its own doesn't reach through
+// depends_on.
 func (c *checker) dependencies() {
 	missing, transitive := c.indirect()
 	c.transitive = transitive
@@ -53,8 +54,8 @@ func dependencyFix(kind diag.FixKind, from, to *plan.Environment) *diag.Fix {
 	return f
 }
 
-// indirect returns the edges whose target isn't in the source's depends_on: those that
-// its closure doesn't reach either, and those that it does.
+// indirect returns the edges whose target isn't in the source's depends_on. Those in missing aren't
+// in its closure either; those in transitive are.
 func (c *checker) indirect() (missing, transitive []edge) {
 	direct := make([]int, len(c.graph.Environments)) // direct[e] == from+1: from depends on e itself
 	marked := -1
@@ -103,8 +104,8 @@ func (c *checker) dependsHint(e edge, cyclic, loadsBack bool) (hint string, fixa
 	return edit, true
 }
 
-// moduleOf returns the module that an environment's global is in, which isn't
-// that of its constructor's call where a macro made it.
+// moduleOf returns the module that an environment's global is in. If a macro made the environment,
+// that isn't the module of the constructor's call.
 func moduleOf(e *plan.Environment) string {
 	if e.Module != "" {
 		return e.Module
@@ -112,8 +113,8 @@ func moduleOf(e *plan.Environment) string {
 	return e.Pos.File
 }
 
-// loadsBack reports for each edge whether the module of its target loads, directly or
-// not, the module of its source, so that a load the other way would be FS105.
+// loadsBack reports for each edge whether the module of its target loads the module of its source,
+// directly or not. If so, a load the other way would be FS105.
 func (c *checker) loadsBack(edges []edge) []bool {
 	index := map[string]int{}
 	for i, m := range c.graph.Modules {

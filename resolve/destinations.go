@@ -8,10 +8,10 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// destinations is FS112 for files of the workspace that would take the place of a directory of their
-// image, as far as the declaration tells: the directory comes from an earlier step, and no command
-// has run since. Of what comes with a base little is known: paths that may lead through it, or
-// through a symbolic link, aren't looked at.
+// destinations is FS112 for files that would take the place of a directory of their image. It finds
+// only what the declaration shows: an earlier step made the directory, and no command ran since.
+// Little is known of what comes with a base. So paths that may lead through the base, or through a
+// symbolic link, aren't looked at.
 func (c *checker) destinations() {
 	left := maxPlaced
 	for i := range c.graph.Images {
@@ -48,7 +48,7 @@ var ofBase = map[string]bool{
 	"proc": true, "run": true, "sbin": true, "sys": true, "usr": true, "var": true,
 }
 
-// known reports whether the directories that a path leads through are all of earlier steps.
+// known reports whether all directories on a path come from earlier steps.
 func (p *placement) known(name string) bool {
 	first, _, _ := strings.Cut(strings.TrimPrefix(name, "/"), "/")
 	if ofBase[first] {

@@ -18,15 +18,14 @@ import (
 	"github.com/flytestar/flytestar/workspace"
 )
 
-// The declared digest names what a workflow file says about an image, with the
-// content of the files that it names: SHA-256 over the platform, the base and each step in
-// its order, every field with its kind and length, so that no two declarations
-// that differ are written alike: pip("ab", "c") isn't pip("a", "bc"), and two pip
-// steps aren't one, since the first constrains the second. Names and positions don't
-// count, nor does the password in an index URL. What the declaration resolves to (the base's
-// digest, the packages' versions) is the builder's to add.
+// The declared digest names what a workflow file says about an image, and the content of the files
+// that the image names. It is the SHA-256 of the platform, the base and each step in its order.
+// Every field is written with its kind and length. So no two declarations that differ are written
+// alike: pip("ab", "c") isn't pip("a", "bc"). Two pip steps aren't one step, since the first
+// constrains the second. Names and positions don't count, nor does the password in an index URL.
+// The builder adds what the declaration resolves to: the base's digest, the packages' versions.
 
-// encoding names the way in which declarations are written; a change of it changes every digest.
+// encoding names the way in which declarations are written. Changing it changes every digest.
 const encoding = "flytestar image 1"
 
 // declaredDigest returns "sha256:…". Errors are positioned at the step that names a file.
@@ -142,7 +141,7 @@ func (d *digester) step(s *plan.Step) error {
 	return nil
 }
 
-// index writes where a step's packages come from.
+// index writes the indices that a step's packages come from.
 func (d *digester) index(s *plan.Step) {
 	d.str(withoutUser(s.IndexURL))
 	d.count('l', len(s.ExtraIndexURLs))
@@ -152,8 +151,8 @@ func (d *digester) index(s *plan.Step) {
 	d.bool(s.Pre)
 }
 
-// withoutUser drops the user and password from a URL: what is downloaded doesn't depend on them,
-// and a digest of a short password gives it away.
+// withoutUser drops the user and password from a URL. What is downloaded doesn't depend on them,
+// and a digest of a short password gives the password away.
 func withoutUser(s string) string {
 	u, err := url.Parse(s)
 	if err != nil || u.User == nil {
@@ -197,7 +196,8 @@ func (d *digester) folder(s *plan.Step) error {
 	return nil
 }
 
-// member writes a file's content and whether its owner may execute it; no other bit of its mode gets into an image.
+// member writes a file's content, and whether its owner may execute it. No other bit of its mode
+// gets into an image.
 func (d *digester) member(name string) error {
 	if err := lookFor(d.files, name, diag.Position{}, isFile); err != nil {
 		return err
@@ -212,7 +212,7 @@ func (d *digester) member(name string) error {
 
 // file writes the digest of a file's content.
 func (d *digester) file(name string) error {
-	// Looked at before it is opened: opening a pipe would wait for its writer.
+	// It is looked at before it is opened: opening a pipe would wait for the pipe's writer.
 	if info, err := fs.Stat(d.files, name); err != nil {
 		return err
 	} else if !info.Mode().IsRegular() {

@@ -14,12 +14,12 @@ import (
 )
 
 // This file is FS112: a file of the workspace that a build or a run needs can't be used. All such
-// errors are found here, so that none is left for when something has had an effect. Files are
-// opened, not read, but for those that say which others there are. So two are left: the content of
-// a layer in an OCI layout can be another than its digest says, and files can change after the check.
+// errors are found here, before anything has an effect. Files are opened but not read, except those
+// that name other files. So two errors are left: a layer in an OCI layout whose content isn't what
+// its digest says, and a file that changes after the check.
 
-// imageFiles finds what images take from the workspace and can't have, and pip requirements that
-// aren't any. Images that extend one another share steps: each step is looked at once.
+// imageFiles finds files that images need and can't have, and pip requirements that aren't valid.
+// Images that extend one another share steps: each step is looked at once.
 func (c *checker) imageFiles() {
 	seen := map[string]bool{}
 	for i := range c.graph.Images {
@@ -118,7 +118,7 @@ func (c *checker) stepFile(s *plan.Step) *diag.Error {
 	return nil
 }
 
-// readable returns a finding at pos unless a file can be read. It begins with what.
+// readable returns a finding at pos unless a file can be read. The message begins with what.
 func (c *checker) readable(pos diag.Position, what, name string) *diag.Error {
 	if err := c.reader.Readable(name); err != nil {
 		return unusableFile.Finding(pos, "%s%w", what, err)
@@ -132,8 +132,8 @@ const (
 	isDir  = "a directory"
 )
 
-// lookFor returns a finding at pos unless name, in the workspace, is what want says. A symbolic link
-// is neither.
+// lookFor returns a finding at pos unless name, in the workspace, is what want says. A symbolic
+// link is neither.
 func lookFor(files fs.FS, name string, pos diag.Position, want string) *diag.Error {
 	if !fs.ValidPath(name) {
 		return unusableFile.Finding(pos, "%s leads out of the workspace", name)

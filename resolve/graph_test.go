@@ -134,7 +134,8 @@ var af2Files = fstest.MapFS{
 	"af2/msa/run.py":  {Data: []byte("def run_msa(x):\n    pass\n")},
 }
 
-// chainGraph is n environments with an orchestrator each; environment i depends on i-1, and its task calls that of i-1 and of i-step.
+// chainGraph is n environments with an orchestrator each; environment i depends on i-1, and its
+// task calls that of i-1 and of i-step.
 func chainGraph(n, step int) *plan.Graph {
 	g := &plan.Graph{Version: plan.Version, Entry: "a.star"}
 	for i := range n {

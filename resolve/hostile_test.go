@@ -15,7 +15,8 @@ import (
 // at is a position of its own for each n.
 func at(n int) diag.Position { return diag.Position{File: "a.star", Line: n + 1, Col: 1} }
 
-// hostileGraphs are graphs that pass Validate, and whose findings would be too many or too long, or whose packages too many to compare.
+// hostileGraphs are graphs that pass Validate, and whose findings would be too many or too long, or
+// whose packages too many to compare.
 var hostileGraphs = map[string]func() (*plan.Graph, fstest.MapFS){
 	// Each of many callers lacks all packages of each of many callees.
 	"packages": func() (*plan.Graph, fstest.MapFS) {
@@ -101,7 +102,8 @@ var hostileGraphs = map[string]func() (*plan.Graph, fstest.MapFS){
 	},
 }
 
-// TestHostileGraphs: whatever the graph, findings are bounded in number and length, and so is the memory that they took.
+// TestHostileGraphs: whatever the graph, findings are bounded in number and length, and so is the
+// memory that they took.
 func TestHostileGraphs(t *testing.T) {
 	want := map[string]string{ // codes that must be there
 		"packages": "FS102 packages", "files": "FS204 packages", "everything wrong": "FS101 FS106 FS108 FS209", "dependencies": "FS203 FS207", "specifiers": "FS103",
@@ -150,7 +152,8 @@ func TestHostileGraphs(t *testing.T) {
 	}
 }
 
-// TestFurtherFindingsAreCounted: of more than a thousand of one code, the others are one that says how many.
+// TestFurtherFindingsAreCounted: of more than a thousand of one code, the others are one that says
+// how many.
 func TestFurtherFindingsAreCounted(t *testing.T) {
 	b := newGraph("a.star")
 	env := b.env("e", b.image())

@@ -10,7 +10,8 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// unpinnedPackages is FS204, once for each step. Packages of apt aren't meant: a mirror keeps only its newest.
+// unpinnedPackages is FS204, once for each step. It leaves out packages of apt: a mirror keeps only
+// the newest version of each.
 func (c *checker) unpinnedPackages() {
 	files := map[string][]string{}
 	c.eachStep(func(s *plan.Step) *diag.Error {
@@ -35,7 +36,8 @@ func (c *checker) unpinnedPackages() {
 	})
 }
 
-// unpinned returns the requirements without an exact version, where constraints have none either.
+// unpinned returns the requirements that have an exact version neither themselves nor in
+// constraints.
 func (d *declarations) unpinned(texts, constraints []string) []string {
 	exact := map[string]bool{}
 	for _, text := range constraints {
@@ -52,7 +54,7 @@ func (d *declarations) unpinned(texts, constraints []string) []string {
 	return names
 }
 
-// eachStep reports what find finds in the images' steps.
+// eachStep reports what find returns for each step of the images.
 func (c *checker) eachStep(find func(s *plan.Step) *diag.Error) {
 	for i := range c.graph.Images {
 		for n := range c.graph.Images[i].Steps {
@@ -63,7 +65,7 @@ func (c *checker) eachStep(find func(s *plan.Step) *diag.Error) {
 	}
 }
 
-// mutableBases is FS205, a warning where not even a release is named.
+// mutableBases is FS205. It is a warning if the reference doesn't even name a release.
 func (c *checker) mutableBases() {
 	for i := range c.graph.Images {
 		b := c.graph.Images[i].Base
@@ -103,7 +105,8 @@ func (c *checker) hiddenInstalls() {
 	})
 }
 
-// install is a call of a package manager that has a step of its own, where a shell looks for a command.
+// install matches a call of a package manager for which images have a method, where a shell looks
+// for a command.
 var install = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`(?:^|[;&|({\n]|\b(?:sudo|exec|time|then|else|do|env)\s|-m\s|=\S*\s)\s*((?:/\S*/)?(?:pip[0-9.]*|uv pip|apt|apt-get))\s(?:[^;&|\n]*\s)?install(?:\s|$)`)
 })
@@ -123,7 +126,7 @@ var fileTools = []string{
 	"ln", "ls", "mkdir", "mv", "printf", "pwd", "rm", "rmdir", "sed", "set", "sort", "stat", "tail", "tee", "test", "touch", "tr", "true", "uniq", "useradd", "usermod", "wc",
 }
 
-// local reports whether shell commands consist of file tools alone. What isn't plainly so counts as not.
+// local reports whether shell commands consist of file tools alone. It says no if it can't tell.
 func local(commands []string) bool {
 	for _, command := range commands {
 		if strings.ContainsAny(command, "`$<>(){}\\'\"\n#") {

@@ -12,8 +12,9 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// inclusion is FS102 and FS103 for calls: the image of a task's environment includes what the images of
-// its direct callees' environments declare, in versions that satisfy both. An environment without an image imports nothing.
+// inclusion is FS102 and FS103 for calls: the caller's image lacks packages that the callee's image
+// declares, or no version of one satisfies both. Callers in an environment without an image import
+// nothing, so they need none.
 func (c *checker) inclusion() {
 	for _, e := range c.edges {
 		diff := c.packages.between(c.graph.Environments[e.from].Image, c.graph.Environments[e.to].Image)
@@ -28,7 +29,8 @@ func (c *checker) inclusion() {
 	}
 }
 
-// exhaustion reports that there is more than is compared: whatever wasn't looked at may have findings.
+// exhaustion reports that the images declare more than is compared. What wasn't looked at may have
+// findings.
 func (c *checker) exhaustion() {
 	if c.packages.exhausted() {
 		e := limitPackages.Errorf("the images declare too many packages: more than %d that differ, %d in all, %d bytes of requirements files or %d comparisons",
@@ -40,8 +42,9 @@ func (c *checker) exhaustion() {
 // limitPackages is a limit that no flag raises.
 const limitPackages = diag.LimitName("packages")
 
-// CallCheck returns the check of FS102 and FS103 for calls as they are made, for exec.Engine: of those that were
-// only possible before, and were warnings. It may be called from several goroutines.
+// CallCheck returns a function that checks a call for FS102 and FS103 when it is made. The engine
+// checks the calls with it that were only possible before, and gave warnings. The function may be
+// called from several goroutines.
 func CallCheck(g *plan.Graph, files fs.FS, platform string) func(plan.Call) error {
 	c := newChecker(g, files, platform)
 	var mu sync.Mutex
@@ -108,7 +111,8 @@ func declaredNotes(env string, list []declaration) []diag.Note {
 	return notes
 }
 
-// blindNotes says what of an image isn't seen: what its commands install, and what comes with a base that isn't known.
+// blindNotes says what the checks don't see of an image: what its commands install, and what comes
+// with a base that isn't known.
 func (c *checker) blindNotes(env *plan.Environment) []diag.Note {
 	image := &c.graph.Images[env.Image]
 	for i := range image.Steps {
@@ -122,7 +126,7 @@ func (c *checker) blindNotes(env *plan.Environment) []diag.Note {
 	return nil
 }
 
-// withoutImage says how the caller goes without the packages.
+// withoutImage says how the caller can do without the packages.
 func (c *checker) withoutImage(e edge) string {
 	if c.containers[e.from] {
 		return fmt.Sprintf("put %s in an environment without an image", c.graph.Tasks[e.call.Caller].Name)
@@ -148,7 +152,8 @@ func (c *checker) conflictFinding(e edge, diff *difference) *diag.Error {
 	return f
 }
 
-// contradictions is FS103 for one image: no version satisfies all that it declares, so it can't be built.
+// contradictions is FS103 for one image: no version of a package satisfies all that the image
+// declares, so it can't be built.
 func (c *checker) contradictions() {
 	for i := range c.graph.Images {
 		if !c.scope.images[i] {
@@ -164,7 +169,8 @@ func (c *checker) contradictions() {
 	}
 }
 
-// selfContradiction is the finding about declarations of one package in one image, which contradict one another.
+// selfContradiction is FS103 for declarations of one package in one image that contradict one
+// another.
 func selfContradiction(list []declaration) *diag.Error {
 	end := sort.Search(len(list), func(n int) bool { return !satisfiable(list[:n+1]) })
 	last := list[end] // the first that contradicts those before it

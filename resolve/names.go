@@ -5,8 +5,8 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// duplicateNames is FS106. The evaluator reports it first. But its graph is untrusted, and everything
-// after this takes names for identities.
+// duplicateNames is FS106. The evaluator reports it first. But its graph is untrusted, and
+// everything after this takes names for identities.
 func (c *checker) duplicateNames() {
 	environments := make(map[string]int, len(c.graph.Environments))
 	for i := range c.graph.Environments {

@@ -28,7 +28,7 @@ type pkg struct {
 	constraint bool              // of a file of -c: it only narrows the versions
 }
 
-// declaration is a package, and the step that declares it.
+// declaration is a package and the step that declares it.
 type declaration struct {
 	*pkg
 	step *plan.Step
@@ -38,7 +38,7 @@ func compareNames(a, b declaration) int {
 	return cmp.Or(cmp.Compare(a.manager, b.manager), cmp.Compare(a.name, b.name))
 }
 
-// What reading and comparing packages takes at most, whatever the graph.
+// Bounds of reading and comparing packages, whatever the graph.
 const (
 	maxParsed   = 100_000    // requirements that differ
 	maxRead     = 64 << 20   // bytes of requirements files
@@ -60,7 +60,8 @@ type declarations struct {
 	size, declared, compared int // counts for maxRead, maxDeclared, maxCompared
 }
 
-// requirement is a requirement of pip, and the packages that it comes to in each target that was asked for.
+// requirement is a requirement of pip, and the packages that it stands for in each target that was
+// asked about.
 type requirement struct {
 	python.Requirement
 	pinned bool
@@ -127,7 +128,8 @@ func (d *declarations) step(s *plan.Step, at python.Target) []*pkg {
 	return list
 }
 
-// requirement reads a requirement of pip, each once. It is nil for what has no name or is none, and for what is too much.
+// requirement reads a requirement of pip, each text once. It returns nil if the text has no name,
+// isn't a requirement, or is one too many.
 func (d *declarations) requirement(text string) *requirement {
 	r, ok := d.parsed[text]
 	if !ok && !d.exhausted() {
@@ -140,7 +142,8 @@ func (d *declarations) requirement(text string) *requirement {
 	return r
 }
 
-// packages returns the package of a requirement, and its extras; none where its marker doesn't hold.
+// packages returns the package of a requirement and its extras, or nothing if the requirement's
+// marker doesn't hold.
 func (r *requirement) packages(at python.Target) []*pkg {
 	list, ok := r.of[at]
 	if ok {
@@ -164,7 +167,7 @@ func (r *requirement) packages(at python.Target) []*pkg {
 	return list
 }
 
-// requirements returns the packages of a file, with those of its constraints that are among them.
+// requirements returns the packages of a file, and the constraints on these packages.
 func (d *declarations) requirements(name string, at python.Target) []*pkg {
 	file := d.requirementsFile(name)
 	if file.err != nil {
@@ -214,7 +217,7 @@ func (d *declarations) requirementsFile(name string) requirementsFile {
 	return f
 }
 
-// errExhausted is a requirements file's error where there is too much to read; inclusion reports that.
+// errExhausted is the error about a requirements file that is one too many. exhaustion reports it.
 var errExhausted = errors.New("too many packages")
 
 // aptPackage reads "name", "name=version", "name/release".
@@ -230,7 +233,8 @@ func aptPackage(text string) *pkg {
 	return p
 }
 
-// difference is what stands between the images of a caller and a callee: of each kind the first maxFixed, and how many there are.
+// difference is what keeps a caller's image from including a callee's: the first maxFixed of each
+// kind, and how many there are.
 type difference struct {
 	lacks     []declaration // what the caller's image doesn't declare, each text once
 	doubts    []declaration // what it may declare, or what the callee's may: their markers can't be decided
@@ -239,13 +243,14 @@ type difference struct {
 	lacking, doubtful, conflicting int
 }
 
-// none is the difference of images that go together; most do.
+// none is the difference of images that go together, as most do.
 var none = &difference{}
 
-// conflict is a package of which no version satisfies all of its declarations.
+// conflict is two declarations of one package that no version satisfies.
 type conflict struct{ one, other declaration }
 
-// between compares two images. Many environments share few, so it is kept by pair.
+// between compares two images. The answer is kept by pair, since many environments share few
+// images.
 func (d *declarations) between(from, to int) *difference {
 	if from == plan.NoImage || to == plan.NoImage || from == to || d.exhausted() {
 		return none
@@ -261,7 +266,7 @@ func (d *declarations) between(from, to int) *difference {
 	return diff
 }
 
-// compare goes through both lists, name by name. base is what have's image starts from.
+// compare goes through both lists, name by name. base is the base of the image that declares have.
 func (d *declarations) compare(have, need []declaration, base plan.Base) *difference {
 	diff := &difference{}
 	for len(need) > 0 && !d.exhausted() {
@@ -299,7 +304,7 @@ func (d *declarations) compare(have, need []declaration, base plan.Base) *differ
 	return diff
 }
 
-// atMost appends to a list that doesn't grow beyond maxFixed.
+// atMost appends to a list unless it has maxFixed elements.
 func atMost[T any](list []T, x T) []T {
 	if len(list) < maxFixed {
 		list = append(list, x)
@@ -307,12 +312,13 @@ func atMost[T any](list []T, x T) []T {
 	return list
 }
 
-// hasText reports whether a list has a declaration by the same text: a requirement's extras have its text.
+// hasText reports whether a list has a declaration with the same text. A requirement's extras have
+// the requirement's text.
 func hasText(list []declaration, d declaration) bool {
 	return slices.ContainsFunc(list, func(e declaration) bool { return e.manager == d.manager && e.text == d.text })
 }
 
-// sameName returns how many at the start of list have a name.
+// sameName counts the elements at the start of list that have a name.
 func sameName(list []declaration, name declaration) int {
 	n := 0
 	for n < len(list) && compareNames(list[n], name) == 0 {
@@ -321,7 +327,7 @@ func sameName(list []declaration, name declaration) int {
 	return n
 }
 
-// applies returns whether one of the declarations holds, constraints aside.
+// applies returns whether one of the declarations holds. Constraints don't count.
 func applies(list []declaration) python.Truth {
 	truth := python.No
 	for _, p := range list {
@@ -332,8 +338,8 @@ func applies(list []declaration) python.Truth {
 	return truth
 }
 
-// conflicting returns a conflict between what two images say of one package, if there is one. An
-// image that contradicts itself is a finding of its own.
+// conflicting returns a conflict between two images' declarations of one package, if there is one.
+// An image that contradicts itself is another finding.
 func conflicting(have, need []declaration) (conflict, bool) {
 	if satisfiable(have, need) || !satisfiable(have) || !satisfiable(need) {
 		return conflict{}, false
@@ -348,7 +354,7 @@ func conflicting(have, need []declaration) (conflict, bool) {
 	return conflict{narrowest(have), narrowest(need)}, true // only all together contradict one another
 }
 
-// narrowest returns the first that says something of the version.
+// narrowest returns the first declaration that says something about the version.
 func narrowest(list []declaration) declaration {
 	for _, p := range list {
 		if p.applies == python.Yes && p.bare != p.name {
@@ -358,7 +364,8 @@ func narrowest(list []declaration) declaration {
 	return list[0]
 }
 
-// satisfiable reports whether some version satisfies all that is certain of one package. Where it can't be known it says true.
+// satisfiable reports whether some version satisfies all declarations of one package that certainly
+// hold. It says true if it can't tell.
 func satisfiable(lists ...[]declaration) bool {
 	var sets []python.Specifiers
 	var exact string
@@ -379,7 +386,8 @@ func satisfiable(lists ...[]declaration) bool {
 	return python.Satisfiable(sets...)
 }
 
-// sameAptVersion reports whether two of apt's "=version" mean one version. What isn't one isn't known.
+// sameAptVersion reports whether two texts after apt's "=" mean one version. It says true if it
+// can't tell.
 func sameAptVersion(a, b string) bool {
 	v, err := version.NewVersion(a)
 	w, err2 := version.NewVersion(b)
@@ -409,7 +417,8 @@ func withCalls(lacks []declaration) []diag.FixCall {
 	return calls
 }
 
-// wanted is what another image has to declare: the marker was for this one.
+// wanted returns the text that another image has to declare. It has no marker if the marker
+// certainly holds in this one.
 func (p *pkg) wanted() string {
 	if p.applies == python.Yes {
 		return p.bare

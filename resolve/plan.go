@@ -7,11 +7,11 @@ import (
 	"github.com/flytestar/flytestar/workspace"
 )
 
-// Plan returns what running a task, an index into g.Tasks, needs on a platform
-// ("linux/amd64"): the closure of its environment, each image of that once, and the tasks
-// that can come to run. Environments whose images are declared alike share one. The images' State
-// is left for the builder to fill in. A file that can't be read is a
-// *diag.Error at the step that names it; [CheckTask] finds the same, and more.
+// Plan returns what running a task, an index into g.Tasks, needs on a platform ("linux/amd64"): the
+// closure of its environment, the images of that closure, and the tasks that can come to run.
+// Images that are declared alike are one. The builder fills in the images' State. If a file can't
+// be read, the error is a *diag.Error at the step that names it; [CheckTask] finds the same, and
+// more.
 func Plan(g *plan.Graph, files fs.FS, task int, platform string) (*plan.Plan, error) {
 	p := &plan.Plan{Task: g.FullName(task), Images: []plan.BuildImage{}}
 	reader := workspace.NewReader(files)
@@ -40,7 +40,8 @@ func Plan(g *plan.Graph, files fs.FS, task int, platform string) (*plan.Plan, er
 	return p, nil
 }
 
-// Image returns an image, an index into g.Images, with its declared digest. Errors are as [Plan]'s.
+// Image returns an image, an index into g.Images, with its declared digest. Errors are like those
+// of [Plan].
 func Image(g *plan.Graph, files fs.FS, image int, platform string) (*plan.BuildImage, error) {
 	return planned(g, workspace.NewReader(files), image, platform)
 }
@@ -53,9 +54,9 @@ func planned(g *plan.Graph, reader *workspace.Reader, image int, platform string
 	return &plan.BuildImage{Image: g.Images[image], Declared: digest, Platform: platform}, nil
 }
 
-// plannedTasks returns the tasks that can come to run, breadth first: what certain calls reach, then what
-// only possible ones do. images has each image's place in the plan; a call into an environment that
-// depends_on doesn't reach, which the engine would refuse, finds none.
+// plannedTasks returns the tasks that can come to run, breadth first: those that certain calls
+// reach, then those that only possible calls reach. images has each image's place in the plan. It
+// has none for a call that depends_on doesn't reach; the engine would refuse that call.
 func plannedTasks(g *plan.Graph, task int, images map[int]int) []plan.PlannedTask {
 	calls := make([][]*plan.Call, len(g.Tasks)) // by caller
 	for i := range g.Calls {

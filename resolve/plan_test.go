@@ -48,7 +48,8 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-// TestPlannedTasks: what can come to run, nearest first and what is certain before what is possible, with what it would run in.
+// TestPlannedTasks: what can come to run, nearest first and what is certain before what is
+// possible, with what it would run in.
 func TestPlannedTasks(t *testing.T) {
 	b := newGraph("a.star")
 	low := b.env("low", b.image(pip("x")))

@@ -16,7 +16,8 @@ import (
 	"github.com/flytestar/flytestar/resolve"
 )
 
-// drawn is a package as randomGraph may declare it, and what it comes to in an image that starts from nothing.
+// drawn is a package as randomGraph may declare it, and what it comes to in an image that starts
+// from nothing.
 type drawn struct {
 	text     string
 	names    []string

@@ -8,7 +8,7 @@ import (
 	"github.com/flytestar/flytestar/workspace"
 )
 
-// pythonFile is what a look at a Python file, without a parser, tells of its names.
+// pythonFile is what can be told of a Python file's names without a parser.
 type pythonFile struct {
 	words     map[string]bool // every identifier that occurs
 	functions []string        // those that follow "def"
@@ -23,7 +23,7 @@ var (
 	pythonDef  = sync.OnceValue(func() *regexp.Regexp {
 		return regexp.MustCompile(`(?m)^[ \t]*(?:async[ \t]+)?def[ \t]+([\pL_][\pL\pN_]*)`)
 	})
-	// Ways to bind a name that the file doesn't spell out.
+	// Ways to bind names that the file doesn't spell out.
 	pythonDynamic = sync.OnceValue(func() *regexp.Regexp {
 		return regexp.MustCompile(`import[ \t]*\*|import[ \t]*\([ \t]*\*|__getattr__|\b(?:globals|vars|locals|exec|setattr)\b`)
 	})

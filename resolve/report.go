@@ -9,13 +9,14 @@ import (
 	"github.com/flytestar/flytestar/diag"
 )
 
-// What findings take at most, whatever the graph: it is untrusted, and nobody reads more.
+// Bounds of findings, whatever the graph: it is untrusted, and nobody reads more.
 const (
 	maxFindings = 1000 // of one code
 	maxNamed    = 20   // things listed in one message, hint or set of notes
 )
 
-// reporter collects findings, each once: images that extend one another have the same steps, and so the same findings.
+// reporter collects findings, each once. Images that extend one another have the same steps, and so
+// the same findings.
 type reporter struct {
 	findings diag.List
 	seen     map[string]bool    // by position, code and message
@@ -38,7 +39,7 @@ func (r *reporter) report(e *diag.Error) {
 	r.reportLater(e.Code, e.Severity, func() *diag.Error { return e })
 }
 
-// reportLater is report for a finding that costs something to make.
+// reportLater is report for a finding that takes time to make. It is made only if it is listed.
 func (r *reporter) reportLater(code string, severity diag.Severity, make func() *diag.Error) {
 	if r.count[code] >= maxFindings {
 		r.skip(code, severity)
@@ -62,7 +63,7 @@ func (r *reporter) skip(code string, severity diag.Severity) {
 	r.dropped[code] = d
 }
 
-// list returns the findings, sorted. entry is the file that those which only count stand for.
+// list returns the findings, sorted. A finding in the file entry says how many more there are.
 func (r *reporter) list(entry string) diag.List {
 	for _, code := range slices.Sorted(maps.Keys(r.dropped)) {
 		d := r.dropped[code]

@@ -1,19 +1,18 @@
-// Package resolve reads a frozen graph and the files that it names, and says
-// what is wrong with them and what running a task would take. It builds nothing, runs
-// nothing and reads nothing but those files.
+// Package resolve reads a frozen graph and the files that it names. It says what is wrong with them,
+// and what running a task would take. It builds nothing, runs nothing, and reads only those files.
 //
-//   - [Check] returns all findings of a workflow file, [CheckTask] those within the
-//     reach of one task, [Lint] those of Check with warnings. All are an ordered list of small checks: names.go,
-//     depends.go, inclusion.go, files.go; and, of warnings, calls.go, images.go, tasks.go. [Rules] has their codes.
-//   - [CallCheck] is for calls that only show when they are made.
+//   - [Check] returns all findings of a workflow file, [CheckTask] those within the reach of one task,
+//     [Lint] those of Check and warnings. The checks are small functions in a list: names.go,
+//     arguments.go, depends.go, inclusion.go, files.go, destinations.go, and for warnings calls.go,
+//     images.go, tasks.go. [Rules] has their codes.
+//   - [CallCheck] is for calls that show only when they are made.
 //   - [Task] finds a task by the name that a user gives.
 //   - [Plan] says which images a task needs, each with its declared digest (digest.go).
 //
-// The graph comes from the evaluator and is untrusted, but has passed
-// [plan.Graph.Validate]. Files come through an fs.FS rooted at the workspace;
-// os.Root.FS is one that no symbolic link leads out of. All walks are
-// iterative; closure.go says how they stay linear, packages.go what comparing packages takes at most, and report.go how many
-// findings there are.
+// The graph comes from the evaluator and is untrusted, but has passed [plan.Graph.Validate]. Files come
+// through an fs.FS that is rooted at the workspace and that no symbolic link leads out of. All walks
+// are iterative. closure.go says how they stay linear, packages.go bounds the comparing of packages,
+// and report.go the number of findings.
 package resolve
 
 import (
@@ -26,20 +25,22 @@ import (
 	"github.com/flytestar/flytestar/workspace"
 )
 
-// Check returns the errors of g, and those warnings which are errors once a possible call is made, sorted by
-// position. platform is what images are for, "linux/amd64": markers of requirements ask for it.
+// Check returns the errors of g, sorted by position, and the warnings that become errors if a
+// possible call is made. platform is what images are for ("linux/amd64"). Markers of requirements
+// depend on it.
 func Check(g *plan.Graph, files fs.FS, platform string) diag.List {
 	return newChecker(g, files, platform).run(everything(g), checks)
 }
 
-// CheckTask returns the findings of [Check] within the reach of a task, an index into
-// g.Tasks: those of the tasks that it can come to call, itself included, of their
-// environments, and of the closure of its own environment, which is what is built for it.
+// CheckTask returns the findings of [Check] within the reach of a task, an index into g.Tasks. The
+// reach is the task itself and the tasks that it can come to call, their environments, and the
+// closure of its own environment, which is what gets built.
 func CheckTask(g *plan.Graph, files fs.FS, task int, platform string) diag.List {
 	return newChecker(g, files, platform).run(within(g, task), checks)
 }
 
-// Lint returns the findings of [Check], and warnings and infos about what works but could be better.
+// Lint returns the findings of [Check], and warnings and infos about what works and could be
+// better.
 func Lint(g *plan.Graph, files fs.FS, platform string) diag.List {
 	return newChecker(g, files, platform).run(everything(g), slices.Concat(checks, warnings))
 }
@@ -57,7 +58,7 @@ var checks = []func(*checker){
 	(*checker).taskFiles,      // FS112
 }
 
-// warnings are the checks that only [Lint] makes, after the others.
+// warnings are the checks that [Lint] alone makes, after the others.
 var warnings = []func(*checker){
 	(*checker).differentBases,         // FS201
 	(*checker).transitiveDependencies, // FS202
@@ -146,7 +147,7 @@ func within(g *plan.Graph, task int) scope {
 	return s
 }
 
-// callable returns the set of tasks that some can come to call, themselves included.
+// callable returns the set of tasks that the given tasks can come to call, themselves included.
 func callable(g *plan.Graph, tasks ...int) []bool {
 	callees := make([][]int32, len(g.Tasks))
 	for i := range g.Calls {
@@ -170,15 +171,15 @@ func callable(g *plan.Graph, tasks ...int) []bool {
 	return seen
 }
 
-// edge is a call from one environment into another: of all calls between the two, the one that findings
-// cite. One edit mends them all, so one finding is enough.
+// edge is a call from one environment into another. Of all calls between the two, it is the one
+// that findings cite. One edit mends them all, so one finding is enough.
 type edge struct {
 	from, to int // into Graph.Environments
 	call     *plan.Call
 }
 
-// environmentCalls returns the calls in scope that cross from one environment into
-// another, those from the same one together.
+// environmentCalls returns the calls in scope that cross from one environment into another. Those
+// from one environment stand together.
 func (c *checker) environmentCalls() []edge {
 	g := c.graph
 	next := make([]int, len(g.Environments)+1) // by environment: where its next call goes
@@ -212,7 +213,8 @@ func (c *checker) environmentCalls() []edge {
 	return edges
 }
 
-// cites reports whether a is rather to be cited than b: certain ones first, then by position.
+// cites reports whether findings cite a rather than b: a certain call before a possible one, then
+// the first by position.
 func cites(a, b *plan.Call) bool {
 	if a.Possible != b.Possible {
 		return b.Possible
@@ -220,8 +222,8 @@ func cites(a, b *plan.Call) bool {
 	return a.Pos.Compare(b.Pos) < 0
 }
 
-// severityOf returns the severity of a finding about the call. An error is a warning where the
-// call is only possible: the engine checks it again when it is made.
+// severityOf returns the severity of a finding about the call. If the call is only possible, an
+// error becomes a warning: the engine checks the call again when it is made.
 func (e edge) severityOf(rule diag.Rule) diag.Severity {
 	if e.call.Possible && rule.Severity == diag.SeverityError {
 		return diag.SeverityWarning

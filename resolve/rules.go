@@ -6,8 +6,8 @@ import (
 )
 
 // The rules of this package alone. FS101 to FS199 are errors, or warnings if the call is only
-// possible, and [Check] reports them. FS201 to FS219 are warnings and infos, which [Lint] reports as
-// well.
+// possible, and [Check] reports them. FS201 to FS219 are warnings and infos, which [Lint] reports
+// as well.
 var (
 	missingPackages = diag.Rule{Code: "FS102", Name: "missing-packages", Severity: diag.SeverityError, Fixable: true,
 		Summary: "the caller's image lacks packages that the callee's image declares"}
@@ -39,8 +39,8 @@ var (
 )
 
 // Rules returns every rule about what a graph declares, by code: those of this package, those that
-// other passes raise too, and those that are found before there is a graph, by interp (FS105, FS110),
-// builtins and resolve/reach (FS106, FS109).
+// other passes raise too, and those that are found before there is a graph, by interp (FS105,
+// FS110), builtins and resolve/reach (FS106, FS109).
 func Rules() []diag.Rule {
 	return []diag.Rule{
 		finding.Dependency, missingPackages, contradiction,

@@ -7,9 +7,9 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// Task returns the index in g.Tasks of the task that a user means by name: its full
-// name, or its short one, which the tasks that the entry file lists have before those of
-// other modules. An unknown or ambiguous name is a *diag.Error of class Usage.
+// Task returns the index in g.Tasks of the task that a user means by its full or short name. A
+// short name means a task that the entry file lists rather than one of another module. An unknown
+// or ambiguous name is a *diag.Error of class Usage.
 func Task(g *plan.Graph, name string) (int, error) {
 	var listed, others []int
 	for i := range g.Tasks {

@@ -4,7 +4,8 @@ import (
 	"github.com/flytestar/flytestar/diag"
 )
 
-// unreachedTasks is FS208. A library's tasks are there for others; those of the entry file are for this workflow.
+// unreachedTasks is FS208. It looks at the tasks of the entry file: a library's tasks are there for
+// other workflows.
 func (c *checker) unreachedTasks() {
 	g := c.graph
 	var roots []int
@@ -26,7 +27,7 @@ func (c *checker) unreachedTasks() {
 	}
 }
 
-// missingTimeouts is FS209, a warning for what waits for others.
+// missingTimeouts is FS209. It is a warning for a task that waits for others.
 func (c *checker) missingTimeouts() {
 	for i := range c.graph.Tasks {
 		t := &c.graph.Tasks[i]
@@ -46,7 +47,8 @@ func (c *checker) missingTimeouts() {
 	}
 }
 
-// unusedNetworks is FS210: of environments whose tasks don't run in containers, and of commands that only handle files.
+// unusedNetworks is FS210, for environments without container tasks, and for commands that only
+// handle files.
 func (c *checker) unusedNetworks() {
 	g := c.graph
 	tasks := make([]bool, len(g.Environments))
