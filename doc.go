@@ -1,6 +1,6 @@
-// Package flytestar runs multi-environment workflows that are written in
-// Starlark. This package is the facade, for embedding and for cmd/flytestar:
-// it wires the others, and the whole flow stands in flytestar.go.
+// Package flytestar runs workflows that are written in Starlark. Each task runs in an environment of its
+// own. This package is the facade, for embedding and for cmd/flytestar. It connects the other packages;
+// flytestar.go has the whole flow.
 //
 //	w, err := flytestar.Load(ctx, "examples/af2.star", flytestar.Options{})
 //	…
@@ -40,15 +40,15 @@
 //	cmd/flytestar/console  what happens, on standard error and as events
 //	cmd/flytestar/values   inputs from the command line, results to it
 //
-// Imports go one way: plan and diag are leaves; the evaluator's half (interp,
-// builtins, resolve/reach), resolve and exec don't import each other.
+// Imports go one way. plan and diag are leaves. The evaluator's half (interp, builtins, resolve/reach),
+// resolve and exec don't import each other.
 //
 // # One run, from the command line to a container and back
 //
-// cmd/flytestar calls [Load]. interp.Start re-executes this program as the
-// evaluator, which asks for modules over a pipe, executes them with what
-// builtins predeclares, and answers with the plan.Graph that resolve/reach makes.
-// From here on the evaluator only evaluates bodies.
+// cmd/flytestar calls [Load], which finds and opens the workspace. interp.Start starts this program
+// again as the evaluator. The evaluator asks for modules over a pipe, executes them with the names that
+// builtins predeclares, and answers with the plan.Graph that resolve/reach makes. From here on it only
+// evaluates bodies.
 //
 // [Workflow.Run] has resolve check what the task reaches and plan its images;
 // until then nothing has had an effect. image.Builder builds those that aren't
@@ -57,4 +57,11 @@
 // to the engine as actions; any other body as an attempt, which local.Executor
 // runs in a container of its environment's image. Its outputs go into
 // artifact.Store, its value back into the body that called, and the root's to the command line.
+// [Workflow.Run] lets resolve check what the task reaches, and the workspace's files that it needs, and
+// plan its images. Until then nothing has had an effect. image.Builder builds the images that aren't
+// there. It runs apt, pip's resolver and commands in local.Sandbox. engine.Engine then runs the task.
+// An orchestrator's body runs in the evaluator, and its calls come back to the engine as actions. Any
+// other body is an attempt, which local.Executor runs in a container of its environment's image. The
+// attempt's outputs go into local.Store, and its value goes back into the body that made the call. The
+// root's value goes to the command line.
 package flytestar

@@ -122,8 +122,9 @@ func TestThreatModel(t *testing.T) {
 	}
 }
 
-// TestRulesAreSpecified: every rule with a number has a section in spec.md, with an example and how to mend it; every other is
-// named there. Every such section is of a rule, and so is every code that the program reports.
+// TestRulesAreSpecified: every rule with a number has a section in spec.md, with an example and how
+// to mend it; every other is named there. Every such section is of a rule, and so is every code
+// that the program reports.
 func TestRulesAreSpecified(t *testing.T) {
 	spec, err := os.ReadFile("spec.md")
 	if err != nil {

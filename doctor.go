@@ -20,14 +20,14 @@ import (
 	"github.com/flytestar/flytestar/interp"
 )
 
-// Finding is something of the machine that [Examine] looked at.
+// Finding is one thing that [Examine] looked at.
 type Finding struct {
 	Name   string `json:"name"`
 	OK     bool   `json:"ok"`
 	Needed bool   `json:"needed"` // nothing can be built or run without it
 	Detail string `json:"detail"`
 	Hint   string `json:"hint,omitempty"` // how to get it
-	// Lockdown is the evaluator's, in the finding about it.
+	// Lockdown is that of the evaluator, in the finding about it.
 	Lockdown *interp.Lockdown `json:"-"`
 }
 
@@ -39,8 +39,8 @@ const (
 // runtimes are the OCI runtimes that Options.Runtime may name.
 var runtimes = []string{"runc", "crun", "runsc"}
 
-// Examine looks at what evaluating, building and running need of this machine
-// and its network, and changes nothing. What it says has no credentials.
+// Examine looks at what evaluating, building and running need of this machine and its network. It
+// changes nothing, and what it says has no credentials in it.
 func Examine(ctx context.Context, opts Options) []Finding {
 	findings := make([]Finding, 5)
 	var asked sync.WaitGroup
@@ -60,13 +60,13 @@ func Examine(ctx context.Context, opts Options) []Finding {
 	return append(containers, findings...)
 }
 
-// emptyModule is the source of an evaluator that is only looked at.
+// emptyModule is the source of an evaluator that is started only to look at it.
 type emptyModule struct{}
 
 // ReadModule implements interp.Source.
 func (emptyModule) ReadModule(string) ([]byte, error) { return nil, nil }
 
-// evaluator starts one and looks at how far it is locked down.
+// evaluator starts an evaluator and looks at how far it is locked down.
 func evaluator(ctx context.Context) Finding {
 	f := Finding{Name: "evaluator"}
 	e, _, err := interp.Start(ctx, interp.Options{Source: emptyModule{}, Entry: "empty.star"})
@@ -101,7 +101,7 @@ func pythonIndex(ctx context.Context) Finding {
 	return f.because(err, "check the network, the proxy variables, and index-url in pip's configuration")
 }
 
-// because completes a finding: with nothing, or with what went wrong.
+// because completes a finding. With an error, it says what went wrong.
 func (f Finding) because(err error, hint string) Finding {
 	if err == nil {
 		f.OK = true
@@ -115,7 +115,7 @@ func (f Finding) because(err error, hint string) Finding {
 	return f
 }
 
-// disk looks at the file system that the home directory is on, or will be.
+// disk looks at the file system that the home directory is on or will be on.
 func disk(asked string) Finding {
 	f := Finding{Name: "disk"}
 	found, err := home.Find(asked)

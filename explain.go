@@ -12,7 +12,7 @@ import (
 //go:embed spec.md
 var spec string
 
-// Rules returns every rule by which something can be found in a workflow, by code.
+// Rules returns all rules by which something can be found in a workflow, by code.
 func Rules() []diag.Rule { return check.Rules() }
 
 // Explain returns the rule that has a code or name, in any case, and the text of its section in
@@ -36,7 +36,8 @@ func Explain(name string) (diag.Rule, string, error) {
 // withinSpec is a link to another section.
 var withinSpec = regexp.MustCompile(`\[([^\]]*)\]\(#[^)]*\)`)
 
-// section returns the text below the heading "### CODE: …" of spec.md, links within the document as plain text.
+// section returns the text below the heading "### CODE: …" of spec.md. Links within the document
+// become plain text.
 func section(code string) string {
 	_, text, ok := strings.Cut(spec, "\n### "+code+": ")
 	if !ok {

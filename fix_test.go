@@ -17,8 +17,9 @@ import (
 	"github.com/flytestar/flytestar/diag"
 )
 
-// TestFix mends main.star of each of testdata/fix/*.txtar and compares its modules with those in want/, and what is left
-// with the file left; UPDATE=1 writes both. What is mended is formatted where it was before, and nothing is mended the second time.
+// TestFix mends main.star of each of testdata/fix/*.txtar and compares its modules with those in
+// want/, and what is left with the file left; UPDATE=1 writes both. What is mended is formatted
+// where it was before, and nothing is mended the second time.
 func TestFix(t *testing.T) {
 	files, err := filepath.Glob("testdata/fix/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -149,8 +150,9 @@ func cmpOr(a, b []byte) []byte {
 	return b
 }
 
-// randomWorkspace draws modules of a few environments each, a container task and an orchestrator in every one, and their calls,
-// depends_on, images and layout. Calls go to environments that come before, or there would be cycles.
+// randomWorkspace draws modules of a few environments each, a container task and an orchestrator in
+// every one, and their calls, depends_on, images and layout. Calls go to environments that come
+// before, or there would be cycles.
 func randomWorkspace(t *rapid.T) map[string]string {
 	type env struct{ module, name string }
 	var envs []env
@@ -204,8 +206,9 @@ func randomWorkspace(t *rapid.T) map[string]string {
 // workspacesFixed is how many workspaces TestFixRandom mends; more were, when it was written.
 const workspacesFixed = 12
 
-// TestFixRandom: in workspaces whose environments are all declared at the top level, everything that says how it is
-// mended is; comments are all there, and the second time there is nothing to do.
+// TestFixRandom: in workspaces whose environments are all declared at the top level, everything
+// that says how it is mended is; comments are all there, and the second time there is nothing to
+// do.
 func TestFixRandom(t *testing.T) {
 	t.Setenv("FLYTESTAR_HOME", t.TempDir())
 	mended := 0

@@ -21,7 +21,7 @@ import (
 	"github.com/flytestar/flytestar/workspace"
 )
 
-// Options say how a workflow is loaded and run. Every zero value has a meaning.
+// Options say how a workflow is loaded and run. Each zero value has a meaning.
 type Options struct {
 	Workspace string        // root directory that load can see; default: see spec.md, "Modules"
 	Home      string        // images, logs, artifacts and compiled modules; default: $FLYTESTAR_HOME, else under the XDG data directory
@@ -35,20 +35,25 @@ type Options struct {
 	Builder  exec.Builder
 	Executor exec.Executor
 	Store    exec.Store
-	// RequireSandbox makes an evaluator that isn't locked down in full an error of class System, before it gets any source.
+	// RequireSandbox makes it an error of class System if the evaluator isn't fully locked down.
+	// The error comes before the evaluator gets any source.
 	RequireSandbox bool
-	// Locked is told how far the evaluator is locked down, before it gets any source. Default: nobody is.
+	// Locked is told how far the evaluator is locked down, before it gets any source. Default:
+	// nobody is.
 	Locked func(interp.Lockdown)
-	// Print is told what modules and orchestrators print; task is "" while modules load. Default: nobody is.
+	// Print is told what modules and orchestrators print; task is "" while modules load. Default:
+	// nobody is.
 	Print func(pos diag.Position, task, text string)
-	// GraphOnly lets the evaluator end once the graph is there: orchestrators are an error then.
+	// GraphOnly lets the evaluator end once the graph is there. Running an orchestrator is an error
+	// then.
 	GraphOnly bool
-	// Notice is told what keeps compiled modules from being kept or used, which is no error. Default: nobody is.
+	// Notice is told why compiled modules can't be kept or used. That isn't an error. Default:
+	// nobody is.
 	Notice func(text string)
 }
 
-// Init must be the first thing in main, and in TestMain of tests that use this
-// package: the evaluator is this program, re-executed, and never returns from it.
+// Init must be the first call in main, and in TestMain of tests that use this package. The
+// evaluator is this program, started again; in it, Init never returns.
 func Init() { interp.Init(reach.Language, lint.Tools(reach.Language)) }
 
 // Workflow is a loaded file: its graph, and the evaluator that made it.
@@ -103,8 +108,8 @@ func (o *Options) evaluate(ctx context.Context, entry string, source interp.Sour
 	})
 }
 
-// Lines returns the source lines of a workflow's files, for [diag.Render]. The arguments are those of
-// Load, since a workflow that doesn't load has positions too.
+// Lines returns the source lines of a workflow's files, for [diag.Render]. The arguments are those
+// of Load, since a workflow that doesn't load has positions too.
 func Lines(file string, opts Options) diag.Lines {
 	dir, _, err := workspace.LocateFile(opts.Workspace, file)
 	if err != nil {
@@ -132,14 +137,16 @@ func (w *Workflow) Graph() *plan.Graph { return w.graph }
 // unknown or ambiguous name is an error of class Usage.
 func (w *Workflow) Task(name string) (int, error) { return resolve.Task(w.graph, name) }
 
-// Check returns the findings of the whole file, warnings included that are errors once a call is made.
+// Check returns the errors of the whole file, and the warnings that become errors if a possible
+// call is made.
 func (w *Workflow) Check() diag.List { return resolve.Check(w.graph, w.files(), w.opts.Platform) }
 
-// Lint returns the findings of Check, and the warnings and infos about what the graph declares.
+// Lint returns the findings of Check, and warnings and infos about what the graph declares.
 func (w *Workflow) Lint() diag.List { return resolve.Lint(w.graph, w.files(), w.opts.Platform) }
 
-// Sizes returns how many bytes the images that are built take in the store, by index into the
-// graph's images. It only looks. An image whose files can't be read, which is a finding, has none.
+// Sizes returns how many bytes each image that is built takes in the store, by index into the
+// graph's images. It has no effect. It leaves out an image whose files can't be read: Check finds
+// that.
 func (w *Workflow) Sizes() (sizes map[int]int64, err error) {
 	if _, err := os.Stat(w.home.Images()); w.opts.Builder == nil && errors.Is(err, fs.ErrNotExist) {
 		return nil, nil // nothing was built: spares reading the files that images name
@@ -166,8 +173,8 @@ func (w *Workflow) Sizes() (sizes map[int]int64, err error) {
 	return sizes, nil
 }
 
-// Plan returns what running a task would build, pull and run, and does nothing. Findings in
-// the task's reach are an error.
+// Plan returns what running a task would build, pull and run. It has no effect. Findings in the
+// task's reach are an error.
 func (w *Workflow) Plan(ctx context.Context, task string) (p *plan.Plan, err error) {
 	if _, p, err = w.plan(task); err != nil || len(p.Images) == 0 {
 		return p, err
@@ -185,7 +192,7 @@ func (w *Workflow) Plan(ctx context.Context, task string) (p *plan.Plan, err err
 	return p, nil
 }
 
-// plan looks up a task and checks what it reaches. It has no effects.
+// plan looks up a task, checks what it reaches, and plans it. It has no effect.
 func (w *Workflow) plan(task string) (int, *plan.Plan, error) {
 	t, err := w.Task(task)
 	if err != nil {
@@ -198,8 +205,8 @@ func (w *Workflow) plan(task string) (int, *plan.Plan, error) {
 	return t, p, err
 }
 
-// Build builds the images that running a task needs. The plan that it returns
-// has every image's digest.
+// Build builds the images that running a task needs. The plan that it returns has each image's
+// digest.
 func (w *Workflow) Build(ctx context.Context, task string) (p *plan.Plan, err error) {
 	if _, p, err = w.plan(task); err != nil || len(p.Images) == 0 {
 		return p, err
@@ -212,9 +219,9 @@ func (w *Workflow) Build(ctx context.Context, task string) (p *plan.Plan, err er
 	return p, m.build(ctx, p)
 }
 
-// Run runs a task with inputs by name; a [Path] among them stands for a File or
-// Dir. An action's failure is a *plan.Failure. Findings, an unknown task and
-// inputs that don't fit are errors before any effect.
+// Run runs a task with inputs by name. A [Path] among them stands for a File or Dir. An action's
+// failure is a *plan.Failure. Findings, an unknown task and inputs that don't fit are errors,
+// before anything has an effect.
 func (w *Workflow) Run(ctx context.Context, task string, inputs map[string]plan.Value) (v plan.Value, err error) {
 	t, p, err := w.plan(task)
 	if err != nil {
@@ -243,9 +250,9 @@ func (w *Workflow) Run(ctx context.Context, task string, inputs map[string]plan.
 	return m.engine(p).Run(ctx, engine.Location{Run: id, Logs: logs}, w.graph.FullName(t), values)
 }
 
-// Path returns where a File or Dir of a run's result lies on this machine. What
-// is there mustn't be changed. A Store of the caller's that has no method Path, as the local one has,
-// keeps nothing here: that is an error of class Usage.
+// Path returns where a File or Dir of a run's result lies on this machine. The caller must not
+// change it. It is an error of class Usage if the caller's own Store has no method Path as the
+// local one has: nothing lies on this machine then.
 func (w *Workflow) Path(v plan.Value) (path string, err error) {
 	if w.opts.Store != nil {
 		local, ok := w.opts.Store.(interface {
@@ -271,5 +278,5 @@ func (w *Workflow) Reference(i plan.BuildImage) string {
 	return "oci:" + w.home.Images() + ":" + hex[:min(12, len(hex))]
 }
 
-// files is the workspace, for packages that only read it.
+// files returns the workspace's files, for packages that only read them.
 func (w *Workflow) files() fs.FS { return w.root.FS() }

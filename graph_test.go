@@ -27,7 +27,8 @@ func exampleGraph(t *testing.T, file string) *plan.Graph {
 	return w.Graph()
 }
 
-// TestExamplesConform: the graphs of all examples conform to the published schema, and come back from their JSON form as they were.
+// TestExamplesConform: the graphs of all examples conform to the published schema, and come back
+// from their JSON form as they were.
 func TestExamplesConform(t *testing.T) {
 	doc, err := jsonschema.UnmarshalJSON(strings.NewReader(plan.GraphSchema()))
 	if err != nil {

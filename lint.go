@@ -14,7 +14,8 @@ import (
 // LintOptions say how files are linted.
 type LintOptions struct {
 	Options
-	// Overlay has source that is read instead of files, by the file's name. There needn't be a file.
+	// Overlay has source that is read instead of files, by the file's name. There needn't be a
+	// file.
 	Overlay map[string][]byte
 }
 
@@ -158,7 +159,8 @@ func (all sessions) close() {
 	}
 }
 
-// absolute returns an overlay by the files' absolute names. A file can't have two sources.
+// absolute returns an overlay by the files' absolute names. It is an error if a file has two
+// sources.
 func absolute(overlay map[string][]byte) (map[string][]byte, error) {
 	out := make(map[string][]byte, len(overlay))
 	for name, source := range overlay {

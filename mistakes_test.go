@@ -18,9 +18,11 @@ import (
 	"github.com/flytestar/flytestar/resolve"
 )
 
-// The tests of this file are about mistakes that the SDK of Flyte 2 makes or lets pass: what it does, and that it doesn't happen here.
+// The tests of this file are about mistakes that the SDK of Flyte 2 makes or lets pass: what it
+// does, and that it doesn't happen here.
 
-// loadText loads main.star of a txtar archive, whose files are the workspace. The home directory isn't there yet.
+// loadText loads main.star of a txtar archive, whose files are the workspace. The home directory
+// isn't there yet.
 func loadText(t *testing.T, text string) (w *flytestar.Workflow, home string, err error) {
 	t.Helper()
 	dir := t.TempDir()
@@ -71,8 +73,8 @@ def _outer():
     return inner_1() + inner_2()
 `
 
-// A missing environment surfaces inside the parent's running container, and only if the child's image has layers. Here it is
-// found before anything is built or written.
+// A missing environment surfaces inside the parent's running container, and only if the child's
+// image has layers. Here it is found before anything is built or written.
 func TestMissingEnvironmentIsFoundBeforeAnyEffect(t *testing.T) {
 	w, home := mustLoad(t, `
 -- main.star --
@@ -95,8 +97,9 @@ main = task(_main, env = env)
 	}
 }
 
-// One task calls another, and only the root's environment depends on both: that counts, since the root's image set is
-// what is deployed. It breaks as soon as the inner task is invoked by itself. Here each environment states what it needs.
+// One task calls another, and only the root's environment depends on both: that counts, since the
+// root's image set is what is deployed. It breaks as soon as the inner task is invoked by itself.
+// Here each environment states what it needs.
 func TestEdgeThatOnlyTheRootHasIsReported(t *testing.T) {
 	text := `
 -- main.star --` + orchestrators + `
@@ -118,7 +121,8 @@ outer = task(_outer, env = env, output = int)
 	}
 }
 
-// An edge that exists only through others works silently, until somebody takes out there what seems unused.
+// An edge that exists only through others works silently, until somebody takes out there what seems
+// unused.
 func TestTransitiveEdgeIsReported(t *testing.T) {
 	w, _ := mustLoad(t, `
 -- main.star --`+orchestrators+`
@@ -154,8 +158,8 @@ main = task(_main, env = env, output = int)
 	}
 }
 
-// An image's tag is the MD5 of strings that are joined without separators or kinds, the platform and what a folder
-// holds left out, so that several of these share one.
+// An image's tag is the MD5 of strings that are joined without separators or kinds, the platform
+// and what a folder holds left out, so that several of these share one.
 func TestDifferentImagesHaveDifferentDigests(t *testing.T) {
 	images := []string{
 		`with_pip_packages("ab", "c")`, `with_pip_packages("a", "bc")`, `with_pip_packages("abc")`,
@@ -197,8 +201,9 @@ func planned(t *testing.T, w *flytestar.Workflow, source string, task int, platf
 	return p
 }
 
-// A diamond of 12 levels, 26 environments, is walked with 12,287 visits, and a cycle without end. Here each environment is planned
-// once; with 2,000 levels, visits along each path would be more than a number has digits for.
+// A diamond of 12 levels, 26 environments, is walked with 12,287 visits, and a cycle without end.
+// Here each environment is planned once; with 2,000 levels, visits along each path would be more
+// than a number has digits for.
 func TestDiamondIsWalkedOnce(t *testing.T) {
 	for _, levels := range []int{12, 2000} {
 		w, _ := mustLoad(t, fmt.Sprintf(`
@@ -233,9 +238,9 @@ main = task(_main, env = diamond(%d))
 	}
 }
 
-// add_dependency takes a cycle, and the walk ends with a bare RecursionError. Here environments are values: what was
-// handed over is copied, and an environment can only name what is there already. A graph that has a cycle all the same, since
-// what the evaluator says isn't trusted, is refused.
+// add_dependency takes a cycle, and the walk ends with a bare RecursionError. Here environments are
+// values: what was handed over is copied, and an environment can only name what is there already. A
+// graph that has a cycle all the same, since what the evaluator says isn't trusted, is refused.
 func TestCycleCannotBeMade(t *testing.T) {
 	w, _ := mustLoad(t, `
 -- main.star --
@@ -256,7 +261,8 @@ deps.append(b)
 	}
 }
 
-// Modules that load each other are an import error in one of them, somewhere. Here it is the path, with each edge's line.
+// Modules that load each other are an import error in one of them, somewhere. Here it is the path,
+// with each edge's line.
 func TestCycleOfModulesIsNamed(t *testing.T) {
 	_, _, err := loadText(t, `
 -- main.star --
@@ -276,8 +282,8 @@ c = a
 	}
 }
 
-// The same module, imported under two names, is loaded twice, and its environments clash. Here a module is what its path in
-// the workspace is, and is loaded once.
+// The same module, imported under two names, is loaded twice, and its environments clash. Here a
+// module is what its path in the workspace is, and is loaded once.
 func TestModuleLoadedTwiceIsOne(t *testing.T) {
 	w, _ := mustLoad(t, `
 -- main.star --
@@ -297,7 +303,8 @@ env = lib_env
 	}
 }
 
-// Deploying an environment together with one that it depends on is taken for a double import. Here both plans name the same image.
+// Deploying an environment together with one that it depends on is taken for a double import. Here
+// both plans name the same image.
 func TestEnvironmentAndItsDependencyAgree(t *testing.T) {
 	source := `
 -- main.star --
@@ -313,7 +320,8 @@ main = task(command = ["x"], env = env)
 	}
 }
 
-// memory = "lots" and disk = "10GB" are taken, and mean nothing. Here they are errors where they are written.
+// memory = "lots" and disk = "10GB" are taken, and mean nothing. Here they are errors where they
+// are written.
 func TestResourcesThatMeanNothingAreRefused(t *testing.T) {
 	for _, argument := range []string{`memory = "lots"`, `disk = "10GB"`, `cpu = "many"`, `memory = -1`} {
 		_, _, err := loadText(t, "\n-- main.star --\nr = resources("+argument+")\n")
@@ -324,8 +332,8 @@ func TestResourcesThatMeanNothingAreRefused(t *testing.T) {
 	}
 }
 
-// Declared packages are compared only when the container imports one of them and fails. Here the caller's image is compared with
-// the callee's before either is built, by versions too.
+// Declared packages are compared only when the container imports one of them and fails. Here the
+// caller's image is compared with the callee's before either is built, by versions too.
 func TestPackagesAreComparedBeforeTheBuild(t *testing.T) {
 	w, home := mustLoad(t, `
 -- main.star --

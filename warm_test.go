@@ -13,7 +13,8 @@ import (
 	"github.com/flytestar/flytestar/internal/startest"
 )
 
-// workspaces returns the examples, and the test files of the language, by name: each as files by path, and which to load.
+// workspaces returns the examples, and the test files of the language, by name: each as files by
+// path, and which to load.
 func workspaces(t *testing.T) map[string]struct {
 	files   map[string][]byte
 	entries []string

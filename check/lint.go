@@ -108,7 +108,8 @@ func (l *linter) evaluate(ctx context.Context, entry string) error {
 	return nil
 }
 
-// sourceFindings returns err as findings, if the source is at fault. Those without a position get file.
+// sourceFindings returns err as findings, if the source is at fault. Those without a position get
+// file.
 func sourceFindings(err error, file string) (diag.List, bool) {
 	var list diag.List
 	var one *diag.Error

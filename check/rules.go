@@ -9,10 +9,11 @@ import (
 	"github.com/flytestar/flytestar/workspace"
 )
 
-// Rules returns every rule by which something can be found in a workflow, by code.
+// Rules returns all rules by which something can be found in a workflow, by code.
 func Rules() []diag.Rule { return slices.Concat(resolve.Rules(), lint.Rules(), lint.Buildtools()) }
 
-// checkDisabled returns an error of class Usage unless findings of all codes exist and can be disabled.
+// checkDisabled returns an error of class Usage unless findings of all codes exist and can be
+// disabled.
 func checkDisabled(disabled []string) error {
 	at := diag.Position{File: workspace.Marker}
 	var codes []string

@@ -34,8 +34,8 @@ func Open(root *workspace.Root, opts Options) *Session {
 	return &Session{root: root, opts: opts, overlay: map[string][]byte{}}
 }
 
-// Update sets the source of a module, a path in the workspace, in place of its file's. There needn't
-// be a file. A nil source stands for the file's own again.
+// Update sets the source of a module, a path in the workspace, in place of its file's. There
+// needn't be a file. A nil source stands for the file's own again.
 func (s *Session) Update(module string, source []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -20,7 +20,8 @@ func tasks(n int) []byte {
 	return []byte(b.String())
 }
 
-// BenchmarkLint lints and formats modules of some tasks, the process included: the time is linear, a process's start apart.
+// BenchmarkLint lints and formats modules of some tasks, the process included: the time is linear,
+// a process's start apart.
 func BenchmarkLint(b *testing.B) {
 	for _, n := range []int{10, 2500, 5000} {
 		m := lint.Module{Path: "m.star", Source: tasks(n)}

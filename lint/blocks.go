@@ -2,14 +2,14 @@ package lint
 
 import "go.starlark.net/syntax"
 
-// maxBlocks is how deep blocks may nest, a function's body being the first. Few functions of the examples
-// and libraries looked at go beyond four.
+// maxBlocks is how deep blocks may nest. A function's body is the first. Few functions of the
+// examples and libraries that we looked at go beyond four.
 const maxBlocks = 6
 
 // nesting finds blocks that nest too deeply (FS222). It reports the first of each nest.
 func (c *checker) nesting() { c.blocks(c.file.Stmts, 0) }
 
-// blocks checks statements that lie in that many blocks.
+// blocks checks statements that lie in depth blocks.
 func (c *checker) blocks(stmts []syntax.Stmt, depth int) {
 	for _, stmt := range stmts {
 		pos, bodies := bodiesOf(stmt)
@@ -27,7 +27,8 @@ func (c *checker) blocks(stmts []syntax.Stmt, depth int) {
 	}
 }
 
-// bodiesOf returns the blocks of a compound statement, and where it begins. An elif's lie beside its if's.
+// bodiesOf returns the blocks of a compound statement, and where it begins. The blocks of an elif
+// count as those of its if.
 func bodiesOf(stmt syntax.Stmt) (pos syntax.Position, bodies [][]syntax.Stmt) {
 	switch s := stmt.(type) {
 	case *syntax.DefStmt:
@@ -48,7 +49,7 @@ func bodiesOf(stmt syntax.Stmt) (pos syntax.Position, bodies [][]syntax.Stmt) {
 	return pos, nil
 }
 
-// elif returns the statement that an elif of s is, else nil.
+// elif returns the statement that is the elif of s, or nil.
 func elif(s *syntax.IfStmt) *syntax.IfStmt {
 	if len(s.False) != 1 {
 		return nil

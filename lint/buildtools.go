@@ -14,7 +14,8 @@ import (
 // warnFunc is a check of buildtools.
 type warnFunc = func(*build.File) []*warn.LinterFinding
 
-// buildtools runs buildtools' checks. The error is that its parser doesn't take the module.
+// buildtools runs buildtools' checks. It returns an error if buildtools' parser doesn't take the
+// module.
 func (c *checker) buildtools(m Module) *diag.Error {
 	f, err := parseBuild(m.Path, m.Source)
 	if err != nil {
@@ -39,7 +40,8 @@ func (c *checker) buildtools(m Module) *diag.Error {
 	return nil
 }
 
-// warnings runs a check. What is exposed is used, which buildtools can't know: it sees a statement more.
+// warnings runs a check. Names that are exposed count as used. buildtools can't know that, so it is
+// shown one more statement, which uses them.
 func (c *checker) warnings(check *buildtoolsCheck, f *build.File) []*warn.LinterFinding {
 	if check.category == "load" && len(c.exposed) > 0 {
 		use := &build.ListExpr{}
@@ -66,7 +68,8 @@ func loadedNames(f *build.File) map[[2]int]string {
 	return names
 }
 
-// message is a message of buildtools' in the form of ours: its first sentence, small, without a full stop.
+// message turns a message of buildtools into one of ours: its first sentence, in lower case,
+// without a full stop.
 func (c *buildtoolsCheck) message(text string) string {
 	if c.msg != "" {
 		return c.msg

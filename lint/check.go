@@ -19,7 +19,7 @@ type checkRequest struct {
 	Limits  interp.Limits `json:"limits"`
 }
 
-// Declared is what evaluating modules has shown, as far as checks of the syntax need it.
+// Declared is what checks of the syntax need to know from evaluating modules.
 type Declared struct {
 	Tasks   []TaskSite `json:"tasks"`
 	Entries []string   `json:"entries"` // the modules whose tasks, also loaded ones, can be invoked
@@ -27,15 +27,16 @@ type Declared struct {
 	Partial bool       `json:"partial"` // an entry couldn't be evaluated: there may be more of all
 }
 
-// Report is what [Check] has found.
+// Report is what [Check] found.
 type Report struct {
 	Findings     diag.List     `json:"findings"`     // before suppression
 	Suppressions []Suppression `json:"suppressions"` // in the modules' order, and in that of their lines
 	Unread       []string      `json:"unread"`       // modules that buildtools' parser doesn't take, so that its checks weren't made
 }
 
-// Check returns what is found in the syntax of modules. A module that doesn't parse has that as its finding. What isn't a
-// module's is an error: a limit of the process, all of them together.
+// Check returns what is found in the syntax of modules. If a module doesn't parse, that is a
+// finding. An error isn't any single module's fault: all together they exceed a limit of the
+// process, say.
 func Check(ctx context.Context, modules []Module, graph Declared, options interp.Options) (*Report, error) {
 	report, err := run[Report](ctx, checkTool, checkRequest{modules, graph, options.Limits}, options)
 	if err != nil {
@@ -44,7 +45,8 @@ func Check(ctx context.Context, modules []Module, graph Declared, options interp
 	return report, report.validate(modules)
 }
 
-// validate reports what a report can't have: places that aren't in modules, and edits of other files than a finding's.
+// validate returns an error for a report that can't be right: one with places outside the modules,
+// or with edits of a file other than the finding's.
 func (r *Report) validate(modules []Module) error {
 	known := map[string]bool{}
 	for _, m := range modules {
@@ -66,7 +68,8 @@ func (r *Report) validate(modules []Module) error {
 // maxFindings bounds the findings of one module.
 const maxFindings = 1000
 
-// checks is every check of our own, in the order in which they run. Each takes time linear in the module's size.
+// checks are our own checks, in the order in which they run. Each takes time linear in the module's
+// size.
 var checks = []func(*checker){
 	(*checker).names,   // FS220, FS221
 	(*checker).nesting, // FS222
@@ -86,7 +89,7 @@ type checker struct {
 	more        int // findings beyond maxFindings
 }
 
-// check is what [Check] does in the tool's process.
+// check does the work of [Check] in the tool's process.
 func check(r *checkRequest, predeclared starlark.StringDict) (*Report, error) {
 	report := &Report{}
 	files := map[string]*syntax.File{}
@@ -96,7 +99,7 @@ func check(r *checkRequest, predeclared starlark.StringDict) (*Report, error) {
 			report.Findings = append(report.Findings, err.(*diag.Error))
 			continue
 		}
-		// What isn't bound counts as predeclared: that it isn't is for the loader to say.
+		// A name that isn't bound counts as predeclared. The loader reports those that aren't.
 		_ = starresolve.File(f, func(string) bool { return true }, func(string) bool { return false })
 		files[m.Path] = f
 	}

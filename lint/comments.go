@@ -16,8 +16,8 @@ type comment struct {
 	whole      bool // it has its line to itself
 }
 
-// findComments returns a module's comments, in order. The source is known to parse. It is for what
-// neither parser does: starlark-go's loses comments that follow brackets.
+// findComments returns a module's comments, in order. The source is known to parse. Neither parser
+// does this: starlark-go's loses comments that follow brackets.
 func findComments(path string, source []byte) []comment {
 	var out []comment
 	line, lineStart := 1, 0
@@ -58,7 +58,7 @@ func lineLength(source []byte) int {
 }
 
 // stringLength returns the length of the string literal at the start of source, from its first
-// quote. In raw ones too a quote after a backslash doesn't end it.
+// quote. A quote after a backslash doesn't end the literal, not even a raw one.
 func stringLength(source []byte) int {
 	quote := source[:1]
 	if triple := bytes.Repeat(quote, 3); bytes.HasPrefix(source, triple) {

@@ -53,7 +53,8 @@ func isName(s string) bool {
 	return s != ""
 }
 
-// operand puts x in parentheses where an operator or a dot next to it would otherwise take only a part of it.
+// operand puts x in parentheses if an operator or a dot next to it would otherwise take only a part
+// of it.
 func operand(x build.Expr) build.Expr {
 	switch x.(type) {
 	case *build.Ident, *build.CallExpr, *build.DotExpr, *build.IndexExpr, *build.ListExpr, *build.ParenExpr:
@@ -62,7 +63,8 @@ func operand(x build.Expr) build.Expr {
 	return &build.ParenExpr{X: x}
 }
 
-// removeDependency removes an element of the list at f.List, and the argument with its last.
+// removeDependency removes an element of the list at f.List. It removes the whole argument with the
+// last element.
 func (e *editor) removeDependency(f *diag.Fix) string {
 	at, ok := e.list(f.List)
 	if !ok {
@@ -144,8 +146,8 @@ func (e *editor) list(pos diag.Position) (at listSite, ok bool) {
 	return at, ok
 }
 
-// elementNames returns the texts of the list's elements, repetitions left out; nil if there are others than names, which
-// tell environments apart without evaluating them.
+// elementNames returns the texts of the list's elements, each once. It returns nil if one isn't a
+// name: only names tell environments apart without evaluating them.
 func elementNames(list *build.ListExpr) []string {
 	names := []string{}
 	seen := map[string]bool{}
@@ -162,13 +164,14 @@ func elementNames(list *build.ListExpr) []string {
 	return names
 }
 
-// newLoad is a load statement that the module gets.
+// newLoad is a load statement that is added to the module.
 type newLoad struct {
 	module string
 	names  []string // as load has them: "x", or y = "x"
 }
 
-// local returns the name by which the module has a global of another, which is loaded if it isn't yet.
+// local returns the name by which the module has a global of another module. It loads the global if
+// it isn't loaded yet.
 func (e *editor) local(symbol, module string) string {
 	if module == e.path {
 		return symbol
@@ -212,7 +215,7 @@ func copyOf(load *build.LoadStmt) *build.LoadStmt {
 	return &c
 }
 
-// load notes that the module has to load a symbol under a name.
+// load notes that the module must load a symbol under a name.
 func (e *editor) load(symbol, module, name string) {
 	text := syntax.Quote(symbol, false)
 	if name != symbol {
@@ -226,7 +229,8 @@ func (e *editor) load(symbol, module, name string) {
 	e.loads[i].names = append(e.loads[i].names, text)
 }
 
-// fresh returns a name for symbol that the module doesn't use: its own, or after its module's.
+// fresh returns a name for symbol that the module doesn't use: the symbol's own, or one that begins
+// with its module's.
 func (e *editor) fresh(symbol, module string) string {
 	stem := strings.Map(func(r rune) rune {
 		if r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
@@ -245,7 +249,8 @@ func (e *editor) fresh(symbol, module string) string {
 	return name
 }
 
-// insertLoads puts new load statements below the last one, or else above the first statement that isn't a docstring.
+// insertLoads puts new load statements below the last one, or else above the first statement that
+// isn't a docstring.
 func (e *editor) insertLoads() Splice {
 	var text strings.Builder
 	for _, l := range e.loads {
@@ -278,7 +283,7 @@ func (e *editor) insertLoads() Splice {
 	return Splice{at, at, text.String()}
 }
 
-// beginning returns the byte where a statement begins with the comments directly above it.
+// beginning returns the byte where a statement begins, the comments directly above it included.
 func beginning(x build.Expr) int {
 	if before := x.Comment().Before; len(before) > 0 {
 		return before[0].Start.Byte

@@ -23,12 +23,12 @@ type editRequest struct {
 	Limits interp.Limits `json:"limits"`
 }
 
-// Edited is a module with fixes made.
+// Edited is a module after fixes.
 type Edited struct {
 	Source []byte `json:"source"`
-	// Splices are the edits: what Source differs in from the module, in order.
+	// Splices are the edits, in order: they turn the module into Source.
 	Splices []Splice `json:"splices"`
-	// Refused says of each fix why it wasn't made; "" if it was.
+	// Refused has for each fix the reason why it wasn't made, or "" if it was.
 	Refused []string `json:"refused"`
 }
 
@@ -47,8 +47,9 @@ func FixedModule(f *diag.Fix) string {
 	return f.Pos.File
 }
 
-// Edit makes fixes in m, all of [FixedModule] m.Path. Only statements that change are
-// printed anew; all else stays as it is, comments included. Fixes of suppressions are made with no others: those move lines.
+// Edit makes fixes in m. [FixedModule] of each is m.Path. Only statements that change are printed
+// anew. All else stays as it is, comments included. Fixes of suppressions are made without others,
+// which would move lines.
 func Edit(ctx context.Context, m Module, fixes []diag.Fix, options interp.Options) (*Edited, error) {
 	edits, err := run[[]Edited](ctx, editTool, editRequest{Module: m, Fixes: fixes, Limits: options.Limits}, options)
 	if err != nil {
@@ -60,7 +61,7 @@ func Edit(ctx context.Context, m Module, fixes []diag.Fix, options interp.Option
 	return &(*edits)[0], nil
 }
 
-// EditEach returns what each of fixes alone would change in m.
+// EditEach returns what each fix alone would change in m.
 func EditEach(ctx context.Context, m Module, fixes []diag.Fix, options interp.Options) ([][]Replacement, error) {
 	edits, err := run[[]Edited](ctx, editTool, editRequest{Module: m, Fixes: fixes, Each: true, Limits: options.Limits}, options)
 	if err != nil {
@@ -114,7 +115,7 @@ type site struct {
 	many string // what makes it run more than once, or not at all; "" where nothing does
 }
 
-// editModule is what [Edit] and [EditEach] do in the tool's process.
+// editModule does the work of [Edit] and [EditEach] in the tool's process.
 func editModule(r *editRequest) (*[]Edited, error) {
 	if !r.Each {
 		e, err := editOnce(r)
@@ -169,12 +170,13 @@ func editOnce(r *editRequest) (*Edited, error) {
 	return out, nil
 }
 
-// takesComments reports whether a fix is meant to take comments away: with suppressions, and on statements that go.
+// takesComments reports whether a fix may remove comments: suppressions, and comments on statements
+// that it removes.
 func takesComments(f diag.Fix) bool {
 	return f.Kind == diag.FixRemoveSuppression || f.Kind == diag.FixRemoveLoad
 }
 
-// fix makes one fix. It returns why it didn't.
+// fix makes one fix. It returns the reason if it doesn't.
 func (e *editor) fix(f *diag.Fix) string {
 	switch f.Kind {
 	case diag.FixAddDependency:
@@ -191,7 +193,7 @@ func (e *editor) fix(f *diag.Fix) string {
 	return fmt.Sprintf("there is no fix of kind %q", f.Kind)
 }
 
-// index finds the calls of the module, and the names that it uses.
+// index finds the module's calls, and the names that it uses.
 func (e *editor) index() {
 	e.sites, e.taken = map[[2]int][]site{}, map[string]bool{}
 	for i, stmt := range e.file.Stmt {
@@ -224,7 +226,8 @@ func (e *editor) index() {
 	}
 }
 
-// repeats says which of the nodes around a call makes what it declares more than one thing, or "".
+// repeats says which node around a call makes the call declare more than one thing. It returns ""
+// if none does.
 func repeats(stack []build.Expr) string {
 	for _, x := range slices.Backward(stack) {
 		switch x := x.(type) {
@@ -239,7 +242,8 @@ func repeats(stack []build.Expr) string {
 	return ""
 }
 
-// environment returns the call that makes the environment at pos, or why it can't be edited.
+// environment returns the call that makes the environment at pos, or the reason why it can't be
+// edited.
 func (e *editor) environment(pos diag.Position) (site, string) {
 	var found []site
 	for _, s := range e.sites[[2]int{pos.Line, pos.Col}] {
@@ -273,7 +277,8 @@ func spreads(call *build.CallExpr) bool {
 	})
 }
 
-// argument returns where a call has the value of a parameter, given by name or at index; nil: nowhere.
+// argument returns where a call has the value of a parameter, given by name or at index. It returns
+// nil if the call doesn't have it.
 func argument(call *build.CallExpr, name string, index int) *build.Expr {
 	for i := range call.List {
 		assign, ok := call.List[i].(*build.AssignExpr)
@@ -301,7 +306,7 @@ func give(call *build.CallExpr, name string, value build.Expr) {
 	call.List = append(call.List, &build.AssignExpr{LHS: &build.Ident{Name: name, NamePos: at}, Op: "=", OpPos: at, RHS: value})
 }
 
-// print makes splices of the statements that have changed, and of new loads.
+// print makes splices of the statements that changed, and of new loads.
 func (e *editor) print() {
 	for i := range e.file.Stmt {
 		if e.dirty[i] {
@@ -315,7 +320,7 @@ func (e *editor) print() {
 	slices.SortFunc(e.splices, func(a, b Splice) int { return cmp.Or(a.Start-b.Start, a.End-b.End) })
 }
 
-// text prints a statement at the top level without the comments before and after it, which stay where they are.
+// text prints a top-level statement. The comments before and after it stay where they are.
 func (e *editor) text(stmt build.Expr) string {
 	doubleQuotes(&build.File{Stmt: []build.Expr{stmt}})
 	comments := *stmt.Comment()
@@ -325,7 +330,7 @@ func (e *editor) text(stmt build.Expr) string {
 	return strings.TrimRight(string(text), "\n")
 }
 
-// splice makes the edits, which are in order.
+// splice makes the edits. They are in order.
 func splice(source []byte, edits []Splice) ([]byte, error) {
 	var out []byte
 	at := 0
@@ -339,7 +344,8 @@ func splice(source []byte, edits []Splice) ([]byte, error) {
 	return append(out, source[at:]...), nil
 }
 
-// removeSuppression takes the code f.Symbol out of the comment at f.Pos, and the comment away if it was the last.
+// removeSuppression removes the code f.Symbol from the comment at f.Pos. It removes the comment
+// with the last code.
 func (e *editor) removeSuppression(f *diag.Fix) string {
 	if e.comments == nil {
 		e.comments = findComments(e.path, e.source)
@@ -371,7 +377,7 @@ func (e *editor) removeSuppression(f *diag.Fix) string {
 	return "there is no such comment"
 }
 
-// without takes a comment away: its line, or the space before it.
+// without removes a comment with its line, or with the space before it.
 func (e *editor) without(c comment) Splice {
 	s := Splice{Start: c.start, End: c.end}
 	for s.Start > 0 && (e.source[s.Start-1] == ' ' || e.source[s.Start-1] == '\t') {
@@ -383,7 +389,8 @@ func (e *editor) without(c comment) Splice {
 	return s
 }
 
-// removeLoad takes the name f.Symbol, bound at f.Pos, out of its load statement, and that away if it was the last.
+// removeLoad removes the name f.Symbol, bound at f.Pos, from its load statement. It removes the
+// statement with the last name.
 func (e *editor) removeLoad(f *diag.Fix) string {
 	for i, stmt := range e.file.Stmt {
 		load, ok := stmt.(*build.LoadStmt)
@@ -413,8 +420,8 @@ func (e *editor) removeLoad(f *diag.Fix) string {
 	return "it isn't loaded there any more"
 }
 
-// withoutStatement takes a statement away: its lines, which it must have to itself, and what was empty below it if
-// what is above is empty too.
+// withoutStatement removes a statement with its lines, which must hold nothing else. It removes the
+// empty lines below it too, if there is one above.
 func (e *editor) withoutStatement(stmt build.Expr) (Splice, bool) {
 	begin, end := stmt.Span()
 	s := Splice{Start: begin.Byte, End: end.Byte}

@@ -18,9 +18,9 @@ type formatRequest struct {
 	Limits interp.Limits `json:"limits"`
 }
 
-// Format returns the source of m, laid out as buildtools' formatter does it. It means the same: what
-// same.go compares is as before, and so are the comments. If it weren't, or the source
-// doesn't parse, that is an error. Formatting the result changes nothing.
+// Format returns the source of m, laid out by buildtools' formatter. The result means the same:
+// what same.go compares is as before, and so are the comments. It is an error if it doesn't, or if
+// the source doesn't parse. Formatting the result changes nothing.
 func Format(ctx context.Context, m Module, options interp.Options) ([]byte, error) {
 	answer, err := run[Module](ctx, formatTool, formatRequest{m, options.Limits}, options)
 	if err != nil {
@@ -29,10 +29,11 @@ func Format(ctx context.Context, m Module, options interp.Options) ([]byte, erro
 	return answer.Source, nil
 }
 
-// maxRounds bounds how often a module is laid out until that changes nothing. Once is the rule.
+// maxRounds bounds how often a module is laid out until that changes nothing. Usually once is
+// enough.
 const maxRounds = 4
 
-// formatModule is what [Format] does in the tool's process.
+// formatModule does the work of [Format] in the tool's process.
 func formatModule(r *formatRequest) (*Module, error) {
 	before, err := interp.Parse(r.Path, r.Source, r.Limits)
 	if err != nil {
@@ -74,13 +75,13 @@ func unformattable(pos diag.Position, format string, args ...any) *diag.Error {
 		WithHint("nothing was written; write it in another way, or leave this file out")
 }
 
-// layouts are the rewrites of buildtools' that only move text. Left out are the order of load statements, in which modules are
-// evaluated and so tasks are named; "keep sorted", a comment that would change a list; what starlark-go
-// refuses anyway (octal 0777, keywords before positional arguments); and its way with
-// floats, which spoils 1.0e0.
+// layouts are the rewrites of buildtools that only move text. Four kinds are left out. Sorting load
+// statements changes the order in which modules are evaluated, and so how tasks are named. The
+// comment "keep sorted" would change a list. starlark-go refuses some syntax anyway (octal 0777,
+// keywords before positional arguments). And its way with floats spoils 1.0e0.
 var layouts = []string{"loadTop", "sameOriginLoad", "loadsort", "formatdocstrings", "collapseEmpty"}
 
-// layOut formats a module that starlark-go's parser has found in order.
+// layOut formats a module that starlark-go's parser takes.
 func layOut(path string, source []byte) ([]byte, error) {
 	f, err := parseBuild(path, withoutTabs(source))
 	if err != nil {
@@ -105,8 +106,8 @@ func parseBuild(path string, source []byte) (*build.File, error) {
 		WithHint(`its grammar is smaller than Starlark's: put parentheses around a conditional in a tuple, and write bytes("...") for b"..."; flytestar fmt turns tabs into spaces`)
 }
 
-// doubleQuotes gives strings the quotes that the printer prefers. Left to itself it writes in octal all
-// of such a string that isn't ASCII.
+// doubleQuotes gives strings the quotes that the printer prefers. If it changed them itself, it
+// would write everything in them that isn't ASCII in octal.
 func doubleQuotes(f *build.File) {
 	build.Walk(f, func(x build.Expr, _ []build.Expr) {
 		lit, ok := x.(*build.StringExpr)
@@ -122,8 +123,8 @@ func doubleQuotes(f *build.File) {
 	})
 }
 
-// withoutTabs replaces the tabs that indent lines, as buildtools takes none. As for starlark-go, stops are 8
-// columns apart. Strings are left as they are.
+// withoutTabs replaces the tabs that indent lines, since buildtools takes none. Stops are 8 columns
+// apart, as in starlark-go. Strings stay as they are.
 func withoutTabs(source []byte) []byte {
 	if !bytes.Contains(source, []byte("\t")) {
 		return source
@@ -151,7 +152,8 @@ func withoutTabs(source []byte) []byte {
 	return out
 }
 
-// lostComment returns the first comment of before that after hasn't, whatever the space in it.
+// lostComment returns the first comment of before that after hasn't. Space in comments doesn't
+// count.
 func lostComment(path string, before, after []byte) (diag.Position, bool) {
 	left := map[string]int{}
 	for _, c := range findComments(path, after) {
@@ -167,5 +169,5 @@ func lostComment(path string, before, after []byte) (diag.Position, bool) {
 	return diag.Position{}, false
 }
 
-// squeeze leaves out space.
+// squeeze removes space.
 func squeeze(s string) string { return strings.Join(strings.Fields(s), "") }

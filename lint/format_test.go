@@ -65,8 +65,8 @@ func TestFormatRefuses(t *testing.T) {
 	}
 }
 
-// TestFormatCorpus formats every Starlark file at hand: what is formatted means the same, which Format sees
-// to itself, and is formatted again without a change.
+// TestFormatCorpus formats every Starlark file at hand: what is formatted means the same, which
+// Format sees to itself, and is formatted again without a change.
 func TestFormatCorpus(t *testing.T) {
 	dir, err := osexec.Command("go", "list", "-m", "-f", "{{.Dir}}", "go.starlark.net").Output()
 	if err != nil {

@@ -107,7 +107,8 @@ func edit(t *testing.T, m Module, f *syntax.File, report *Report, limits interp.
 	}
 }
 
-// FuzzComments: comments are those that starlark-go's scanner keeps, wherever the parser hangs them.
+// FuzzComments: comments are those that starlark-go's scanner keeps, wherever the parser hangs
+// them.
 func FuzzComments(f *testing.F) {
 	seeds(f)
 	f.Fuzz(func(t *testing.T, source []byte) {

@@ -8,7 +8,8 @@ import (
 	"github.com/flytestar/flytestar/diag"
 )
 
-// WriteGitHub writes findings as workflow commands, which GitHub Actions shows as annotations of the files.
+// WriteGitHub writes findings as workflow commands. GitHub Actions shows them as annotations of the
+// files.
 func WriteGitHub(w io.Writer, findings []Finding) error {
 	for _, f := range findings {
 		level := "error"
@@ -47,7 +48,7 @@ func WriteGitHub(w io.Writer, findings []Finding) error {
 	return nil
 }
 
-// What workflow commands escape in their message, and in their properties.
+// What is escaped in the message and in the properties of a workflow command.
 var (
 	githubData     = strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A")
 	githubProperty = strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")

@@ -14,7 +14,8 @@ import (
 // packageMethods are the methods of images that add packages.
 var packageMethods = []string{"with_pip_packages", "with_requirements", "with_apt_packages"}
 
-// addPackages extends the image that is given to the environment at f.Pos, there: other environments may share what it extends.
+// addPackages extends the image of the environment at f.Pos in the environment's call: other
+// environments may share the image.
 func (e *editor) addPackages(f *diag.Fix) string {
 	for _, c := range f.Calls {
 		if !slices.Contains(packageMethods, c.Method) {
@@ -47,8 +48,9 @@ func (e *editor) addPackages(f *diag.Fix) string {
 	return ""
 }
 
-// extended is an image with a further call. Where its last is the same method with nothing but strings, that gets
-// the arguments: all of the packages are resolved together then.
+// extended returns an image with one more call. If the image's last call is of the same method and
+// has only strings, that call gets the arguments instead, so that all packages are resolved
+// together.
 func extended(image build.Expr, c diag.FixCall) build.Expr {
 	args := make([]build.Expr, len(c.Args))
 	for i, a := range c.Args {

@@ -1,17 +1,17 @@
-// Package lint reads modules as text and syntax: what can be found without
-// evaluating them, how they are laid out, and the edits that mend findings.
+// Package lint reads modules as text and syntax: what can be found without evaluating them, how they
+// are laid out, and the edits that mend findings.
 //
-//   - [Rules] and [Buildtools] list what is found: rules.go. The checks themselves are in
-//     names.go, blocks.go, values.go, secrets.go, and, for those of buildtools, buildtools.go.
-//   - [Check] runs them on modules; [Report.Apply] then takes out what comments
-//     suppress: suppress.go, comments.go.
-//   - [Format] lays a module out anew, unless that changed what it means: format.go, same.go.
-//   - [Edit] makes the edits that findings carry: edit.go, depends.go, images.go.
-//   - [WriteSARIF] and [WriteGitHub] are forms of findings for other programs.
+//   - [Rules] and [Buildtools] list what is found (rules.go). The checks are in names.go, blocks.go,
+//     values.go and secrets.go, and those of buildtools in buildtools.go.
+//   - [Check] runs them on modules. [Report.Apply] then removes the findings that comments suppress
+//     (suppress.go, comments.go).
+//   - [Format] lays a module out anew, unless that changes what the module means (format.go, same.go).
+//   - [Edit] makes the edits that findings carry (edit.go, depends.go, images.go).
+//   - [WriteSARIF] and [WriteGitHub] write findings for other programs.
 //
-// No source is parsed in this process: [Check], [Format] and [Edit] run one of
-// [Tools] in a process of its own, where starlark-go's parser is first and
-// checks how deep the syntax nests; buildtools overflows the stack otherwise.
+// No source is parsed in this process. [Check], [Format] and [Edit] run one of [Tools] in a process of
+// its own. There, starlark-go's parser comes first and checks how deep the syntax nests: buildtools
+// would overflow the stack.
 package lint
 
 import (
@@ -44,8 +44,8 @@ const (
 	editTool   = "fix"
 )
 
-// Tools are the parts of this package that parse source, for [interp.Init].
-// language says which names are predeclared; it is called in the tool's process alone.
+// Tools are the parts of this package that parse source, for [interp.Init]. language says which
+// names are predeclared. Only the tool's process calls it.
 func Tools(language func(interp.Limits) interp.Language) map[string]interp.Tool {
 	return map[string]interp.Tool{
 		checkTool: tool(func(r *checkRequest) (*Report, error) {
@@ -56,8 +56,8 @@ func Tools(language func(interp.Limits) interp.Language) map[string]interp.Tool 
 	}
 }
 
-// tool makes a tool of a function of plain data. A panic in it, in a check of buildtools say, is
-// an error of the program's and not of the source's.
+// tool makes a tool of a function of plain data. If the function panics, in a check of buildtools
+// say, that is an error of the program and not of the source.
 func tool[In, Out any](f func(*In) (*Out, error)) interp.Tool {
 	return func(in []byte) (data []byte, err error) {
 		defer func() {
@@ -77,7 +77,7 @@ func tool[In, Out any](f func(*In) (*Out, error)) interp.Tool {
 	}
 }
 
-// run runs a tool in a process of its own. Of options counts what [interp.RunTool] takes.
+// run runs a tool in a process of its own. [interp.RunTool] says which options count.
 func run[Out any](ctx context.Context, name string, request any, options interp.Options) (*Out, error) {
 	in, err := json.Marshal(request)
 	if err != nil {
@@ -94,12 +94,12 @@ func run[Out any](ctx context.Context, name string, request any, options interp.
 	return &answer, nil
 }
 
-// unasked is the error for an answer that no tool gives unless source has taken it over.
+// unasked is the error for an answer that no tool gives, unless the source took the tool over.
 func unasked(format string, args ...any) *diag.Error {
 	return diag.Errorf(diag.Position{}, diag.System, "the evaluator broke its rules: "+format, args...)
 }
 
-// position translates a position of starlark-go's.
+// position translates a position of starlark-go.
 func position(p syntax.Position) diag.Position {
 	return diag.Position{File: p.Filename(), Line: int(p.Line), Col: int(p.Col)}
 }

@@ -52,7 +52,8 @@ func modulesOf(c startest.Chunk) []lint.Module {
 	return modules
 }
 
-// declaredIn evaluates a chunk; nothing is known of it where that fails, since many findings are of what does.
+// declaredIn evaluates a chunk; nothing is known of it where that fails, since many findings are of
+// what does.
 func declaredIn(t *testing.T, c *startest.Chunk) (d lint.Declared) {
 	lang := reach.Language(interp.Limits{}.Defaults())
 	m, all, err := interp.Load(c, startest.Entry, lang, interp.Limits{})
@@ -106,8 +107,8 @@ func TestBuildtools(t *testing.T) {
 	}
 }
 
-// TestHostile: whatever a source has in it, the tools find something, or end with an error that is the
-// source's. One that takes too long ends with a limit.
+// TestHostile: whatever a source has in it, the tools find something, or end with an error that is
+// the source's. One that takes too long ends with a limit.
 func TestHostile(t *testing.T) {
 	sources := map[string]string{
 		"left-deep":    "x = " + strings.Repeat("1-", 100_000) + "1\n",

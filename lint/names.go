@@ -11,8 +11,8 @@ import (
 	"github.com/flytestar/flytestar/interp"
 )
 
-// declaredTasks returns the tasks that modules' globals are bound to where they are declared, by
-// module and name. What a macro makes isn't among them.
+// declaredTasks returns the tasks that modules declare and bind to globals in one statement, by
+// module and name. Tasks that a macro makes aren't among them.
 func declaredTasks(files map[string]*syntax.File, sites []TaskSite) map[string]map[string]TaskSite {
 	at := map[diag.Position]TaskSite{}
 	for _, s := range sites {
@@ -33,7 +33,7 @@ func declaredTasks(files map[string]*syntax.File, sites []TaskSite) map[string]m
 	return declared
 }
 
-// boundCall returns the parts of a statement NAME = CALL, else nil.
+// boundCall returns the parts of a statement NAME = CALL. They are nil for other statements.
 func boundCall(stmt syntax.Stmt) (*syntax.Ident, *syntax.CallExpr) {
 	assign, ok := stmt.(*syntax.AssignStmt)
 	if !ok || assign.Op != syntax.EQ {
@@ -47,7 +47,7 @@ func boundCall(stmt syntax.Stmt) (*syntax.Ident, *syntax.CallExpr) {
 	return id, call
 }
 
-// bindings notes which names of the module are loaded, and which are tasks.
+// bindings notes which of the module's names are loaded, and which are tasks.
 func (c *checker) bindings(declared map[string]map[string]TaskSite) {
 	c.loaded, c.tasks = map[*syntax.Ident]bool{}, map[*syntax.Ident]TaskSite{}
 	for _, stmt := range c.file.Stmts {
@@ -68,7 +68,8 @@ func (c *checker) bindings(declared map[string]map[string]TaskSite) {
 	}
 }
 
-// expose notes the loaded names that are tasks or, where a macro has made them, have the name of one that can be invoked.
+// expose notes the loaded names that are tasks. A name that a macro may have made counts if a task
+// of that name can be invoked.
 func (c *checker) expose(graph *Declared) {
 	for _, stmt := range c.file.Stmts {
 		if load, ok := stmt.(*syntax.LoadStmt); ok {
@@ -81,7 +82,7 @@ func (c *checker) expose(graph *Declared) {
 	}
 }
 
-// binding returns where the name that id uses is first bound; nil for one that the module doesn't bind.
+// binding returns where the name that id uses is first bound, or nil if the module doesn't bind it.
 func binding(id *syntax.Ident) *syntax.Ident {
 	if b, ok := id.Binding.(*starresolve.Binding); ok {
 		return b.First
@@ -124,7 +125,7 @@ func (c *checker) hidingIn(function any, globals map[string]*syntax.Ident) {
 	}
 }
 
-// hiding reports those of locals that hide another name.
+// hiding reports the locals that hide another name.
 func (c *checker) hiding(locals []*starresolve.Binding, globals map[string]*syntax.Ident) {
 	for _, b := range locals {
 		id := b.First
@@ -152,7 +153,7 @@ func (c *checker) hiding(locals []*starresolve.Binding, globals map[string]*synt
 	}
 }
 
-// unusedResult reports a statement that calls a task for nothing.
+// unusedResult reports a statement that calls a task and doesn't use the result.
 func (c *checker) unusedResult(stmt *syntax.ExprStmt) {
 	call, ok := stmt.X.(*syntax.CallExpr)
 	if !ok {

@@ -8,7 +8,7 @@ import (
 	"github.com/flytestar/flytestar/diag"
 )
 
-// Our own rules, each with its section in spec.md.
+// Our own rules. Each has a section in spec.md.
 var (
 	unusedResult      = diag.Rule{Code: "FS220", Name: "unused-result", Severity: diag.SeverityWarning, Summary: "the result of a task's call isn't used"}
 	shadowedName      = diag.Rule{Code: "FS221", Name: "shadowed-name", Severity: diag.SeverityInfo, Summary: "a local name hides a global, predeclared or universal one"}
@@ -21,14 +21,14 @@ var (
 	unusedSuppression = diag.Rule{Code: "FS290", Name: "unused-suppression", Severity: diag.SeverityWarning, Fixable: true, Summary: "a comment suppresses nothing"}
 )
 
-// Rules returns the rules of this package's own, sorted by code.
+// Rules returns this package's own rules, sorted by code.
 func Rules() []diag.Rule {
 	return []diag.Rule{unusedResult, shadowedName, deepNesting, setOrder, constantCondition, duplicateKey, credential, printedSecret, unusedSuppression}
 }
 
-// Buildtools returns the rules that are checks of buildtools, by whose names they go, sorted.
-// Left out is what is about Bazel, what starlark-go refuses anyway, what is a matter of
-// taste, and what has a fix that changes meaning (integer-division, list-append).
+// Buildtools returns the rules that are checks of buildtools, under the names that they have there,
+// sorted. It leaves out those that are about Bazel, that starlark-go refuses anyway, that are a
+// matter of taste, and whose fix changes meaning (integer-division, list-append).
 func Buildtools() []diag.Rule {
 	rules := make([]diag.Rule, len(buildtoolsChecks))
 	for i, c := range buildtoolsChecks {
@@ -47,7 +47,7 @@ type buildtoolsCheck struct {
 	hint     string
 }
 
-// buildtoolsChecks is sorted by category. TestBuildtools holds it against warn.FileWarningMap.
+// buildtoolsChecks is sorted by category. TestBuildtools compares it with warn.FileWarningMap.
 var buildtoolsChecks = []buildtoolsCheck{
 	{category: "confusing-name", severity: diag.SeverityInfo, summary: "a name is l, I or O", msg: "l, I and O are easily taken for 1 and 0", hint: "use a longer name"},
 	{category: "dict-concatenation", severity: diag.SeverityWarning, summary: "dicts are added", msg: "dicts can't be added", hint: "write a | b"},
@@ -62,8 +62,8 @@ var buildtoolsChecks = []buildtoolsCheck{
 	{category: "unused-variable", severity: diag.SeverityWarning, summary: "a local variable isn't used", hint: "remove it, or begin its name with _"},
 }
 
-// run returns the check's function. Of warn it takes only the map: FileWarnings ends the process for a
-// name that it doesn't know, and walks the file again for each finding.
+// run returns the check's function. It uses only the map of package warn: FileWarnings ends the
+// process for a name that it doesn't know, and walks the file again for each finding.
 func (c *buildtoolsCheck) run() warnFunc { return warn.FileWarningMap[c.category] }
 
 // IsBuildtools reports whether category is one of [Buildtools].

@@ -14,22 +14,22 @@ import (
 	"github.com/flytestar/flytestar/diag"
 )
 
-// What formatting may change, by what two modules have in common that mean the same:
+// Formatting must not change what a module means. Two modules mean the same if this is the same:
 //
-//   - The statements, but for load, are the same trees in the same order; where
-//     they stand, parentheses (the tree has what they say), quotes and the spelling of numbers don't count.
-//   - Loads bind the same names from the same modules, and name these modules for the first time in the same
-//     order, in which they are evaluated. Where between other statements they stand
-//     doesn't count: modules are loaded before any statement runs.
-//   - The indentation of docstrings doesn't count; a task's documentation has none.
+//   - The statements, other than load, are the same trees in the same order. Where they stand,
+//     parentheses (the tree shows what they say), quotes and the spelling of numbers don't count.
+//   - Loads bind the same names from the same modules, and name these modules for the first time in
+//     the same order: that is the order in which they are evaluated. Their place between other
+//     statements doesn't count, since modules are loaded before any statement runs.
+//   - The indentation of docstrings doesn't count: a task's documentation has none.
 
-// leaf is a node without its children, or the end of them.
+// leaf is a node without its children, or the end of a node's children.
 type leaf struct {
 	text string
 	pos  syntax.Position
 }
 
-// difference returns where in before the two files begin to differ.
+// difference returns the place in before where the two files begin to differ.
 func difference(before, after *syntax.File) (diag.Position, bool) {
 	next, stop := iter.Pull(flatten(after))
 	defer stop()
@@ -42,8 +42,8 @@ func difference(before, after *syntax.File) (diag.Position, bool) {
 	return diag.Position{File: before.Path}, more
 }
 
-// flatten yields a file's nodes in preorder, one at a time: all of them take much more memory than the tree, which is
-// known to be shallow.
+// flatten yields a file's nodes in preorder, one at a time: all together take much more memory than
+// the tree. The tree is known to be shallow.
 func flatten(f *syntax.File) iter.Seq[leaf] {
 	return func(yield func(leaf) bool) {
 		for _, l := range loads(f) {
@@ -97,7 +97,7 @@ func (w *flattener) visit(n syntax.Node) bool {
 	return !w.done
 }
 
-// loads lists what the file's top level loads: the modules in order, the names of each sorted.
+// loads lists what the file's top level loads: the modules in order, and the names of each, sorted.
 func loads(f *syntax.File) []leaf {
 	var order []leaf
 	index := map[string]int{}
@@ -148,7 +148,8 @@ func unindented(s string) string {
 	return strings.TrimSpace(b.String())
 }
 
-// describe says all of a node but its children, and how many these are where that isn't clear.
+// describe says everything about a node but its children. It says how many these are if that isn't
+// clear.
 func describe(n syntax.Node) string {
 	kind := fmt.Sprintf("%T", n)
 	switch n := n.(type) {

@@ -12,21 +12,22 @@ import (
 // Finding is a finding in a form for other programs.
 type Finding struct {
 	*diag.Error
-	// File is the path that others know the finding's file by, with slashes, and Files those of its notes: relative
-	// to the root of a repository, say. Empty where there is none.
+	// File is the path by which others know the finding's file, with slashes: relative to the root
+	// of a repository, say. Files are those of its notes. It is empty if there is no file.
 	File  string
 	Files []string
-	// Fix is the edit that mends it, in the file that its positions name: paths as others know them.
+	// Fix is the edit that mends the finding. Its positions have paths as others know them.
 	Fix []Replacement
 }
 
-// Replacement is a text for a part of a file, from Start to before End.
+// Replacement is a text for the part of a file from Start up to End.
 type Replacement struct {
 	Start, End diag.Position
 	Text       string
 }
 
-// sarifLog is a log in the Static Analysis Results Interchange Format, version 2.1.0, as far as we fill it in.
+// sarifLog is a log in the Static Analysis Results Interchange Format, version 2.1.0. It has the
+// fields that we fill in.
 type sarifLog struct {
 	Schema  string     `json:"$schema"`
 	Version string     `json:"version"`
@@ -105,7 +106,7 @@ type sarifRegion struct {
 	EndColumn   int `json:"endColumn,omitempty"` // the one after the last
 }
 
-// WriteSARIF writes findings as a SARIF 2.1.0 log with one run, of flytestar in that version.
+// WriteSARIF writes findings as a SARIF 2.1.0 log. Its only run is of flytestar in that version.
 func WriteSARIF(w io.Writer, findings []Finding, rules []diag.Rule, version string) error {
 	run := sarifRun{ColumnKind: "unicodeCodePoints", Results: []sarifResult{}}
 	run.Tool.Driver = sarifDriver{Name: "flytestar", Version: version}
@@ -160,7 +161,7 @@ func sarifFixOf(edits []Replacement) sarifFix {
 
 func sarifURI(file string) sarifArtifact { return sarifArtifact{(&url.URL{Path: file}).String()} }
 
-// sarifAt is a place. A region's columns count Unicode characters, as ours do.
+// sarifAt returns a place. A region's columns count Unicode characters, as ours do.
 func sarifAt(file string, pos diag.Position) sarifLocation {
 	var l sarifLocation
 	l.Physical.Artifact = sarifURI(file)

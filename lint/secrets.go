@@ -11,14 +11,14 @@ import (
 	"go.starlark.net/syntax"
 )
 
-// shape is the form of a token that says itself what it is.
+// shape is the form of a token that shows what it is.
 type shape struct {
 	what string
 	re   *regexp.Regexp
 }
 
-// patterns are what literals and names are matched with. They are compiled when first asked for: every start of
-// the program would pay for them otherwise. Go's regular expressions take linear time.
+// patterns match literals and names. They are compiled when they are first needed: otherwise every
+// start of the program would pay for them. Go's regular expressions take linear time.
 var patterns = sync.OnceValue(func() (p struct {
 	shapes     []shape
 	secretName *regexp.Regexp // names that hold secrets: DB_PASSWORD, api_Key, auth_token
@@ -58,7 +58,7 @@ func isSecretName(name string) bool {
 	return patterns().secretName.MatchString(b.String())
 }
 
-// secrets finds credentials in literals (FS226), and parameters that look like secrets in what is
+// secrets finds credentials in literals (FS226), and parameters with the name of a secret that are
 // printed (FS227). No message quotes a value.
 func (c *checker) secrets() {
 	named := map[*syntax.Literal]string{} // the name that a literal is given to
@@ -110,7 +110,7 @@ func noteParams(function any, params map[*syntax.Ident]bool) {
 	}
 }
 
-// credential reports a literal that looks like one.
+// credential reports a literal that looks like a credential.
 func (c *checker) credential(lit *syntax.Literal, name string) {
 	text, ok := lit.Value.(string)
 	if !ok {
@@ -126,7 +126,7 @@ func (c *checker) credential(lit *syntax.Literal, name string) {
 	}
 }
 
-// shapeOf says which kind of token text has in it, or "".
+// shapeOf says which kind of token is in text. It returns "" if none is.
 func shapeOf(text string) string {
 	for _, s := range patterns().shapes {
 		if s.re.MatchString(text) {
@@ -136,8 +136,8 @@ func shapeOf(text string) string {
 	return ""
 }
 
-// isRandom reports whether text can hardly be a word, a name or a path: letters and digits without
-// space, and 2.5 bits or more in each character.
+// isRandom reports whether text can hardly be a word, a name or a path. It has letters and digits
+// without space, and 2.5 bits or more in each character.
 func isRandom(text string) bool {
 	if len(text) < 8 || len(text) > 4096 || strings.ContainsAny(text, " \t\n/{}") || patterns().words.MatchString(text) {
 		return false
@@ -162,7 +162,7 @@ func isRandom(text string) bool {
 	return digits > 0 && letters > 0 && bits >= 2.5
 }
 
-// printed reports each parameter among the arguments of a print whose name is a secret's.
+// printed reports each argument of a print that is a parameter with the name of a secret.
 func (c *checker) printed(call *syntax.CallExpr, params map[*syntax.Ident]bool) {
 	for _, arg := range call.Args {
 		syntax.Walk(arg, func(n syntax.Node) bool {

@@ -18,7 +18,8 @@ import (
 type Suppression struct {
 	Pos   diag.Position `json:"pos"`
 	Codes []string      `json:"codes"`
-	// First and Last are the lines of the statement that it is about; 0 where there is none.
+	// First and Last are the lines of the statement that the comment is about, or 0 if there is
+	// none.
 	First   int    `json:"first"`
 	Last    int    `json:"last"`
 	File    bool   `json:"file"`              // it is about the whole module
@@ -28,7 +29,7 @@ type Suppression struct {
 
 var (
 	suppressionRE = regexp.MustCompile(`^#\s*(flytestar|buildifier):\s*(disable|disable-file)=([A-Za-z0-9_,-]+)(?:\s|$)`)
-	// addressedRE matches comments that mean us, spelt right or not.
+	// addressedRE matches comments that mean us, even if they are misspelt.
 	addressedRE = regexp.MustCompile(`^#\s*flytestar:`)
 )
 
@@ -79,13 +80,13 @@ func commentLines(all []comment) map[int]bool {
 	return lines
 }
 
-// lineSpan is the lines of a statement.
+// lineSpan is the first and last line of a statement.
 type lineSpan struct {
 	first, last int
 	compound    bool
 }
 
-// lineSpans are those of all statements, each before the ones within it.
+// lineSpans are the lines of all statements. Each stands before the statements within it.
 type lineSpans []lineSpan
 
 func statementLines(f *syntax.File) lineSpans {
@@ -94,7 +95,7 @@ func statementLines(f *syntax.File) lineSpans {
 	return spans
 }
 
-// add adds statements, and returns the last line of them.
+// add adds statements, and returns their last line.
 func (l *lineSpans) add(stmts []syntax.Stmt) int {
 	last := 0
 	for _, stmt := range stmts {
@@ -116,7 +117,8 @@ func (l *lineSpans) add(stmts []syntax.Stmt) int {
 	return last
 }
 
-// attach sets which lines each suppression is about. They are in order, as the comments that they are.
+// attach sets which lines each suppression is about. Suppressions are in the order of their
+// comments.
 func (l lineSpans) attach(out []Suppression, comments []comment, whole map[int]bool) {
 	begins := map[int]lineSpan{} // the outermost statement that begins on a line
 	for _, s := range l {
@@ -165,16 +167,16 @@ func (s *Suppression) covers(pos diag.Position, code string) bool {
 		(s.File || s.First > 0 && s.First <= pos.Line && pos.Line <= s.Last)
 }
 
-// Known is what suppressions are judged by.
+// Known is what is known when suppressions are judged.
 type Known struct {
 	Rules []diag.Rule // all that there are
-	// Partial says that only this package's findings are all there: the
-	// modules couldn't be evaluated, say. Suppressions of other rules aren't judged then.
+	// Partial says that findings may be missing, other than this package's: the modules couldn't be
+	// evaluated, say. Suppressions of other rules aren't judged then.
 	Partial bool
 }
 
-// Apply returns findings without those that are suppressed, and with those of suppressions that
-// suppress nothing (FS290). Findings without a code, and errors FS1xx, can't be suppressed.
+// Apply removes the findings that are suppressed, and adds one for each suppression that suppresses
+// nothing (FS290). Findings without a code, and errors FS1xx, can't be suppressed.
 func (r *Report) Apply(findings diag.List, known Known) diag.List {
 	byFile := map[string][]*Suppression{}
 	for i := range r.Suppressions {
@@ -208,7 +210,7 @@ func (r *Report) Apply(findings diag.List, known Known) diag.List {
 // Suppressible reports whether findings of a code can be suppressed at all.
 func Suppressible(code string) bool { return code != "" && !strings.HasPrefix(code, "FS1") }
 
-// idle returns a finding for each code of s that does nothing.
+// idle returns a finding for each code of s that suppresses nothing.
 func (r *Report) idle(s *Suppression, used map[string]bool, known Known) diag.List {
 	if s.Problem != "" {
 		return diag.List{unusedSuppression.Finding(s.Pos, "%s", s.Problem).WithHint("write # flytestar: disable=CODE,...")}
@@ -238,7 +240,7 @@ func (r *Report) idle(s *Suppression, used map[string]bool, known Known) diag.Li
 	return out
 }
 
-// judges reports whether findings of code would be among those of the module.
+// judges reports whether the findings of code are known, so that a suppression of none is idle.
 func (r *Report) judges(code, path string, known Known) bool {
 	if IsBuildtools(code) {
 		return !slices.Contains(r.Unread, path)

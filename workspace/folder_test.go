@@ -224,8 +224,8 @@ func FuzzReadRequirements(f *testing.F) {
 	})
 }
 
-// FuzzIgnore: no pattern makes it panic, or keeps it busy for ever. A pattern leaves out a member, or
-// it doesn't, and nothing else changes.
+// FuzzIgnore: no pattern makes it panic, or keeps it busy for ever. A pattern leaves out a member,
+// or it doesn't, and nothing else changes.
 func FuzzIgnore(f *testing.F) {
 	f.Add("!a/**/[!b]?*\\*", "a/b", true)
 	f.Add("x", "/a", true) // no member has such a name

@@ -73,7 +73,8 @@ func (ig *ignore) parseDocker(text string) error {
 		if len(p) > maxPattern {
 			return fmt.Errorf("a pattern of %d bytes, more than %d", len(p), maxPattern)
 		}
-		// The library reads a pattern when it is first tried. Trying each alone says which is wrong.
+		// The library reads a pattern when it is first tried. Trying each alone says which is
+		// wrong.
 		alone, err := patternmatcher.New([]string{strings.TrimPrefix(p, "!")})
 		if err == nil {
 			_, err = alone.MatchesOrParentMatches("x")
@@ -142,7 +143,8 @@ func (ig *ignore) judge(name string, dir bool, above verdict) (verdict, error) {
 	return v, nil
 }
 
-// keeps reports whether a pattern takes members back in. If so, what is left out must be walked too.
+// keeps reports whether a pattern takes members back in. If so, what is left out must be walked
+// too.
 func (ig *ignore) keeps() bool {
 	for _, r := range ig.rules {
 		if r.keep {

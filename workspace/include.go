@@ -31,10 +31,10 @@ func (r *Reader) Carried(t *plan.Task) ([]string, error) {
 }
 
 // Include returns the files of the workspace that patterns select, sorted, each once. A pattern is
-// relative to dir, or to the workspace after "//"; "**" spans directories. A symbolic link counts as
-// the file that it leads to. Directories of version control (.git) are left out. It is an error for
-// a pattern to match no file, to lead out of the workspace, or to match what is neither file nor
-// directory.
+// relative to dir, or to the workspace after "//"; "**" spans directories. A symbolic link counts
+// as the file that it leads to. Directories of version control (.git) are left out. It is an error
+// for a pattern to match no file, to lead out of the workspace, or to match what is neither file
+// nor directory.
 func Include(files fs.FS, dir string, patterns []string) ([]string, error) {
 	return NewReader(files).Include(dir, patterns)
 }

@@ -7,8 +7,8 @@ import (
 	"io/fs"
 )
 
-// Readable returns an error, which names the file, unless name is a regular file that can be opened,
-// or a symbolic link to one. It reads nothing of it.
+// Readable returns an error, which names the file, unless name is a regular file that can be
+// opened, or a symbolic link to one. It reads nothing of it.
 func (r *Reader) Readable(name string) error {
 	_, err := remember(r.readable, name, func() (struct{}, error) { return struct{}{}, readable(r.files, name) })
 	return err

@@ -240,7 +240,8 @@ func (h *hashes) check() error {
 	return nil
 }
 
-// includeOption splits "-r file", "-rfile", "--requirement file", "--requirement=file", and the same with -c.
+// includeOption splits "-r file", "-rfile", "--requirement file", "--requirement=file", and the
+// same with -c.
 func includeOption(line string) (opt byte, arg string, ok bool) {
 	for _, long := range []string{"--requirement", "--constraint"} {
 		if rest, ok := strings.CutPrefix(line, long); ok && rest != "" && strings.ContainsAny(rest[:1], " \t=") {

@@ -9,7 +9,8 @@ import (
 	"github.com/flytestar/flytestar/workspace"
 )
 
-// FuzzSettings: whatever flytestar.toml has, it gives settings that are valid, or an error of class Usage.
+// FuzzSettings: whatever flytestar.toml has, it gives settings that are valid, or an error of class
+// Usage.
 func FuzzSettings(f *testing.F) {
 	for _, s := range []string{
 		"", "[lint]", "[lint]\ndisable = [\"FS220\"]\nfail-on = \"error\"\n", "[lint]\nfail-on = 3", "[lint]\ndisable = \"x\"", "[lint]\nnew = 1", "x = ",

@@ -21,10 +21,10 @@ type Change struct {
 	After  []byte
 }
 
-// Write writes all changes, or none where one can't be: first each into a file beside its own, which
-// takes over mode and owner, then every one takes its file's place. A file that isn't regular, or that isn't
-// any more what the change was made from, is an error. Only a machine that fails
-// between two of these renamings leaves some files written and others not.
+// Write writes all changes, or none if one can't be written. First it writes each into a temporary
+// file beside its own, with the same mode and owner. Then each temporary file takes its file's
+// place. It is an error if a file isn't regular, or has changed since the change was made from it.
+// Only a machine that fails between two of the renamings leaves some files written and others not.
 func Write(changes []Change) (err error) {
 	var ready []*pending
 	defer func() {
@@ -50,7 +50,7 @@ func Write(changes []Change) (err error) {
 	return nil
 }
 
-// pending is a change whose content is written beside the file.
+// pending is a change whose new content is in a temporary file.
 type pending struct {
 	root      *os.Root // the file's directory
 	name      string
@@ -67,7 +67,7 @@ func prepare(c Change) (_ *pending, err error) {
 		return nil, unwritable(c.File, err)
 	}
 	p := &pending{root, name, "." + name + "." + rand.Text()[:8] + ".tmp"}
-	info, err := p.unchanged(c.Before)
+	info, err := p.verify(c.Before)
 	if err == nil {
 		err = p.write(c.After, info)
 	}
@@ -81,8 +81,8 @@ func unwritable(file string, err error) error {
 	return diag.Errorf(diag.Position{}, diag.System, "can't write %s: %w", file, err)
 }
 
-// unchanged reports that the file isn't a regular one with that content.
-func (p *pending) unchanged(content []byte) (fs.FileInfo, error) {
+// verify returns an error unless the file is a regular one with that content.
+func (p *pending) verify(content []byte) (fs.FileInfo, error) {
 	info, err := p.root.Lstat(p.name)
 	if err != nil {
 		return nil, err
@@ -139,7 +139,7 @@ func (p *pending) commit() error {
 	return nil
 }
 
-// close removes what wasn't committed.
+// close removes the temporary file, unless it was committed.
 func (p *pending) close() error {
 	var err error
 	if p.temporary != "" {

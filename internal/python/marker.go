@@ -8,15 +8,16 @@ import (
 	"sync"
 )
 
-// Marker is the condition of a requirement, from "python_version < '3.12'". The zero value always holds.
+// Marker is the condition of a requirement, such as "python_version < '3.12'". The zero value
+// always holds.
 type Marker struct {
 	Text  string
 	terms []term // in postfix order
-	// Unknown is set where the text isn't one of PEP 508: it may hold or not.
+	// Unknown is set if the text isn't a marker of PEP 508. The condition may hold or not.
 	Unknown bool
 }
 
-// term is a comparison of two operands, or "and" or "or" of the two before.
+// term is a comparison of two operands, or "and" or "or" of the two terms before it.
 type term struct {
 	op          string
 	left, right operand
@@ -29,24 +30,26 @@ type operand struct {
 	text     string
 }
 
-// Truth is what is known of a condition.
+// Truth says whether a condition holds, as far as that is known.
 type Truth int
 
-// The truths, in an order in which "and" is the minimum, "or" the maximum.
+// The truths are in an order in which "and" is the minimum and "or" the maximum.
 const (
 	No Truth = iota
 	Maybe
 	Yes
 )
 
-// Target is where a requirement would be installed. An empty field isn't known.
+// Target is where a requirement would be installed. An empty field means that the value isn't
+// known.
 type Target struct {
 	Python         string // "3.11"
 	Machine        string // as uname -m has it: "x86_64"
 	Implementation string // "cpython"
 }
 
-// A marker is no longer than this, in bytes, nor are more parentheses open; a longer one is Unknown.
+// Bounds of a marker: its bytes, and how many parentheses are open at once. One that exceeds them
+// is Unknown.
 const (
 	maxMarker = 4096
 	maxDepth  = 50
@@ -56,7 +59,7 @@ var markerToken = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`^\s*(?:("[^"]*"|'[^']*')|(===|==|!=|<=|>=|~=|<|>|\(|\))|([A-Za-z_][A-Za-z0-9_.]*))\s*`)
 })
 
-// variables are the names that a marker may ask for, with their old spellings.
+// variables are the names that a marker may use, with their old spellings.
 var variables = map[string]string{
 	"python_version": "", "python_full_version": "", "os_name": "", "sys_platform": "", "platform_release": "",
 	"platform_system": "", "platform_version": "", "platform_machine": "", "platform_python_implementation": "",
@@ -115,7 +118,7 @@ func (p *markerParser) next() {
 	p.rest = p.rest[len(m[0]):]
 }
 
-// take goes on if the current token is an operator or word.
+// take goes to the next token if the current one is a given operator or word.
 func (p *markerParser) take(kind int, text string) bool {
 	if p.kind != kind || p.text != text {
 		return false
@@ -162,7 +165,7 @@ func (p *markerParser) atom(depth int) {
 	p.out = append(p.out, t)
 }
 
-// flip has the comparisons that can be read from right to left.
+// flip has each comparison that can be read from right to left, and what it is then.
 var flip = map[string]string{"==": "==", "!=": "!=", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
 
 func (p *markerParser) operand() operand {
@@ -196,8 +199,8 @@ func (p *markerParser) operator() string {
 	return ""
 }
 
-// Eval decides a marker on Linux with some Python 3, of which the target says what is known. Where the
-// Python isn't known, it is decided if it holds for all, or for none.
+// Eval decides a marker on Linux with some Python 3. The target says what is known of it. If the
+// version isn't known, the marker is decided if it holds for all versions, or for none.
 func (m *Marker) Eval(t Target) Truth {
 	if m.Unknown {
 		return Maybe
@@ -225,7 +228,7 @@ func (m *Marker) Eval(t Target) Truth {
 // python is a version of Python that a marker is tried with.
 type python struct{ version, full value }
 
-// value is a variable's.
+// value is the value of a variable.
 type value struct {
 	text      string // "" if it isn't known, but for extra
 	version   Version
@@ -241,7 +244,8 @@ func newPython(version, micro string) python {
 	return python{newValue(version), newValue(version + micro)}
 }
 
-// pythons are what an unknown Python 3 is tried with: an early and a late micro version of each.
+// pythons are the versions that an unknown Python 3 is tried with: an early and a late micro
+// version of each minor one.
 var pythons = sync.OnceValue(func() (all []python) {
 	for minor := 4; minor < 40; minor++ {
 		version := fmt.Sprintf("3.%d", minor)
@@ -250,7 +254,7 @@ var pythons = sync.OnceValue(func() (all []python) {
 	return all
 })
 
-// variables are those that don't depend on the version of Python. A person asks for no extra.
+// variables returns the values that don't depend on the version of Python. No extra is asked for.
 func (t Target) variables() map[string]value {
 	v := map[string]value{
 		"os_name": {text: "posix"}, "sys_platform": {text: "linux"}, "platform_system": {text: "Linux"}, "extra": {},
@@ -302,7 +306,7 @@ func (o *operand) value(variables map[string]value, p *python) (value, bool) {
 	return v, v.text != "" || o.text == "extra"
 }
 
-// compare compares as versions if both are, otherwise as text.
+// compare compares two values as versions if both are versions, else as text.
 func (t *term) compare(left value, right string) Truth {
 	holds := false
 	switch cmp := strings.Compare(left.text, right); {
@@ -333,7 +337,7 @@ func (t *term) compare(left value, right string) Truth {
 	return No
 }
 
-// asks reports whether the marker depends on one of the variables.
+// asks reports whether the marker uses one of the variables.
 func (m *Marker) asks(names ...string) bool {
 	return slices.ContainsFunc(m.terms, func(t term) bool {
 		return t.left.variable && slices.Contains(names, t.left.text) || t.right.variable && slices.Contains(names, t.right.text)

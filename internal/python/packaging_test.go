@@ -12,7 +12,8 @@ import (
 	"github.com/flytestar/flytestar/internal/python"
 )
 
-// judge reads [clauses, version] and answers [whether it is in, whether anything can be], with the library that pip has.
+// judge reads [clauses, version] and answers [whether it is in, whether anything can be], with the
+// library that pip has.
 const judge = `
 import json, sys
 from packaging.specifiers import SpecifierSet
@@ -23,7 +24,8 @@ for clauses, version in json.load(sys.stdin):
 json.dump(out, sys.stdout)
 `
 
-// TestSpecifiersAgainstPackaging compares with Python's packaging, from the version on that decides on sets.
+// TestSpecifiersAgainstPackaging compares with Python's packaging, from the version on that decides
+// on sets.
 func TestSpecifiersAgainstPackaging(t *testing.T) {
 	if err := exec.Command("python3", "-c", "from packaging.specifiers import SpecifierSet; SpecifierSet.is_unsatisfiable").Run(); err != nil {
 		t.Skip("needs python3 with packaging 26 or later:", err)

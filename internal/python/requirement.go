@@ -24,11 +24,12 @@ var (
 	spaceMarker = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\s;`) })
 )
 
-// ErrNameless is ParseRequirement's error for what has no name before it is fetched: a path, a URL, an archive.
+// ErrNameless is ParseRequirement's error for a requirement whose name shows only when it is
+// fetched: a path, a URL, an archive.
 var ErrNameless = errors.New("no requirement by name")
 
-// ParseRequirement takes a requirement apart. Errors are [ErrNameless], or say what an installer would refuse.
-// Specifiers and marker are read when they are asked for.
+// ParseRequirement takes a requirement apart. Its error is [ErrNameless], or says what an installer
+// would refuse. Specifiers and marker are read when they are asked for.
 func ParseRequirement(text string) (Requirement, error) {
 	text = strings.TrimSpace(text)
 	name, rest := cutName(text)
@@ -69,7 +70,8 @@ func ParseRequirement(text string) (Requirement, error) {
 	return r, nil
 }
 
-// cutName returns the name that text begins with, letters and digits with ".", "_" and "-" between, and what follows it.
+// cutName returns the name that text begins with, letters and digits with ".", "_" and "-" between,
+// and what follows it.
 func cutName(text string) (name, rest string) {
 	end := 0
 	for end < len(text) && (isAlphanumeric(text[end]) || end > 0 && isSeparator(rune(text[end]))) {
@@ -83,7 +85,7 @@ func isAlphanumeric(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
 }
 
-// Specifiers returns the versions that r admits. By URL it may be any.
+// Specifiers returns the versions that r admits. A requirement by URL admits any.
 func (r *Requirement) Specifiers() Specifiers {
 	if r.URL != "" {
 		return Specifiers{Unknown: true}
@@ -95,7 +97,7 @@ func (r *Requirement) Specifiers() Specifiers {
 	return ParseSpecifiers(text)
 }
 
-// Marker returns the condition under which r is one.
+// Marker returns the condition under which r counts.
 func (r *Requirement) Marker() Marker {
 	if r.marker == "" {
 		return Marker{}
@@ -103,7 +105,7 @@ func (r *Requirement) Marker() Marker {
 	return ParseMarker(r.marker)
 }
 
-// Normalise returns the one spelling of a project's or an extra's name.
+// Normalise returns the normal spelling of a project's or an extra's name.
 func Normalise(name string) string {
 	var b strings.Builder
 	separated := false

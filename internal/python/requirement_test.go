@@ -119,7 +119,8 @@ func TestMarkers(t *testing.T) {
 	}
 }
 
-// FuzzParseRequirement: nothing makes it panic, and what it reads has a normalised name and a bare form without a marker.
+// FuzzParseRequirement: nothing makes it panic, and what it reads has a normalised name and a bare
+// form without a marker.
 func FuzzParseRequirement(f *testing.F) {
 	for _, s := range []string{"a[b]>=1 ; python_version < '3' and (extra == 'x')", "a @ https://example.org/#egg ; x", "a===x"} {
 		f.Add(s)

@@ -7,10 +7,11 @@ import (
 	"sync"
 )
 
-// Specifiers is a set of versions: those that each of its clauses admits. The zero value admits all.
+// Specifiers is the set of versions that all its clauses admit. The zero value admits every
+// version.
 type Specifiers struct {
 	clauses []clause
-	// Unknown is set where the text isn't one of PEP 440: nothing is known of the set then.
+	// Unknown is set if the text isn't one of PEP 440. Nothing is known of the set then.
 	Unknown bool
 }
 
@@ -23,7 +24,7 @@ type clause struct {
 
 var clauseSyntax = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(===|==|!=|<=|>=|~=|<|>)\s*(\S+)$`) })
 
-// wildcard is a release that ends in ".*", which only == and != take.
+// wildcard says that the release ends in ".*". Only == and != take such a release.
 var wildcard = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^` + releasePattern + `\.\*$`) })
 
 // ParseSpecifiers reads comparisons with commas between: ">=1.2, !=1.5.*".
@@ -67,12 +68,13 @@ func parseClause(text string) (clause, bool) {
 	return c, ok
 }
 
-// Pinned reports whether s admits one version at most, written out.
+// Pinned reports whether s admits at most one version, which is written out.
 func (s Specifiers) Pinned() bool {
 	return slices.ContainsFunc(s.clauses, func(c clause) bool { return c.op == "==" || c.op == "===" })
 }
 
-// Contains reports whether s admits a version. Pre-releases count: an installer takes one where there is nothing else.
+// Contains reports whether s admits a version. Pre-releases count: an installer takes one if there
+// is nothing else.
 func (s Specifiers) Contains(version string) bool {
 	v, ok := ParseVersion(version)
 	return !slices.ContainsFunc(s.clauses, func(c clause) bool {
@@ -83,7 +85,7 @@ func (s Specifiers) Contains(version string) bool {
 	})
 }
 
-// contains is for all operators but "===".
+// contains decides all operators but "===".
 func (c *clause) contains(v Version) bool {
 	if (c.op == "==" || c.op == "!=") && c.version.local != nil {
 		return (v.Compare(c.version) == 0) == (c.op == "==")
@@ -92,9 +94,10 @@ func (c *clause) contains(v Version) bool {
 	return span.contains(v) == inside
 }
 
-// A span is the versions from one up to, and without, another, whatever follows their "+".
-// Public versions are discrete but for one place: after all post-releases of a final version there is no first one. Hence every
-// comparison is a span or what is outside of one, and a span isn't empty if from comes before to.
+// A span is the versions from one up to another, which isn't in it. What follows a "+" doesn't
+// count. Public versions are discrete but for one place: after all post-releases of a final version
+// there is no first one. So every comparison is a span or the outside of a span, and a span isn't
+// empty if from comes before to.
 type span struct{ from, to Version }
 
 func (s span) contains(v Version) bool {
@@ -107,7 +110,8 @@ var (
 	all   = span{first, last}
 )
 
-// span returns the span that the clause admits, or, with inside false, excludes. The local part of its version is ignored.
+// span returns the span that the clause admits, or excludes if inside is false. The local part of
+// its version is ignored.
 func (c *clause) span() (s span, inside bool) {
 	v := c.version
 	v.local = nil
@@ -129,7 +133,7 @@ func (c *clause) span() (s span, inside bool) {
 	}
 }
 
-// next returns the first version after v and what has the same public version.
+// next returns the first version after v and all others with the same public version.
 func (v Version) next() Version {
 	switch {
 	case v.dev != infinite:
@@ -168,7 +172,7 @@ func (v Version) beforePres() Version {
 	return v
 }
 
-// prefix is the versions whose release begins as v's n first parts.
+// prefix returns the versions whose release begins with the first n parts of v's.
 func prefix(v Version, n int) span {
 	release := make([]int64, n)
 	copy(release, v.release)
@@ -177,8 +181,8 @@ func prefix(v Version, n int) span {
 	return span{from, Version{epoch: v.epoch, release: release, pre: phaseDev, post: -1}}
 }
 
-// Satisfiable reports whether some version is in every one of the sets. Where that can't be
-// decided, because one isn't of PEP 440, it says true. It takes n log n comparisons.
+// Satisfiable reports whether some version is in all sets. It says true if that can't be decided,
+// because a set isn't one of PEP 440. It takes n log n comparisons.
 func Satisfiable(sets ...Specifiers) bool {
 	var whole Specifiers
 	for _, s := range sets {
@@ -207,7 +211,8 @@ func Satisfiable(sets ...Specifiers) bool {
 	return !covers(out, in)
 }
 
-// contains1 is whether the only version that can be admitted is. Of one that PEP 440 doesn't know, only "===" decides.
+// contains1 reports whether the only version that can be admitted is admitted. If it isn't a
+// version of PEP 440, only "===" decides.
 func (s Specifiers) contains1(exact string) bool {
 	if _, ok := ParseVersion(exact); ok {
 		return s.Contains(exact)
@@ -225,7 +230,7 @@ func (s span) intersect(t span) span {
 	return s
 }
 
-// covers reports whether spans leave nothing of s.
+// covers reports whether spans cover all of s.
 func covers(spans []span, s span) bool {
 	slices.SortFunc(spans, func(a, b span) int { return a.from.comparePublic(b.from) })
 	for _, x := range spans {

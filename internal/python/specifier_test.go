@@ -57,7 +57,8 @@ func newKey(v string) string {
 	return k + " " + m[7]
 }
 
-// drawVersion draws the canonical spelling of a version of few and small numbers, so that two often meet.
+// drawVersion draws the canonical spelling of a version of few and small numbers, so that two often
+// meet.
 func drawVersion(t *rapid.T, local bool) string {
 	v := rapid.SampledFrom([]string{"", "", "", "1!"}).Draw(t, "epoch") +
 		rapid.SampledFrom([]string{"0", "1", "1.0", "1.0.1", "1.1", "2", "1.2.0"}).Draw(t, "release") +
@@ -270,7 +271,8 @@ func TestVersionSpellings(t *testing.T) {
 	}
 }
 
-// FuzzSpecifiers: what can be read is a set that contains what it pins, and nothing makes the readers panic.
+// FuzzSpecifiers: what can be read is a set that contains what it pins, and nothing makes the
+// readers panic.
 func FuzzSpecifiers(f *testing.F) {
 	for _, s := range []string{">=1.2,<2", "~=1.4.2", "===x", "!=1.*,==1!2.0+a.1"} {
 		f.Add(s, "1.0rc1")

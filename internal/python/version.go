@@ -1,15 +1,16 @@
-// Package python reads what Python's packaging standards define: versions and
-// version specifiers (PEP 440), requirements and their markers (PEP 508), and normalised
-// names (PEP 503).
+// Package python reads what Python's packaging standards define: versions and version specifiers (PEP
+// 440), requirements and their markers (PEP 508), and normal names (PEP 503).
 //
-//   - [ParseVersion] reads a [Version]; versions are ordered by [Version.Compare].
-//   - [ParseSpecifiers] reads ">=1.2,<2"; [Satisfiable] decides whether some version is in several such sets.
+//   - [ParseVersion] reads a [Version]. [Version.Compare] orders versions.
+//   - [ParseSpecifiers] reads ">=1.2,<2". [Satisfiable] decides whether some version is in several such
+//     sets.
 //   - [ParseRequirement] reads "requests[socks]>=2 ; python_version < '3.12'".
-//   - [Marker.Eval] decides a marker for a [Target] of which not everything has to be known.
+//   - [Marker.Eval] decides a marker for a [Target], even if not everything is known of the target.
 //
-// Nothing here fetches anything. The order of versions is ours rather than a library's, since deciding
-// on sets of versions needs their parts, and since deps.dev/util/semver takes 1.0.post0 for 1.0 and finds 1.0 in the intersection
-// of ==1.0 and !=1.0. The tests compare with PEP 440 word by word, and with Python's packaging.
+// Nothing here fetches anything. The order of versions is our own and not a library's, for two reasons.
+// Deciding on sets of versions needs the versions' parts. And deps.dev/util/semver takes 1.0.post0 for
+// 1.0, and finds 1.0 in the intersection of ==1.0 and !=1.0. The tests compare with PEP 440 word by
+// word, and with Python's packaging.
 package python
 
 import (
@@ -33,7 +34,7 @@ type Version struct {
 	local   []localPart
 }
 
-// The phases of a release. One that has nothing but .devN comes before all.
+// The phases of a release. A release with nothing but .devN comes before all others.
 const (
 	phaseDev int64 = iota
 	phaseAlpha
@@ -42,10 +43,10 @@ const (
 	phaseFinal
 )
 
-// infinite is more than any number that a version is written with.
+// infinite is more than any number in a version.
 const infinite = math.MaxInt64
 
-// localPart is a segment of what follows "+": numbers come after letters.
+// localPart is a segment of the text after "+". Numbers come after letters.
 type localPart struct {
 	number int64 // -1 for letters
 	text   string
@@ -70,7 +71,8 @@ var phases = map[string]int64{
 	"c": phaseRC, "rc": phaseRC, "pre": phaseRC, "preview": phaseRC,
 }
 
-// ParseVersion reads a version. It is false for what isn't one, and for one with a number of more than 18 digits.
+// ParseVersion reads a version. It returns false if the text isn't a version, or has a number of
+// more than 18 digits.
 func ParseVersion(text string) (Version, bool) {
 	m := versionSyntax().FindStringSubmatch(strings.ToLower(strings.TrimSpace(text)))
 	if m == nil {
@@ -109,10 +111,10 @@ func trimZeros(release []int64) []int64 {
 	return release
 }
 
-// numberParser reads numbers, and remembers if one was too long.
+// numberParser reads numbers, and remembers whether one was too long.
 type numberParser struct{ ok bool }
 
-// number is 0 for "", as in "1.0rc".
+// number reads a number. It returns 0 for "", as in "1.0rc".
 func (p *numberParser) number(s string) int64 {
 	s = strings.TrimLeft(s, "0")
 	if len(s) > 18 {
@@ -135,13 +137,13 @@ func (v Version) Compare(w Version) int {
 	return cmp.Or(v.comparePublic(w), compareLocal(v.local, w.local))
 }
 
-// comparePublic is Compare without what follows "+".
+// comparePublic is Compare without the text after "+".
 func (v Version) comparePublic(w Version) int {
 	return cmp.Or(cmp.Compare(v.epoch, w.epoch), compareNumbers(v.release, w.release),
 		cmp.Compare(v.pre, w.pre), cmp.Compare(v.preNum, w.preNum), cmp.Compare(v.post, w.post), cmp.Compare(v.dev, w.dev))
 }
 
-// compareNumbers compares what has no final zeros, so that a longer one is greater than its start.
+// compareNumbers compares numbers without final zeros. A longer list is greater than its start.
 func compareNumbers(a, b []int64) int {
 	for i := range min(len(a), len(b)) {
 		if c := cmp.Compare(a[i], b[i]); c != 0 {
@@ -160,5 +162,5 @@ func compareLocal(a, b []localPart) int {
 	return cmp.Compare(len(a), len(b))
 }
 
-// isPre reports whether v comes before the release that it is numbered after.
+// isPre reports whether v comes before the final release of its number.
 func (v Version) isPre() bool { return v.pre != phaseFinal || v.dev != infinite }
