@@ -30,9 +30,9 @@ var imports = []struct {
 	{"internal/source", []string{"internal/python"}},
 	{"internal/startest", []string{"diag"}},
 	{"internal/measure", []string{"diag"}},
+	{"interp/...", []string{"diag", "plan", "interp/...", "internal/measure", "internal/text"}}, // not builtins: they come as a Language
+	{"builtins", []string{"diag", "plan", "internal/measure"}},                                  // not interp: it runs them
 	{"internal/home", nil},
-	{"interp/...", []string{"diag", "plan", "interp/...", "internal/measure"}}, // not builtins: they come as a Language
-	{"builtins", []string{"diag", "plan", "internal/measure"}},                 // not interp: it runs them
 	{"draw", []string{"diag", "plan"}},
 	{"resolve", []string{"diag", "plan", "internal/source", "internal/python"}},
 	{"resolve/reach", []string{"diag", "plan", "builtins", "interp"}},

@@ -35,7 +35,7 @@ func beLocked(n int) {
 			os.Exit(1)
 		}
 	}
-	if _, _, err := Load(smallSource(), "main.star", Language{}, limits); err != nil {
+	if _, err := (Loader{Limits: limits}).Load(smallSource(), "main.star"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

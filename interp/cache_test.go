@@ -84,7 +84,7 @@ func TestCache(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.cache.put(c.key("main.star", digest([]byte(cachedSource["main.star"]))), data); err != nil {
+	if err := c.cache.put(c.key("main.star", Digest([]byte(cachedSource["main.star"]))), data); err != nil {
 		t.Fatal(err)
 	}
 	if _, printed, _ := loadCached(t, dir, cachedSource); len(printed) != 1 || !strings.Contains(printed[0], "other") {

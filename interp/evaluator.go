@@ -198,7 +198,7 @@ func (e *Evaluator) converse() (*plan.Graph, error) {
 
 // serve answers a request for a module's source.
 func (e *Evaluator) serve(path string) error {
-	if err := checkPath(path); err != nil {
+	if err := CheckPath(path); err != nil {
 		return fmt.Errorf("%w: %v", errMalformed, err)
 	}
 	if len(e.served) >= e.limits.Modules {
@@ -226,14 +226,12 @@ type fetched struct {
 
 // fetch reads a module, or why it can't be served.
 func (e *Evaluator) fetch(path string) fetched {
-	data, err := e.options.Source.ReadModule(path)
-	if err == nil && int64(len(data)) > e.limits.Source {
-		err = sourceSizeError(path, e.limits.Source)
-	}
-	f := fetched{digest: digest(data), size: len(data)}
+	data, err := Read(e.options.Source, path, e.limits.Source)
 	if err != nil {
-		f.answer.Error = sourceError(err, path)
-	} else if f.answer.Compiled = e.compiler.get(path, data, f.digest); f.answer.Compiled == nil {
+		return fetched{answer: sourceMsg{Error: err}, digest: Digest(nil)}
+	}
+	f := fetched{digest: Digest(data), size: len(data)}
+	if f.answer.Compiled = e.compiler.get(path, data, f.digest); f.answer.Compiled == nil {
 		f.answer.Data = data
 	}
 	return f

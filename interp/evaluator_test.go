@@ -219,7 +219,7 @@ func (h testHost) Read(context.Context, plan.File, int64) ([]byte, error) {
 }
 
 func (h testHost) Text(_ context.Context, name, text string) (plan.File, error) {
-	return plan.File{Name: name, Digest: digest([]byte(text)), Size: int64(len(text))}, nil
+	return plan.File{Name: name, Digest: Digest([]byte(text)), Size: int64(len(text))}, nil
 }
 
 // startFile starts an evaluator of one module.
@@ -276,7 +276,7 @@ func TestStart(t *testing.T) {
 	if len(prints) != 1 || prints[0] != (printed{"main.star:2:6", "", "hello\uFFFD[31m [1]"}) {
 		t.Errorf("printed %q", prints)
 	}
-	if len(g.Modules) != 2 || g.Modules[0].Path != "lib/a.star" || g.Modules[0].Digest != digest([]byte("a = [1]")) {
+	if len(g.Modules) != 2 || g.Modules[0].Path != "lib/a.star" || g.Modules[0].Digest != Digest([]byte("a = [1]")) {
 		t.Errorf("modules are %+v", g.Modules)
 	}
 	t.Logf("lockdown: %v", e.Lockdown())
@@ -297,7 +297,7 @@ func TestStartFindings(t *testing.T) {
 		{"main.star": "x = '" + strings.Repeat("y", 1<<20) + "'"},
 	}
 	for _, source := range sources {
-		_, _, want := Load(source, "main.star", loadLanguage(), Limits{})
+		_, want := Loader{Language: loadLanguage()}.Load(source, "main.star")
 		_, _, got := Start(t.Context(), Options{Source: source, Entry: "main.star"})
 		if want == nil || got == nil || fmt.Sprintf("%+v", deref(got)) != fmt.Sprintf("%+v", deref(want)) {
 			t.Errorf("got\n%+v, want\n%+v", deref(got), deref(want))
@@ -389,7 +389,7 @@ def prints(n): print("n is", n)
 		{"tried", one, "oom: too big", nil},
 		{"lets", one, nil, failure},
 		{"broken", one, nil, broken},
-		{"artifacts", nil, "content " + digest([]byte("z")), nil},
+		{"artifacts", nil, "content " + Digest([]byte("z")), nil},
 		{"prints", one, nil, nil},
 	}
 	for _, test := range tests {

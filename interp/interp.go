@@ -74,8 +74,9 @@ type Source interface {
 	ReadModule(path string) ([]byte, error)
 }
 
-// compiledSource is a Source that may have a module compiled, and then needn't give its source.
-type compiledSource interface {
+// CompiledSource is a Source that may have a module compiled, and then needn't give its source.
+type CompiledSource interface {
 	Source
-	readCompiled(path string) (source, module []byte, err error)
+	// ReadCompiled returns the module's source, or what a [Compiler] has made of it.
+	ReadCompiled(path string) (source, compiled []byte, err error)
 }

@@ -57,7 +57,7 @@ func (c *compiler) graph() *evaluation {
 	err := readWire(data, &kept, c.options.Limits.Message)
 	for _, m := range kept.Modules {
 		source, err := c.options.Source.ReadModule(m.Path)
-		if err != nil || digest(source) != m.Digest {
+		if err != nil || Digest(source) != m.Digest {
 			return nil // loading says what is wrong with it
 		}
 	}

@@ -51,7 +51,7 @@ func (l *Limits) All() []Limit {
 		{ErrSteps, &l.Steps, 10_000_000, 1, 1e18, "steps that evaluating may take in a turn"},
 		{ErrMemory, &l.Memory, 512 << 20, 32 << 20, 1 << 40, "memory that the evaluator may take"},
 		{ErrWall, &l.Wall, int64(5 * time.Second), int64(time.Millisecond), int64(24 * time.Hour), "time that evaluating may take in a turn"},
-		{ErrSource, &l.Source, 1 << 20, 1, maxRead, "size of a module"},
+		{ErrSource, &l.Source, 1 << 20, 1, MaxSource, "size of a module"},
 		{ErrModules, &l.Modules, 1000, 1, 1e6, "modules that may be loaded"},
 		{ErrNesting, &l.Nesting, 1000, 1, 1e6, "depth to which syntax may nest"},
 		{ErrTasks, &l.Tasks, 100_000, 1, 1e7, "tasks, and environments, that may be declared"},

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/internal/text"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -344,7 +345,7 @@ func count(conditions ...bool) int {
 // printable replaces the characters with which text could take a terminal over.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if isControl(r) && r != '\n' && r != '\t' {
+		if text.IsControl(r) && r != '\n' && r != '\t' {
 			return '\uFFFD'
 		}
 		return r

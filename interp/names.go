@@ -184,7 +184,7 @@ func (r *resolver) candidates(nearest string) []string {
 
 // checkLoadedNames reports the names that m's load statements ask for and
 // that the modules don't bind.
-func (l *loader) checkLoadedNames(m *Module) {
+func (l *loading) checkLoadedNames(m *Module) {
 	for _, load := range m.Summary.loads {
 		from := l.modules[m.loads[load.module]]
 		if from == nil {
@@ -213,7 +213,7 @@ func (m *Module) has(name string) bool {
 const maxSuggested = 1_000_000
 
 // missing reports that from has no global of the name that m loads.
-func (l *loader) missing(m, from *Module, n loadedName) {
+func (l *loading) missing(m, from *Module, n loadedName) {
 	e := diag.Errorf(position(m.Summary.position(n.pos)), diag.Source, "%s has no global %q", from.Path, n.from)
 	l.found = append(l.found, e)
 	if l.compared > maxSuggested {

@@ -42,7 +42,7 @@ func attempts(parent int) []attempt {
 		buffer  = uintptr(unsafe.Pointer(&scratch))
 		remote  = uintptr(unsafe.Pointer(&layerNames)) // the parent is the same binary, at the same address
 		temp    = filepath.Join(os.TempDir(), fmt.Sprintf("flytestar-probe-%d", os.Getpid()))
-		nowhere = text("/nonexistent/flytestar")
+		nowhere = cString("/nonexistent/flytestar")
 	)
 	list := []attempt{
 		{"read a file", func() error { _, err := os.ReadFile("/proc/self/status"); return err }},
@@ -63,7 +63,7 @@ func attempts(parent int) []attempt {
 		number uintptr
 		args   []uintptr
 	}{
-		{"read a link", unix.SYS_READLINKAT, []uintptr{atCWD, text("/proc/self/exe"), buffer, 64}},
+		{"read a link", unix.SYS_READLINKAT, []uintptr{atCWD, cString("/proc/self/exe"), buffer, 64}},
 		{"make a device", unix.SYS_MKNODAT, []uintptr{atCWD, nowhere, unix.S_IFCHR, minus}},
 		{"rename", unix.SYS_RENAMEAT2, []uintptr{atCWD, nowhere, atCWD, nowhere, 0}},
 		{"link", unix.SYS_LINKAT, []uintptr{atCWD, nowhere, atCWD, nowhere, 0}},
@@ -147,8 +147,8 @@ func attempts(parent int) []attempt {
 // atCWD is AT_FDCWD as an argument.
 const atCWD = ^uintptr(99)
 
-// text returns a string as an argument. The test's process keeps it for ever.
-func text(s string) uintptr {
+// cString returns a string as an argument. The test's process keeps it for ever.
+func cString(s string) uintptr {
 	b := append([]byte(s), 0)
 	kept = append(kept, b)
 	return uintptr(unsafe.Pointer(&b[0]))

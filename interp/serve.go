@@ -9,8 +9,6 @@ import (
 	"runtime/debug"
 	"sync"
 
-	"go.starlark.net/starlark"
-
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/plan"
 )
@@ -49,9 +47,10 @@ func Init(language func(Limits) Language, tools map[string]Tool) {
 
 // server is the evaluator's side.
 type server struct {
-	pipe   *pipe
-	lang   Language
-	limits Limits
+	pipe    *pipe
+	lang    Language
+	limits  Limits
+	program *Program // once it has been loaded
 
 	mu     sync.Mutex
 	bodies map[uint64]*pipeHost
@@ -80,7 +79,6 @@ func serve(r io.Reader, w io.Writer, language func(Limits) Language, tools map[s
 	if m.Start.Tool != "" {
 		return s.tool(findTool(tools, m.Start.Tool), m.Start.Tool)
 	}
-	guardUniverse()
 	s.lang = language(s.limits)
 	if ok, err := s.load(m.Start.Entry); !ok {
 		return err
@@ -114,15 +112,17 @@ func (s *server) load(entry string) (bool, error) {
 
 func (s *server) graph(entry string) (*plan.Graph, error) {
 	room := sync.OnceFunc(func() { makeRoom(min(maxRoom, s.limits.Memory/8)) })
-	m, all, err := load(pipeSource{s.pipe, room}, entry, s.lang, s.limits, watcher{
-		print: func(pos diag.Position, text string) { s.print(0, pos, text) },
+	loader := Loader{
+		Language: s.lang, Limits: s.limits,
+		Print: func(pos diag.Position, text string) { s.print(0, pos, text) },
 		// As with print: if it can't be sent, the next receive notices.
-		running: func(path string) { _ = s.pipe.send(fromEvaluator{Running: &runningMsg{path}}) },
-	})
-	if err != nil {
+		Running: func(path string) { _ = s.pipe.send(fromEvaluator{Running: &runningMsg{path}}) },
+	}
+	var err error
+	if s.program, err = loader.Load(pipeSource{s.pipe, room}, entry); err != nil {
 		return nil, err
 	}
-	return s.lang.Graph(m, all)
+	return s.program.Graph()
 }
 
 // findings returns err as findings.
@@ -156,16 +156,16 @@ type pipeSource struct {
 	room func() // is called for what is large
 }
 
-var _ compiledSource = pipeSource{}
+var _ CompiledSource = pipeSource{}
 
 // ReadModule implements Source.
 func (s pipeSource) ReadModule(path string) ([]byte, error) {
-	source, _, err := s.readCompiled(path)
+	source, _, err := s.ReadCompiled(path)
 	return source, err
 }
 
-// readCompiled implements compiledSource. While modules load the parent says nothing but what it is asked.
-func (s pipeSource) readCompiled(path string) (source, module []byte, err error) {
+// ReadCompiled implements CompiledSource. While modules load the parent says nothing but what it is asked.
+func (s pipeSource) ReadCompiled(path string) (source, module []byte, err error) {
 	if err := s.pipe.send(fromEvaluator{Load: &loadMsg{path}}); err != nil {
 		return nil, nil, err
 	}
@@ -186,16 +186,8 @@ func (s pipeSource) readCompiled(path string) (source, module []byte, err error)
 func (s *server) handle(m *toEvaluator) {
 	switch {
 	case m.Body != nil:
-		th := &starlark.Thread{Name: m.Body.Task}
-		h := &pipeHost{
-			id: m.Body.ID, pipe: s.pipe, thread: th,
-			budget:  newBudget(s.limits, "task "+m.Body.Task),
-			stopped: make(chan struct{}),
-			slots:   make(chan struct{}, maxOpen),
-			turn:    make(chan struct{}, 1),
-			waiting: map[uint64]chan *replyMsg{},
-			errors:  map[error]uint64{},
-		}
+		h := newPipeHost(m.Body.ID, s.pipe)
+		h.body = s.program.Body(m.Body.Task, func(pos diag.Position, text string) { s.print(h.id, pos, text) }, h.stop)
 		s.mu.Lock()
 		s.bodies[h.id] = h
 		s.mu.Unlock()
@@ -206,7 +198,7 @@ func (s *server) handle(m *toEvaluator) {
 		}
 	case m.Turn != nil:
 		if h := s.find(m.Turn.Body); h != nil {
-			h.budget.begin()
+			h.body.BeginTurn()
 			select {
 			case h.turn <- struct{}{}:
 			default: // it is over, and wants none
@@ -214,7 +206,7 @@ func (s *server) handle(m *toEvaluator) {
 		}
 	case m.Cancel != nil:
 		if h := s.find(m.Cancel.Body); h != nil {
-			h.thread.Cancel("the run was cancelled")
+			h.body.Cancel()
 			h.stop()
 		}
 	}
@@ -229,10 +221,7 @@ func (s *server) find(id uint64) *pipeHost {
 
 // body evaluates a body and says how it ended.
 func (s *server) body(h *pipeHost, m *bodyMsg) {
-	h.thread.Print = func(th *starlark.Thread, text string) { s.print(m.ID, callPosition(th), text) }
-	h.budget.over = h.stop
-	h.budget.watch(h.thread)
-	done := h.outcome(s.evaluate(h, m))
+	done := h.outcome(evaluate(h, m))
 	h.stop()
 	s.mu.Lock()
 	delete(s.bodies, m.ID)
@@ -243,20 +232,19 @@ func (s *server) body(h *pipeHost, m *bodyMsg) {
 	}
 }
 
-func (s *server) evaluate(h *pipeHost, m *bodyMsg) (plan.Value, error) {
+func evaluate(h *pipeHost, m *bodyMsg) (plan.Value, error) {
 	inputs, err := decodeInputs(m.Inputs)
 	if err != nil {
 		return nil, err
 	}
-	return s.lang.Body(h.thread, m.Task, inputs, h)
+	return h.body.Run(inputs, h)
 }
 
 // pipeHost is a body's [plan.Host]: it asks the parent.
 type pipeHost struct {
 	id      uint64
 	pipe    *pipe
-	thread  *starlark.Thread
-	budget  *budget
+	body    *Body
 	slots   chan struct{} // bounds what is asked for at once
 	turn    chan struct{} // has one that was given
 	stopped chan struct{}
@@ -269,6 +257,17 @@ type pipeHost struct {
 }
 
 var _ plan.BodyHost = (*pipeHost)(nil)
+
+func newPipeHost(id uint64, p *pipe) *pipeHost {
+	return &pipeHost{
+		id: id, pipe: p,
+		stopped: make(chan struct{}),
+		slots:   make(chan struct{}, maxOpen),
+		turn:    make(chan struct{}, 1),
+		waiting: map[uint64]chan *replyMsg{},
+		errors:  map[error]uint64{},
+	}
+}
 
 var errStopped = errors.New("the body has ended")
 
@@ -404,12 +403,12 @@ func (h *pipeHost) outcome(v plan.Value, err error) *doneMsg {
 			return done
 		}
 	}
-	if h.budget.err == nil {
+	if !h.body.Exceeded() {
 		if done.Passed = h.requestOf(err); done.Passed != 0 {
 			return done
 		}
 	}
-	done.Findings = bounded(evalError(err, h.budget, diag.Task))
+	done.Findings = bounded(h.body.Findings(err))
 	return done
 }
 

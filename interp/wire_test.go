@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/internal/text"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -168,7 +169,7 @@ func FuzzParent(f *testing.F) {
 				printed.WriteString(d.Error() + d.Hint)
 			}
 		}
-		if strings.ContainsFunc(printed.String(), func(r rune) bool { return r == 0x1b || r == 0 || isBidi(r) }) {
+		if strings.ContainsFunc(printed.String(), func(r rune) bool { return r == 0x1b || r == 0 || text.IsBidi(r) }) {
 			t.Errorf("%q passed", printed.String())
 		}
 		if held := e.held.Load(); held != 0 {

@@ -55,12 +55,12 @@ func modulesOf(c startest.Chunk) []lint.Module {
 // declaredIn evaluates a chunk; nothing is known of it where that fails, since many findings are of what does.
 func declaredIn(t *testing.T, c *startest.Chunk) (d lint.Declared) {
 	lang := reach.Language(interp.Limits{}.Defaults())
-	m, all, err := interp.Load(c, startest.Entry, lang, interp.Limits{})
+	p, err := interp.Loader{Language: lang}.Load(c, startest.Entry)
 	if err != nil {
 		t.Log(err)
 		return d
 	}
-	g, err := lang.Graph(m, all)
+	g, err := p.Graph()
 	if err != nil {
 		t.Log(err)
 		return d

@@ -116,10 +116,10 @@ func took(t *testing.T, source modules) time.Duration {
 	t.Helper()
 	start := processorTime(t)
 	lang := reach.Language(interp.Limits{}.Defaults())
-	m, all, err := interp.Load(source, "f.star", lang, interp.Limits{Source: 16 << 20})
+	p, err := interp.Loader{Language: lang, Limits: interp.Limits{Source: 16 << 20}}.Load(source, "f.star")
 	var g *plan.Graph
 	if err == nil {
-		g, err = lang.Graph(m, all)
+		g, err = p.Graph()
 	}
 	if err == nil {
 		resolve.Check(g, fstest.MapFS{}, "linux/amd64")

@@ -16,11 +16,11 @@ import (
 // graphOf loads entry and makes its graph, in this process.
 func graphOf(source interp.Source, entry string) (*plan.Graph, error) {
 	lang := reach.Language(interp.Limits{}.Defaults())
-	m, all, err := interp.Load(source, entry, lang, interp.Limits{})
+	p, err := interp.Loader{Language: lang}.Load(source, entry)
 	if err != nil {
 		return nil, err
 	}
-	return lang.Graph(m, all)
+	return p.Graph()
 }
 
 // TestFindings loads each chunk of testdata/*.star and compares what is found.

@@ -106,11 +106,11 @@ func TestArguments(t *testing.T) {
 		source := fmt.Sprintf("e = task_environment(name = 'e')\nt = task(command = ['x'], env = e, inputs = {%s})\ndef _f():\n    return %s and None\nf = task(_f, env = e)\n",
 			strings.Join(declared, ", "), fmt.Sprintf(how, strings.Join(args, ", ")))
 		lang := reach.Language(interp.Limits{}.Defaults())
-		m, all, err := interp.Load(modules{"f.star": source}, "f.star", lang, interp.Limits{})
+		p, err := interp.Loader{Language: lang}.Load(modules{"f.star": source}, "f.star")
 		if err != nil {
 			rt.Fatal(err)
 		}
-		g, err := lang.Graph(m, all)
+		g, err := p.Graph()
 		if err != nil {
 			rt.Fatal(err)
 		}
