@@ -3,9 +3,11 @@ package interp
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 
+	"github.com/flytestar/flytestar/interp/summary"
 	"go.starlark.net/starlark"
 )
 
@@ -53,21 +55,21 @@ func (m *compiled) encode() ([]byte, error) {
 		return nil, err
 	}
 	out := binary.AppendUvarint(nil, uint64(program.Len()))
-	return append(append(out, program.Bytes()...), m.summary.encode()...), nil
+	return append(append(out, program.Bytes()...), m.summary.Encode()...), nil
 }
 
 // decodeCompiled returns the module at path from its written form.
 func decodeCompiled(path string, data []byte) (*compiled, error) {
 	size, n := binary.Uvarint(data)
 	if n <= 0 || size > uint64(len(data)-n) {
-		return nil, errForm
+		return nil, errors.New("the length of its program is wrong")
 	}
 	data = data[n:]
 	program, err := starlark.CompiledProgram(bytes.NewReader(data[:size]))
 	if err != nil {
 		return nil, err
 	}
-	summary, err := decodeSummary(path, data[size:])
+	summary, err := summary.Decode(path, data[size:])
 	if err != nil {
 		return nil, err
 	}

@@ -240,15 +240,15 @@ func Digest(source []byte) string {
 // findLoads sets m.Loads from the load statements at m's top level.
 func (m *Module) findLoads() diag.List {
 	var found diag.List
-	m.loads = make(map[string]string, len(m.Summary.loads))
-	for _, l := range m.Summary.loads {
-		pos := position(m.Summary.position(l.pos))
-		path, err := ModulePath(m.Path, l.module)
+	m.loads = make(map[string]string, len(m.Summary.Loads()))
+	for _, l := range m.Summary.Loads() {
+		pos := position(l.Pos)
+		path, err := ModulePath(m.Path, l.Module)
 		if err != nil {
 			found = append(found, diag.Errorf(pos, diag.Source, "can't load: %w", err))
 			continue
 		}
-		m.loads[l.module] = path
+		m.loads[l.Module] = path
 		m.Loads = append(m.Loads, plan.Load{Path: path, Pos: pos})
 	}
 	return found
@@ -257,9 +257,9 @@ func (m *Module) findLoads() diag.List {
 // Loaded returns the names that m's load statements ask for, each with the path of the module that has it.
 func (m *Module) Loaded() iter.Seq2[string, string] {
 	return func(yield func(path, name string) bool) {
-		for _, l := range m.Summary.loads {
-			for _, n := range l.names {
-				if !yield(m.loads[l.module], n.from) {
+		for _, l := range m.Summary.Loads() {
+			for _, n := range l.Names {
+				if !yield(m.loads[l.Module], n.From) {
 					return
 				}
 			}

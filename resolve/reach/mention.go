@@ -7,6 +7,7 @@ import (
 
 	"github.com/flytestar/flytestar/builtins"
 	"github.com/flytestar/flytestar/interp"
+	"github.com/flytestar/flytestar/interp/summary"
 )
 
 // mention is something that a function's code names, or a container holds, and
@@ -115,7 +116,7 @@ func (m *mentioner) defaults(f *function, mod *interp.Module) {
 }
 
 // value returns the value of the variable that is mentioned; nil for a global that was never bound.
-func value(fn *starlark.Function, mod *interp.Module, at interp.Mention) starlark.Value {
+func value(fn *starlark.Function, mod *interp.Module, at summary.Mention) starlark.Value {
 	if at.Global != "" {
 		return mod.Globals[at.Global]
 	}

@@ -3,6 +3,7 @@ package reach
 import (
 	"github.com/flytestar/flytestar/builtins"
 	"github.com/flytestar/flytestar/interp"
+	"github.com/flytestar/flytestar/interp/summary"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -23,7 +24,7 @@ type siteKey struct {
 
 // of returns the index of the site where the mention of a task calls it; rest are
 // the attributes of the task that the code names. It is noSite where the task isn't called there.
-func (s *sites) of(t *builtins.Task, m *interp.Module, at interp.Mention, rest []string) int {
+func (s *sites) of(t *builtins.Task, m *interp.Module, at summary.Mention, rest []string) int {
 	how, ok := siteKind(at, rest)
 	if !ok {
 		return noSite
@@ -42,7 +43,7 @@ func (s *sites) of(t *builtins.Task, m *interp.Module, at interp.Mention, rest [
 	return i
 }
 
-func siteKind(at interp.Mention, rest []string) (plan.SiteKind, bool) {
+func siteKind(at summary.Mention, rest []string) (plan.SiteKind, bool) {
 	switch {
 	case at.Call < 0 || len(rest) > 1:
 		return "", false
@@ -56,7 +57,7 @@ func siteKind(at interp.Mention, rest []string) (plan.SiteKind, bool) {
 	return plan.SiteMap, rest[0] == "map"
 }
 
-func (s *sites) site(t *builtins.Task, how plan.SiteKind, c interp.Call) plan.Site {
+func (s *sites) site(t *builtins.Task, how plan.SiteKind, c summary.Call) plan.Site {
 	out := plan.Site{Task: s.index[t], How: how, Pos: position(c.Start), Unused: c.Unused}
 	if how == plan.SiteAttempt {
 		c.Arguments = c.Arguments[1:] // the task itself

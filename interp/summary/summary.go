@@ -1,4 +1,11 @@
-package interp
+// Package summary keeps of a module's syntax what is used once the module has been compiled.
+//
+//   - [Of] makes the [Summary] of a module from its syntax (summarize.go).
+//   - [Summary] answers what the module loads and binds, where its calls and their arguments
+//     stand, and what its functions' code names (summary.go).
+//   - [Summary.Encode] and [Decode] are its written form, which a compiled module is kept with
+//     (codec.go). Decode trusts nothing: the indices of what it returns are within bounds.
+package summary
 
 import (
 	"iter"
@@ -19,7 +26,7 @@ import (
 type Summary struct {
 	path      string   // the module's, and so every position's file
 	names     []string // to which the others refer
-	loads     []loadStatement
+	loads     []Load
 	globals   []bound    // the first binding of each, in source order
 	calls     []callSite // in source order
 	arguments []argument
@@ -40,17 +47,21 @@ func (p point) compare(q point) int {
 	return int(p.col) - int(q.col)
 }
 
-// loadStatement is one at the top level.
-type loadStatement struct {
-	module string // as written
-	pos    point  // of the module's name
-	names  []loadedName
+// Load is a load statement at the top level.
+type Load struct {
+	Module string          // as written
+	Pos    syntax.Position // of the module's name
+	Names  []LoadedName
 }
 
-type loadedName struct {
-	from, to string // the name there, the name here
-	pos      point
+// LoadedName is a name that a load statement binds.
+type LoadedName struct {
+	From, To string // the name there, the name here
+	Pos      syntax.Position
 }
+
+// Loads returns the load statements at the top level, in source order. The caller doesn't change them.
+func (s *Summary) Loads() []Load { return s.loads }
 
 type bound struct {
 	name string
@@ -113,7 +124,7 @@ const (
 	forms
 )
 
-// position returns p as the interpreter does.
+// position returns p as the interpreter writes it.
 func (s *Summary) position(p point) syntax.Position {
 	if p.line == 0 {
 		return syntax.Position{}

@@ -1,4 +1,4 @@
-package interp
+package summary
 
 import (
 	"math/big"
@@ -10,10 +10,10 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// summarize makes the summary of a module from its syntax, whose names have
+// Of makes the summary of a module from its syntax, whose names have
 // been resolved; where some couldn't be, what depends on them is left out. It
 // takes one pass, and recurses as deep as the syntax nests.
-func summarize(f *syntax.File) *Summary {
+func Of(f *syntax.File) *Summary {
 	b := &summarizer{summary: &Summary{path: f.Path}, index: map[string]int32{}, function: noFunction}
 	for _, stmt := range f.Stmts {
 		if load, ok := stmt.(*syntax.LoadStmt); ok {
@@ -132,9 +132,9 @@ func (b *summarizer) stmt(s syntax.Stmt) {
 
 // load takes a load statement of the top level. Others the resolver has reported.
 func (b *summarizer) load(s *syntax.LoadStmt) {
-	out := loadStatement{module: s.ModuleName(), pos: pointOf(s.Module.TokenPos)}
+	out := Load{Module: s.ModuleName(), Pos: s.Module.TokenPos}
 	for i, id := range s.From {
-		out.names = append(out.names, loadedName{id.Name, s.To[i].Name, pointOf(id.NamePos)})
+		out.Names = append(out.Names, LoadedName{id.Name, s.To[i].Name, id.NamePos})
 	}
 	b.summary.loads = append(b.summary.loads, out)
 }

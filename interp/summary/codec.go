@@ -1,9 +1,11 @@
-package interp
+package summary
 
 import (
 	"encoding/binary"
 	"errors"
 	"math"
+
+	"go.starlark.net/syntax"
 )
 
 // This file holds the written form of summaries, and of what is said to the
@@ -29,12 +31,12 @@ func decode(data []byte, code func(*codec)) error {
 
 var errForm = errors.New("malformed data")
 
-// encode returns s in its written form.
-func (s *Summary) encode() []byte { return encode(s.code) }
+// Encode returns s in its written form.
+func (s *Summary) Encode() []byte { return encode(s.code) }
 
-// decodeSummary returns the summary of the module at path from its written
+// Decode returns the summary of the module at path from its written
 // form. What it returns is in order: its indices are within bounds.
-func decodeSummary(path string, data []byte) (*Summary, error) {
+func Decode(path string, data []byte) (*Summary, error) {
 	s := &Summary{path: path}
 	if err := decode(data, s.code); err != nil {
 		return nil, err
@@ -55,13 +57,13 @@ type codec struct {
 
 func (s *Summary) code(c *codec) {
 	list(c, &s.names, (*codec).string)
-	list(c, &s.loads, func(c *codec, l *loadStatement) {
-		c.string(&l.module)
-		c.point(&l.pos)
-		list(c, &l.names, func(c *codec, n *loadedName) {
-			c.string(&n.from)
-			c.string(&n.to)
-			c.point(&n.pos)
+	list(c, &s.loads, func(c *codec, l *Load) {
+		c.string(&l.Module)
+		c.position(s, &l.Pos)
+		list(c, &l.Names, func(c *codec, n *LoadedName) {
+			c.string(&n.From)
+			c.string(&n.To)
+			c.position(s, &n.Pos)
 		})
 	})
 	list(c, &s.globals, func(c *codec, g *bound) {
@@ -134,6 +136,13 @@ func (c *codec) fail() { c.data, c.failed = nil, true }
 func (c *codec) point(p *point) {
 	c.number(&p.line)
 	c.number(&p.col)
+}
+
+// position goes through a position in s.
+func (c *codec) position(s *Summary, pos *syntax.Position) {
+	p := pointOf(*pos)
+	c.point(&p)
+	*pos = s.position(p)
 }
 
 // span goes through a span that begins where the one before ends, at from.
