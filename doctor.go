@@ -51,7 +51,7 @@ func Examine(ctx context.Context, opts Options) []Finding {
 			findings[i] = look(ctx)
 		})
 	}
-	findings[2], findings[3], findings[4] = disk(opts.Home), ociRuntimes(), evaluator(ctx)
+	findings[2], findings[3], findings[4] = disk(opts.Home), ociRuntimes(), examineEvaluator(ctx)
 	var containers []Finding
 	for _, f := range sandbox.Probe() {
 		containers = append(containers, Finding{Name: f.Name, OK: f.OK, Needed: f.Needed, Detail: f.Detail, Hint: f.Hint})
@@ -66,8 +66,8 @@ type emptyModule struct{}
 // ReadModule implements interp.Source.
 func (emptyModule) ReadModule(string) ([]byte, error) { return nil, nil }
 
-// evaluator starts one and looks at how far it is locked down.
-func evaluator(ctx context.Context) Finding {
+// examineEvaluator starts an evaluator and looks at how far it is locked down.
+func examineEvaluator(ctx context.Context) Finding {
 	f := Finding{Name: "evaluator"}
 	e, _, err := interp.Start(ctx, interp.Options{Source: emptyModule{}, Entry: "empty.star"})
 	if err != nil {

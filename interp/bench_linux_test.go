@@ -43,12 +43,12 @@ func beLocked(n int) {
 }
 
 // smallSource is a module of 20 functions.
-func smallSource() files {
+func smallSource() sources {
 	var b strings.Builder
 	for i := range 20 {
 		fmt.Fprintf(&b, "def f%d(n):\n    \"\"\"Does it.\"\"\"\n    return [x for x in range(n) if x %% %d]\n", i, i+1)
 	}
-	return files{"main.star": b.String()}
+	return sources{"main.star": b.String()}
 }
 
 // BenchmarkLockdown measures a process from start to exit, with none of the lockdown's layers, the first, the

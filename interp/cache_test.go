@@ -21,7 +21,7 @@ const fillVariable = "INTERP_TEST_FILL"
 func long(source string) string { return source + "\n#" + strings.Repeat("x", minCached) }
 
 // loadCached loads main.star through a cache, and returns findings, what was printed, and notices.
-func loadCached(t *testing.T, dir string, source files) (found diag.List, printed, notices []string) {
+func loadCached(t *testing.T, dir string, source sources) (found diag.List, printed, notices []string) {
 	t.Helper()
 	e, _, err := Start(t.Context(), Options{
 		Source: source, Entry: "main.star", Cache: dir, Predeclared: bodyLanguage(Limits{}).Predeclared.Keys(),
@@ -44,7 +44,7 @@ func loadCached(t *testing.T, dir string, source files) (found diag.List, printe
 
 const cached = "load('lib/a.star', 'a', b = 'c')\nprint(a, b)\ndef main():\n    return a + 1\n"
 
-var cachedSource = files{"main.star": long(cached), "lib/a.star": long("a = 1\nc = 'c'\nprint(a)")}
+var cachedSource = sources{"main.star": long(cached), "lib/a.star": long("a = 1\nc = 'c'\nprint(a)")}
 
 // entries returns the files of a cache.
 func entries(t *testing.T, dir string) []string {
@@ -76,13 +76,10 @@ func TestCache(t *testing.T) {
 	}
 	// The same key with another module shows that an entry is what is used.
 	c := testCompiler(t, dir)
-	other, found := compile("main.star", []byte("def main():\n    return 2\nprint('other')"), bodyLanguage(Limits{}).Predeclared, Limits{}.Defaults())
-	if found != nil {
-		t.Fatal(found)
-	}
-	data, err := other.encode()
-	if err != nil {
-		t.Fatal(err)
+	compiler := Compiler{Predeclared: bodyLanguage(Limits{}).Predeclared.Keys()}
+	data, err := compiler.Compile("main.star", []byte("def main():\n    return 2\nprint('other')"))
+	if err != nil || data == nil {
+		t.Fatal(data, err)
 	}
 	if err := c.cache.put(c.key("main.star", Digest([]byte(cachedSource["main.star"]))), data); err != nil {
 		t.Fatal(err)
@@ -113,7 +110,7 @@ func TestCacheFindings(t *testing.T) {
 		if err := os.Chmod(dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		source := files{"main.star": long(main), "lib/a.star": cachedSource["lib/a.star"]}
+		source := sources{"main.star": long(main), "lib/a.star": cachedSource["lib/a.star"]}
 		cold, printed, notices := loadCached(t, dir, source)
 		if cold == nil || notices != nil {
 			t.Fatalf("%q: found %v, notices %q", main, cold, notices)

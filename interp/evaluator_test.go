@@ -50,7 +50,7 @@ func TestMain(m *testing.M) {
 // bodyLanguage is a language for tests of the process: a body is a global
 // function of the entry module, called with the inputs by name.
 func bodyLanguage(Limits) Language {
-	lang := loadLanguage()
+	lang := testLanguage()
 	const hostLocal = "test.host"
 	var entry *Module
 	add := func(name string, f func(host plan.BodyHost, args starlark.Tuple) (starlark.Value, error)) {
@@ -225,7 +225,7 @@ func (h testHost) Text(_ context.Context, name, text string) (plan.File, error) 
 // startFile starts an evaluator of one module.
 func startFile(t testing.TB, source string, limits Limits) *Evaluator {
 	t.Helper()
-	e, _, err := Start(t.Context(), Options{Source: files{"main.star": source}, Entry: "main.star", Limits: limits})
+	e, _, err := Start(t.Context(), Options{Source: sources{"main.star": source}, Entry: "main.star", Limits: limits})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -239,7 +239,7 @@ func startFile(t testing.TB, source string, limits Limits) *Evaluator {
 
 // TestGraphOnly: without bodies to come, the evaluator ends by itself.
 func TestGraphOnly(t *testing.T) {
-	e, g, err := Start(t.Context(), Options{Source: files{"main.star": "def f(): return 1"}, Entry: "main.star", GraphOnly: true})
+	e, g, err := Start(t.Context(), Options{Source: sources{"main.star": "def f(): return 1"}, Entry: "main.star", GraphOnly: true})
 	if err != nil || len(g.Modules) != 1 {
 		t.Fatal(g, err)
 	}
@@ -262,7 +262,7 @@ func TestStart(t *testing.T) {
 		task, text string
 	}
 	var prints []printed
-	source := files{
+	source := sources{
 		"main.star":  "load('lib/a.star', 'a')\nprint('hello\\x1b[31m', a)\n",
 		"lib/a.star": "a = [1]",
 	}
@@ -287,7 +287,7 @@ func TestStart(t *testing.T) {
 
 // TestStartFindings shows that findings are the same as in one process.
 func TestStartFindings(t *testing.T) {
-	sources := []files{
+	tests := []sources{
 		{"main.star": "load('a.star', 'a')\nimage = 1\nx = undefined_one", "a.star": "a = undefined_two"},
 		{"main.star": "load('a.star', 'a')", "a.star": "load('b.star', 'b')\na = 1", "b.star": "load('main.star', 'c')\nb = 1"},
 		{"main.star": "load('none.star', 'a')"},
@@ -296,15 +296,24 @@ func TestStartFindings(t *testing.T) {
 		{},
 		{"main.star": "x = '" + strings.Repeat("y", 1<<20) + "'"},
 	}
-	for _, source := range sources {
-		_, want := Loader{Language: loadLanguage()}.Load(source, "main.star")
+	for _, source := range tests {
+		_, want := Loader{Language: testLanguage()}.Load(source, "main.star")
 		_, _, got := Start(t.Context(), Options{Source: source, Entry: "main.star"})
 		if want == nil || got == nil || fmt.Sprintf("%+v", deref(got)) != fmt.Sprintf("%+v", deref(want)) {
 			t.Errorf("got\n%+v, want\n%+v", deref(got), deref(want))
 		}
 	}
-	_, _, err := Start(t.Context(), Options{Source: files{"main.star": "bad_graph = 1"}, Entry: "main.star"})
+	_, _, err := Start(t.Context(), Options{Source: sources{"main.star": "bad_graph = 1"}, Entry: "main.star"})
 	if list := findings(err); len(list) != 2 || list[1].Msg != "second" {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestStartLimits: a limit out of its bounds is refused before anything starts.
+func TestStartLimits(t *testing.T) {
+	e, _, err := Start(t.Context(), Options{Source: sources{"main.star": ""}, Entry: "main.star", Limits: Limits{Calls: -1}})
+	var d *diag.Error
+	if !errors.As(err, &d) || d.Class != diag.Usage || e != nil {
 		t.Errorf("got %v", err)
 	}
 }
@@ -340,7 +349,7 @@ func TestDeaths(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			start := time.Now()
-			_, _, err := Start(t.Context(), Options{Source: files{"main.star": test.source}, Entry: "main.star", Limits: limits})
+			_, _, err := Start(t.Context(), Options{Source: sources{"main.star": test.source}, Entry: "main.star", Limits: limits})
 			took := time.Since(start)
 			t.Logf("%v: %v", took, err)
 			var e *diag.Error
@@ -576,7 +585,7 @@ func TestCancelBody(t *testing.T) {
 	})
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, err := Start(cancelled, Options{Source: files{"m.star": ""}, Entry: "m.star"}); err != context.Canceled {
+	if _, _, err := Start(cancelled, Options{Source: sources{"m.star": ""}, Entry: "m.star"}); err != context.Canceled {
 		t.Errorf("start: got %v", err)
 	}
 }
@@ -635,7 +644,7 @@ func withCgo() bool {
 func TestPrintLimit(t *testing.T) {
 	var bytes atomic.Int64
 	e, _, err := Start(t.Context(), Options{
-		Source: files{"main.star": "def floods():\n  for i in range(2000): print('x' * 100000)\n"}, Entry: "main.star",
+		Source: sources{"main.star": "def floods():\n  for i in range(2000): print('x' * 100000)\n"}, Entry: "main.star",
 		Print: func(_ diag.Position, task, text string) {
 			if task != "floods" {
 				t.Errorf("printed by %q", task)
@@ -657,7 +666,7 @@ func TestPrintLimit(t *testing.T) {
 
 // beParent starts an evaluator that never comes to an end, and says which process it is.
 func beParent() {
-	e, _, err := Start(context.Background(), Options{Source: files{"main.star": spins + "def stuck(): spin()"}, Entry: "main.star", Limits: Limits{Wall: time.Hour}})
+	e, _, err := Start(context.Background(), Options{Source: sources{"main.star": spins + "def stuck(): spin()"}, Entry: "main.star", Limits: Limits{Wall: time.Hour}})
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)
@@ -720,7 +729,7 @@ func BenchmarkCheck(b *testing.B) {
 		fmt.Fprintf(&lib, "def f%d(n):\n    \"\"\"Does it.\"\"\"\n    return [x for x in range(n) if x %% %d]\n", i, i+1)
 		fmt.Fprintf(&main, "load('lib.star', 'f%d')\ndef g%d(n):\n    return f%d(n) + [n]\n", i, i, i)
 	}
-	source := files{"lib.star": lib.String(), "main.star": main.String()}
+	source := sources{"lib.star": lib.String(), "main.star": main.String()}
 	for b.Loop() {
 		e, _, err := Start(b.Context(), Options{Source: source, Entry: "main.star"})
 		if err != nil {

@@ -21,7 +21,7 @@ type known struct {
 }
 
 // loadGraph loads main.star for its graph, and says whether that was evaluated.
-func loadGraph(t *testing.T, dir string, source files, limits Limits) (k known, evaluated bool) {
+func loadGraph(t *testing.T, dir string, source sources, limits Limits) (k known, evaluated bool) {
 	t.Helper()
 	e, g, err := Start(t.Context(), Options{
 		Source: source, Entry: "main.star", Limits: limits, GraphOnly: true,
@@ -78,7 +78,7 @@ func TestKeptGraph(t *testing.T) {
 // TestGraphNotKept: small sources leave nothing, and what an evaluator made that wasn't locked down in full isn't kept.
 func TestGraphNotKept(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "programs")
-	loadGraph(t, dir, files{"main.star": cached, "lib/a.star": "a = 1\nc = 'c'"}, Limits{})
+	loadGraph(t, dir, sources{"main.star": cached, "lib/a.star": "a = 1\nc = 'c'"}, Limits{})
 	if files := entries(t, dir); len(files) > 0 {
 		t.Errorf("of small sources, %s is kept", files)
 	}

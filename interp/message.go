@@ -174,8 +174,8 @@ type doneMsg struct {
 // Bounds of what the evaluator may say.
 const (
 	maxFindings = 1000
-	maxNotes    = maxFrames + 1000 // a cycle of modules has a note for each
-	maxText     = 2 * maxMessage   // bytes of a message, hint, note or print
+	maxNotes    = 10 + 1000   // callers, and for a cycle each module
+	maxText     = 2 * maxSent // bytes of a message, hint, note or print
 	maxLayers   = 16
 	maxOpen     = 1024 // requests of one body that wait for an answer
 	maxInputs   = 10_000
@@ -240,6 +240,12 @@ func (p *pipe) receive(message any) (int, error) {
 }
 
 var errMalformed = errors.New("malformed message")
+
+// messageError is the limit error for a message that is too big. err says how big.
+func messageError(what string, err error) *diag.Error {
+	return ErrMessage.Errorf("%s: %v", what, err).
+		WithHint("pass large data as a File, or raise the limit with --max-message")
+}
 
 // check reports what in a message of the evaluator's can't be.
 func (m *fromEvaluator) check() error {
@@ -352,6 +358,11 @@ func printable(s string) string {
 	}, s)
 }
 
+// maxSent is to how many bytes the evaluator cuts each text. The mark of the cut comes on top.
+const maxSent = 4000
+
+func clipped(s string) string { return text.Clip(s, maxSent) }
+
 // bounded cuts findings down to what may be sent.
 func bounded(l diag.List) diag.List {
 	out := make(diag.List, 0, min(len(l), maxFindings))
@@ -360,10 +371,10 @@ func bounded(l diag.List) diag.List {
 			return append(out, &diag.Error{Pos: e.Pos, Class: e.Class, Msg: fmt.Sprintf("and %d findings more", len(l)-len(out))})
 		}
 		d := *e
-		d.Msg, d.Hint = clip(d.Msg), clip(d.Hint)
+		d.Msg, d.Hint = clipped(d.Msg), clipped(d.Hint)
 		d.Notes = append([]diag.Note(nil), d.Notes[:min(len(d.Notes), maxNotes)]...)
 		for i := range d.Notes {
-			d.Notes[i].Msg = clip(d.Notes[i].Msg)
+			d.Notes[i].Msg = clipped(d.Notes[i].Msg)
 		}
 		out = append(out, &d)
 	}

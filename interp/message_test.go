@@ -69,7 +69,7 @@ func TestLies(t *testing.T) {
 	}
 	for name, lie := range lies {
 		t.Run(name, func(t *testing.T) {
-			_, _, err := Start(t.Context(), Options{Source: files{"main.star": fmt.Sprintf("say(%q)", lie.say)}, Entry: "main.star"})
+			_, _, err := Start(t.Context(), Options{Source: sources{"main.star": fmt.Sprintf("say(%q)", lie.say)}, Entry: "main.star"})
 			checkLie(t, err, lie.why)
 		})
 	}

@@ -500,7 +500,7 @@ func TestRequireSandbox(t *testing.T) {
 			}
 		}
 	}
-	options = Options{Source: files{"main.star": ""}, Entry: "main.star", Locked: func(l Lockdown) { told = l }}
+	options = Options{Source: sources{"main.star": ""}, Entry: "main.star", Locked: func(l Lockdown) { told = l }}
 	e, _, err := Start(t.Context(), options)
 	if err != nil {
 		t.Fatal(err)

@@ -31,7 +31,7 @@ type process struct {
 
 // startProcess starts the evaluator.
 func startProcess(limits Limits) (*process, error) {
-	if err := limits.check(); err != nil {
+	if err := limits.Check(); err != nil {
 		return nil, err
 	}
 	self, err := selfPath()
@@ -91,7 +91,7 @@ func (p *process) greet(start startMsg, options Options) (Lockdown, error) {
 
 // startClock kills the process unless stop is called within the wall clock limit.
 func (p *process) startClock(what string) (stop func()) {
-	wall := wallError(what, p.limits.Wall)
+	wall := p.limits.OverWall(what)
 	clock := time.AfterFunc(p.limits.Wall+grace, func() { p.kill(wall) })
 	return func() { clock.Stop() }
 }
@@ -226,10 +226,10 @@ func (p *process) diagnose() *diag.Error {
 		return ErrStack.Errorf("evaluation needs more than %d MiB of stack", maxStack>>20).
 			WithHint("a value nests too deeply: build lists and dicts flatter")
 	case strings.Contains(words, "out of memory"), strings.Contains(words, "cannot allocate"), strings.Contains(words, "failed to create new OS thread"), strings.Contains(words, "pthread_create failed"):
-		return memoryError(p.limits.Memory)
+		return p.limits.OverMemory()
 	}
 	first, _, _ := strings.Cut(strings.TrimSpace(words), "\n")
-	return diag.Errorf(diag.Position{}, diag.System, "the evaluator died (%s): %s", p.cmd.ProcessState, printable(clip(first)))
+	return diag.Errorf(diag.Position{}, diag.System, "the evaluator died (%s): %s", p.cmd.ProcessState, printable(clipped(first)))
 }
 
 // capped keeps the first bytes written to it and drops the rest.

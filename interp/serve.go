@@ -141,7 +141,7 @@ func findings(err error) diag.List {
 // print passes on what a module or body prints. If it can't be sent the parent
 // is gone, which the next receive notices.
 func (s *server) print(body uint64, pos diag.Position, text string) {
-	_ = s.pipe.send(fromEvaluator{Print: &printMsg{Body: body, Pos: pos, Text: clip(text)}})
+	_ = s.pipe.send(fromEvaluator{Print: &printMsg{Body: body, Pos: pos, Text: clipped(text)}})
 }
 
 // A module of this size or more, in bytes, as it comes from the parent, makes room in the heap; and how much.

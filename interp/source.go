@@ -174,6 +174,17 @@ func offset(file string, source []byte, n int) diag.Position {
 	return diag.Position{File: file, Line: line + 1, Col: col + 1}
 }
 
+// Parse returns the syntax tree of the module at path. The tree is shallow enough for passes that
+// recurse over it. Parse is for tools: limits bound what it takes, except for the parser's own time
+// and memory. Its error is a *diag.Error.
+func Parse(path string, source []byte, limits Limits) (*syntax.File, error) {
+	f, err := parse(path, source, limits.Defaults())
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
 // parse returns the syntax tree of a module, once it is known to be shallow
 // enough for the passes that recurse over it.
 func parse(file string, source []byte, limits Limits) (*syntax.File, *diag.Error) {

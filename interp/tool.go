@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-
-	"go.starlark.net/syntax"
 )
 
 // Tool is work on source that isn't evaluation, formatting say. It is called
@@ -73,15 +71,4 @@ func (s *server) tool(tool Tool, name string) error {
 		err = messageError("the output of "+name, err)
 	}
 	return s.pipe.send(fromEvaluator{Failed: &failedMsg{bounded(findings(err))}})
-}
-
-// Parse returns the syntax tree of the module at path, of which passes that
-// recurse may be sure that it is shallow. An error is a *diag.Error. It is for
-// tools: limits bound what it takes but for the parser's own time and memory.
-func Parse(path string, source []byte, limits Limits) (*syntax.File, error) {
-	f, err := parse(path, source, limits.Defaults())
-	if err != nil {
-		return nil, err
-	}
-	return f, nil
 }

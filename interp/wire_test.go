@@ -161,7 +161,7 @@ func FuzzParent(f *testing.F) {
 		p.pipe = newPipe(io.MultiReader(bytes.NewReader(loading), g, bytes.NewReader(evaluating)), g, limits.Message)
 		var printed strings.Builder
 		e := newEvaluator(Options{
-			Source: files{"main.star": "", "other.star": ""}, Entry: "main.star",
+			Source: sources{"main.star": "", "other.star": ""}, Entry: "main.star",
 			Print: func(pos diag.Position, _, text string) { printed.WriteString(pos.File + text) },
 		}, p, newCompiler(Options{}))
 		if err := startBody(t, e, g); err != nil {
