@@ -43,7 +43,7 @@
 //
 // # One run, from the command line to a container and back
 //
-// cmd/flytestar calls [Load]. interp.Start re-executes this program as the
+// cmd/flytestar calls [Load]. evaluator.Start re-executes this program as the
 // evaluator, which asks for modules over a pipe, executes them with what
 // builtins predeclares, and answers with the plan.Graph that resolve/reach makes.
 // From here on the evaluator only evaluates bodies.

@@ -13,11 +13,11 @@ import (
 	"time"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/evaluator"
 	"github.com/flytestar/flytestar/exec/image"
 	"github.com/flytestar/flytestar/exec/image/debian"
 	"github.com/flytestar/flytestar/exec/sandbox"
 	"github.com/flytestar/flytestar/internal/home"
-	"github.com/flytestar/flytestar/interp"
 )
 
 // Finding is something of the machine that [Examine] looked at.
@@ -28,7 +28,7 @@ type Finding struct {
 	Detail string `json:"detail"`
 	Hint   string `json:"hint,omitempty"` // how to get it
 	// Lockdown is the evaluator's, in the finding about it.
-	Lockdown *interp.Lockdown `json:"-"`
+	Lockdown *evaluator.Lockdown `json:"-"`
 }
 
 const (
@@ -69,14 +69,14 @@ func (emptyModule) ReadModule(string) ([]byte, error) { return nil, nil }
 // examineEvaluator starts an evaluator and looks at how far it is locked down.
 func examineEvaluator(ctx context.Context) Finding {
 	f := Finding{Name: "evaluator"}
-	e, _, err := interp.Start(ctx, interp.Options{Source: emptyModule{}, Entry: "empty.star"})
+	e, _, err := evaluator.Start(ctx, evaluator.Options{Source: emptyModule{}, Entry: "empty.star"})
 	if err != nil {
 		f.Needed = true
 		return f.because(err, "nothing can be loaded without it")
 	}
 	defer e.Close()
 	l := e.Lockdown()
-	f.OK, f.Detail, f.Lockdown = l.Level == interp.Full, "sandbox "+l.String(), &l
+	f.OK, f.Detail, f.Lockdown = l.Level == evaluator.Full, "sandbox "+l.String(), &l
 	if !f.OK {
 		f.Hint = "a full one needs Linux 5.13 or later with landlock and seccomp; until then only evaluate files of people whom you trust"
 	}

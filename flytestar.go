@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/evaluator"
 	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/exec/artifact"
 	"github.com/flytestar/flytestar/exec/engine"
@@ -37,7 +38,7 @@ type Options struct {
 	// RequireSandbox makes an evaluator that isn't locked down in full an error of class System, before it gets any source.
 	RequireSandbox bool
 	// Locked is told how far the evaluator is locked down, before it gets any source. Default: nobody is.
-	Locked func(interp.Lockdown)
+	Locked func(evaluator.Lockdown)
 	// Print is told what modules and orchestrators print; task is "" while modules load. Default: nobody is.
 	Print func(pos diag.Position, task, text string)
 	// GraphOnly lets the evaluator end once the graph is there: orchestrators are an error then.
@@ -48,7 +49,7 @@ type Options struct {
 
 // Init must be the first thing in main, and in TestMain of tests that use this
 // package: the evaluator is this program, re-executed, and never returns from it.
-func Init() { interp.Init(reach.Language, lint.Tools(reach.Language)) }
+func Init() { evaluator.Init(reach.Language, lint.Tools(reach.Language)) }
 
 // Workflow is a loaded file: its graph, and the evaluator that made it.
 // Its methods may be called concurrently.
@@ -57,7 +58,7 @@ type Workflow struct {
 	dir       string   // the workspace
 	root      *os.Root // the workspace, for what is read of it
 	home      home.Dir
-	evaluator *interp.Evaluator
+	evaluator *evaluator.Evaluator
 	graph     *plan.Graph
 }
 
@@ -87,7 +88,7 @@ func load(ctx context.Context, dir, entry string, opts Options, sees func(interp
 		return nil, usage("workspace: %w", err)
 	}
 	source := sees(interp.NewWorkspace(w.root))
-	w.evaluator, w.graph, err = interp.Start(ctx, interp.Options{
+	w.evaluator, w.graph, err = evaluator.Start(ctx, evaluator.Options{
 		Source: source, Entry: entry, Limits: opts.Limits, RequireSandbox: opts.RequireSandbox, Locked: opts.Locked, Print: opts.Print,
 		Cache: w.home.Programs(), Predeclared: reach.Predeclared(), Notice: opts.Notice, GraphOnly: opts.GraphOnly,
 	})
@@ -108,7 +109,7 @@ func (w *Workflow) Close() error {
 }
 
 // Lockdown returns how far the evaluator is locked down.
-func (w *Workflow) Lockdown() interp.Lockdown { return w.evaluator.Lockdown() }
+func (w *Workflow) Lockdown() evaluator.Lockdown { return w.evaluator.Lockdown() }
 
 // Graph returns what the file declares. The caller doesn't change it.
 func (w *Workflow) Graph() *plan.Graph { return w.graph }

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/evaluator"
 	"github.com/flytestar/flytestar/interp"
 	"github.com/flytestar/flytestar/lint"
 )
@@ -268,6 +269,6 @@ func Format(ctx context.Context, name string, source []byte, opts Options) ([]by
 }
 
 // tool is how a tool's process is run.
-func (o *Options) tool() interp.Options {
-	return interp.Options{Limits: o.Limits, RequireSandbox: o.RequireSandbox, Locked: o.Locked}
+func (o *Options) tool() evaluator.Options {
+	return evaluator.Options{Limits: o.Limits, RequireSandbox: o.RequireSandbox, Locked: o.Locked}
 }

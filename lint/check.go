@@ -9,6 +9,7 @@ import (
 	"go.starlark.net/syntax"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/evaluator"
 	"github.com/flytestar/flytestar/interp"
 )
 
@@ -36,7 +37,7 @@ type Report struct {
 
 // Check returns what is found in the syntax of modules. A module that doesn't parse has that as its finding. What isn't a
 // module's is an error: a limit of the process, all of them together.
-func Check(ctx context.Context, modules []Module, graph Declared, options interp.Options) (*Report, error) {
+func Check(ctx context.Context, modules []Module, graph Declared, options evaluator.Options) (*Report, error) {
 	report, err := run[Report](ctx, checkTool, checkRequest{modules, graph, options.Limits}, options)
 	if err != nil {
 		return nil, err

@@ -11,6 +11,7 @@ import (
 	"github.com/bazelbuild/buildtools/warn"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/evaluator"
 	"github.com/flytestar/flytestar/internal/startest"
 	"github.com/flytestar/flytestar/interp"
 	"github.com/flytestar/flytestar/lint"
@@ -19,7 +20,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	interp.Init(reach.Language, lint.Tools(reach.Language))
+	evaluator.Init(reach.Language, lint.Tools(reach.Language))
 	os.Exit(m.Run())
 }
 
@@ -33,7 +34,7 @@ func TestFindings(t *testing.T) {
 	for _, file := range files {
 		for _, chunk := range startest.Read(t, file) {
 			t.Run(chunk.Name, func(t *testing.T) {
-				report, err := lint.Check(t.Context(), modulesOf(chunk), declaredIn(t, &chunk), interp.Options{})
+				report, err := lint.Check(t.Context(), modulesOf(chunk), declaredIn(t, &chunk), evaluator.Options{})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -136,7 +137,7 @@ func TestHostile(t *testing.T) {
 		}
 		sources[filepath.Base(file)] = string(data)
 	}
-	options := interp.Options{Limits: interp.Limits{Wall: 2 * time.Second}}
+	options := evaluator.Options{Limits: interp.Limits{Wall: 2 * time.Second}}
 	for name, source := range sources {
 		m := lint.Module{Path: "m.star", Source: []byte(source)}
 		tools := map[string]func() error{

@@ -1,4 +1,4 @@
-package interp
+package evaluator
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/interp"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -95,7 +96,7 @@ func TestLiesInBodies(t *testing.T) {
 	}
 	for name, lie := range lies {
 		t.Run(name, func(t *testing.T) {
-			e := startFile(t, fmt.Sprintf("def lies(): say(%q)", lie.say), Limits{})
+			e := startFile(t, fmt.Sprintf("def lies(): say(%q)", lie.say), interp.Limits{})
 			_, err := e.Body(t.Context(), "lies", nil, testHost{})
 			if err == nil { // its own, true end came first
 				<-e.gone
@@ -120,14 +121,14 @@ func TestFlood(t *testing.T) {
 def floods():
     for i in range(1, 2000):
         say('{"request": {"body": 1, "id": %d, "call": {"ordinal": 0, "task": "hangs", "inputs": {"n": 1}, "pos": {}}}}' % i)
-`, Limits{})
+`, interp.Limits{})
 	host, _ := hangingHost()
 	_, err := e.Body(t.Context(), "floods", nil, host)
 	checkLie(t, err, "more than 1024 requests at once")
 }
 
 func TestTooBig(t *testing.T) {
-	e := startFile(t, "def long(n): return 'x' * n\ndef gets(n): return call('long', n)\ndef asks(n): return text('x' * n, 'y')\n", Limits{Message: 3 << 20, Value: 1 << 20})
+	e := startFile(t, "def long(n): return 'x' * n\ndef gets(n): return call('long', n)\ndef asks(n): return text('x' * n, 'y')\n", interp.Limits{Message: 3 << 20, Value: 1 << 20})
 	host := testHost{calls: map[string]func(context.Context, int64) (plan.Value, error){
 		"long": func(_ context.Context, n int64) (plan.Value, error) { return strings.Repeat("x", int(n)), nil },
 	}}

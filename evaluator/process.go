@@ -1,4 +1,4 @@
-package interp
+package evaluator
 
 import (
 	"bytes"
@@ -14,11 +14,12 @@ import (
 	"time"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/interp"
 )
 
 // process is the evaluator as a process.
 type process struct {
-	limits Limits
+	limits interp.Limits
 	cmd    *osexec.Cmd
 	pipe   *pipe
 	ours   []*os.File
@@ -30,7 +31,7 @@ type process struct {
 }
 
 // startProcess starts the evaluator.
-func startProcess(limits Limits) (*process, error) {
+func startProcess(limits interp.Limits) (*process, error) {
 	if err := limits.Check(); err != nil {
 		return nil, err
 	}
@@ -223,7 +224,7 @@ func (p *process) diagnose() *diag.Error {
 	words := p.stderr.String()
 	switch {
 	case strings.Contains(words, "stack exceeds"), strings.Contains(words, "stack overflow"):
-		return ErrStack.Errorf("evaluation needs more than %d MiB of stack", maxStack>>20).
+		return interp.ErrStack.Errorf("evaluation needs more than %d MiB of stack", maxStack>>20).
 			WithHint("a value nests too deeply: build lists and dicts flatter")
 	case strings.Contains(words, "out of memory"), strings.Contains(words, "cannot allocate"), strings.Contains(words, "failed to create new OS thread"), strings.Contains(words, "pthread_create failed"):
 		return p.limits.OverMemory()

@@ -1,7 +1,8 @@
-package interp
+package evaluator
 
 import (
 	"fmt"
+	"github.com/flytestar/flytestar/interp"
 	"os"
 	osexec "os/exec"
 	"slices"
@@ -22,7 +23,7 @@ func init() {
 }
 
 func beLocked(n int) {
-	limits := Limits{}.Defaults()
+	limits := interp.Limits{}.Defaults()
 	apply := []func() Layer{
 		func() Layer { return layer("limits", "", limitResources(limits.Memory)) },
 		dropPrivileges,
@@ -35,7 +36,7 @@ func beLocked(n int) {
 			os.Exit(1)
 		}
 	}
-	if _, err := (Loader{Limits: limits}).Load(smallSource(), "main.star"); err != nil {
+	if _, err := (interp.Loader{Limits: limits}).Load(smallSource(), "main.star"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

@@ -1,4 +1,4 @@
-package interp
+package evaluator
 
 import (
 	"bytes"
@@ -19,6 +19,7 @@ import (
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/internal/text"
+	"github.com/flytestar/flytestar/interp"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -76,7 +77,7 @@ func TestWire(t *testing.T) {
 			t.Error(diff)
 		}
 	}
-	limits := toEvaluator{Start: &startMsg{Entry: "main.star", Limits: Limits{}.Defaults()}}
+	limits := toEvaluator{Start: &startMsg{Entry: "main.star", Limits: interp.Limits{}.Defaults()}}
 	var got toEvaluator
 	if err := readWire(written(&limits), &got, testLimit); err != nil || !reflect.DeepEqual(got, limits) {
 		t.Errorf("got %+v, %v", got, err)
@@ -156,7 +157,7 @@ func FuzzParent(f *testing.F) {
 		g := &gate{opened: make(chan struct{})}
 		exited := make(chan struct{})
 		close(exited)
-		limits := Limits{Message: 1 << 16, Source: 1 << 10}.Defaults()
+		limits := interp.Limits{Message: 1 << 16, Source: 1 << 10}.Defaults()
 		p := &process{limits: limits, cmd: &osexec.Cmd{}, exited: exited}
 		p.pipe = newPipe(io.MultiReader(bytes.NewReader(loading), g, bytes.NewReader(evaluating)), g, limits.Message)
 		var printed strings.Builder

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package interp
+package evaluator
 
 import "errors"
 

@@ -1,4 +1,4 @@
-package interp
+package evaluator
 
 import (
 	"fmt"
@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"unsafe"
 
+	"github.com/flytestar/flytestar/interp"
 	"github.com/landlock-lsm/go-landlock/landlock"
 	landlocksyscall "github.com/landlock-lsm/go-landlock/landlock/syscall"
 	"golang.org/x/net/bpf"
@@ -52,7 +53,7 @@ func isPoller(fd int, name string) bool {
 // lockDown takes from this process all that evaluating doesn't need: memory
 // beyond the budget, rights, files, the network, other processes. Limits are
 // indispensable; what else the kernel can't do is reported.
-func lockDown(limits Limits) ([]Layer, error) {
+func lockDown(limits interp.Limits) ([]Layer, error) {
 	if err := limitResources(limits.Memory); err != nil {
 		return nil, err
 	}

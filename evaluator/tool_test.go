@@ -1,4 +1,4 @@
-package interp
+package evaluator
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/interp"
 )
 
 // testTools are the tools of this package's tests.
@@ -20,7 +21,7 @@ var testTools = map[string]Tool{
 	"sink":   func(in []byte) ([]byte, error) { return []byte(strings.Repeat("x", sink(0))), nil },
 	"flood":  func([]byte) ([]byte, error) { return make([]byte, 100<<20), nil },
 	"parse": func(in []byte) ([]byte, error) {
-		_, err := Parse("main.star", in, Limits{})
+		_, err := interp.Parse("main.star", in, interp.Limits{})
 		return nil, err
 	},
 }
@@ -35,7 +36,7 @@ func sink(n int) int {
 
 func TestTool(t *testing.T) {
 	run := func(name, in string) (string, error) {
-		out, err := RunTool(t.Context(), name, []byte(in), Options{Limits: Limits{Wall: 2 * time.Second, Memory: 1 << 30}})
+		out, err := RunTool(t.Context(), name, []byte(in), Options{Limits: interp.Limits{Wall: 2 * time.Second, Memory: 1 << 30}})
 		return string(out), err
 	}
 	if out, err := run("double", "ab"); out != "abab" || err != nil {
@@ -45,7 +46,7 @@ func TestTool(t *testing.T) {
 		t.Errorf("got %q, %v", out, err)
 	}
 	if able, err := run("probe", ""); err != nil || able != "" {
-		if l := startFile(t, "", Limits{}).Lockdown(); l.Level != Full {
+		if l := startFile(t, "", interp.Limits{}).Lockdown(); l.Level != Full {
 			t.Skipf("this machine's kernel can't: %v", l)
 		}
 		t.Errorf("a tool can: %s, %v", able, err)

@@ -1,4 +1,4 @@
-package interp
+package evaluator
 
 import (
 	"bufio"
@@ -12,6 +12,7 @@ import (
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/internal/text"
+	"github.com/flytestar/flytestar/interp"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -53,7 +54,7 @@ type startMsg struct {
 	Entry     string
 	GraphOnly bool // there will be no bodies
 	Tool      string
-	Limits    Limits
+	Limits    interp.Limits
 }
 
 // sourceMsg answers a loadMsg, with a module's source or the module compiled,
@@ -243,7 +244,7 @@ var errMalformed = errors.New("malformed message")
 
 // messageError is the limit error for a message that is too big. err says how big.
 func messageError(what string, err error) *diag.Error {
-	return ErrMessage.Errorf("%s: %v", what, err).
+	return interp.ErrMessage.Errorf("%s: %v", what, err).
 		WithHint("pass large data as a File, or raise the limit with --max-message")
 }
 

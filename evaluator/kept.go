@@ -1,9 +1,10 @@
-package interp
+package evaluator
 
 import (
 	"fmt"
 	"os"
 
+	"github.com/flytestar/flytestar/interp"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -57,7 +58,7 @@ func (c *compiler) graph() *evaluation {
 	err := readWire(data, &kept, c.options.Limits.Message)
 	for _, m := range kept.Modules {
 		source, err := c.options.Source.ReadModule(m.Path)
-		if err != nil || Digest(source) != m.Digest {
+		if err != nil || interp.Digest(source) != m.Digest {
 			return nil // loading says what is wrong with it
 		}
 	}

@@ -1,4 +1,4 @@
-package interp
+package evaluator
 
 import (
 	"context"
@@ -20,6 +20,7 @@ import (
 	"go.starlark.net/starlark"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/interp"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -49,10 +50,10 @@ func TestMain(m *testing.M) {
 
 // bodyLanguage is a language for tests of the process: a body is a global
 // function of the entry module, called with the inputs by name.
-func bodyLanguage(Limits) Language {
+func bodyLanguage(interp.Limits) interp.Language {
 	lang := testLanguage()
 	const hostLocal = "test.host"
-	var entry *Module
+	var entry *interp.Module
 	add := func(name string, f func(host plan.BodyHost, args starlark.Tuple) (starlark.Value, error)) {
 		lang.Predeclared[name] = starlark.NewBuiltin(name, func(th *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
 			host, _ := th.Local(hostLocal).(plan.BodyHost)
@@ -96,7 +97,7 @@ func bodyLanguage(Limits) Language {
 		return starlark.None, say(string(args[0].(starlark.String)))
 	})
 	add("panic", func(plan.BodyHost, starlark.Tuple) (starlark.Value, error) { panic("a bug") })
-	lang.Graph = func(m *Module, all []*Module) (*plan.Graph, error) {
+	lang.Graph = func(m *interp.Module, all []*interp.Module) (*plan.Graph, error) {
 		entry = m
 		if m.Globals.Has("bad_graph") {
 			return nil, diag.List{{Msg: "first"}, {Msg: "second"}}
@@ -219,11 +220,11 @@ func (h testHost) Read(context.Context, plan.File, int64) ([]byte, error) {
 }
 
 func (h testHost) Text(_ context.Context, name, text string) (plan.File, error) {
-	return plan.File{Name: name, Digest: Digest([]byte(text)), Size: int64(len(text))}, nil
+	return plan.File{Name: name, Digest: interp.Digest([]byte(text)), Size: int64(len(text))}, nil
 }
 
 // startFile starts an evaluator of one module.
-func startFile(t testing.TB, source string, limits Limits) *Evaluator {
+func startFile(t testing.TB, source string, limits interp.Limits) *Evaluator {
 	t.Helper()
 	e, _, err := Start(t.Context(), Options{Source: sources{"main.star": source}, Entry: "main.star", Limits: limits})
 	if err != nil {
@@ -276,7 +277,7 @@ func TestStart(t *testing.T) {
 	if len(prints) != 1 || prints[0] != (printed{"main.star:2:6", "", "hello\uFFFD[31m [1]"}) {
 		t.Errorf("printed %q", prints)
 	}
-	if len(g.Modules) != 2 || g.Modules[0].Path != "lib/a.star" || g.Modules[0].Digest != Digest([]byte("a = [1]")) {
+	if len(g.Modules) != 2 || g.Modules[0].Path != "lib/a.star" || g.Modules[0].Digest != interp.Digest([]byte("a = [1]")) {
 		t.Errorf("modules are %+v", g.Modules)
 	}
 	t.Logf("lockdown: %v", e.Lockdown())
@@ -297,7 +298,7 @@ func TestStartFindings(t *testing.T) {
 		{"main.star": "x = '" + strings.Repeat("y", 1<<20) + "'"},
 	}
 	for _, source := range tests {
-		_, want := Loader{Language: testLanguage()}.Load(source, "main.star")
+		_, want := interp.Loader{Language: testLanguage()}.Load(source, "main.star")
 		_, _, got := Start(t.Context(), Options{Source: source, Entry: "main.star"})
 		if want == nil || got == nil || fmt.Sprintf("%+v", deref(got)) != fmt.Sprintf("%+v", deref(want)) {
 			t.Errorf("got\n%+v, want\n%+v", deref(got), deref(want))
@@ -311,7 +312,7 @@ func TestStartFindings(t *testing.T) {
 
 // TestStartLimits: a limit out of its bounds is refused before anything starts.
 func TestStartLimits(t *testing.T) {
-	e, _, err := Start(t.Context(), Options{Source: sources{"main.star": ""}, Entry: "main.star", Limits: Limits{Calls: -1}})
+	e, _, err := Start(t.Context(), Options{Source: sources{"main.star": ""}, Entry: "main.star", Limits: interp.Limits{Calls: -1}})
 	var d *diag.Error
 	if !errors.As(err, &d) || d.Class != diag.Usage || e != nil {
 		t.Errorf("got %v", err)
@@ -331,7 +332,7 @@ func deref(err error) []diag.Error {
 
 // TestDeaths has what no count of steps stops.
 func TestDeaths(t *testing.T) {
-	limits := Limits{Memory: 256 << 20, Wall: 300 * time.Millisecond, Steps: 1 << 40}
+	limits := interp.Limits{Memory: 256 << 20, Wall: 300 * time.Millisecond, Steps: 1 << 40}
 	tests := []struct {
 		name, source string
 		msg          string // several are possible where more than one limit is near
@@ -378,7 +379,7 @@ def wrong(n):
 def artifacts(): return read("x") + text("y", "z")
 def calls_unknown(n): return call("unknown", n)
 def prints(n): print("n is", n)
-`, Limits{})
+`, interp.Limits{})
 	failure := &plan.Failure{Kind: plan.FailOOM, Message: "too big", Task: "fails", Log: "secret"}
 	broken := errors.New("engine is broken")
 	host := testHost{content: "content ", calls: map[string]func(context.Context, int64) (plan.Value, error){
@@ -398,7 +399,7 @@ def prints(n): print("n is", n)
 		{"tried", one, "oom: too big", nil},
 		{"lets", one, nil, failure},
 		{"broken", one, nil, broken},
-		{"artifacts", nil, "content " + Digest([]byte("z")), nil},
+		{"artifacts", nil, "content " + interp.Digest([]byte("z")), nil},
 		{"prints", one, nil, nil},
 	}
 	for _, test := range tests {
@@ -421,7 +422,7 @@ def work(n):
     for i in range(20000):
         s += i % 7
     return call("double", n) + fan(100)
-`, Limits{})
+`, interp.Limits{})
 	host := testHost{calls: map[string]func(context.Context, int64) (plan.Value, error){
 		"double": func(_ context.Context, n int64) (plan.Value, error) { return 2 * n, nil },
 	}}
@@ -456,7 +457,7 @@ def spins(n):
     call("slow", n)
     for i in range(100000000):
         pass
-`, Limits{Wall: wall, Steps: 1 << 50})
+`, interp.Limits{Wall: wall, Steps: 1 << 50})
 	host := testHost{calls: map[string]func(context.Context, int64) (plan.Value, error){
 		"slow": func(_ context.Context, n int64) (plan.Value, error) { time.Sleep(wall); return n, nil },
 	}}
@@ -499,7 +500,7 @@ def spin(): same() == same()
 
 // TestBodyDeath shows that a body which can't be stopped takes the evaluator with it, and is named.
 func TestBodyDeath(t *testing.T) {
-	e := startFile(t, spins+"def stuck(): spin()\ndef waits(): call('hangs', 1)\n", Limits{Wall: 200 * time.Millisecond})
+	e := startFile(t, spins+"def stuck(): spin()\ndef waits(): call('hangs', 1)\n", interp.Limits{Wall: 200 * time.Millisecond})
 	host, hung := hangingHost()
 	other := make(chan error, 1)
 	go func() {
@@ -508,23 +509,23 @@ func TestBodyDeath(t *testing.T) {
 	}()
 	<-hung
 	_, err := e.Body(t.Context(), "stuck", nil, host)
-	if err == nil || err.Error() != "task stuck took longer than 200ms [max-wall]" || !errors.Is(err, ErrWall) {
+	if err == nil || err.Error() != "task stuck took longer than 200ms [max-wall]" || !errors.Is(err, interp.ErrWall) {
 		t.Errorf("stuck: got %v", err)
 	}
 	if err := <-other; err == nil || err.Error() != "task waits: task stuck took longer than 200ms [max-wall]" {
 		t.Errorf("waits: got %v", err)
 	}
-	if _, err := e.Body(t.Context(), "waits", nil, host); !errors.Is(err, ErrWall) {
+	if _, err := e.Body(t.Context(), "waits", nil, host); !errors.Is(err, interp.ErrWall) {
 		t.Errorf("later: got %v", err)
 	}
 }
 
 // TestOpenFuture has a body that computes while a call of its is under way: that doesn't stop its clock.
 func TestOpenFuture(t *testing.T) {
-	e := startFile(t, spins+"def both():\n  start('hangs')\n  spin()\n", Limits{Wall: 200 * time.Millisecond})
+	e := startFile(t, spins+"def both():\n  start('hangs')\n  spin()\n", interp.Limits{Wall: 200 * time.Millisecond})
 	host, _ := hangingHost()
 	start := time.Now()
-	if _, err := e.Body(t.Context(), "both", nil, host); !errors.Is(err, ErrWall) {
+	if _, err := e.Body(t.Context(), "both", nil, host); !errors.Is(err, interp.ErrWall) {
 		t.Errorf("got %v", err)
 	}
 	t.Logf("ended after %v", time.Since(start))
@@ -532,10 +533,10 @@ func TestOpenFuture(t *testing.T) {
 
 // TestHeld has a body whose calls under way hold more in the parent than the evaluator may have itself.
 func TestHeld(t *testing.T) {
-	e := startFile(t, "def many():\n  for i in range(1000): start('hangs')\n  call('hangs', 1)\n", Limits{})
+	e := startFile(t, "def many():\n  for i in range(1000): start('hangs')\n  call('hangs', 1)\n", interp.Limits{})
 	e.limits.Memory = 4 << 20 // the parent's side alone
 	host, _ := hangingHost()
-	if _, err := e.Body(t.Context(), "many", nil, host); !errors.Is(err, ErrMemory) || !strings.Contains(err.Error(), "calls under way hold more than 4 MiB") {
+	if _, err := e.Body(t.Context(), "many", nil, host); !errors.Is(err, interp.ErrMemory) || !strings.Contains(err.Error(), "calls under way hold more than 4 MiB") {
 		t.Errorf("got %v", err)
 	}
 	if held := e.held.Load(); held != 0 {
@@ -548,8 +549,8 @@ func TestAsked(t *testing.T) {
 	host := testHost{calls: map[string]func(context.Context, int64) (plan.Value, error){
 		"double": func(_ context.Context, n int64) (plan.Value, error) { return 2 * n, nil },
 	}}
-	e := startFile(t, "def calls():\n  for i in range(11): attempt('double', 1)\ndef writes():\n  for i in range(11): text('x', 'y' * 100)\n", Limits{Actions: 10, Text: 1000})
-	for task, want := range map[string]diag.LimitName{"calls": ErrActions, "writes": ErrText} {
+	e := startFile(t, "def calls():\n  for i in range(11): attempt('double', 1)\ndef writes():\n  for i in range(11): text('x', 'y' * 100)\n", interp.Limits{Actions: 10, Text: 1000})
+	for task, want := range map[string]diag.LimitName{"calls": interp.ErrActions, "writes": interp.ErrText} {
 		_, err := e.Body(t.Context(), task, nil, host)
 		if list := findings(err); !errors.Is(err, want) || len(list) != 1 || list[0].Class != diag.Limit || list[0].Code != string(want) {
 			t.Errorf("%s: got %v", task, err)
@@ -558,7 +559,7 @@ func TestAsked(t *testing.T) {
 }
 
 func TestCancelBody(t *testing.T) {
-	e := startFile(t, "def waits(): return call('hangs', 1)\ndef spins():\n  for i in range(100000000): pass\n", Limits{Steps: 1 << 50})
+	e := startFile(t, "def waits(): return call('hangs', 1)\ndef spins():\n  for i in range(100000000): pass\n", interp.Limits{Steps: 1 << 50})
 	var ended atomic.Int32
 	host := testHost{calls: map[string]func(context.Context, int64) (plan.Value, error){
 		"hangs": func(ctx context.Context, _ int64) (plan.Value, error) {
@@ -600,7 +601,7 @@ func waitFor(t *testing.T, what string, done func() bool) {
 }
 
 func TestClose(t *testing.T) {
-	e := startFile(t, "def waits(): call('hangs', 1)\n", Limits{})
+	e := startFile(t, "def waits(): call('hangs', 1)\n", interp.Limits{})
 	host, hung := hangingHost()
 	result := make(chan error, 1)
 	go func() {
@@ -624,7 +625,7 @@ func TestMemoryBody(t *testing.T) {
 	if withCgo() {
 		t.Skip("with cgo the threads of the C library take addresses from the budget, and the kernel may say no first")
 	}
-	e := startFile(t, "def grows():\n  a = []\n  for i in range(100000000):\n    a.append('x' * 1000)\ndef fine(): return 1\n", Limits{Steps: 1 << 50})
+	e := startFile(t, "def grows():\n  a = []\n  for i in range(100000000):\n    a.append('x' * 1000)\ndef fine(): return 1\n", interp.Limits{Steps: 1 << 50})
 	_, err := e.Body(t.Context(), "grows", nil, testHost{})
 	var d *diag.Error
 	if !errors.As(err, &d) || d.Msg != "evaluation needs more than 512 MiB of memory" || d.Pos.Line == 0 {
@@ -666,7 +667,7 @@ func TestPrintLimit(t *testing.T) {
 
 // beParent starts an evaluator that never comes to an end, and says which process it is.
 func beParent() {
-	e, _, err := Start(context.Background(), Options{Source: sources{"main.star": spins + "def stuck(): spin()"}, Entry: "main.star", Limits: Limits{Wall: time.Hour}})
+	e, _, err := Start(context.Background(), Options{Source: sources{"main.star": spins + "def stuck(): spin()"}, Entry: "main.star", Limits: interp.Limits{Wall: time.Hour}})
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)
@@ -715,7 +716,7 @@ func zombie(pid int) bool {
 
 // TestGroup shows that Ctrl-C, which a terminal sends to a whole group, doesn't reach the evaluator.
 func TestGroup(t *testing.T) {
-	e := startFile(t, "", Limits{})
+	e := startFile(t, "", interp.Limits{})
 	pgid, err := syscall.Getpgid(e.process.cmd.Process.Pid)
 	if err != nil || pgid != e.process.cmd.Process.Pid {
 		t.Errorf("group %d, %v", pgid, err)
@@ -741,7 +742,7 @@ func BenchmarkCheck(b *testing.B) {
 
 // BenchmarkBody is one body that makes one request.
 func BenchmarkBody(b *testing.B) {
-	e := startFile(b, "def f(n): return call('double', n)\n", Limits{})
+	e := startFile(b, "def f(n): return call('double', n)\n", interp.Limits{})
 	host := testHost{calls: map[string]func(context.Context, int64) (plan.Value, error){
 		"double": func(_ context.Context, n int64) (plan.Value, error) { return 2 * n, nil },
 	}}

@@ -1,4 +1,4 @@
-package interp
+package evaluator
 
 import (
 	"fmt"
@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/interp"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -21,11 +22,11 @@ type known struct {
 }
 
 // loadGraph loads main.star for its graph, and says whether that was evaluated.
-func loadGraph(t *testing.T, dir string, source sources, limits Limits) (k known, evaluated bool) {
+func loadGraph(t *testing.T, dir string, source sources, limits interp.Limits) (k known, evaluated bool) {
 	t.Helper()
 	e, g, err := Start(t.Context(), Options{
 		Source: source, Entry: "main.star", Limits: limits, GraphOnly: true,
-		Cache: dir, Predeclared: bodyLanguage(Limits{}).Predeclared.Keys(),
+		Cache: dir, Predeclared: bodyLanguage(interp.Limits{}).Predeclared.Keys(),
 		Locked: func(l Lockdown) { k.Lockdown = l.String() },
 		Print: func(pos diag.Position, task, text string) {
 			k.Printed = append(k.Printed, fmt.Sprint(pos, " ", task, text))
@@ -47,30 +48,30 @@ func loadGraph(t *testing.T, dir string, source sources, limits Limits) (k known
 
 // TestKeptGraph: what is known of a load whose modules haven't changed is the same as evaluated.
 func TestKeptGraph(t *testing.T) {
-	if l := startFile(t, "", Limits{}).Lockdown(); l.Level != Full {
+	if l := startFile(t, "", interp.Limits{}).Lockdown(); l.Level != Full {
 		t.Skipf("only graphs of a full lockdown are kept, and this machine's is %s", l)
 	}
 	dir := filepath.Join(t.TempDir(), "programs")
-	cold, evaluated := loadGraph(t, dir, cachedSource, Limits{})
+	cold, evaluated := loadGraph(t, dir, cachedSource, interp.Limits{})
 	if !evaluated || len(cold.Printed) != 2 || cold.Lockdown == "" {
 		t.Fatalf("evaluated: %v, %+v", evaluated, cold)
 	}
-	warm, evaluated := loadGraph(t, dir, cachedSource, Limits{})
+	warm, evaluated := loadGraph(t, dir, cachedSource, interp.Limits{})
 	if diff := cmp.Diff(cold, warm); evaluated || diff != "" {
 		t.Errorf("evaluated: %v\n%s", evaluated, diff)
 	}
 	for _, path := range []string{"main.star", "lib/a.star"} {
 		changed := maps.Clone(cachedSource)
 		changed[path] += "\nprint('changed')"
-		if k, evaluated := loadGraph(t, dir, changed, Limits{}); !evaluated || len(k.Printed) != 3 {
+		if k, evaluated := loadGraph(t, dir, changed, interp.Limits{}); !evaluated || len(k.Printed) != 3 {
 			t.Errorf("with another %s: evaluated: %v, %q", path, evaluated, k.Printed)
 		}
-		loadGraph(t, dir, cachedSource, Limits{}) // keeps that graph again
+		loadGraph(t, dir, cachedSource, interp.Limits{}) // keeps that graph again
 	}
-	if _, evaluated := loadGraph(t, dir, cachedSource, Limits{Steps: 1000}); !evaluated {
+	if _, evaluated := loadGraph(t, dir, cachedSource, interp.Limits{Steps: 1000}); !evaluated {
 		t.Error("under other limits it isn't evaluated")
 	}
-	if _, evaluated := loadGraph(t, dir, cachedSource, Limits{}); evaluated {
+	if _, evaluated := loadGraph(t, dir, cachedSource, interp.Limits{}); evaluated {
 		t.Error("in the end it is evaluated again")
 	}
 }
@@ -78,7 +79,7 @@ func TestKeptGraph(t *testing.T) {
 // TestGraphNotKept: small sources leave nothing, and what an evaluator made that wasn't locked down in full isn't kept.
 func TestGraphNotKept(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "programs")
-	loadGraph(t, dir, sources{"main.star": cached, "lib/a.star": "a = 1\nc = 'c'"}, Limits{})
+	loadGraph(t, dir, sources{"main.star": cached, "lib/a.star": "a = 1\nc = 'c'"}, interp.Limits{})
 	if files := entries(t, dir); len(files) > 0 {
 		t.Errorf("of small sources, %s is kept", files)
 	}

@@ -1,4 +1,4 @@
-package interp
+package evaluator
 
 import (
 	"bytes"
@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/interp"
 )
 
 // fillVariable, if set, makes the test binary fill the cache in that directory until it is killed.
@@ -24,7 +25,7 @@ func long(source string) string { return source + "\n#" + strings.Repeat("x", mi
 func loadCached(t *testing.T, dir string, source sources) (found diag.List, printed, notices []string) {
 	t.Helper()
 	e, _, err := Start(t.Context(), Options{
-		Source: source, Entry: "main.star", Cache: dir, Predeclared: bodyLanguage(Limits{}).Predeclared.Keys(),
+		Source: source, Entry: "main.star", Cache: dir, Predeclared: bodyLanguage(interp.Limits{}).Predeclared.Keys(),
 		Print: func(pos diag.Position, task, text string) {
 			printed = append(printed, fmt.Sprint(pos, " ", task, text))
 		},
@@ -76,12 +77,12 @@ func TestCache(t *testing.T) {
 	}
 	// The same key with another module shows that an entry is what is used.
 	c := testCompiler(t, dir)
-	compiler := Compiler{Predeclared: bodyLanguage(Limits{}).Predeclared.Keys()}
+	compiler := interp.Compiler{Predeclared: bodyLanguage(interp.Limits{}).Predeclared.Keys()}
 	data, err := compiler.Compile("main.star", []byte("def main():\n    return 2\nprint('other')"))
 	if err != nil || data == nil {
 		t.Fatal(data, err)
 	}
-	if err := c.cache.put(c.key("main.star", Digest([]byte(cachedSource["main.star"]))), data); err != nil {
+	if err := c.cache.put(c.key("main.star", interp.Digest([]byte(cachedSource["main.star"]))), data); err != nil {
 		t.Fatal(err)
 	}
 	if _, printed, _ := loadCached(t, dir, cachedSource); len(printed) != 1 || !strings.Contains(printed[0], "other") {
@@ -92,7 +93,7 @@ func TestCache(t *testing.T) {
 // testCompiler returns a compiler with an open cache.
 func testCompiler(t *testing.T, dir string) *compiler {
 	t.Helper()
-	c := newCompiler(Options{Cache: dir, Predeclared: bodyLanguage(Limits{}).Predeclared.Keys()})
+	c := newCompiler(Options{Cache: dir, Predeclared: bodyLanguage(interp.Limits{}).Predeclared.Keys()})
 	c.open()
 	if c.cache == nil {
 		t.Fatal(c.notices)

@@ -1,10 +1,11 @@
-package interp
+package evaluator
 
 import (
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"github.com/flytestar/flytestar/interp"
 	"os"
 	"runtime/debug"
 	"slices"
@@ -44,7 +45,7 @@ func compileModules(data []byte) ([]byte, error) {
 	if err := readWire(data, &in, int64(len(data))); err != nil {
 		return nil, err
 	}
-	c := Compiler{Predeclared: in.Predeclared, Limits: Limits{Nesting: in.Nesting}}
+	c := interp.Compiler{Predeclared: in.Predeclared, Limits: interp.Limits{Nesting: in.Nesting}}
 	out := compileOutput{make([][]byte, len(in.Modules))}
 	for i, m := range in.Modules {
 		var err error
@@ -137,7 +138,7 @@ func (c *compiler) open() {
 		c.notice(fmt.Sprintf("compiled modules aren't kept in %s: %v", c.options.Cache, err))
 		return
 	}
-	compiler := Compiler{Predeclared: c.options.Predeclared, Limits: c.options.Limits}
+	compiler := interp.Compiler{Predeclared: c.options.Predeclared, Limits: c.options.Limits}
 	c.prefix, _ = appendWire(nil, struct{ Parts []string }{append(compiler.Fingerprint(), build())})
 }
 

@@ -1,4 +1,4 @@
-package interp
+package evaluator
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/interp"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -29,7 +30,7 @@ const maxStack = 64 << 20
 // Init must be called first thing in main, and in TestMain of packages whose
 // tests call [Start] or [RunTool]. In the evaluator, which is the same binary, it doesn't
 // return. language is called once, and only there, with the limits in force; tools are what RunTool can name.
-func Init(language func(Limits) Language, tools map[string]Tool) {
+func Init(language func(interp.Limits) interp.Language, tools map[string]Tool) {
 	if len(os.Args) == 0 || os.Args[0] != evaluatorName {
 		return
 	}
@@ -48,9 +49,9 @@ func Init(language func(Limits) Language, tools map[string]Tool) {
 // server is the evaluator's side.
 type server struct {
 	pipe    *pipe
-	lang    Language
-	limits  Limits
-	program *Program // once it has been loaded
+	lang    interp.Language
+	limits  interp.Limits
+	program *interp.Program // once it has been loaded
 
 	mu     sync.Mutex
 	bodies map[uint64]*pipeHost
@@ -58,8 +59,8 @@ type server struct {
 
 // serve reads what to load from r, locks the process down, loads, and then
 // evaluates bodies until r ends. Or it reads which tool to run, and runs that.
-func serve(r io.Reader, w io.Writer, language func(Limits) Language, tools map[string]Tool) error {
-	s := &server{pipe: newPipe(r, w, Limits{}.Defaults().Message), bodies: map[uint64]*pipeHost{}}
+func serve(r io.Reader, w io.Writer, language func(interp.Limits) interp.Language, tools map[string]Tool) error {
+	s := &server{pipe: newPipe(r, w, interp.Limits{}.Defaults().Message), bodies: map[uint64]*pipeHost{}}
 	var m toEvaluator
 	if _, err := s.pipe.receive(&m); err != nil {
 		return fmt.Errorf("start: %w", err)
@@ -112,7 +113,7 @@ func (s *server) load(entry string) (bool, error) {
 
 func (s *server) graph(entry string) (*plan.Graph, error) {
 	room := sync.OnceFunc(func() { makeRoom(min(maxRoom, s.limits.Memory/8)) })
-	loader := Loader{
+	loader := interp.Loader{
 		Language: s.lang, Limits: s.limits,
 		Print: func(pos diag.Position, text string) { s.print(0, pos, text) },
 		// As with print: if it can't be sent, the next receive notices.
@@ -156,7 +157,7 @@ type pipeSource struct {
 	room func() // is called for what is large
 }
 
-var _ CompiledSource = pipeSource{}
+var _ interp.CompiledSource = pipeSource{}
 
 // ReadModule implements Source.
 func (s pipeSource) ReadModule(path string) ([]byte, error) {
@@ -244,7 +245,7 @@ func evaluate(h *pipeHost, m *bodyMsg) (plan.Value, error) {
 type pipeHost struct {
 	id      uint64
 	pipe    *pipe
-	body    *Body
+	body    *interp.Body
 	slots   chan struct{} // bounds what is asked for at once
 	turn    chan struct{} // has one that was given
 	stopped chan struct{}

@@ -1,4 +1,4 @@
-package interp
+package evaluator
 
 import (
 	"context"
@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/interp"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -256,7 +257,7 @@ const tryAll = "def try_all(n): return probe(n)\ndef env(): return environ()\n"
 
 // TestLockdown runs what tries to get out in the evaluator.
 func TestLockdown(t *testing.T) {
-	e := startFile(t, tryAll, Limits{})
+	e := startFile(t, tryAll, interp.Limits{})
 	t.Log(e.Lockdown())
 	if e.Lockdown().Level != Full {
 		t.Skipf("this machine's kernel can't")
@@ -360,7 +361,7 @@ func TestInherited(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer syscall.Close(leaked)
-	e := startFile(t, tryAll, Limits{})
+	e := startFile(t, tryAll, interp.Limits{})
 	env, err := e.Body(t.Context(), "env", nil, testHost{})
 	if err != nil || env != fmt.Sprintf("GOTRACEBACK=none GOMAXPROCS=%d", runtime.GOMAXPROCS(0)) {
 		t.Errorf("environment is %q, %v", env, err)
@@ -422,7 +423,7 @@ func TestUsers(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can be another user")
 	}
-	e := startFile(t, "", Limits{})
+	e := startFile(t, "", interp.Limits{})
 	c := e.process.cmd.SysProcAttr.Credential
 	if c == nil || c.Uid != firstUser+uint32(os.Getpid()) || c.Gid != c.Uid {
 		t.Errorf("the evaluator is %+v", c)

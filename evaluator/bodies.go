@@ -1,4 +1,4 @@
-package interp
+package evaluator
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/interp"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -236,7 +237,7 @@ func (b *body) take(m *requestMsg, size int64) error {
 	e, cost := b.evaluator, size+requestCost
 	if e.held.Add(cost) > e.limits.Memory {
 		e.held.Add(-cost)
-		err := ErrMemory.Errorf("calls under way hold more than %d MiB", e.limits.Memory>>20)
+		err := interp.ErrMemory.Errorf("calls under way hold more than %d MiB", e.limits.Memory>>20)
 		e.process.kill(err)
 		return err
 	}
@@ -255,11 +256,11 @@ func (e *Evaluator) count(m *requestMsg) *diag.Error {
 	switch {
 	case m.Call != nil:
 		if e.calls++; e.calls > e.limits.Actions {
-			return ErrActions.Errorf("the run's bodies make more than %d calls", e.limits.Actions)
+			return interp.ErrActions.Errorf("the run's bodies make more than %d calls", e.limits.Actions)
 		}
 	case m.Text != nil:
 		if e.text += int64(len(m.Text.Text)); e.text > e.limits.Text {
-			return ErrText.Errorf("the files that the run's bodies make of text take more than %d bytes", e.limits.Text)
+			return interp.ErrText.Errorf("the files that the run's bodies make of text take more than %d bytes", e.limits.Text)
 		}
 	}
 	return nil

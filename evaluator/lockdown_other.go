@@ -1,8 +1,11 @@
 //go:build !linux
 
-package interp
+package evaluator
 
-import "errors"
+import (
+	"errors"
+	"github.com/flytestar/flytestar/interp"
+)
 
 // closeInherited has nothing to do here: what [startProcess] hands down is all
 // that isn't marked to be closed, unless whoever started flytestar has left files open.
@@ -10,7 +13,7 @@ func closeInherited() error { return nil }
 
 // lockDown has no means here but those of the language and of Go's runtime:
 // the budget of each thread, the wall clock, and a soft limit on memory.
-func lockDown(Limits) ([]Layer, error) {
+func lockDown(interp.Limits) ([]Layer, error) {
 	missing := errors.New("it exists only on Linux")
 	layers := make([]Layer, len(layerNames))
 	for i, name := range layerNames {

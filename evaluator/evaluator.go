@@ -1,4 +1,4 @@
-package interp
+package evaluator
 
 import (
 	"context"
@@ -9,14 +9,15 @@ import (
 	"sync/atomic"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/interp"
 	"github.com/flytestar/flytestar/plan"
 )
 
 // Options say what to evaluate.
 type Options struct {
-	Source Source // usually a [Workspace]
-	Entry  string // path of the module to load first, as in [Module.Path]
-	Limits Limits // zero fields mean the defaults
+	Source interp.Source // usually a [Workspace]
+	Entry  string        // path of the module to load first, as in [Module.Path]
+	Limits interp.Limits // zero fields mean the defaults
 	// RequireSandbox makes a lockdown below [Full] an error of class System,
 	// before any source is read.
 	RequireSandbox bool
@@ -43,7 +44,7 @@ type Options struct {
 // bodies. It implements exec.Bodies. Its methods may be called concurrently.
 type Evaluator struct {
 	options  Options
-	limits   Limits
+	limits   interp.Limits
 	process  *process
 	compiler *compiler
 	entry    func() fetched // reads the entry module, once
@@ -198,7 +199,7 @@ func (e *Evaluator) converse() (*plan.Graph, error) {
 
 // serve answers a request for a module's source.
 func (e *Evaluator) serve(path string) error {
-	if err := CheckPath(path); err != nil {
+	if err := interp.CheckPath(path); err != nil {
 		return fmt.Errorf("%w: %v", errMalformed, err)
 	}
 	if len(e.served) >= e.limits.Modules {
@@ -226,11 +227,11 @@ type fetched struct {
 
 // fetch reads a module, or why it can't be served.
 func (e *Evaluator) fetch(path string) fetched {
-	data, err := Read(e.options.Source, path, e.limits.Source)
+	data, err := interp.Read(e.options.Source, path, e.limits.Source)
 	if err != nil {
-		return fetched{answer: sourceMsg{Error: err}, digest: Digest(nil)}
+		return fetched{answer: sourceMsg{Error: err}, digest: interp.Digest(nil)}
 	}
-	f := fetched{digest: Digest(data), size: len(data)}
+	f := fetched{digest: interp.Digest(data), size: len(data)}
 	if f.answer.Compiled = e.compiler.get(path, data, f.digest); f.answer.Compiled == nil {
 		f.answer.Data = data
 	}
