@@ -14,6 +14,7 @@ import (
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/evaluator"
+	"github.com/flytestar/flytestar/evaluator/lockdown"
 	"github.com/flytestar/flytestar/exec/image"
 	"github.com/flytestar/flytestar/exec/image/debian"
 	"github.com/flytestar/flytestar/exec/sandbox"
@@ -28,7 +29,7 @@ type Finding struct {
 	Detail string `json:"detail"`
 	Hint   string `json:"hint,omitempty"` // how to get it
 	// Lockdown is the evaluator's, in the finding about it.
-	Lockdown *evaluator.Lockdown `json:"-"`
+	Lockdown *lockdown.State `json:"-"`
 }
 
 const (
@@ -76,7 +77,7 @@ func examineEvaluator(ctx context.Context) Finding {
 	}
 	defer e.Close()
 	l := e.Lockdown()
-	f.OK, f.Detail, f.Lockdown = l.Level == evaluator.Full, "sandbox "+l.String(), &l
+	f.OK, f.Detail, f.Lockdown = l.Level == lockdown.Full, "sandbox "+l.String(), &l
 	if !f.OK {
 		f.Hint = "a full one needs Linux 5.13 or later with landlock and seccomp; until then only evaluate files of people whom you trust"
 	}

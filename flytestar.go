@@ -10,6 +10,7 @@ import (
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/evaluator"
+	"github.com/flytestar/flytestar/evaluator/lockdown"
 	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/exec/artifact"
 	"github.com/flytestar/flytestar/exec/engine"
@@ -38,7 +39,7 @@ type Options struct {
 	// RequireSandbox makes an evaluator that isn't locked down in full an error of class System, before it gets any source.
 	RequireSandbox bool
 	// Locked is told how far the evaluator is locked down, before it gets any source. Default: nobody is.
-	Locked func(evaluator.Lockdown)
+	Locked func(lockdown.State)
 	// Print is told what modules and orchestrators print; task is "" while modules load. Default: nobody is.
 	Print func(pos diag.Position, task, text string)
 	// GraphOnly lets the evaluator end once the graph is there: orchestrators are an error then.
@@ -109,7 +110,7 @@ func (w *Workflow) Close() error {
 }
 
 // Lockdown returns how far the evaluator is locked down.
-func (w *Workflow) Lockdown() evaluator.Lockdown { return w.evaluator.Lockdown() }
+func (w *Workflow) Lockdown() lockdown.State { return w.evaluator.Lockdown() }
 
 // Graph returns what the file declares. The caller doesn't change it.
 func (w *Workflow) Graph() *plan.Graph { return w.graph }

@@ -16,7 +16,7 @@ import (
 )
 
 // fillVariable, if set, makes the test binary fill the cache in that directory until it is killed.
-const fillVariable = "INTERP_TEST_FILL"
+const fillVariable = "EVALUATOR_TEST_FILL"
 
 // long makes source long enough to be kept compiled, and changes no position.
 func long(source string) string { return source + "\n#" + strings.Repeat("x", minCached) }

@@ -5,12 +5,13 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"github.com/flytestar/flytestar/interp"
 	"os"
 	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/flytestar/flytestar/interp"
 )
 
 // This file fills the cache: while an evaluator loads modules that aren't

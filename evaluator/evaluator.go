@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/evaluator/lockdown"
 	"github.com/flytestar/flytestar/interp"
 	"github.com/flytestar/flytestar/plan"
 )
@@ -22,7 +23,7 @@ type Options struct {
 	// before any source is read.
 	RequireSandbox bool
 	// Locked is told how far the process is locked down, before it gets any source. nil: nobody is.
-	Locked func(Lockdown)
+	Locked func(lockdown.State)
 	// Print is told what modules and bodies print; task is "" while modules
 	// load. It is called from one goroutine and must be quick. nil: nobody is told.
 	Print func(pos diag.Position, task, text string)
@@ -48,7 +49,7 @@ type Evaluator struct {
 	process  *process
 	compiler *compiler
 	entry    func() fetched // reads the entry module, once
-	lockdown Lockdown
+	lockdown lockdown.State
 	served   map[string]string // digest by path, of what was served while loading
 	size     int               // bytes of source, of all that was served
 	prints   []printMsg        // what modules have printed, if the graph is to be kept
@@ -134,7 +135,7 @@ func newEvaluator(options Options, p *process, c *compiler) *Evaluator {
 }
 
 // Lockdown returns what keeps the evaluator from everything but evaluating, and what of it this machine lacks.
-func (e *Evaluator) Lockdown() Lockdown { return e.lockdown }
+func (e *Evaluator) Lockdown() lockdown.State { return e.lockdown }
 
 // Close ends the evaluator. Bodies under way return an error. What the load
 // had compiled is kept before it returns, if that takes no longer than loading may.

@@ -20,12 +20,16 @@ import (
 	"go.starlark.net/starlark"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/evaluator/lockdown/locktest"
 	"github.com/flytestar/flytestar/interp"
 	"github.com/flytestar/flytestar/plan"
 )
 
+// withoutVariable, if set, makes the test binary run on a kernel without these system calls, by number.
+const withoutVariable = "EVALUATOR_TEST_WITHOUT"
+
 // parentVariable, if set, makes the test binary a parent to be killed by TestOrphan.
-const parentVariable = "INTERP_TEST_PARENT"
+const parentVariable = "EVALUATOR_TEST_PARENT"
 
 func TestMain(m *testing.M) {
 	Init(bodyLanguage, testTools)
@@ -36,14 +40,10 @@ func TestMain(m *testing.M) {
 		fill(dir)
 	}
 	if os.Getenv(withoutVariable) != "" {
-		if err := withoutCalls(os.Getenv(withoutVariable)); err != nil {
+		if err := locktest.WithoutCalls(os.Getenv(withoutVariable)); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
-	}
-	if layer := os.Getenv(probeVariable); layer != "" {
-		beProbe(layer)
-		return
 	}
 	os.Exit(m.Run())
 }
@@ -88,7 +88,7 @@ func bodyLanguage(interp.Limits) interp.Language {
 	})
 	add("probe", func(_ plan.BodyHost, args starlark.Tuple) (starlark.Value, error) {
 		parent, _ := args[0].(starlark.Int).Int64()
-		return starlark.String(probe(int(parent))), nil
+		return starlark.String(locktest.Able(int(parent))), nil
 	})
 	add("environ", func(plan.BodyHost, starlark.Tuple) (starlark.Value, error) {
 		return starlark.String(strings.Join(os.Environ(), " ")), nil
@@ -281,7 +281,7 @@ func TestStart(t *testing.T) {
 		t.Errorf("modules are %+v", g.Modules)
 	}
 	t.Logf("lockdown: %v", e.Lockdown())
-	if l := e.Lockdown(); len(l.Layers) != len(layerNames) || runtime.GOOS == "linux" && l.Layers[0].Missing != "" {
+	if l := e.Lockdown(); len(l.Layers) != 4 || runtime.GOOS == "linux" && l.Layers[0].Missing != "" {
 		t.Errorf("lockdown is %v", l)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/flytestar/flytestar/evaluator/lockdown"
 	"github.com/flytestar/flytestar/interp"
 	"github.com/flytestar/flytestar/plan"
 )
@@ -28,7 +29,7 @@ type keptModule struct{ Path, Digest string }
 
 // evaluation is what there is to know of a load that has succeeded.
 type evaluation struct {
-	Lockdown Lockdown
+	Lockdown lockdown.State
 	Prints   []printMsg
 	Graph    *plan.Graph
 }
@@ -77,7 +78,7 @@ func (c *compiler) keep(e evaluation) {
 	if !c.opened {
 		c.open()
 	}
-	if c.cache == nil || e.Lockdown.Level != Full {
+	if c.cache == nil || e.Lockdown.Level != lockdown.Full {
 		return
 	}
 	var kept keptGraph

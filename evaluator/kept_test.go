@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/evaluator/lockdown"
 	"github.com/flytestar/flytestar/interp"
 	"github.com/flytestar/flytestar/plan"
 )
@@ -27,7 +28,7 @@ func loadGraph(t *testing.T, dir string, source sources, limits interp.Limits) (
 	e, g, err := Start(t.Context(), Options{
 		Source: source, Entry: "main.star", Limits: limits, GraphOnly: true,
 		Cache: dir, Predeclared: bodyLanguage(interp.Limits{}).Predeclared.Keys(),
-		Locked: func(l Lockdown) { k.Lockdown = l.String() },
+		Locked: func(l lockdown.State) { k.Lockdown = l.String() },
 		Print: func(pos diag.Position, task, text string) {
 			k.Printed = append(k.Printed, fmt.Sprint(pos, " ", task, text))
 		},
@@ -48,7 +49,7 @@ func loadGraph(t *testing.T, dir string, source sources, limits interp.Limits) (
 
 // TestKeptGraph: what is known of a load whose modules haven't changed is the same as evaluated.
 func TestKeptGraph(t *testing.T) {
-	if l := startFile(t, "", interp.Limits{}).Lockdown(); l.Level != Full {
+	if l := startFile(t, "", interp.Limits{}).Lockdown(); l.Level != lockdown.Full {
 		t.Skipf("only graphs of a full lockdown are kept, and this machine's is %s", l)
 	}
 	dir := filepath.Join(t.TempDir(), "programs")
@@ -89,7 +90,7 @@ func TestGraphNotKept(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c.keep(evaluation{Lockdown: Lockdown{Level: Full}, Graph: &plan.Graph{}})
+	c.keep(evaluation{Lockdown: lockdown.State{Level: lockdown.Full}, Graph: &plan.Graph{}})
 	c.working.Wait()
 	if n := len(entries(t, dir)); n != maxEntries {
 		t.Errorf("with a graph, %d entries are kept", n)
@@ -99,7 +100,7 @@ func TestGraphNotKept(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c.keep(evaluation{Lockdown: Lockdown{Level: Partial}, Graph: &plan.Graph{}})
+	c.keep(evaluation{Lockdown: lockdown.State{Level: lockdown.Partial}, Graph: &plan.Graph{}})
 	c.working.Wait()
 	if files := entries(t, dir); len(files) > 0 {
 		t.Errorf("of a partial lockdown, %s is kept", files)

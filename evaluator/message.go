@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/evaluator/lockdown"
 	"github.com/flytestar/flytestar/internal/text"
 	"github.com/flytestar/flytestar/interp"
 	"github.com/flytestar/flytestar/plan"
@@ -110,7 +111,7 @@ type fromEvaluator struct {
 }
 
 type helloMsg struct {
-	Lockdown []Layer
+	Lockdown []lockdown.Layer
 }
 
 type loadMsg struct {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/evaluator/lockdown"
 	"github.com/flytestar/flytestar/interp"
 )
 
@@ -63,31 +64,31 @@ const (
 
 // greet tells the process what to do and returns its lockdown, which is in
 // force before it begins. A lockdown that options don't accept is an error.
-func (p *process) greet(start startMsg, options Options) (Lockdown, error) {
+func (p *process) greet(start startMsg, options Options) (lockdown.State, error) {
 	clock := time.AfterFunc(startTime, func() {
 		p.kill(diag.Errorf(diag.Position{}, diag.System, "the evaluator didn't start within %s", startTime))
 	})
 	defer clock.Stop()
 	if err := p.pipe.send(toEvaluator{Start: &start}); err != nil {
-		return Lockdown{}, p.death(err)
+		return lockdown.State{}, p.death(err)
 	}
 	var m fromEvaluator
 	if err := p.receive(&m); err != nil {
-		return Lockdown{}, p.death(err)
+		return lockdown.State{}, p.death(err)
 	}
 	if m.Hello == nil {
-		return Lockdown{}, p.death(fmt.Errorf("%w: no greeting", errMalformed))
+		return lockdown.State{}, p.death(fmt.Errorf("%w: no greeting", errMalformed))
 	}
-	lockdown := newLockdown(m.Hello.Lockdown)
+	state := lockdown.Of(m.Hello.Lockdown)
 	if options.RequireSandbox {
-		if err := lockdown.demand(); err != nil {
-			return lockdown, err
+		if err := state.Demand(); err != nil {
+			return state, err
 		}
 	}
 	if options.Locked != nil {
-		options.Locked(lockdown)
+		options.Locked(state)
 	}
-	return lockdown, nil
+	return state, nil
 }
 
 // startClock kills the process unless stop is called within the wall clock limit.
@@ -156,7 +157,7 @@ func (p *process) run(self string, theirs []*os.File) error {
 
 // start starts the process, as the first of [users] that this machine lets it be.
 func (p *process) start(self string, theirs []*os.File) (err error) {
-	for _, user := range users() {
+	for _, user := range lockdown.Users() {
 		p.cmd = p.command(self, theirs, user)
 		if err = p.cmd.Start(); err == nil {
 			return nil
@@ -172,7 +173,7 @@ func (p *process) command(self string, theirs []*os.File, user int) *osexec.Cmd 
 	return &osexec.Cmd{
 		Path: self, Args: []string{evaluatorName}, Dir: "/",
 		Env:    []string{"GOTRACEBACK=none", "GOMAXPROCS=" + strconv.Itoa(runtime.GOMAXPROCS(0))},
-		Stderr: &p.stderr, ExtraFiles: theirs, SysProcAttr: processAttributes(user),
+		Stderr: &p.stderr, ExtraFiles: theirs, SysProcAttr: lockdown.Attributes(user),
 	}
 }
 

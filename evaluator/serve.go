@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/evaluator/lockdown"
 	"github.com/flytestar/flytestar/interp"
 	"github.com/flytestar/flytestar/plan"
 )
@@ -34,7 +35,7 @@ func Init(language func(interp.Limits) interp.Language, tools map[string]Tool) {
 	if len(os.Args) == 0 || os.Args[0] != evaluatorName {
 		return
 	}
-	if err := closeInherited(); err != nil {
+	if err := lockdown.CloseInherited(writeFD); err != nil {
 		fmt.Fprintln(os.Stderr, "close inherited files:", err)
 		os.Exit(1)
 	}
@@ -70,7 +71,7 @@ func serve(r io.Reader, w io.Writer, language func(interp.Limits) interp.Languag
 	debug.SetGCPercent(-1) // a load is over before a collection would pay, or comes to the memory limit
 	debug.SetMemoryLimit(s.limits.Memory / 4 * 3)
 	debug.SetMaxStack(maxStack)
-	layers, err := lockDown(s.limits)
+	layers, err := lockdown.Enter(s.limits.Memory)
 	if err != nil {
 		return fmt.Errorf("lock down: %w", err)
 	}

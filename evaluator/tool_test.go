@@ -9,13 +9,15 @@ import (
 	"time"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/evaluator/lockdown"
+	"github.com/flytestar/flytestar/evaluator/lockdown/locktest"
 	"github.com/flytestar/flytestar/interp"
 )
 
 // testTools are the tools of this package's tests.
 var testTools = map[string]Tool{
 	"double": func(in []byte) ([]byte, error) { return append(in, in...), nil },
-	"probe":  func([]byte) ([]byte, error) { return []byte(probe(1)), nil },
+	"probe":  func([]byte) ([]byte, error) { return []byte(locktest.Able(1)), nil },
 	"fail":   func(in []byte) ([]byte, error) { return nil, diag.List{{Msg: string(in)}, {Msg: "too"}} },
 	"hang":   func([]byte) ([]byte, error) { time.Sleep(time.Hour); return nil, nil },
 	"sink":   func(in []byte) ([]byte, error) { return []byte(strings.Repeat("x", sink(0))), nil },
@@ -46,7 +48,7 @@ func TestTool(t *testing.T) {
 		t.Errorf("got %q, %v", out, err)
 	}
 	if able, err := run("probe", ""); err != nil || able != "" {
-		if l := startFile(t, "", interp.Limits{}).Lockdown(); l.Level != Full {
+		if l := startFile(t, "", interp.Limits{}).Lockdown(); l.Level != lockdown.Full {
 			t.Skipf("this machine's kernel can't: %v", l)
 		}
 		t.Errorf("a tool can: %s, %v", able, err)

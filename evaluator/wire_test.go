@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/evaluator/lockdown"
 	"github.com/flytestar/flytestar/internal/text"
 	"github.com/flytestar/flytestar/interp"
 	"github.com/flytestar/flytestar/plan"
@@ -44,7 +45,7 @@ var sampleGraph = plan.Graph{
 }
 
 var samples = []fromEvaluator{
-	{Hello: &helloMsg{[]Layer{{Name: "landlock", Missing: "old kernel"}}}},
+	{Hello: &helloMsg{[]lockdown.Layer{{Name: "landlock", Missing: "old kernel"}}}},
 	{Load: &loadMsg{"main.star"}},
 	{Running: &runningMsg{"main.star"}},
 	{Graph: &sampleGraph},

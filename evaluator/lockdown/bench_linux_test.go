@@ -1,8 +1,7 @@
-package evaluator
+package lockdown_test
 
 import (
 	"fmt"
-	"github.com/flytestar/flytestar/interp"
 	"os"
 	osexec "os/exec"
 	"slices"
@@ -10,27 +9,18 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/flytestar/flytestar/evaluator/lockdown"
+	"github.com/flytestar/flytestar/interp"
 )
 
 // lockedVariable, if set, makes the test binary a process that applies as many layers of the lockdown, loads a
 // small module and exits: an evaluator without its pipe, of which layers can be left out.
-const lockedVariable = "INTERP_TEST_LOCKED"
-
-func init() {
-	if n, err := strconv.Atoi(os.Getenv(lockedVariable)); err == nil {
-		beLocked(n)
-	}
-}
+const lockedVariable = "LOCKDOWN_TEST_LOCKED"
 
 func beLocked(n int) {
 	limits := interp.Limits{}.Defaults()
-	apply := []func() Layer{
-		func() Layer { return layer("limits", "", limitResources(limits.Memory)) },
-		dropPrivileges,
-		denyFiles,
-		filterCalls,
-	}
-	for _, f := range apply[:n] {
+	for _, f := range lockdown.Layers(limits.Memory)[:n] {
 		if l := f(); l.Missing != "" {
 			fmt.Fprintln(os.Stderr, l)
 			os.Exit(1)
@@ -43,26 +33,31 @@ func beLocked(n int) {
 	os.Exit(0)
 }
 
+// small is a Source that has one module.
+type small string
+
+func (s small) ReadModule(string) ([]byte, error) { return []byte(s), nil }
+
 // smallSource is a module of 20 functions.
-func smallSource() sources {
+func smallSource() small {
 	var b strings.Builder
 	for i := range 20 {
 		fmt.Fprintf(&b, "def f%d(n):\n    \"\"\"Does it.\"\"\"\n    return [x for x in range(n) if x %% %d]\n", i, i+1)
 	}
-	return sources{"main.star": b.String()}
+	return small(b.String())
 }
 
 // BenchmarkLockdown measures a process from start to exit, with none of the lockdown's layers, the first, the
 // first two and so on, in turns. It prints each median and what the layer adds to it.
 func BenchmarkLockdown(b *testing.B) {
-	names := append([]string{"nothing"}, layerNames...)
+	names := append([]string{"nothing"}, lockdown.Names...)
 	times := make([][]time.Duration, len(names))
 	run := func(n int) time.Duration {
 		cmd := osexec.Command("/proc/self/exe")
 		cmd.Env = []string{lockedVariable + "=" + strconv.Itoa(n), "GOTRACEBACK=none"}
-		cmd.SysProcAttr = processAttributes(sameUser)
+		cmd.SysProcAttr = lockdown.Attributes(lockdown.Users()[len(lockdown.Users())-1])
 		if n >= 2 { // privileges are the second
-			cmd.SysProcAttr = processAttributes(users()[0])
+			cmd.SysProcAttr = lockdown.Attributes(lockdown.Users()[0])
 		}
 		start := time.Now()
 		if out, err := cmd.CombinedOutput(); err != nil {

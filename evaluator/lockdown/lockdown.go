@@ -1,4 +1,4 @@
-package evaluator
+package lockdown
 
 import (
 	"slices"
@@ -7,8 +7,8 @@ import (
 	"github.com/flytestar/flytestar/diag"
 )
 
-// Lockdown is what keeps an evaluator from everything but evaluating.
-type Lockdown struct {
+// State is what keeps an evaluator from everything but evaluating.
+type State struct {
 	Level  Level   `json:"level"`
 	Layers []Layer `json:"layers"` // in the order in which they took effect, those that are missing included
 }
@@ -33,8 +33,8 @@ type Layer struct {
 // layerNames are the layers of a full lockdown.
 var layerNames = []string{"limits", "privileges", "landlock", "seccomp"}
 
-// newLockdown returns the lockdown that has these layers. One that isn't named counts as missing.
-func newLockdown(layers []Layer) Lockdown {
+// Of returns the lockdown that has these layers. One that isn't named counts as missing.
+func Of(layers []Layer) State {
 	inForce := 0
 	for _, name := range layerNames {
 		if slices.ContainsFunc(layers, func(l Layer) bool { return l.Name == name && l.Missing == "" }) {
@@ -48,11 +48,11 @@ func newLockdown(layers []Layer) Lockdown {
 	case 0:
 		level = None
 	}
-	return Lockdown{Level: level, Layers: layers}
+	return State{Level: level, Layers: layers}
 }
 
 // String returns "full: limits (…), landlock (version 7), …".
-func (l Lockdown) String() string {
+func (l State) String() string {
 	layers := make([]string, len(l.Layers))
 	for i := range l.Layers {
 		layers[i] = l.Layers[i].String()
@@ -61,7 +61,7 @@ func (l Lockdown) String() string {
 }
 
 // Missing lists the layers that aren't in force, each with why.
-func (l Lockdown) Missing() []string {
+func (l State) Missing() []string {
 	var missing []string
 	for _, layer := range l.Layers {
 		if layer.Missing != "" {
@@ -71,8 +71,8 @@ func (l Lockdown) Missing() []string {
 	return missing
 }
 
-// demand returns an error unless the lockdown is full.
-func (l Lockdown) demand() error {
+// Demand returns an error unless the lockdown is full.
+func (l State) Demand() error {
 	if l.Level == Full {
 		return nil
 	}

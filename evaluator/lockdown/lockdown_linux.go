@@ -1,4 +1,4 @@
-package evaluator
+package lockdown
 
 import (
 	"fmt"
@@ -9,7 +9,6 @@ import (
 	"syscall"
 	"unsafe"
 
-	"github.com/flytestar/flytestar/interp"
 	"github.com/landlock-lsm/go-landlock/landlock"
 	landlocksyscall "github.com/landlock-lsm/go-landlock/landlock/syscall"
 	"golang.org/x/net/bpf"
@@ -17,11 +16,11 @@ import (
 	"kernel.org/pub/linux/libs/security/libcap/psx"
 )
 
-// closeInherited closes what whoever started flytestar has left open and not
+// CloseInherited closes what whoever started flytestar has left open and not
 // marked to be closed, a file, a socket, a lock, and the files that this process has open itself. What stays is the
 // poller of Go's runtime, without which the next wait would end the process: packages open files before
 // main, and the first of them opens it.
-func closeInherited() error {
+func CloseInherited(last int) error {
 	const dir = "/proc/self/fd"
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -29,7 +28,7 @@ func closeInherited() error {
 	}
 	for _, e := range entries {
 		fd, err := strconv.Atoi(e.Name())
-		if err != nil || fd <= writeFD || isPoller(fd, dir+"/"+e.Name()) {
+		if err != nil || fd <= last || isPoller(fd, dir+"/"+e.Name()) {
 			continue
 		}
 		if err := unix.Close(fd); err != nil && err != unix.EBADF { // the directory's own is closed already
@@ -50,15 +49,15 @@ func isPoller(fd int, name string) bool {
 	return err == nil && (target == "anon_inode:[eventpoll]" || target == "anon_inode:[eventfd]")
 }
 
-// lockDown takes from this process all that evaluating doesn't need: memory
+// Enter takes from this process all that evaluating doesn't need: memory
 // beyond the budget, rights, files, the network, other processes. Limits are
 // indispensable; what else the kernel can't do is reported.
-func lockDown(limits interp.Limits) ([]Layer, error) {
-	if err := limitResources(limits.Memory); err != nil {
+func Enter(memory int64) ([]Layer, error) {
+	if err := limitResources(memory); err != nil {
 		return nil, err
 	}
 	return []Layer{
-		layer("limits", fmt.Sprintf("%d MiB of memory", limits.Memory>>20), nil),
+		layer("limits", fmt.Sprintf("%d MiB of memory", memory>>20), nil),
 		dropPrivileges(),
 		denyFiles(),
 		filterCalls(),
@@ -114,7 +113,7 @@ func mappedBytes() (uint64, error) {
 }
 
 // dropPrivileges takes what capabilities there are from all threads. An
-// evaluator of root's is another user already, unless this machine can't do that; see [users].
+// evaluator of root's is another user already, unless this machine can't do that; see [Users].
 func dropPrivileges() Layer {
 	unix.Umask(0o777)
 	// Else its memory would be handed to the machine's handler of core dumps, whatever their limit is.
@@ -191,11 +190,11 @@ func filterCalls() Layer {
 		return layer(name, "", fmt.Errorf("there is no filter for %s", runtime.GOARCH))
 	}
 	detail := fmt.Sprintf("%d calls", len(allowedCalls)+len(boundCalls(0)))
-	return layer(name, detail, installFilter(callFilter(arch, uint32(os.Getpid()))))
+	return layer(name, detail, Install(callFilter(arch, uint32(os.Getpid()))))
 }
 
-// installFilter puts a filter on all threads.
-func installFilter(instructions []bpf.Instruction) error {
+// Install puts a filter on all threads.
+func Install(instructions []bpf.Instruction) error {
 	program, err := bpf.Assemble(instructions)
 	if err != nil {
 		return err

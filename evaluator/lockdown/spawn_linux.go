@@ -1,4 +1,4 @@
-package evaluator
+package lockdown
 
 import (
 	"os"
@@ -6,9 +6,6 @@ import (
 
 	"golang.org/x/sys/unix"
 )
-
-// selfPath is the binary that runs, also when its file has been replaced.
-func selfPath() (string, error) { return "/proc/self/exe", nil }
 
 // firstUser is the first of the user and group ids that evaluators of root's
 // run under: the parent's process id is added. They follow those of exec/sandbox's containers, and
@@ -21,10 +18,10 @@ const nobody = 65534
 // sameUser stands for whoever this process is.
 const sameUser = -1
 
-// users are whom an evaluator may run as, the best first. Root's is a user of
+// Users are whom an evaluator may run as, the best first. Root's is a user of
 // its own; in a container that hasn't got as many, nobody; and where there is no other user, or the
 // binary isn't theirs to execute, root after all, which the lockdown says.
-func users() []int {
+func Users() []int {
 	if os.Geteuid() != 0 || !canKill() {
 		return []int{sameUser}
 	}
@@ -38,24 +35,12 @@ func canKill() bool {
 	return err == nil && has[0].Effective&(1<<unix.CAP_KILL) != 0
 }
 
-// processAttributes put the evaluator into a session and process group of its
+// Attributes put the evaluator into a session and process group of its
 // own, without a terminal, and let it die with the thread that starts it. Another user is in no group but its own.
-func processAttributes(user int) *syscall.SysProcAttr {
+func Attributes(user int) *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 	if user != sameUser {
 		attr.Credential = &syscall.Credential{Uid: uint32(user), Gid: uint32(user)}
 	}
 	return attr
-}
-
-// pipeSize is what a pipe should hold, in bytes: a module or a graph of a large file passes in one piece.
-const pipeSize = 1 << 20
-
-// widen lets a pipe hold more. Where a user's pipes hold much already it can't, and messages pass in more pieces.
-func widen(f *os.File) {
-	c, err := f.SyscallConn()
-	if err != nil {
-		return
-	}
-	_ = c.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, pipeSize) })
 }
