@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/evaluator/wire"
 	"github.com/flytestar/flytestar/interp"
 	"github.com/flytestar/flytestar/plan"
 )
@@ -67,7 +68,7 @@ func (e *Evaluator) Body(ctx context.Context, task string, inputs map[string]pla
 		e.forget(b)
 		return nil, e.interrupted(ctx, task)
 	}
-	if err := e.process.pipe.send(toEvaluator{Body: &bodyMsg{ID: b.id, Task: task, Inputs: encoded}}); errors.Is(err, errTooBig) {
+	if err := e.process.pipe.Send(toEvaluator{Body: &bodyMsg{ID: b.id, Task: task, Inputs: encoded}}); errors.Is(err, wire.ErrTooBig) {
 		e.forget(b)
 		return nil, messageError("the inputs of task "+task, err)
 	}
@@ -156,7 +157,7 @@ func (b *body) pause() error {
 	switch {
 	case b.ended: // it was on its way when the body was cancelled
 	case b.turn != held:
-		return fmt.Errorf("%w: a pause without a turn", errMalformed)
+		return fmt.Errorf("%w: a pause without a turn", wire.ErrMalformed)
 	default:
 		b.endTurn()
 	}
@@ -170,13 +171,13 @@ func (b *body) resume() error {
 	switch {
 	case b.ended:
 	case b.turn != paused:
-		return fmt.Errorf("%w: a turn is wanted twice", errMalformed)
+		return fmt.Errorf("%w: a turn is wanted twice", wire.ErrMalformed)
 	default:
 		b.turn = wanted
 		go func() {
 			if b.begin() {
 				// It fails only if the evaluator is dead, which others notice.
-				_ = b.evaluator.process.pipe.send(toEvaluator{Turn: &turnMsg{b.id}})
+				_ = b.evaluator.process.pipe.Send(toEvaluator{Turn: &turnMsg{b.id}})
 			}
 		}()
 	}
@@ -210,7 +211,7 @@ func (b *body) abandon() {
 	}
 	b.mu.Unlock()
 	// It fails only if the evaluator is dead, and then there is nothing to cancel.
-	_ = b.evaluator.process.pipe.send(toEvaluator{Cancel: &cancelMsg{Body: b.id}})
+	_ = b.evaluator.process.pipe.Send(toEvaluator{Cancel: &cancelMsg{Body: b.id}})
 }
 
 // requestCost is what a request takes of the parent besides its message, a
@@ -225,11 +226,11 @@ func (b *body) take(m *requestMsg, size int64) error {
 		return nil // it was on its way when the body was cancelled
 	}
 	if b.open == maxOpen {
-		return fmt.Errorf("%w: more than %d requests at once", errMalformed, maxOpen)
+		return fmt.Errorf("%w: more than %d requests at once", wire.ErrMalformed, maxOpen)
 	}
 	ask, err := b.question(m)
 	if err != nil {
-		return fmt.Errorf("%w: %v", errMalformed, err)
+		return fmt.Errorf("%w: %v", wire.ErrMalformed, err)
 	}
 	if err := b.evaluator.count(m); err != nil {
 		ask = func(*replyMsg) error { return err }
@@ -313,9 +314,9 @@ func (b *body) reply(m *requestMsg, ask func(*replyMsg) error) {
 
 // send sends an answer. An error other than its size means that the evaluator is dead, which others notice.
 func (b *body) send(r *replyMsg) {
-	if err := b.evaluator.process.pipe.send(toEvaluator{Reply: r}); errors.Is(err, errTooBig) {
+	if err := b.evaluator.process.pipe.Send(toEvaluator{Reply: r}); errors.Is(err, wire.ErrTooBig) {
 		b.fail(r, messageError("the answer", err))
-		_ = b.evaluator.process.pipe.send(toEvaluator{Reply: r})
+		_ = b.evaluator.process.pipe.Send(toEvaluator{Reply: r})
 	}
 }
 
@@ -347,14 +348,14 @@ func (b *body) finish(m *doneMsg) error {
 	switch {
 	case m.Passed != 0:
 		if b.err = b.errors[m.Passed]; b.err == nil {
-			return fmt.Errorf("%w: request %d has not failed", errMalformed, m.Passed)
+			return fmt.Errorf("%w: request %d has not failed", wire.ErrMalformed, m.Passed)
 		}
 	case len(m.Findings) > 0:
 		b.err = m.Findings
 	default:
 		v, err := plan.UnmarshalValue(m.Value)
 		if err != nil {
-			return fmt.Errorf("%w: %v", errMalformed, err)
+			return fmt.Errorf("%w: %v", wire.ErrMalformed, err)
 		}
 		b.value = v
 	}

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/flytestar/flytestar/evaluator/wire"
 	"github.com/flytestar/flytestar/interp"
 )
 
@@ -43,7 +44,7 @@ type compileOutput struct{ Modules [][]byte }
 // compileModules is compileTool.
 func compileModules(data []byte) ([]byte, error) {
 	var in compileInput
-	if err := readWire(data, &in, int64(len(data))); err != nil {
+	if err := wire.Read(data, &in, int64(len(data))); err != nil {
 		return nil, err
 	}
 	c := interp.Compiler{Predeclared: in.Predeclared, Limits: interp.Limits{Nesting: in.Nesting}}
@@ -54,7 +55,7 @@ func compileModules(data []byte) ([]byte, error) {
 			return nil, err
 		}
 	}
-	written, _ := appendWire(nil, out)
+	written, _ := wire.Append(nil, out)
 	return written, nil
 }
 
@@ -140,7 +141,7 @@ func (c *compiler) open() {
 		return
 	}
 	compiler := interp.Compiler{Predeclared: c.options.Predeclared, Limits: c.options.Limits}
-	c.prefix, _ = appendWire(nil, struct{ Parts []string }{append(compiler.Fingerprint(), build())})
+	c.prefix, _ = wire.Append(nil, struct{ Parts []string }{append(compiler.Fingerprint(), build())})
 }
 
 // build says which build of flytestar this is, as far as it knows: its version or revision, and those of what it is made of.
@@ -160,7 +161,7 @@ func build() string {
 
 // key is a digest of all that decides how a module is compiled. digest is of its source.
 func (c *compiler) key(path, digest string) cacheKey {
-	rest, _ := appendWire(nil, struct{ Path, Digest string }{path, digest})
+	rest, _ := wire.Append(nil, struct{ Path, Digest string }{path, digest})
 	return sha256.Sum256(slices.Concat(c.prefix, rest))
 }
 
@@ -209,13 +210,13 @@ func (c *compiler) batch() []sourceModule {
 
 // compile compiles modules in a process of its own and keeps what comes of it.
 func (c *compiler) compile(batch []sourceModule) error {
-	in, _ := appendWire(nil, compileInput{c.options.Limits.Nesting, c.options.Predeclared, batch})
+	in, _ := wire.Append(nil, compileInput{c.options.Limits.Nesting, c.options.Predeclared, batch})
 	data, err := RunTool(c.ctx, compileTool, in, Options{Limits: c.options.Limits, RequireSandbox: c.options.RequireSandbox})
 	if err != nil {
 		return err
 	}
 	var out compileOutput
-	if err := readWire(data, &out, int64(len(data))); err != nil || len(out.Modules) != len(batch) {
+	if err := wire.Read(data, &out, int64(len(data))); err != nil || len(out.Modules) != len(batch) {
 		return errors.New("what compiles them answers with something else")
 	}
 	for i, m := range out.Modules {

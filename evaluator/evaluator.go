@@ -10,6 +10,7 @@ import (
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/evaluator/lockdown"
+	"github.com/flytestar/flytestar/evaluator/wire"
 	"github.com/flytestar/flytestar/interp"
 	"github.com/flytestar/flytestar/plan"
 )
@@ -180,7 +181,7 @@ func (e *Evaluator) converse() (*plan.Graph, error) {
 			}
 		case m.Running != nil:
 			if _, ok := e.served[m.Running.Path]; !ok {
-				return nil, e.process.death(fmt.Errorf("%w: runs what it hasn't loaded", errMalformed))
+				return nil, e.process.death(fmt.Errorf("%w: runs what it hasn't loaded", wire.ErrMalformed))
 			}
 			e.running = m.Running.Path
 		case m.Print != nil:
@@ -189,11 +190,11 @@ func (e *Evaluator) converse() (*plan.Graph, error) {
 			return nil, m.Failed.Findings
 		case m.Graph != nil:
 			if err := e.adopt(m.Graph); err != nil {
-				return nil, e.process.death(fmt.Errorf("%w: %v", errMalformed, err))
+				return nil, e.process.death(fmt.Errorf("%w: %v", wire.ErrMalformed, err))
 			}
 			return m.Graph, nil
 		default:
-			return nil, e.process.death(fmt.Errorf("%w: not while loading", errMalformed))
+			return nil, e.process.death(fmt.Errorf("%w: not while loading", wire.ErrMalformed))
 		}
 	}
 }
@@ -201,13 +202,13 @@ func (e *Evaluator) converse() (*plan.Graph, error) {
 // serve answers a request for a module's source.
 func (e *Evaluator) serve(path string) error {
 	if err := interp.CheckPath(path); err != nil {
-		return fmt.Errorf("%w: %v", errMalformed, err)
+		return fmt.Errorf("%w: %v", wire.ErrMalformed, err)
 	}
 	if len(e.served) >= e.limits.Modules {
-		return fmt.Errorf("%w: more than %d modules", errMalformed, e.limits.Modules)
+		return fmt.Errorf("%w: more than %d modules", wire.ErrMalformed, e.limits.Modules)
 	}
 	if _, again := e.served[path]; again {
-		return fmt.Errorf("%w: module %s twice", errMalformed, path)
+		return fmt.Errorf("%w: module %s twice", wire.ErrMalformed, path)
 	}
 	f := e.entry()
 	if path != e.options.Entry {
@@ -216,7 +217,7 @@ func (e *Evaluator) serve(path string) error {
 	e.served[path] = f.digest
 	e.size += f.size
 	e.running = path // what takes too long from here on is compiling it
-	return e.process.pipe.send(toEvaluator{Source: &f.answer})
+	return e.process.pipe.Send(toEvaluator{Source: &f.answer})
 }
 
 // fetched is a module as it was read.
@@ -327,7 +328,7 @@ func (e *Evaluator) handle(m *fromEvaluator) error {
 	case m.Done != nil:
 		id = m.Done.Body
 	default:
-		return fmt.Errorf("%w: not after loading", errMalformed)
+		return fmt.Errorf("%w: not after loading", wire.ErrMalformed)
 	}
 	e.mu.Lock()
 	b := e.bodies[id]
@@ -338,7 +339,7 @@ func (e *Evaluator) handle(m *fromEvaluator) error {
 	e.mu.Unlock()
 	switch {
 	case b == nil:
-		return fmt.Errorf("%w: no body %d", errMalformed, id)
+		return fmt.Errorf("%w: no body %d", wire.ErrMalformed, id)
 	case m.Done != nil:
 		return b.finish(m.Done)
 	case m.Pause != nil:

@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"github.com/flytestar/flytestar/evaluator/lockdown"
+	"github.com/flytestar/flytestar/evaluator/wire"
 	"github.com/flytestar/flytestar/interp"
 	"github.com/flytestar/flytestar/plan"
 )
@@ -56,7 +57,7 @@ func (c *compiler) graph() *evaluation {
 	}
 	var kept keptGraph
 	var e evaluation
-	err := readWire(data, &kept, c.options.Limits.Message)
+	err := wire.Read(data, &kept, c.options.Limits.Message)
 	for _, m := range kept.Modules {
 		source, err := c.options.Source.ReadModule(m.Path)
 		if err != nil || interp.Digest(source) != m.Digest {
@@ -64,7 +65,7 @@ func (c *compiler) graph() *evaluation {
 		}
 	}
 	if err == nil {
-		err = readWire(kept.Rest, &e, c.options.Limits.Message)
+		err = wire.Read(kept.Rest, &e, c.options.Limits.Message)
 	}
 	if err != nil || e.Graph == nil {
 		c.notice(fmt.Sprintf("a graph that was kept isn't used: %v", err))
@@ -86,8 +87,8 @@ func (c *compiler) keep(e evaluation) {
 		kept.Modules = append(kept.Modules, keptModule{m.Path, m.Digest})
 	}
 	c.working.Go(func() {
-		kept.Rest, _ = appendWire(nil, e)
-		data, _ := appendWire(nil, kept)
+		kept.Rest, _ = wire.Append(nil, e)
+		data, _ := wire.Append(nil, kept)
 		err := c.cache.put(c.graphKey(), data)
 		if err == nil {
 			err = c.cache.prune() // nothing else may, where no module is large enough to be kept

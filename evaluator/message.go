@@ -1,17 +1,14 @@
 package evaluator
 
 import (
-	"bufio"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
-	"sync"
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/evaluator/lockdown"
+	"github.com/flytestar/flytestar/evaluator/wire"
 	"github.com/flytestar/flytestar/internal/text"
 	"github.com/flytestar/flytestar/interp"
 	"github.com/flytestar/flytestar/plan"
@@ -184,65 +181,6 @@ const (
 	maxName     = 1024 // bytes of a task's full name or an artifact's name
 )
 
-// pipe sends and receives messages. send may be called from several goroutines.
-type pipe struct {
-	r     *bufio.Reader
-	limit int64 // bytes of a message
-
-	mu sync.Mutex
-	w  io.Writer
-}
-
-func newPipe(r io.Reader, w io.Writer, limit int64) *pipe {
-	return &pipe{r: bufio.NewReaderSize(r, 64<<10), w: w, limit: limit}
-}
-
-// errTooBig is the error of sending a message over the limit. Nothing of it has been sent.
-var errTooBig = errors.New("message is too big")
-
-func (p *pipe) send(message any) error {
-	b, taken := appendWire(make([]byte, 4), message)
-	size := len(b) - 4
-	switch {
-	case int64(size) > p.limit:
-		return fmt.Errorf("%w: %d bytes, more than %d", errTooBig, size, p.limit)
-	case taken > room(p.limit):
-		return fmt.Errorf("%w: %d bytes in memory, more than %d", errTooBig, taken, room(p.limit))
-	}
-	binary.BigEndian.PutUint32(b, uint32(size))
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	_, err := p.w.Write(b)
-	return err
-}
-
-// receive reads the next message into an empty one, and returns its size in
-// bytes. io.EOF means that there is none; errMalformed, that what came is none.
-func (p *pipe) receive(message any) (int, error) {
-	var head [4]byte
-	if _, err := io.ReadFull(p.r, head[:]); err != nil {
-		return 0, err
-	}
-	size := binary.BigEndian.Uint32(head[:])
-	if int64(size) > p.limit {
-		return 0, fmt.Errorf("%w: %d bytes, more than %d", errMalformed, size, p.limit)
-	}
-	// The length is a claim, but memory that nothing is written to costs nothing.
-	data := make([]byte, size)
-	if _, err := io.ReadFull(p.r, data); err != nil {
-		if err == io.EOF {
-			err = io.ErrUnexpectedEOF
-		}
-		return 0, err
-	}
-	if err := readWire(data, message, p.limit); err != nil {
-		return 0, fmt.Errorf("%w: %v", errMalformed, err)
-	}
-	return len(data), nil
-}
-
-var errMalformed = errors.New("malformed message")
-
 // messageError is the limit error for a message that is too big. err says how big.
 func messageError(what string, err error) *diag.Error {
 	return interp.ErrMessage.Errorf("%s: %v", what, err).
@@ -252,7 +190,7 @@ func messageError(what string, err error) *diag.Error {
 // check reports what in a message of the evaluator's can't be.
 func (m *fromEvaluator) check() error {
 	if n := count(m.Hello != nil, m.Load != nil, m.Running != nil, m.Graph != nil, m.Failed != nil, m.Output != nil, m.Print != nil, m.Request != nil, m.Pause != nil, m.Resume != nil, m.Done != nil); n != 1 {
-		return fmt.Errorf("%w: %d kinds at once", errMalformed, n)
+		return fmt.Errorf("%w: %d kinds at once", wire.ErrMalformed, n)
 	}
 	switch {
 	case m.Hello != nil:
@@ -262,7 +200,7 @@ func (m *fromEvaluator) check() error {
 			return err
 		}
 		if m.Failed.Findings.Err() == nil {
-			return fmt.Errorf("%w: failed without an error", errMalformed)
+			return fmt.Errorf("%w: failed without an error", wire.ErrMalformed)
 		}
 		return nil
 	case m.Print != nil:
@@ -272,7 +210,7 @@ func (m *fromEvaluator) check() error {
 		return m.Request.check()
 	case m.Done != nil:
 		if n := count(m.Done.Value != nil, m.Done.Passed != 0, len(m.Done.Findings) > 0); n != 1 {
-			return fmt.Errorf("%w: done in %d ways", errMalformed, n)
+			return fmt.Errorf("%w: done in %d ways", wire.ErrMalformed, n)
 		}
 		return checkFindings(m.Done.Findings)
 	}
@@ -289,15 +227,15 @@ func (m *helloMsg) check() error {
 
 func (m *requestMsg) check() error {
 	if n := count(m.Call != nil, m.Read != nil, m.Text != nil); n != 1 {
-		return fmt.Errorf("%w: %d requests in one", errMalformed, n)
+		return fmt.Errorf("%w: %d requests in one", wire.ErrMalformed, n)
 	}
 	switch {
 	case m.ID == 0:
-		return fmt.Errorf("%w: request 0", errMalformed)
+		return fmt.Errorf("%w: request 0", wire.ErrMalformed)
 	case m.Call != nil:
 		m.Call.Pos.File = printable(m.Call.Pos.File)
 		if m.Call.Ordinal < 0 {
-			return fmt.Errorf("%w: ordinal %d", errMalformed, m.Call.Ordinal)
+			return fmt.Errorf("%w: ordinal %d", wire.ErrMalformed, m.Call.Ordinal)
 		}
 		return errors.Join(checkSize("inputs", len(m.Call.Inputs), maxInputs), checkSize("task", len(m.Call.Task), maxName))
 	case m.Read != nil:
@@ -313,7 +251,7 @@ func checkFindings(l diag.List) error {
 	}
 	for _, e := range l {
 		if e == nil {
-			return fmt.Errorf("%w: an empty finding", errMalformed)
+			return fmt.Errorf("%w: an empty finding", wire.ErrMalformed)
 		}
 		if e.Class == diag.Limit {
 			e.Err = diag.LimitName(e.Code) // causes don't pass between processes
@@ -335,7 +273,7 @@ func checkFindings(l diag.List) error {
 
 func checkSize(what string, n, limit int) error {
 	if n > limit {
-		return fmt.Errorf("%w: %s of size %d, more than %d", errMalformed, what, n, limit)
+		return fmt.Errorf("%w: %s of size %d, more than %d", wire.ErrMalformed, what, n, limit)
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/evaluator/lockdown"
+	"github.com/flytestar/flytestar/evaluator/wire"
 	"github.com/flytestar/flytestar/interp"
 )
 
@@ -22,7 +23,7 @@ import (
 type process struct {
 	limits interp.Limits
 	cmd    *osexec.Cmd
-	pipe   *pipe
+	pipe   *wire.Pipe
 	ours   []*os.File
 	stderr capped
 	exited chan struct{} // closed once it has been waited for
@@ -69,7 +70,7 @@ func (p *process) greet(start startMsg, options Options) (lockdown.State, error)
 		p.kill(diag.Errorf(diag.Position{}, diag.System, "the evaluator didn't start within %s", startTime))
 	})
 	defer clock.Stop()
-	if err := p.pipe.send(toEvaluator{Start: &start}); err != nil {
+	if err := p.pipe.Send(toEvaluator{Start: &start}); err != nil {
 		return lockdown.State{}, p.death(err)
 	}
 	var m fromEvaluator
@@ -77,7 +78,7 @@ func (p *process) greet(start startMsg, options Options) (lockdown.State, error)
 		return lockdown.State{}, p.death(err)
 	}
 	if m.Hello == nil {
-		return lockdown.State{}, p.death(fmt.Errorf("%w: no greeting", errMalformed))
+		return lockdown.State{}, p.death(fmt.Errorf("%w: no greeting", wire.ErrMalformed))
 	}
 	state := lockdown.Of(m.Hello.Lockdown)
 	if options.RequireSandbox {
@@ -100,7 +101,7 @@ func (p *process) startClock(what string) (stop func()) {
 
 // receive reads a message that is in order.
 func (p *process) receive(m *fromEvaluator) error {
-	size, err := p.pipe.receive(m)
+	size, err := p.pipe.Receive(m)
 	if err != nil {
 		return err
 	}
@@ -127,7 +128,7 @@ func (p *process) openPipes() ([]*os.File, error) {
 	p.ours = []*os.File{r, w}
 	widen(r)
 	widen(w)
-	p.pipe = newPipe(r, w, p.limits.Message)
+	p.pipe = wire.NewPipe(r, w, p.limits.Message)
 	return []*os.File{childR, childW}, nil
 }
 
@@ -202,7 +203,7 @@ func (p *process) close(reason error) {
 // death says why the process ended, once it has. received is the error with
 // which its messages ended.
 func (p *process) death(received error) error {
-	if errors.Is(received, errMalformed) {
+	if errors.Is(received, wire.ErrMalformed) {
 		p.kill(diag.Errorf(diag.Position{}, diag.System, "the evaluator broke its rules: %w", received).
 			WithHint("a workflow file may have taken the evaluator over; whatever it did, it could reach nothing of this machine"))
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/evaluator/lockdown"
+	"github.com/flytestar/flytestar/evaluator/wire"
 	"github.com/flytestar/flytestar/interp"
 	"github.com/flytestar/flytestar/plan"
 )
@@ -49,7 +50,7 @@ func Init(language func(interp.Limits) interp.Language, tools map[string]Tool) {
 
 // server is the evaluator's side.
 type server struct {
-	pipe    *pipe
+	pipe    *wire.Pipe
 	lang    interp.Language
 	limits  interp.Limits
 	program *interp.Program // once it has been loaded
@@ -61,13 +62,13 @@ type server struct {
 // serve reads what to load from r, locks the process down, loads, and then
 // evaluates bodies until r ends. Or it reads which tool to run, and runs that.
 func serve(r io.Reader, w io.Writer, language func(interp.Limits) interp.Language, tools map[string]Tool) error {
-	s := &server{pipe: newPipe(r, w, interp.Limits{}.Defaults().Message), bodies: map[uint64]*pipeHost{}}
+	s := &server{pipe: wire.NewPipe(r, w, interp.Limits{}.Defaults().Message), bodies: map[uint64]*pipeHost{}}
 	var m toEvaluator
-	if _, err := s.pipe.receive(&m); err != nil {
+	if _, err := s.pipe.Receive(&m); err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
 	s.limits = m.Start.Limits
-	s.pipe.limit = s.limits.Message
+	s.pipe.SetLimit(s.limits.Message)
 	debug.SetGCPercent(-1) // a load is over before a collection would pay, or comes to the memory limit
 	debug.SetMemoryLimit(s.limits.Memory / 4 * 3)
 	debug.SetMaxStack(maxStack)
@@ -75,7 +76,7 @@ func serve(r io.Reader, w io.Writer, language func(interp.Limits) interp.Languag
 	if err != nil {
 		return fmt.Errorf("lock down: %w", err)
 	}
-	if err := s.pipe.send(fromEvaluator{Hello: &helloMsg{layers}}); err != nil {
+	if err := s.pipe.Send(fromEvaluator{Hello: &helloMsg{layers}}); err != nil {
 		return err
 	}
 	if m.Start.Tool != "" {
@@ -91,7 +92,7 @@ func serve(r io.Reader, w io.Writer, language func(interp.Limits) interp.Languag
 	debug.SetGCPercent(400)
 	for {
 		var m toEvaluator
-		if _, err := s.pipe.receive(&m); err == io.EOF {
+		if _, err := s.pipe.Receive(&m); err == io.EOF {
 			return nil
 		} else if err != nil {
 			return err
@@ -104,12 +105,12 @@ func serve(r io.Reader, w io.Writer, language func(interp.Limits) interp.Languag
 func (s *server) load(entry string) (bool, error) {
 	g, err := s.graph(entry)
 	if err == nil {
-		if err = s.pipe.send(fromEvaluator{Graph: g}); !errors.Is(err, errTooBig) {
+		if err = s.pipe.Send(fromEvaluator{Graph: g}); !errors.Is(err, wire.ErrTooBig) {
 			return err == nil, err
 		}
 		err = messageError("the graph", err).At(diag.Position{File: entry})
 	}
-	return false, s.pipe.send(fromEvaluator{Failed: &failedMsg{bounded(findings(err))}})
+	return false, s.pipe.Send(fromEvaluator{Failed: &failedMsg{bounded(findings(err))}})
 }
 
 func (s *server) graph(entry string) (*plan.Graph, error) {
@@ -118,7 +119,7 @@ func (s *server) graph(entry string) (*plan.Graph, error) {
 		Language: s.lang, Limits: s.limits,
 		Print: func(pos diag.Position, text string) { s.print(0, pos, text) },
 		// As with print: if it can't be sent, the next receive notices.
-		Running: func(path string) { _ = s.pipe.send(fromEvaluator{Running: &runningMsg{path}}) },
+		Running: func(path string) { _ = s.pipe.Send(fromEvaluator{Running: &runningMsg{path}}) },
 	}
 	var err error
 	if s.program, err = loader.Load(pipeSource{s.pipe, room}, entry); err != nil {
@@ -143,7 +144,7 @@ func findings(err error) diag.List {
 // print passes on what a module or body prints. If it can't be sent the parent
 // is gone, which the next receive notices.
 func (s *server) print(body uint64, pos diag.Position, text string) {
-	_ = s.pipe.send(fromEvaluator{Print: &printMsg{Body: body, Pos: pos, Text: clipped(text)}})
+	_ = s.pipe.Send(fromEvaluator{Print: &printMsg{Body: body, Pos: pos, Text: clipped(text)}})
 }
 
 // A module of this size or more, in bytes, as it comes from the parent, makes room in the heap; and how much.
@@ -154,7 +155,7 @@ const (
 
 // pipeSource asks the parent for source.
 type pipeSource struct {
-	pipe *pipe
+	pipe *wire.Pipe
 	room func() // is called for what is large
 }
 
@@ -168,11 +169,11 @@ func (s pipeSource) ReadModule(path string) ([]byte, error) {
 
 // ReadCompiled implements CompiledSource. While modules load the parent says nothing but what it is asked.
 func (s pipeSource) ReadCompiled(path string) (source, module []byte, err error) {
-	if err := s.pipe.send(fromEvaluator{Load: &loadMsg{path}}); err != nil {
+	if err := s.pipe.Send(fromEvaluator{Load: &loadMsg{path}}); err != nil {
 		return nil, nil, err
 	}
 	var m toEvaluator
-	if _, err := s.pipe.receive(&m); err != nil {
+	if _, err := s.pipe.Receive(&m); err != nil {
 		return nil, nil, err
 	}
 	if m.Source.Error != nil {
@@ -228,9 +229,9 @@ func (s *server) body(h *pipeHost, m *bodyMsg) {
 	s.mu.Lock()
 	delete(s.bodies, m.ID)
 	s.mu.Unlock()
-	if err := s.pipe.send(fromEvaluator{Done: done}); errors.Is(err, errTooBig) {
+	if err := s.pipe.Send(fromEvaluator{Done: done}); errors.Is(err, wire.ErrTooBig) {
 		done.Value, done.Findings = nil, diag.List{messageError("the result", err)}
-		_ = s.pipe.send(fromEvaluator{Done: done}) // it fails only if the parent is gone
+		_ = s.pipe.Send(fromEvaluator{Done: done}) // it fails only if the parent is gone
 	}
 }
 
@@ -245,7 +246,7 @@ func evaluate(h *pipeHost, m *bodyMsg) (plan.Value, error) {
 // pipeHost is a body's [plan.Host]: it asks the parent.
 type pipeHost struct {
 	id      uint64
-	pipe    *pipe
+	pipe    *wire.Pipe
 	body    *interp.Body
 	slots   chan struct{} // bounds what is asked for at once
 	turn    chan struct{} // has one that was given
@@ -260,7 +261,7 @@ type pipeHost struct {
 
 var _ plan.BodyHost = (*pipeHost)(nil)
 
-func newPipeHost(id uint64, p *pipe) *pipeHost {
+func newPipeHost(id uint64, p *wire.Pipe) *pipeHost {
 	return &pipeHost{
 		id: id, pipe: p,
 		stopped: make(chan struct{}),
@@ -327,11 +328,11 @@ func (h *pipeHost) Await(done <-chan struct{}) {
 }
 
 // pause ends the turn: the body waits. As with print, what can't be sent the next receive notices.
-func (h *pipeHost) pause() { _ = h.pipe.send(fromEvaluator{Pause: &turnMsg{h.id}}) }
+func (h *pipeHost) pause() { _ = h.pipe.Send(fromEvaluator{Pause: &turnMsg{h.id}}) }
 
 // resume waits for a turn, unless the body is over.
 func (h *pipeHost) resume() {
-	_ = h.pipe.send(fromEvaluator{Resume: &turnMsg{h.id}})
+	_ = h.pipe.Send(fromEvaluator{Resume: &turnMsg{h.id}})
 	select {
 	case <-h.turn:
 	case <-h.stopped:
@@ -355,7 +356,7 @@ func (h *pipeHost) ask(ctx context.Context, m requestMsg) (*replyMsg, error) {
 	m.Body, m.ID = h.id, h.last
 	h.waiting[m.ID] = answer
 	h.mu.Unlock()
-	if err := h.pipe.send(fromEvaluator{Request: &m}); err != nil {
+	if err := h.pipe.Send(fromEvaluator{Request: &m}); err != nil {
 		return nil, messageError("the request", err)
 	}
 	select {

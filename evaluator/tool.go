@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/flytestar/flytestar/evaluator/wire"
 )
 
 // Tool is work on source that isn't evaluation, formatting say. It is called
@@ -28,7 +30,7 @@ func RunTool(ctx context.Context, name string, in []byte, options Options) (out 
 		return nil, err
 	}
 	defer p.startClock(name)()
-	if err := p.pipe.send(toEvaluator{Source: &sourceMsg{Data: in}}); errors.Is(err, errTooBig) {
+	if err := p.pipe.Send(toEvaluator{Source: &sourceMsg{Data: in}}); errors.Is(err, wire.ErrTooBig) {
 		return nil, messageError("the input of "+name, err)
 	} else if err != nil {
 		return nil, p.death(err)
@@ -43,7 +45,7 @@ func RunTool(ctx context.Context, name string, in []byte, options Options) (out 
 	case m.Output != nil:
 		return m.Output.Data, nil
 	}
-	return nil, p.death(fmt.Errorf("%w: neither output nor failure", errMalformed))
+	return nil, p.death(fmt.Errorf("%w: neither output nor failure", wire.ErrMalformed))
 }
 
 // findTool returns the tool of that name, or nil. One is this package's own.
@@ -60,15 +62,15 @@ func (s *server) tool(tool Tool, name string) error {
 		return fmt.Errorf("there is no tool %q", name)
 	}
 	var m toEvaluator
-	if _, err := s.pipe.receive(&m); err != nil {
+	if _, err := s.pipe.Receive(&m); err != nil {
 		return err
 	}
 	out, err := tool(m.Source.Data)
 	if err == nil {
-		if err = s.pipe.send(fromEvaluator{Output: &outputMsg{out}}); !errors.Is(err, errTooBig) {
+		if err = s.pipe.Send(fromEvaluator{Output: &outputMsg{out}}); !errors.Is(err, wire.ErrTooBig) {
 			return err
 		}
 		err = messageError("the output of "+name, err)
 	}
-	return s.pipe.send(fromEvaluator{Failed: &failedMsg{bounded(findings(err))}})
+	return s.pipe.Send(fromEvaluator{Failed: &failedMsg{bounded(findings(err))}})
 }

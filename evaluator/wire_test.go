@@ -8,7 +8,6 @@ import (
 	"io"
 	osexec "os/exec"
 	"reflect"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/evaluator/lockdown"
+	"github.com/flytestar/flytestar/evaluator/wire"
 	"github.com/flytestar/flytestar/internal/text"
 	"github.com/flytestar/flytestar/interp"
 	"github.com/flytestar/flytestar/plan"
@@ -64,14 +64,14 @@ const testLimit = 64 << 20
 
 // written is a message in bytes.
 func written(v any) []byte {
-	b, _ := appendWire(nil, v)
+	b, _ := wire.Append(nil, v)
 	return b
 }
 
-func TestWire(t *testing.T) {
+func TestMessages(t *testing.T) {
 	for _, m := range samples {
 		var got fromEvaluator
-		if err := readWire(written(&m), &got, testLimit); err != nil {
+		if err := wire.Read(written(&m), &got, testLimit); err != nil {
 			t.Errorf("%+v: %v", m, err)
 		}
 		if diff := cmp.Diff(m, got, cmp.AllowUnexported(fromEvaluator{})); diff != "" {
@@ -80,41 +80,13 @@ func TestWire(t *testing.T) {
 	}
 	limits := toEvaluator{Start: &startMsg{Entry: "main.star", Limits: interp.Limits{}.Defaults()}}
 	var got toEvaluator
-	if err := readWire(written(&limits), &got, testLimit); err != nil || !reflect.DeepEqual(got, limits) {
+	if err := wire.Read(written(&limits), &got, testLimit); err != nil || !reflect.DeepEqual(got, limits) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	print := fromEvaluator{Print: &printMsg{Text: "a\xffb"}}
 	var clean fromEvaluator
-	if err := readWire(written(&print), &clean, testLimit); err != nil || clean.Print.Text != "a\uFFFDb" {
+	if err := wire.Read(written(&print), &clean, testLimit); err != nil || clean.Print.Text != "a\uFFFDb" {
 		t.Errorf("got %+v, %v", clean.Print, err)
-	}
-}
-
-// TestWireMemory has messages that claim to hold as much as they can.
-func TestWireMemory(t *testing.T) {
-	const size = 1 << 20
-	graph := func(list int) []byte { // all zero, but that one of the graph's lists fills the message
-		data := []byte{0, 0, 0, 1, 0, 0} // version, entry: 0
-		data = append(data, make([]byte, list)...)
-		data = append(data, 0x80, 0x80, 0x3c) // a length just below what follows
-		return append(data, make([]byte, size)...)
-	}
-	for list := range 5 {
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		var m fromEvaluator
-		err := readWire(graph(list), &m, testLimit)
-		runtime.ReadMemStats(&after)
-		took := after.TotalAlloc - before.TotalAlloc
-		t.Logf("list %d: %v, %d MiB allocated", list, err, took>>20)
-		if err == nil || took > growth*(size+size/8)+2*smallRead {
-			t.Errorf("list %d: %v, %d MiB allocated", list, err, took>>20)
-		}
-	}
-	deep := bytes.Repeat([]byte{1, 'l', 1}, 100_000) // a type within a type within …
-	var typ plan.Type
-	if err := readWire(deep, &typ, testLimit); err == nil || !strings.Contains(err.Error(), "too deep") {
-		t.Errorf("got %v", err)
 	}
 }
 
@@ -160,7 +132,7 @@ func FuzzParent(f *testing.F) {
 		close(exited)
 		limits := interp.Limits{Message: 1 << 16, Source: 1 << 10}.Defaults()
 		p := &process{limits: limits, cmd: &osexec.Cmd{}, exited: exited}
-		p.pipe = newPipe(io.MultiReader(bytes.NewReader(loading), g, bytes.NewReader(evaluating)), g, limits.Message)
+		p.pipe = wire.NewPipe(io.MultiReader(bytes.NewReader(loading), g, bytes.NewReader(evaluating)), g, limits.Message)
 		var printed strings.Builder
 		e := newEvaluator(Options{
 			Source: sources{"main.star": "", "other.star": ""}, Entry: "main.star",
@@ -203,8 +175,8 @@ func startBody(t *testing.T, e *Evaluator, g *gate) error {
 	return err
 }
 
-// BenchmarkWire writes and reads the graph of 5,000 tasks.
-func BenchmarkWire(b *testing.B) {
+// BenchmarkMessages writes and reads the graph of 5,000 tasks.
+func BenchmarkMessages(b *testing.B) {
 	g := sampleGraph
 	at := diag.Position{File: "pipelines/main.star", Line: 1234, Col: 8}
 	for range 2500 {
@@ -225,7 +197,7 @@ func BenchmarkWire(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			var m fromEvaluator
-			if err := readWire(data, &m, testLimit); err != nil {
+			if err := wire.Read(data, &m, testLimit); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -1,4 +1,14 @@
-package evaluator
+// Package wire puts messages between two processes into bytes.
+//
+//   - [Append] and [Read] are the written form: a struct is its fields in order, a number a varint;
+//     a string, slice or map is its length and what it holds; a pointer says whether something
+//     follows. Both processes are the same program, so a message carries no names. A field with the
+//     tag json:"-" isn't sent.
+//   - [Pipe] sends and receives messages up to a size.
+//
+// Unlike JSON, Read is safe with data from someone whom the reader doesn't trust: it allocates at
+// most a multiple of what was sent.
+package wire
 
 import (
 	"encoding/binary"
@@ -12,30 +22,21 @@ import (
 	"unicode/utf8"
 )
 
-// This file puts messages into bytes. Both processes are the same program, so
-// nothing is said twice: a struct is its fields in order, a number a varint, a
-// string, slice or map its length and what it holds, a pointer whether there is
-// something, and that. A field with the tag json:"-" isn't sent.
-//
-// Unlike JSON this can be read without trust: what reading allocates is bounded
-// by a multiple of what was sent.
-
-// The bounds of what reading a message allocates, in bytes: per byte of the
-// message, for small ones, and per byte that a message may have, since what is short to write may be long to
-// keep. A struct of empty fields takes the most, 8 to 24 for one byte.
+// Bounds of what reading a message allocates, in bytes. What is short to write may be long to keep:
+// a struct of empty fields takes the most, 8 to 24 bytes for each byte written.
 const (
-	growth    = 16
-	smallRead = 1 << 20
-	spread    = 2
+	growth    = 16      // for each byte of the message
+	smallRead = 1 << 20 // for any message
+	spread    = 2       // for each byte that a message may have
 )
 
-// room returns how many bytes may be allocated for messages up to a limit.
+// room returns how many bytes reading may allocate for a message up to a limit.
 func room(limit int64) int { return int(min(limit, math.MaxInt/4))*spread + smallRead }
 
-// maxWireDepth bounds how deep what is in a message nests; types nest deepest, see plan.Type.
-const maxWireDepth = 256
+// maxDepth bounds how deep a message's content nests. Types nest deepest, see plan.Type.
+const maxDepth = 256
 
-// shape is what there is to know of a type.
+// shape describes a type.
 type shape struct {
 	kind   reflect.Kind
 	size   int     // bytes
@@ -48,7 +49,7 @@ type field struct {
 	*shape
 }
 
-// shapes has the shapes that are known, by type.
+// shapes holds the shapes made so far, by type.
 var shapes struct {
 	sync.RWMutex
 	of map[reflect.Type]*shape
@@ -69,7 +70,7 @@ func shapeOf(t reflect.Type) *shape {
 	return newShape(t)
 }
 
-// newShape enters the shape of a type, which may hold itself, and returns it.
+// newShape makes and keeps the shape of a type. The type may hold itself.
 func newShape(t reflect.Type) *shape {
 	if s := shapes.of[t]; s != nil {
 		return s
@@ -89,22 +90,23 @@ func newShape(t reflect.Type) *shape {
 	return s
 }
 
-// appendWire appends v, a struct or a pointer to one, to b. It also returns what reading it allocates at most, in bytes.
-func appendWire(b []byte, v any) ([]byte, int) {
-	w := wireWriter{b: b}
+// Append appends v, a struct or a pointer to one, to b. It also returns how many bytes reading it
+// allocates at most.
+func Append(b []byte, v any) ([]byte, int) {
+	w := writer{b: b}
 	x := reflect.Indirect(reflect.ValueOf(v))
 	w.value(shapeOf(x.Type()), x)
 	return w.b, w.taken
 }
 
-type wireWriter struct {
+type writer struct {
 	b     []byte
-	taken int // see wireReader.take
+	taken int // see reader.take
 }
 
-func (w *wireWriter) length(n int) { w.b = binary.AppendUvarint(w.b, uint64(n)) }
+func (w *writer) length(n int) { w.b = binary.AppendUvarint(w.b, uint64(n)) }
 
-func (w *wireWriter) value(s *shape, v reflect.Value) {
+func (w *writer) value(s *shape, v reflect.Value) {
 	switch s.kind {
 	case reflect.Bool:
 		w.flag(v.Bool())
@@ -140,7 +142,7 @@ func (w *wireWriter) value(s *shape, v reflect.Value) {
 
 func byName(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) }
 
-func (w *wireWriter) flag(on bool) {
+func (w *writer) flag(on bool) {
 	if on {
 		w.b = append(w.b, 1)
 	} else {
@@ -148,15 +150,15 @@ func (w *wireWriter) flag(on bool) {
 	}
 }
 
-func (w *wireWriter) string(s string) {
+func (w *writer) string(s string) {
 	s = strings.ToValidUTF8(s, "\uFFFD")
 	w.length(len(s))
 	w.taken += len(s)
 	w.b = append(w.b, s...)
 }
 
-// slice writes a slice, of which nil and empty are the same.
-func (w *wireWriter) slice(s *shape, v reflect.Value) {
+// slice writes a slice. A nil one is written as an empty one.
+func (w *writer) slice(s *shape, v reflect.Value) {
 	w.length(v.Len())
 	w.taken += v.Len() * s.elem.size
 	if s.elem.kind == reflect.Uint8 {
@@ -168,10 +170,10 @@ func (w *wireWriter) slice(s *shape, v reflect.Value) {
 	}
 }
 
-// readWire reads what appendWire has written into v, a pointer to a zero struct.
-// Any other data is an error. Strings and bytes are copies. limit is what a message may have, in bytes.
-func readWire(data []byte, v any, limit int64) error {
-	r := wireReader{data: data, room: min(growth*len(data)+smallRead, room(limit))}
+// Read reads what Append has written into v, a pointer to a zero struct. Any other data is an error.
+// Strings and bytes are copies of the data. limit is the largest size of a message, in bytes.
+func Read(data []byte, v any, limit int64) error {
+	r := reader{data: data, room: min(growth*len(data)+smallRead, room(limit))}
 	x := reflect.ValueOf(v).Elem()
 	if err := r.value(shapeOf(x.Type()), x, 0); err != nil {
 		return err
@@ -182,7 +184,7 @@ func readWire(data []byte, v any, limit int64) error {
 	return nil
 }
 
-type wireReader struct {
+type reader struct {
 	data   []byte
 	room   int // bytes that may still be allocated
 	recent [256]string
@@ -190,8 +192,8 @@ type wireReader struct {
 
 var errCut = errors.New("it is cut off")
 
-func (r *wireReader) value(s *shape, v reflect.Value, depth int) error {
-	if depth > maxWireDepth {
+func (r *reader) value(s *shape, v reflect.Value, depth int) error {
+	if depth > maxDepth {
 		return errors.New("it nests too deep")
 	}
 	switch s.kind {
@@ -240,7 +242,7 @@ func (r *wireReader) value(s *shape, v reflect.Value, depth int) error {
 	return nil
 }
 
-func (r *wireReader) flag() (bool, error) {
+func (r *reader) flag() (bool, error) {
 	if len(r.data) == 0 {
 		return false, errCut
 	}
@@ -252,7 +254,7 @@ func (r *wireReader) flag() (bool, error) {
 	return b == 1, nil
 }
 
-func (r *wireReader) number(read func([]byte) (int64, int)) (int64, error) {
+func (r *reader) number(read func([]byte) (int64, int)) (int64, error) {
 	n, used := read(r.data)
 	if used <= 0 {
 		return 0, errCut
@@ -261,8 +263,8 @@ func (r *wireReader) number(read func([]byte) (int64, int)) (int64, error) {
 	return n, nil
 }
 
-// length reads how many things follow, of which each takes at least a byte.
-func (r *wireReader) length() (int, error) {
+// length reads how many things follow. Each takes at least a byte.
+func (r *reader) length() (int, error) {
 	n, used := binary.Uvarint(r.data)
 	if used <= 0 || n > math.MaxInt32 || int(n) > len(r.data)-used {
 		return 0, errCut
@@ -272,16 +274,16 @@ func (r *wireReader) length() (int, error) {
 }
 
 // take counts what is about to be allocated.
-func (r *wireReader) take(bytes int) error {
+func (r *reader) take(bytes int) error {
 	if r.room -= bytes; r.room < 0 {
 		return errors.New("it takes too much memory")
 	}
 	return nil
 }
 
-// string reads a string. Short ones that came before aren't allocated again:
-// most are the same few paths.
-func (r *wireReader) string() (string, error) {
+// string reads a string. One that came shortly before isn't allocated again: most are the same few
+// paths.
+func (r *reader) string() (string, error) {
 	n, err := r.length()
 	if err != nil || n == 0 {
 		return "", err
@@ -302,7 +304,7 @@ func (r *wireReader) string() (string, error) {
 	return *slot, nil
 }
 
-func (r *wireReader) slice(s *shape, v reflect.Value, depth int) error {
+func (r *reader) slice(s *shape, v reflect.Value, depth int) error {
 	n, err := r.length()
 	if err != nil || n == 0 {
 		return err
@@ -324,10 +326,10 @@ func (r *wireReader) slice(s *shape, v reflect.Value, depth int) error {
 	return nil
 }
 
-// mapEntry is about what an entry of a map takes beyond key and value, in bytes.
+// mapEntry is roughly what an entry of a map takes besides key and value, in bytes.
 const mapEntry = 32
 
-func (r *wireReader) dict(s *shape, v reflect.Value, depth int) error {
+func (r *reader) dict(s *shape, v reflect.Value, depth int) error {
 	n, err := r.length()
 	if err != nil || n == 0 {
 		return err
