@@ -3,34 +3,33 @@ package evaluator
 import (
 	"bytes"
 	"fmt"
-	"math/rand/v2"
 	"os"
-	osexec "os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/evaluator/compiled"
 	"github.com/flytestar/flytestar/interp"
 )
 
-// fillVariable, if set, makes the test binary fill the cache in that directory until it is killed.
-const fillVariable = "EVALUATOR_TEST_FILL"
-
 // long makes source long enough to be kept compiled, and changes no position.
-func long(source string) string { return source + "\n#" + strings.Repeat("x", minCached) }
+func long(source string) string { return source + "\n#" + strings.Repeat("x", compiled.MinSource) }
+
+// cacheOptions are for a load of main.star through a cache.
+func cacheOptions(dir string, source sources) Options {
+	return Options{Source: source, Entry: "main.star", Cache: dir, Predeclared: bodyLanguage(interp.Limits{}).Predeclared.Keys()}
+}
 
 // loadCached loads main.star through a cache, and returns findings, what was printed, and notices.
 func loadCached(t *testing.T, dir string, source sources) (found diag.List, printed, notices []string) {
 	t.Helper()
-	e, _, err := Start(t.Context(), Options{
-		Source: source, Entry: "main.star", Cache: dir, Predeclared: bodyLanguage(interp.Limits{}).Predeclared.Keys(),
-		Print: func(pos diag.Position, task, text string) {
-			printed = append(printed, fmt.Sprint(pos, " ", task, text))
-		},
-		Notice: func(text string) { notices = append(notices, text) },
-	})
+	options := cacheOptions(dir, source)
+	options.Print = func(pos diag.Position, task, text string) {
+		printed = append(printed, fmt.Sprint(pos, " ", task, text))
+	}
+	options.Notice = func(text string) { notices = append(notices, text) }
+	e, _, err := Start(t.Context(), options)
 	if err != nil {
 		return findings(err), printed, notices
 	}
@@ -75,31 +74,17 @@ func TestCache(t *testing.T) {
 	if notices != nil || fmt.Sprint(warm) != fmt.Sprint(cold) {
 		t.Errorf("printed %q, notices %q; cold %q", warm, notices, cold)
 	}
-	// The same key with another module shows that an entry is what is used.
-	c := testCompiler(t, dir)
-	compiler := interp.Compiler{Predeclared: bodyLanguage(interp.Limits{}).Predeclared.Keys()}
-	data, err := compiler.Compile("main.star", []byte("def main():\n    return 2\nprint('other')"))
-	if err != nil || data == nil {
-		t.Fatal(data, err)
-	}
-	if err := c.cache.put(c.key("main.star", interp.Digest([]byte(cachedSource["main.star"]))), data); err != nil {
+	// What was kept is what the evaluator gets.
+	e, _, err := Start(t.Context(), cacheOptions(dir, cachedSource))
+	if err != nil {
 		t.Fatal(err)
 	}
-	if _, printed, _ := loadCached(t, dir, cachedSource); len(printed) != 1 || !strings.Contains(printed[0], "other") {
-		t.Errorf("printed %q", printed)
+	defer e.Close()
+	for path := range cachedSource {
+		if f := e.fetch(path); f.answer.Compiled == nil || f.answer.Data != nil {
+			t.Errorf("%s is compiled again", path)
+		}
 	}
-}
-
-// testCompiler returns a compiler with an open cache.
-func testCompiler(t *testing.T, dir string) *compiler {
-	t.Helper()
-	c := newCompiler(Options{Cache: dir, Predeclared: bodyLanguage(interp.Limits{}).Predeclared.Keys()})
-	c.open()
-	if c.cache == nil {
-		t.Fatal(c.notices)
-	}
-	t.Cleanup(func() { c.close(time.Second) })
-	return c
 }
 
 // TestCacheFindings: findings are the same whether modules are compiled or kept.
@@ -123,33 +108,6 @@ func TestCacheFindings(t *testing.T) {
 	}
 }
 
-// TestCacheKey: what decides how a module is compiled decides its key.
-func TestCacheKey(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "programs")
-	c := testCompiler(t, dir)
-	options := func(change func(*Options)) *compiler {
-		o := c.options
-		change(&o)
-		changed := newCompiler(o)
-		changed.open()
-		t.Cleanup(func() { changed.close(time.Second) })
-		return changed
-	}
-	seen := map[cacheKey]string{}
-	for name, key := range map[string]cacheKey{
-		"as it is":    c.key("a.star", "b"),
-		"path":        c.key("a.sta", "rb"),
-		"source":      c.key("a.star", "c"),
-		"predeclared": options(func(o *Options) { o.Predeclared = o.Predeclared[1:] }).key("a.star", "b"),
-		"nesting":     options(func(o *Options) { o.Limits.Nesting = 10 }).key("a.star", "b"),
-	} {
-		if other, same := seen[key]; same {
-			t.Errorf("%s and %s have the same key", name, other)
-		}
-		seen[key] = name
-	}
-}
-
 // TestCacheDamaged: a damaged entry is removed and said, and what it was is compiled again.
 func TestCacheDamaged(t *testing.T) {
 	for name, damage := range map[string]func(file string, data []byte) error{
@@ -158,7 +116,7 @@ func TestCacheDamaged(t *testing.T) {
 		"empty":       func(file string, data []byte) error { return os.WriteFile(file, nil, 0o600) },
 		"longer":      func(file string, data []byte) error { return os.WriteFile(file, append(data, 0), 0o600) },
 		"not private": func(file string, data []byte) error { return os.Chmod(file, 0o644) },
-		"huge":        func(file string, data []byte) error { return os.Truncate(file, maxEntry+1) },
+		"huge":        func(file string, data []byte) error { return os.Truncate(file, 1<<30) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "programs")
@@ -206,111 +164,5 @@ func TestCacheUnusable(t *testing.T) {
 	}
 	if _, printed, notices := loadCached(t, "", cachedSource); len(printed) != 2 || notices != nil {
 		t.Errorf("printed %q, notices %q", printed, notices)
-	}
-}
-
-// TestCacheBounds: the entries that weren't used for longest go.
-func TestCacheBounds(t *testing.T) {
-	c := testCompiler(t, filepath.Join(t.TempDir(), "programs"))
-	old := time.Now().Add(-24 * time.Hour)
-	key := func(i int) cacheKey { return cacheKey{byte(i), byte(i >> 8)} }
-	for i := range maxEntries + 3 {
-		if err := c.cache.put(key(i), []byte("module")); err != nil {
-			t.Fatal(err)
-		}
-		when := old.Add(time.Duration(i) * time.Second)
-		if err := c.cache.root.Chtimes(key(i).file(), when, when); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, name := range []string{unfinished + "abandoned", unfinished + "being-written"} {
-		if err := c.cache.root.WriteFile(name, nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := c.cache.root.Chtimes(unfinished+"abandoned", old, old); err != nil {
-		t.Fatal(err)
-	}
-	if c.cache.get(key(0)) == nil { // the oldest, but used now
-		t.Error("an entry is gone")
-	}
-	if err := c.cache.prune(); err != nil {
-		t.Fatal(err)
-	}
-	for i, want := range map[int]bool{0: true, 1: false, 2: false, 3: false, 4: true, maxEntries + 2: true} {
-		if got := c.cache.get(key(i)) != nil; got != want {
-			t.Errorf("entry %d is there: %t", i, got)
-		}
-	}
-	if all, err := filepath.Glob(filepath.Join(c.options.Cache, unfinished+"*")); err != nil || len(all) != 1 {
-		t.Errorf("%v, %v", all, err)
-	}
-}
-
-// fill puts entries into a cache for ever.
-func fill(dir string) {
-	c, err := openCache(dir, func(text string) { fmt.Println(text); os.Exit(1) })
-	if err != nil {
-		fmt.Println(err)
-		os.Exit(1)
-	}
-	for i := 0; ; i++ {
-		if err := c.put(cacheKey{byte(i)}, bytes.Repeat([]byte{byte(i)}, 1<<20)); err != nil {
-			fmt.Println(err)
-			os.Exit(1)
-		}
-		if i == 3 {
-			fmt.Println("filling")
-		}
-	}
-}
-
-// TestCacheKilled kills processes that write to a cache: every entry stays whole.
-func TestCacheKilled(t *testing.T) {
-	c := testCompiler(t, filepath.Join(t.TempDir(), "programs"))
-	for range 5 {
-		cmd := osexec.Command("/proc/self/exe")
-		cmd.Env = append(os.Environ(), fillVariable+"="+c.options.Cache)
-		out, err := cmd.StdoutPipe()
-		if err == nil {
-			err = cmd.Start()
-		}
-		if err != nil {
-			t.Skipf("this system can't: %v", err)
-		}
-		var word string
-		if _, err := fmt.Fscan(out, &word); err != nil || word != "filling" {
-			t.Fatalf("%s, %v", word, err)
-		}
-		time.Sleep(time.Duration(rand.IntN(int(20 * time.Millisecond))))
-		if err := cmd.Process.Kill(); err != nil {
-			t.Fatal(err)
-		}
-		_ = cmd.Wait() // that it was killed
-	}
-	n := 0
-	for i := range 256 {
-		if c.cache.get(cacheKey{byte(i)}) != nil {
-			n++
-		}
-	}
-	if n < 4 || c.notices != nil {
-		t.Errorf("%d entries, notices %q", n, c.notices)
-	}
-}
-
-// TestCompilerBounds: what waits to be compiled is bounded, and what was compiled makes room.
-func TestCompilerBounds(t *testing.T) {
-	c := testCompiler(t, filepath.Join(t.TempDir(), "programs"))
-	c.active = true // so that all waits
-	source := make([]byte, maxBatch/2+1)
-	for i := range 100 {
-		c.get(fmt.Sprintf("%d.star", i), source, "")
-	}
-	if n := len(c.waiting); n != 7 || c.size > maxWaiting {
-		t.Errorf("%d wait, with %d bytes", n, c.size)
-	}
-	if n := len(c.batch()); n != 1 || c.size != 6*len(source) {
-		t.Errorf("%d in a batch, %d bytes wait", n, c.size)
 	}
 }

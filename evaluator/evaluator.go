@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/evaluator/compiled"
 	"github.com/flytestar/flytestar/evaluator/lockdown"
 	"github.com/flytestar/flytestar/evaluator/wire"
 	"github.com/flytestar/flytestar/interp"
@@ -48,7 +49,7 @@ type Evaluator struct {
 	options  Options
 	limits   interp.Limits
 	process  *process
-	compiler *compiler
+	cache    *compiled.Cache
 	entry    func() fetched // reads the entry module, once
 	lockdown lockdown.State
 	served   map[string]string // digest by path, of what was served while loading
@@ -81,22 +82,23 @@ var errClosed = errors.New("the evaluator is closed")
 // returns the graph. Modules' digests in it are of what was served. Errors are a diag.List or a
 // *diag.Error; ctx's own once it is done. ctx counts until Start returns.
 func Start(ctx context.Context, options Options) (*Evaluator, *plan.Graph, error) {
-	c := newCompiler(options)
+	options.Limits = options.Limits.Defaults()
+	c := newCache(options)
 	if options.GraphOnly {
-		if known := c.graph(); known != nil {
-			return c.replay(known), known.Graph, nil
+		if earlier := known(c, &options); earlier != nil {
+			return replay(options, c, earlier), earlier.Graph, nil
 		}
 	}
-	p, err := startProcess(c.options.Limits)
+	p, err := startProcess(options.Limits)
 	if err != nil {
-		c.close(0)
+		c.Close(0)
 		return nil, nil, err
 	}
 	e := newEvaluator(options, p, c)
 	if !options.RequireSandbox {
 		go e.entry() // while the process starts
 	}
-	stop := context.AfterFunc(ctx, func() { p.kill(ctx.Err()); e.compiler.cancel() })
+	stop := context.AfterFunc(ctx, func() { p.kill(ctx.Err()); e.cache.Cancel() })
 	g, err := e.load()
 	if !stop() && err == nil {
 		err = ctx.Err()
@@ -106,14 +108,12 @@ func Start(ctx context.Context, options Options) (*Evaluator, *plan.Graph, error
 		if !options.RequireSandbox {
 			e.entry() // nothing reads from the source once Start has returned
 		}
-		e.compiler.close(e.limits.Wall)
+		e.cache.Close(e.limits.Wall)
 		return nil, nil, err
 	}
-	e.compiler.pass()
+	e.cache.Pass()
 	if options.GraphOnly {
-		if e.size >= minCached && len(e.prints) <= maxPrints {
-			c.keep(evaluation{e.lockdown, e.prints, g})
-		}
+		e.keep(g)
 		e.err = errClosed
 		close(e.gone)
 	} else {
@@ -122,9 +122,21 @@ func Start(ctx context.Context, options Options) (*Evaluator, *plan.Graph, error
 	return e, g, nil
 }
 
-func newEvaluator(options Options, p *process, c *compiler) *Evaluator {
+// newCache returns the cache of one load.
+func newCache(options Options) *compiled.Cache {
+	self, _ := selfPath() // without it, builds of the same version share what is compiled
+	return compiled.New(compiled.Options{
+		Dir: options.Cache, Program: self, Notice: options.Notice,
+		Compiler: interp.Compiler{Predeclared: options.Predeclared, Limits: options.Limits},
+		RunTool: func(ctx context.Context, in []byte) ([]byte, error) {
+			return RunTool(ctx, compiled.ToolName, in, Options{Limits: options.Limits, RequireSandbox: options.RequireSandbox})
+		},
+	})
+}
+
+func newEvaluator(options Options, p *process, c *compiled.Cache) *Evaluator {
 	e := &Evaluator{
-		options: options, limits: p.limits, process: p, compiler: c,
+		options: options, limits: p.limits, process: p, cache: c,
 		served:  map[string]string{},
 		turns:   make(chan struct{}, runtime.GOMAXPROCS(0)),
 		gone:    make(chan struct{}),
@@ -146,7 +158,7 @@ func (e *Evaluator) Close() error {
 		<-e.gone
 		e.process.close(errClosed)
 	}
-	e.compiler.close(e.limits.Wall)
+	e.cache.Close(e.limits.Wall)
 	return nil
 }
 
@@ -234,7 +246,7 @@ func (e *Evaluator) fetch(path string) fetched {
 		return fetched{answer: sourceMsg{Error: err}, digest: interp.Digest(nil)}
 	}
 	f := fetched{digest: interp.Digest(data), size: len(data)}
-	if f.answer.Compiled = e.compiler.get(path, data, f.digest); f.answer.Compiled == nil {
+	if f.answer.Compiled = e.cache.Module(path, data, f.digest); f.answer.Compiled == nil {
 		f.answer.Data = data
 	}
 	return f

@@ -36,9 +36,6 @@ func TestMain(m *testing.M) {
 	if os.Getenv(parentVariable) != "" {
 		beParent()
 	}
-	if dir := os.Getenv(fillVariable); dir != "" {
-		fill(dir)
-	}
 	if os.Getenv(withoutVariable) != "" {
 		if err := locktest.WithoutCalls(os.Getenv(withoutVariable)); err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -3,27 +3,28 @@ package evaluator
 import (
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/evaluator/compiled"
 	"github.com/flytestar/flytestar/evaluator/lockdown"
 	"github.com/flytestar/flytestar/interp"
 	"github.com/flytestar/flytestar/plan"
 )
 
-// known is what a load that wants the graph alone is told.
-type known struct {
+// told is what a load that wants the graph alone is told.
+type told struct {
 	Graph    *plan.Graph
 	Lockdown string
 	Printed  []string
 }
 
 // loadGraph loads main.star for its graph, and says whether that was evaluated.
-func loadGraph(t *testing.T, dir string, source sources, limits interp.Limits) (k known, evaluated bool) {
+func loadGraph(t *testing.T, dir string, source sources, limits interp.Limits) (k told, evaluated bool) {
 	t.Helper()
 	e, g, err := Start(t.Context(), Options{
 		Source: source, Entry: "main.star", Limits: limits, GraphOnly: true,
@@ -84,25 +85,18 @@ func TestGraphNotKept(t *testing.T) {
 	if files := entries(t, dir); len(files) > 0 {
 		t.Errorf("of small sources, %s is kept", files)
 	}
-	c := testCompiler(t, dir)
-	for i := range maxEntries + 1 {
-		if err := c.cache.put(cacheKey{byte(i), byte(i >> 8)}, []byte("module")); err != nil {
-			t.Fatal(err)
-		}
+	of := func(level lockdown.Level) {
+		options := cacheOptions(dir, cachedSource)
+		e := &Evaluator{options: options, cache: newCache(options), lockdown: lockdown.State{Level: level}, size: compiled.MinSource}
+		e.keep(&plan.Graph{})
+		e.cache.Close(time.Minute)
 	}
-	c.keep(evaluation{Lockdown: lockdown.State{Level: lockdown.Full}, Graph: &plan.Graph{}})
-	c.working.Wait()
-	if n := len(entries(t, dir)); n != maxEntries {
-		t.Errorf("with a graph, %d entries are kept", n)
-	}
-	for _, file := range entries(t, dir) {
-		if err := os.Remove(file); err != nil {
-			t.Fatal(err)
-		}
-	}
-	c.keep(evaluation{Lockdown: lockdown.State{Level: lockdown.Partial}, Graph: &plan.Graph{}})
-	c.working.Wait()
+	of(lockdown.Partial)
 	if files := entries(t, dir); len(files) > 0 {
 		t.Errorf("of a partial lockdown, %s is kept", files)
+	}
+	of(lockdown.Full)
+	if files := entries(t, dir); len(files) != 1 {
+		t.Errorf("of a full one, %s is kept", files)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/flytestar/flytestar/evaluator/compiled"
 	"github.com/flytestar/flytestar/evaluator/wire"
 )
 
@@ -50,8 +51,8 @@ func RunTool(ctx context.Context, name string, in []byte, options Options) (out 
 
 // findTool returns the tool of that name, or nil. One is this package's own.
 func findTool(tools map[string]Tool, name string) Tool {
-	if name == compileTool {
-		return compileModules
+	if name == compiled.ToolName {
+		return compiled.Tool
 	}
 	return tools[name]
 }

@@ -137,7 +137,7 @@ func FuzzParent(f *testing.F) {
 		e := newEvaluator(Options{
 			Source: sources{"main.star": "", "other.star": ""}, Entry: "main.star",
 			Print: func(pos diag.Position, _, text string) { printed.WriteString(pos.File + text) },
-		}, p, newCompiler(Options{}))
+		}, p, newCache(Options{}))
 		if err := startBody(t, e, g); err != nil {
 			for _, d := range findings(err) {
 				printed.WriteString(d.Error() + d.Hint)

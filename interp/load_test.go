@@ -118,6 +118,39 @@ func TestLoadOrder(t *testing.T) {
 	}
 }
 
+// compiledFiles gives one module compiled, whatever its source.
+type compiledFiles struct {
+	files
+	module []byte
+}
+
+func (c compiledFiles) ReadCompiled(string) (source, module []byte, err error) {
+	return nil, c.module, nil
+}
+
+// TestCompiled: a module that is given in its compiled form is executed as its source would be.
+func TestCompiled(t *testing.T) {
+	c := Compiler{Predeclared: loadLanguage().Predeclared.Keys()}
+	if module, err := c.Compile("main.star", []byte("x = undefined")); module != nil || err != nil {
+		t.Errorf("of a module with findings: %d bytes, %v", len(module), err)
+	}
+	module, err := c.Compile("main.star", []byte("a = 1\nb = [a, thing]"))
+	if err != nil || module == nil {
+		t.Fatal(module, err)
+	}
+	load := func(module []byte) (*Program, error) {
+		return Loader{Language: loadLanguage()}.Load(compiledFiles{module: module}, "main.star")
+	}
+	p, err := load(module)
+	if err != nil || p.Entry.Globals["b"].String() != "[1, None]" {
+		t.Errorf("got %v, %v", p, err)
+	}
+	var e *diag.Error
+	if _, err := load(module[:len(module)/2]); !errors.As(err, &e) || e.Class != diag.System {
+		t.Errorf("of half of it: %v", err)
+	}
+}
+
 // TestRefusedSource has what can't stand in a file of the repository, or is too big for it.
 func TestRefusedSource(t *testing.T) {
 	chain := func(first, link string, n int) string { return "x = " + first + strings.Repeat(link, n) }
