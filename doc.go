@@ -13,11 +13,18 @@
 //	diag             one positioned error: position, message, code, hint, notes
 //	plan             graph, plan, types and values as plain data: the contract between everything else
 //	draw             graph to pictures: DOT, Mermaid, SVG
-//	interp           source to modules: loading, limits, the evaluator process
+//	interp           source to programs, in one process: checks, names, execution, limits
+//	interp/summary   what is kept of a module's syntax
 //	builtins         what authors write, a file per noun
+//	language         interp and builtins put together: what modules declare becomes a graph
+//	language/reach   which tasks an orchestrator can call
+//	evaluator        interp in a process of its own: the protocol, both its sides, tools
+//	evaluator/lockdown  what that process gives up, and as whom it runs
+//	evaluator/wire   messages in bytes
+//	evaluator/compiled  the directory of compiled modules and graphs
 //	resolve          graph and files to findings, digests and plan; pure
-//	resolve/reach    values to graph: declarations and call edges; in the evaluator
 //	internal/home    where everything lies below the home directory
+//	internal/text    what makes text safe to show
 //	internal/measure bounds of values that native code walks in one step
 //	lint             what shows in the syntax; layout; the edits that mend findings
 //	internal/source  what folders and requirements files of a workspace hold
@@ -38,14 +45,14 @@
 //	cmd/flytestar/console  what happens, on standard error and as events
 //	cmd/flytestar/values   inputs from the command line, results to it
 //
-// Imports go one way: plan and diag are leaves; the evaluator's half (interp,
-// builtins, resolve/reach), resolve and exec don't import each other.
+// Imports go one way: plan and diag are leaves; the half that knows Starlark (interp, builtins,
+// language, evaluator), resolve and exec don't import each other.
 //
 // # One run, from the command line to a container and back
 //
 // cmd/flytestar calls [Load]. evaluator.Start re-executes this program as the
 // evaluator, which asks for modules over a pipe, executes them with what
-// builtins predeclares, and answers with the plan.Graph that resolve/reach makes.
+// builtins predeclares, and answers with the plan.Graph that language makes.
 // From here on the evaluator only evaluates bodies.
 //
 // [Workflow.Run] has resolve check what the task reaches and plan its images;

@@ -16,10 +16,10 @@ import (
 	"github.com/flytestar/flytestar/exec/engine"
 	"github.com/flytestar/flytestar/internal/home"
 	"github.com/flytestar/flytestar/interp"
+	"github.com/flytestar/flytestar/language"
 	"github.com/flytestar/flytestar/lint"
 	"github.com/flytestar/flytestar/plan"
 	"github.com/flytestar/flytestar/resolve"
-	"github.com/flytestar/flytestar/resolve/reach"
 )
 
 // Options say how a workflow is loaded and run. Every zero value has a meaning.
@@ -50,7 +50,7 @@ type Options struct {
 
 // Init must be the first thing in main, and in TestMain of tests that use this
 // package: the evaluator is this program, re-executed, and never returns from it.
-func Init() { evaluator.Init(reach.Language, lint.Tools(reach.Language)) }
+func Init() { evaluator.Init(language.New, lint.Tools(language.New)) }
 
 // Workflow is a loaded file: its graph, and the evaluator that made it.
 // Its methods may be called concurrently.
@@ -91,7 +91,7 @@ func load(ctx context.Context, dir, entry string, opts Options, sees func(interp
 	source := sees(interp.NewWorkspace(w.root))
 	w.evaluator, w.graph, err = evaluator.Start(ctx, evaluator.Options{
 		Source: source, Entry: entry, Limits: opts.Limits, RequireSandbox: opts.RequireSandbox, Locked: opts.Locked, Print: opts.Print,
-		Cache: w.home.Programs(), Predeclared: reach.Predeclared(), Notice: opts.Notice, GraphOnly: opts.GraphOnly,
+		Cache: w.home.Programs(), Predeclared: language.Predeclared(), Notice: opts.Notice, GraphOnly: opts.GraphOnly,
 	})
 	if err != nil {
 		w.root.Close()

@@ -14,13 +14,13 @@ import (
 	"github.com/flytestar/flytestar/evaluator"
 	"github.com/flytestar/flytestar/internal/startest"
 	"github.com/flytestar/flytestar/interp"
+	"github.com/flytestar/flytestar/language"
 	"github.com/flytestar/flytestar/lint"
 	"github.com/flytestar/flytestar/resolve"
-	"github.com/flytestar/flytestar/resolve/reach"
 )
 
 func TestMain(m *testing.M) {
-	evaluator.Init(reach.Language, lint.Tools(reach.Language))
+	evaluator.Init(language.New, lint.Tools(language.New))
 	os.Exit(m.Run())
 }
 
@@ -55,7 +55,7 @@ func modulesOf(c startest.Chunk) []lint.Module {
 
 // declaredIn evaluates a chunk; nothing is known of it where that fails, since many findings are of what does.
 func declaredIn(t *testing.T, c *startest.Chunk) (d lint.Declared) {
-	lang := reach.Language(interp.Limits{}.Defaults())
+	lang := language.New(interp.Limits{}.Defaults())
 	p, err := interp.Loader{Language: lang}.Load(c, startest.Entry)
 	if err != nil {
 		t.Log(err)

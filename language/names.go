@@ -1,4 +1,4 @@
-package reach
+package language
 
 import (
 	"github.com/flytestar/flytestar/builtins"

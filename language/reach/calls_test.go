@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flytestar/flytestar/interp"
+	"github.com/flytestar/flytestar/language"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -18,6 +20,15 @@ func (m modules) ReadModule(path string) ([]byte, error) {
 		return []byte(s), nil
 	}
 	return nil, fmt.Errorf("no module %q", path)
+}
+
+// graphOf loads entry and makes its graph, in this process.
+func graphOf(source interp.Source, entry string) (*plan.Graph, error) {
+	p, err := interp.Loader{Language: language.New(interp.Limits{}.Defaults())}.Load(source, entry)
+	if err != nil {
+		return nil, err
+	}
+	return p.Graph()
 }
 
 // calls returns a task's calls as "callee@line:col", with "?" for possible ones.

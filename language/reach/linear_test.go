@@ -10,9 +10,9 @@ import (
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/interp"
+	"github.com/flytestar/flytestar/language"
 	"github.com/flytestar/flytestar/plan"
 	"github.com/flytestar/flytestar/resolve"
-	"github.com/flytestar/flytestar/resolve/reach"
 )
 
 // repeated returns a module of n lines, each made of a format with a number.
@@ -115,7 +115,7 @@ func processorTime(t *testing.T) time.Duration {
 func took(t *testing.T, source modules) time.Duration {
 	t.Helper()
 	start := processorTime(t)
-	lang := reach.Language(interp.Limits{}.Defaults())
+	lang := language.New(interp.Limits{}.Defaults())
 	p, err := interp.Loader{Language: lang, Limits: interp.Limits{Source: 16 << 20}}.Load(source, "f.star")
 	var g *plan.Graph
 	if err == nil {

@@ -1,57 +1,18 @@
-// Package reach makes the graph of what modules declare. It runs in the
-// evaluator, and is where the language meets the interpreter.
-//
-//   - [Language] is what the evaluator is given: the builtins and their functions.
-//   - [Graph] turns declarations into plan.Graph, with positions; it reports
-//     what has the same name (FS106) or none (FS109).
-//   - The calls of a graph are decided statically: an orchestrator calls every
-//     task that its function can reach, whichever branch is taken.
-//
-// How that is decided: mention.go lists the values that one function's code
-// mentions, calls.go follows these from function to function.
-package reach
+package language
 
 import (
-	"fmt"
-
 	"go.starlark.net/starlark"
-	"go.starlark.net/syntax"
 
 	"github.com/flytestar/flytestar/builtins"
-	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/interp"
+	"github.com/flytestar/flytestar/language/reach"
 	"github.com/flytestar/flytestar/plan"
 )
 
-// Predeclared returns the names that [Language] predeclares.
-func Predeclared() []string { return builtins.NewRegistry(builtins.Limits{}).Predeclared().Keys() }
-
-// Language returns what a workflow file may use, for one evaluation.
-func Language(limits interp.Limits) interp.Language {
-	r := builtins.NewRegistry(builtins.Limits{Tasks: limits.Tasks, Futures: limits.Futures, Value: limits.Value})
-	return interp.Language{
-		Predeclared: r.Predeclared(),
-		ModuleLocal: builtins.ModuleLocal,
-		Finished: func(_ *starlark.Thread, m *interp.Module) error {
-			return r.Finished(m.Path, m.Summary, m.Globals)
-		},
-		Graph: func(entry *interp.Module, all []*interp.Module) (*plan.Graph, error) {
-			return Graph(r, entry, all)
-		},
-		Body: func(th *starlark.Thread, task string, inputs map[string]plan.Value, host plan.BodyHost) (plan.Value, error) {
-			t := r.Task(task)
-			if t == nil {
-				return nil, fmt.Errorf("there is no task %q", task)
-			}
-			return builtins.RunBody(th, t, inputs, host)
-		},
-	}
-}
-
-// Graph returns what r's modules declare, in the order of construction. all is
-// in the order in which the modules finished, entry the last. Its error is a
-// diag.List of all that has no name or another's, or a *diag.Error of a limit.
-func Graph(r *builtins.Registry, entry *interp.Module, all []*interp.Module) (*plan.Graph, error) {
+// graph returns what r's modules declare, in the order of construction. all is in the order in which
+// the modules finished, entry the last. Its error is a diag.List of names that are missing or taken,
+// or a *diag.Error of a limit.
+func graph(r *builtins.Registry, entry *interp.Module, all []*interp.Module) (*plan.Graph, error) {
 	if err := checkNames(r); err != nil {
 		return nil, err
 	}
@@ -76,13 +37,13 @@ func Graph(r *builtins.Registry, entry *interp.Module, all []*interp.Module) (*p
 		m.task(t, listed[t])
 	}
 	var err error
-	if m.graph.Calls, m.graph.Sites, err = findCalls(r.Tasks, m.tasks, all); err != nil {
+	if m.graph.Calls, m.graph.Sites, err = reach.Calls(r.Tasks, m.tasks, all); err != nil {
 		return nil, err
 	}
 	return m.graph, nil
 }
 
-// maker makes a graph. Its maps have each value's index.
+// maker makes a graph. Its maps hold each value's index.
 type maker struct {
 	registry *builtins.Registry
 	graph    *plan.Graph
@@ -91,7 +52,7 @@ type maker struct {
 	tasks    map[*builtins.Task]int
 }
 
-// environment adds an environment, and its image if that isn't there yet.
+// environment adds an environment, and its image unless another environment has added it.
 func (m *maker) environment(e *builtins.Environment) {
 	out := plan.Environment{
 		Name: e.Name, Image: plan.NoImage, Resources: e.Resources, EnvVars: e.EnvVars, Network: e.Network,
@@ -133,7 +94,7 @@ func (m *maker) task(t *builtins.Task, listed bool) {
 	m.graph.Tasks = append(m.graph.Tasks, out)
 }
 
-// listedIn returns the tasks that the entry's globals are bound to, or that it loads.
+// listedIn returns the tasks that globals of the entry hold, or that the entry loads.
 func listedIn(entry *interp.Module, all []*interp.Module) map[*builtins.Task]bool {
 	listed := map[*builtins.Task]bool{}
 	add := func(v starlark.Value) {
@@ -152,9 +113,4 @@ func listedIn(entry *interp.Module, all []*interp.Module) map[*builtins.Task]boo
 		add(byPath[path].Globals[name])
 	}
 	return listed
-}
-
-// position translates a position.
-func position(p syntax.Position) diag.Position {
-	return diag.Position{File: p.Filename(), Line: int(p.Line), Col: int(p.Col)}
 }

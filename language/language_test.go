@@ -1,4 +1,4 @@
-package reach_test
+package language_test
 
 import (
 	"bytes"
@@ -9,13 +9,13 @@ import (
 
 	"github.com/flytestar/flytestar/internal/startest"
 	"github.com/flytestar/flytestar/interp"
+	"github.com/flytestar/flytestar/language"
 	"github.com/flytestar/flytestar/plan"
-	"github.com/flytestar/flytestar/resolve/reach"
 )
 
 // graphOf loads entry and makes its graph, in this process.
 func graphOf(source interp.Source, entry string) (*plan.Graph, error) {
-	lang := reach.Language(interp.Limits{}.Defaults())
+	lang := language.New(interp.Limits{}.Defaults())
 	p, err := interp.Loader{Language: lang}.Load(source, entry)
 	if err != nil {
 		return nil, err
@@ -53,7 +53,7 @@ func (d dirSource) ReadModule(path string) ([]byte, error) {
 
 // TestExamples compares the examples' graphs with testdata/NAME.json; UPDATE=1 writes them.
 func TestExamples(t *testing.T) {
-	files, err := filepath.Glob("../../examples/*.star")
+	files, err := filepath.Glob("../examples/*.star")
 	if err != nil || len(files) == 0 {
 		t.Fatal("no examples", err)
 	}

@@ -1,7 +1,16 @@
+// Package reach finds out which tasks an orchestrator can call, before any body runs.
+//
+// [Calls] decides it from values: an orchestrator calls every task that its function can reach,
+// whichever branch is taken.
+//
+//   - mention.go lists the values that the code of one function names.
+//   - calls.go follows these from function to function.
+//   - sites.go notes where the code calls a task outright, with which arguments.
 package reach
 
 import (
 	"go.starlark.net/starlark"
+	"go.starlark.net/syntax"
 
 	"github.com/flytestar/flytestar/builtins"
 	"github.com/flytestar/flytestar/diag"
@@ -9,8 +18,8 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// findCalls returns the calls of every orchestrator, by caller, and the sites of these calls. index has the tasks' indices.
-func findCalls(tasks []*builtins.Task, index map[*builtins.Task]int, all []*interp.Module) ([]plan.Call, []plan.Site, error) {
+// Calls returns the calls of every orchestrator, by caller, and the sites of these calls. index has the tasks' indices.
+func Calls(tasks []*builtins.Task, index map[*builtins.Task]int, all []*interp.Module) ([]plan.Call, []plan.Site, error) {
 	w := &work{left: maxWork}
 	s := search{mentions: newMentioner(all, index, w), work: w, index: index, callers: make([]foundCall, len(tasks))}
 	known := map[*starlark.Function]span{}
@@ -161,3 +170,8 @@ func (s *search) found(m mention, possible bool) {
 
 // foundCall is a call that a search has found, as an index of its calls.
 type foundCall struct{ search, call int }
+
+// position translates a position.
+func position(p syntax.Position) diag.Position {
+	return diag.Position{File: p.Filename(), Line: int(p.Line), Col: int(p.Col)}
+}

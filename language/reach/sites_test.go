@@ -13,9 +13,9 @@ import (
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/interp"
+	"github.com/flytestar/flytestar/language"
 	"github.com/flytestar/flytestar/plan"
 	"github.com/flytestar/flytestar/resolve"
-	"github.com/flytestar/flytestar/resolve/reach"
 )
 
 // sites returns the sites of a task's calls, as "callee.how(arguments)@line:col".
@@ -105,7 +105,7 @@ func TestArguments(t *testing.T) {
 		how := rapid.SampledFrom([]string{"t(%s)", "t.start(%s)", "attempt(t, %s)"}).Draw(rt, "how")
 		source := fmt.Sprintf("e = task_environment(name = 'e')\nt = task(command = ['x'], env = e, inputs = {%s})\ndef _f():\n    return %s and None\nf = task(_f, env = e)\n",
 			strings.Join(declared, ", "), fmt.Sprintf(how, strings.Join(args, ", ")))
-		lang := reach.Language(interp.Limits{}.Defaults())
+		lang := language.New(interp.Limits{}.Defaults())
 		p, err := interp.Loader{Language: lang}.Load(modules{"f.star": source}, "f.star")
 		if err != nil {
 			rt.Fatal(err)
