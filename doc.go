@@ -16,6 +16,8 @@
 //	interp           source to programs, in one process: checks, names, execution, limits
 //	interp/summary   what is kept of a module's syntax
 //	builtins         what authors write, a file per noun
+//	builtins/value   the values that pass between tasks, and their types
+//	builtins/unpack  the arguments of calls
 //	language         interp and builtins put together: what modules declare becomes a graph
 //	language/reach   which tasks an orchestrator can call
 //	evaluator        interp in a process of its own: the protocol, both its sides, tools

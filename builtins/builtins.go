@@ -3,11 +3,12 @@
 //
 //   - A [Registry] belongs to one evaluation: it has the predeclared names and
 //     keeps every declaration, bound to a global or not.
-//   - Declarations are immutable values: [Image], [Environment], [Task], [Type],
-//     [Input], [Resources]. They are made while a module loads, never in a body.
-//   - [RunBody] evaluates the body of an orchestrator against a plan.Host. In it
-//     there are calls, [Future]s, [File]s and [Dir]s.
-//   - [ToStarlark] and [FromStarlark] copy values across a task's boundary.
+//   - Declarations are immutable values: [Image], [Environment], [Task], [Input], [Resources]. They
+//     are made while a module loads, never in a body.
+//   - [RunBody] evaluates the body of an orchestrator against a plan.Host. A body calls tasks and
+//     looks at [Future]s.
+//   - builtins/value has types and artifacts, and copies values across a task's boundary.
+//   - builtins/unpack reads the arguments of calls.
 //
 // There is a file per noun; each builtin's comment names its heading in spec.md.
 // Errors are *diag.Error without a position, which the interpreter takes from
@@ -15,10 +16,13 @@
 package builtins
 
 import (
+	"maps"
+
 	"go.starlark.net/lib/math"
 	"go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
 
+	"github.com/flytestar/flytestar/builtins/value"
 	"github.com/flytestar/flytestar/diag"
 )
 
@@ -58,7 +62,8 @@ func NewRegistry(limits Limits) *Registry {
 // Predeclared returns the names that every module sees. What is constructed
 // through them is kept in r.
 func (r *Registry) Predeclared() starlark.StringDict {
-	return starlark.StringDict{
+	names := value.Predeclared()
+	maps.Copy(names, starlark.StringDict{
 		"image":            newImageConstructor(),
 		"task_environment": starlark.NewBuiltin("task_environment", r.newEnvironment),
 		"task":             starlark.NewBuiltin("task", r.newTask),
@@ -70,16 +75,8 @@ func (r *Registry) Predeclared() starlark.StringDict {
 		"math":             math.Module,
 		"gather":           starlark.NewBuiltin("gather", gather),
 		"attempt":          starlark.NewBuiltin("attempt", attempt),
-		"str":              scalarType("str"),
-		"int":              scalarType("int"),
-		"float":            scalarType("float"),
-		"bool":             scalarType("bool"),
-		"list":             listType,
-		"dict":             dictType,
-		"any":              scalarType("any"),
-		"File":             fileType,
-		"Dir":              dirType,
-	}
+	})
+	return names
 }
 
 // Finished names what the module's globals are the first to hold, in source
@@ -138,4 +135,19 @@ func (m method[R]) bind(name string, recv R) starlark.Value {
 		return m(recv, th, b.Name(), args, kwargs)
 	}
 	return starlark.NewBuiltin(name, call).BindReceiver(any(recv).(starlark.Value))
+}
+
+// newRecord implements record(name = type, …). spec.md, "record and struct".
+func newRecord(th *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	if _, err := loading(th, "record"); err != nil {
+		return nil, err
+	}
+	if len(args) > 0 || len(kwargs) == 0 {
+		return nil, errorf("a record's fields are given by name, at least one").WithHint("write record(name = str, size = int)")
+	}
+	t, err := value.Record(kwargs)
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
 }

@@ -3,6 +3,7 @@ package builtins
 import (
 	"go.starlark.net/starlark"
 
+	"github.com/flytestar/flytestar/builtins/unpack"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -77,9 +78,9 @@ func (r *Registry) declare(th *starlark.Thread, fn string, e Environment, args s
 	}
 	var image starlark.Value
 	var deps environments
-	var env envVars
+	var env unpack.EnvVars
 	res := &Resources{e.Resources}
-	err = unpack(fn, args, kwargs, "name", &e.Name, "image?", &image, "depends_on?", &deps, "resources??", &res,
+	err = unpack.Args(fn, args, kwargs, "name", &e.Name, "image?", &image, "depends_on?", &deps, "resources??", &res,
 		"env_vars?", &env, "network?", &e.Network, "description??", &e.Description)
 	if err != nil {
 		return nil, err
@@ -89,7 +90,7 @@ func (r *Registry) declare(th *starlark.Thread, fn string, e Environment, args s
 			WithHint("small letters and digits, with single - or _ between them")
 	}
 	if err := e.setImage(th, image); err != nil {
-		return nil, about(fn+": argument image", err)
+		return nil, unpack.About(fn+": argument image", err)
 	}
 	e.Module, e.Global, e.Site, e.registry, e.Resources = module, "", siteOf(th), r, res.Plan
 	if deps != nil {

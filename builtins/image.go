@@ -1,6 +1,7 @@
 package builtins
 
 import (
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"github.com/flytestar/flytestar/builtins/unpack"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -133,20 +135,20 @@ func (c *imageConstructor) AttrNames() []string { return sortedKeys(c.bases) }
 // newImage implements image(...). spec.md, "image".
 func newImage(th *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var base, workdir, user starlark.Value
-	var apt, pip, commands stringList
-	var env envVars
+	var apt, pip, commands unpack.Strings
+	var env unpack.EnvVars
 	var files *starlark.Dict
 	if _, err := loading(th, "image"); err != nil {
 		return nil, err
 	}
-	err := unpack("image", args, kwargs, "base??", &base, "apt?", &apt, "pip?", &pip, "commands?", &commands,
+	err := unpack.Args("image", args, kwargs, "base??", &base, "apt?", &apt, "pip?", &pip, "commands?", &commands,
 		"env_vars?", &env, "files?", &files, "workdir??", &workdir, "user??", &user)
 	if err != nil {
 		return nil, err
 	}
 	i, err := baseImage(th, base)
 	if err != nil {
-		return nil, about("image: argument base", err)
+		return nil, unpack.About("image: argument base", err)
 	}
 	steps := []func(*Image) (*Image, error){
 		func(i *Image) (*Image, error) { return i.withPackages(th, plan.StepApt, apt, plan.Step{}) },
@@ -163,7 +165,7 @@ func newImage(th *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwa
 	}
 	for _, step := range steps {
 		if i, err = step(i); err != nil {
-			return nil, about("image", err)
+			return nil, unpack.About("image", err)
 		}
 	}
 	return i, nil
@@ -214,7 +216,7 @@ func (i *Image) withFiles(th *starlark.Thread, files *starlark.Dict) (*Image, er
 		}
 		var err error
 		if i, err = i.withSource(th, kind, src, dst, nil); err != nil {
-			return nil, about("argument files", err)
+			return nil, unpack.About("argument files", err)
 		}
 	}
 	return i, nil
@@ -226,7 +228,7 @@ func (i *Image) withNamed(th *starlark.Thread, kind plan.StepKind, v starlark.Va
 	}
 	name, err := checkNamed(kind, v)
 	if err != nil {
-		return nil, about("argument "+string(kind), err)
+		return nil, unpack.About("argument "+string(kind), err)
 	}
 	return i.extend(th, plan.Step{Kind: kind, Name: name}), nil
 }
@@ -240,7 +242,7 @@ func fromDebianBase(th *starlark.Thread, b *starlark.Builtin, args starlark.Tupl
 	if _, err := loading(th, b.Name()); err != nil {
 		return nil, err
 	}
-	if err := unpack(b.Name(), args, kwargs, "suite??", &suite, "python?", &python); err != nil {
+	if err := unpack.Args(b.Name(), args, kwargs, "suite??", &suite, "python?", &python); err != nil {
 		return nil, err
 	}
 	if suite != "" && !suiteRE().MatchString(suite) {
@@ -255,12 +257,12 @@ func fromBase(th *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwa
 	if _, err := loading(th, b.Name()); err != nil {
 		return nil, err
 	}
-	if err := unpack(b.Name(), args, kwargs, "ref", &ref); err != nil {
+	if err := unpack.Args(b.Name(), args, kwargs, "ref", &ref); err != nil {
 		return nil, err
 	}
 	base, err := refBase(th, ref)
 	if err != nil {
-		return nil, about(b.Name(), err)
+		return nil, unpack.About(b.Name(), err)
 	}
 	return &Image{base: base, site: siteOf(th)}, nil
 }
@@ -270,7 +272,7 @@ func fromScratch(th *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, 
 	if _, err := loading(th, b.Name()); err != nil {
 		return nil, err
 	}
-	if err := unpack(b.Name(), args, kwargs); err != nil {
+	if err := unpack.Args(b.Name(), args, kwargs); err != nil {
 		return nil, err
 	}
 	return &Image{base: plan.Base{Kind: plan.BaseScratch}, site: siteOf(th)}, nil
@@ -300,3 +302,5 @@ func refBase(th *starlark.Thread, ref string) (plan.Base, error) {
 	}
 	return base, nil
 }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

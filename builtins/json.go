@@ -5,6 +5,7 @@ import (
 	"go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
 
+	"github.com/flytestar/flytestar/builtins/unpack"
 	"github.com/flytestar/flytestar/internal/measure"
 )
 
@@ -30,7 +31,7 @@ func guarded(name string, check func(*starlark.Thread, starlark.Value) error) *s
 		}
 		for _, v := range checked {
 			if err := check(th, v); err != nil {
-				return nil, about(inner.Name(), err)
+				return nil, unpack.About(inner.Name(), err)
 			}
 		}
 		return inner.CallInternal(th, args, kwargs)

@@ -1,4 +1,10 @@
-package builtins
+// Package unpack reads the arguments of a builtin's call.
+//
+//   - [Args] sets variables from a call's arguments.
+//   - [Strings], [EnvVars] and [Count] are such variables, with checks of their own.
+//
+// Errors are *diag.Error without a position, which the interpreter takes from the call.
+package unpack
 
 import (
 	"errors"
@@ -13,10 +19,10 @@ import (
 	"github.com/flytestar/flytestar/diag"
 )
 
-// unpack sets variables from a call's arguments, as starlark.UnpackArgs does
+// Args sets variables from a call's arguments, as starlark.UnpackArgs does
 // with the same pairs of names and pointers. Unlike that it keeps the hints of
 // errors, has one for each unknown name, and a name that ends in "?" makes only itself optional.
-func unpack(fn string, args starlark.Tuple, kwargs []starlark.Tuple, pairs ...any) error {
+func Args(fn string, args starlark.Tuple, kwargs []starlark.Tuple, pairs ...any) error {
 	var few [16]string
 	names := few[:0] // without marks
 	for i := 0; i < len(pairs); i += 2 {
@@ -36,7 +42,7 @@ func unpack(fn string, args starlark.Tuple, kwargs []starlark.Tuple, pairs ...an
 			return nil
 		}
 		if err := starlark.UnpackArg(v, pairs[2*i+1]); err != nil {
-			return about(fmt.Sprintf("%s: argument %s", fn, names[i]), err)
+			return About(fmt.Sprintf("%s: argument %s", fn, names[i]), err)
 		}
 		return nil
 	}
@@ -49,7 +55,7 @@ func unpack(fn string, args starlark.Tuple, kwargs []starlark.Tuple, pairs ...an
 		name := string(kv[0].(starlark.String))
 		i := indexOf(names, name)
 		if i < 0 {
-			return unknown(errorf("%s has no argument %s", fn, name), name, names)
+			return Unknown(errorf("%s has no argument %s", fn, name), name, names)
 		}
 		if err := set(i, kv[1]); err != nil {
 			return err
@@ -72,8 +78,8 @@ func indexOf(names []string, name string) int {
 	return -1
 }
 
-// unknown returns e with the hint that fits a name which isn't among names.
-func unknown(e *diag.Error, name string, names []string) *diag.Error {
+// Unknown returns e with the hint that fits a name which isn't among names.
+func Unknown(e *diag.Error, name string, names []string) *diag.Error {
 	if near := diag.Suggest(name, names); near != "" {
 		return e.WithHint("did you mean %s?", near)
 	}
@@ -83,8 +89,8 @@ func unknown(e *diag.Error, name string, names []string) *diag.Error {
 	return e.WithHint("there is %s", strings.Join(names, ", "))
 }
 
-// about puts what err is about before its message.
-func about(what string, err error) error {
+// About puts what err is about before its message.
+func About(what string, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -97,11 +103,11 @@ func about(what string, err error) error {
 	return errorf("%s: %w", what, err)
 }
 
-// stringList unpacks a list or tuple of strings that aren't empty.
-type stringList []string
+// Strings unpacks a list or tuple of strings that aren't empty.
+type Strings []string
 
 // Unpack implements starlark.Unpacker.
-func (l *stringList) Unpack(v starlark.Value) error {
+func (l *Strings) Unpack(v starlark.Value) error {
 	if s, ok := v.(starlark.String); ok {
 		return errorf("want a list of strings, got a string").WithHint("write [%s]", s)
 	}
@@ -111,9 +117,9 @@ func (l *stringList) Unpack(v starlark.Value) error {
 	}
 	var out []string
 	for elem := range starlark.Elements(seq) {
-		s, err := text(elem)
+		s, err := Text(elem)
 		if err != nil {
-			return about(fmt.Sprintf("[%d]", len(out)), err)
+			return About(fmt.Sprintf("[%d]", len(out)), err)
 		}
 		out = append(out, s)
 	}
@@ -121,8 +127,8 @@ func (l *stringList) Unpack(v starlark.Value) error {
 	return nil
 }
 
-// text returns v as a string that isn't empty and has no NUL.
-func text(v starlark.Value) (string, error) {
+// Text returns v as a string that isn't empty and has no NUL.
+func Text(v starlark.Value) (string, error) {
 	s, ok := starlark.AsString(v)
 	switch {
 	case !ok:
@@ -138,11 +144,11 @@ func text(v starlark.Value) (string, error) {
 // envVarRE is what names of environment variables match.
 var envVarRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`) })
 
-// envVars unpacks a dict of environment variables.
-type envVars map[string]string
+// EnvVars unpacks a dict of environment variables.
+type EnvVars map[string]string
 
 // Unpack implements starlark.Unpacker.
-func (m *envVars) Unpack(v starlark.Value) error {
+func (m *EnvVars) Unpack(v starlark.Value) error {
 	d, ok := v.(*starlark.Dict)
 	if !ok {
 		return errorf("want a dict of strings, got %s", v.Type())
@@ -167,11 +173,11 @@ func (m *envVars) Unpack(v starlark.Value) error {
 	return nil
 }
 
-// count unpacks an int from 0 to 2³¹-1.
-type count int
+// Count unpacks an int from 0 to 2³¹-1.
+type Count int
 
 // Unpack implements starlark.Unpacker.
-func (c *count) Unpack(v starlark.Value) error {
+func (c *Count) Unpack(v starlark.Value) error {
 	i, ok := v.(starlark.Int)
 	if !ok {
 		return errorf("want an int, got %s", v.Type())
@@ -180,6 +186,11 @@ func (c *count) Unpack(v starlark.Value) error {
 	if !ok || n < 0 || n > math.MaxInt32 {
 		return errorf("want an int of 0 or more, got %s", v)
 	}
-	*c = count(n)
+	*c = Count(n)
 	return nil
+}
+
+// errorf returns an error without position and class: the interpreter takes them from the call.
+func errorf(format string, args ...any) *diag.Error {
+	return diag.Errorf(diag.Position{}, "", format, args...)
 }

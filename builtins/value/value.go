@@ -1,4 +1,9 @@
-package builtins
+// Package value holds the values that pass between tasks, and their types.
+//
+//   - [Type] is a type as a value: str, list[T], File, record(...) (types.go).
+//   - [File] and [Dir] are artifacts. What they ask of a body, they ask of a [Body] (artifact.go).
+//   - [ToStarlark] and [FromStarlark] copy values across a task's boundary (value.go).
+package value
 
 import (
 	"fmt"
@@ -36,7 +41,7 @@ func ToStarlark(v plan.Value) starlark.Value {
 		return starlark.NewList(elems)
 	case map[string]plan.Value:
 		d := starlark.NewDict(len(v))
-		for _, k := range sortedKeys(v) {
+		for _, k := range slices.Sorted(maps.Keys(v)) {
 			must(d.SetKey(starlark.String(k), ToStarlark(v[k])))
 		}
 		return d
@@ -60,8 +65,6 @@ func must(err error) {
 		panic(err)
 	}
 }
-
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 // FromStarlark returns a deep copy of v as what passes between tasks. The error
 // names the place within v of what can't pass. spec.md, "Values at boundaries".
@@ -225,10 +228,12 @@ func (c *copier) refuse(v starlark.Value) error {
 		e.Hint = "pass sorted(x), a list"
 	case starlark.Bytes:
 		e.Hint = "pass a str, or a File"
-	case *Future:
-		e.Hint = "pass its .result()"
 	case starlark.Callable:
 		e.Hint = "a body reaches tasks and functions as globals"
+	default:
+		if v.Type() == "future" {
+			e.Hint = "pass its .result()"
+		}
 	}
 	return e
 }

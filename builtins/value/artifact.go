@@ -1,4 +1,4 @@
-package builtins
+package value
 
 import (
 	"context"
@@ -8,8 +8,31 @@ import (
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 
+	"github.com/flytestar/flytestar/builtins/unpack"
 	"github.com/flytestar/flytestar/plan"
 )
+
+// bodyLocal is the key of the thread-local that holds the [Body] that the thread evaluates.
+const bodyLocal = "flytestar.body"
+
+// Body is the evaluation of a task's function.
+type Body interface {
+	Host() plan.Host // has the content of artifacts
+	MaxValue() int64 // bytes of a value that passes between tasks, encoded
+}
+
+// Enter makes th the thread that evaluates b.
+func Enter(th *starlark.Thread, b Body) { th.SetLocal(bodyLocal, b) }
+
+// BodyOf returns the body that th evaluates. If th loads a module instead, its error says that what
+// can't be called then.
+func BodyOf(th *starlark.Thread, what string) (Body, error) {
+	if b, ok := th.Local(bodyLocal).(Body); ok {
+		return b, nil
+	}
+	return nil, errorf("%s can't be called while a module loads", what).
+		WithHint("call it in the function of a task")
+}
 
 // File is a file in the artifact store. spec.md, "Bodies".
 type File struct{ Ref plan.File }
@@ -47,7 +70,7 @@ func (f File) CompareSameType(op syntax.Token, y starlark.Value, _ int) (bool, e
 // Attr implements starlark.HasAttrs.
 func (f File) Attr(name string) (starlark.Value, error) {
 	if name == "read" {
-		return method[File](readFile).bind("read", f), nil
+		return starlark.NewBuiltin("read", readFile).BindReceiver(f), nil
 	}
 	return artifactAttr(name, f.Ref.Name, f.Ref.Digest, f.Ref.Size)
 }
@@ -109,20 +132,21 @@ func artifactAttr(attr, name, digest string, size int64) (starlark.Value, error)
 const maxRead = 1 << 20
 
 // readFile implements File.read. spec.md, "Bodies".
-func readFile(f File, th *starlark.Thread, fn string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	limit := count(maxRead)
-	if err := unpack(fn, args, kwargs, "max_bytes?", &limit); err != nil {
+func readFile(th *starlark.Thread, fn *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	limit := unpack.Count(maxRead)
+	if err := unpack.Args(fn.Name(), args, kwargs, "max_bytes?", &limit); err != nil {
 		return nil, err
 	}
-	b, err := bodyOf(th, "File.read")
+	b, err := BodyOf(th, "File.read")
 	if err != nil {
 		return nil, err
 	}
+	f := fn.Receiver().(File)
 	if f.Ref.Size > int64(limit) {
 		return nil, errorf("%s has %d bytes, more than %d", f.Ref.Name, f.Ref.Size, limit).
 			WithHint("read(max_bytes = %d), or leave it to a task in a container", f.Ref.Size)
 	}
-	data, err := b.host.Read(context.Background(), f.Ref, int64(limit))
+	data, err := b.Host().Read(context.Background(), f.Ref, int64(limit))
 	if err != nil {
 		return nil, err
 	}
@@ -135,22 +159,22 @@ func readFile(f File, th *starlark.Thread, fn string, args starlark.Tuple, kwarg
 // fileFromText implements File.from_text. spec.md, "Bodies".
 func fileFromText(th *starlark.Thread, fn *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var name, text string
-	if err := unpack(fn.Name(), args, kwargs, "name", &name, "text", &text); err != nil {
+	if err := unpack.Args(fn.Name(), args, kwargs, "name", &name, "text", &text); err != nil {
 		return nil, err
 	}
-	b, err := bodyOf(th, "File.from_text")
+	b, err := BodyOf(th, "File.from_text")
 	if err != nil {
 		return nil, err
 	}
 	switch {
 	case !plan.ValidFileName(name):
 		return nil, errorf("%q can't name a file", name)
-	case int64(len(text)) > b.task.registry.limits.Value:
-		return nil, plan.ErrValue.Errorf("the text has %d bytes, more than %d", len(text), b.task.registry.limits.Value)
+	case int64(len(text)) > b.MaxValue():
+		return nil, plan.ErrValue.Errorf("the text has %d bytes, more than %d", len(text), b.MaxValue())
 	case !utf8.ValidString(text):
 		return nil, errorf("the text isn't valid UTF-8")
 	}
-	ref, err := b.host.Text(context.Background(), name, text)
+	ref, err := b.Host().Text(context.Background(), name, text)
 	if err != nil {
 		return nil, err
 	}

@@ -1,9 +1,14 @@
-package builtins
+package value
 
 import (
+	"maps"
+	"slices"
+
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 
+	"github.com/flytestar/flytestar/builtins/unpack"
+	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -68,7 +73,7 @@ func (t *Type) Attr(name string) (starlark.Value, error) {
 }
 
 // AttrNames implements starlark.HasAttrs.
-func (t *Type) AttrNames() []string { return sortedKeys(t.attrs) }
+func (t *Type) AttrNames() []string { return slices.Sorted(maps.Keys(t.attrs)) }
 
 // Get implements T[…].
 func (t *Type) Get(key starlark.Value) (starlark.Value, bool, error) {
@@ -114,9 +119,9 @@ var (
 		depth: 2,
 		call:  true,
 		index: func(key starlark.Value) (*Type, error) {
-			elem, err := asType(key)
+			elem, err := TypeOf(key)
 			if err != nil {
-				return nil, about("list[T]", err)
+				return nil, unpack.About("list[T]", err)
 			}
 			return nested(plan.KindList, elem)
 		},
@@ -141,12 +146,12 @@ func dictOf(key starlark.Value) (*Type, error) {
 	if !ok || len(pair) != 2 {
 		return nil, errorf("a dict's type has two parts").WithHint("write dict[str, T]")
 	}
-	if k, err := asType(pair[0]); err != nil || k.T.Kind != plan.KindStr {
+	if k, err := TypeOf(pair[0]); err != nil || k.T.Kind != plan.KindStr {
 		return nil, errorf("the keys of a dict are str, not %s", pair[0]).WithHint("write dict[str, T]")
 	}
-	elem, err := asType(pair[1])
+	elem, err := TypeOf(pair[1])
 	if err != nil {
-		return nil, about("dict[str, T]", err)
+		return nil, unpack.About("dict[str, T]", err)
 	}
 	return nested(plan.KindDict, elem)
 }
@@ -172,8 +177,8 @@ func (t *Type) checkSize() error {
 	return nil
 }
 
-// asType returns v as a type; None is one.
-func asType(v starlark.Value) (*Type, error) {
+// TypeOf returns v as a type; None is one.
+func TypeOf(v starlark.Value) (*Type, error) {
 	switch v := v.(type) {
 	case *Type:
 		return v, nil
@@ -192,27 +197,35 @@ func asType(v starlark.Value) (*Type, error) {
 		WithHint("types are str, int, float, bool, None, list[T], dict[str, T], T | None, File, Dir, record(...), any")
 }
 
-// newRecord implements record(name = type, …). spec.md, "record and struct".
-func newRecord(th *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	if _, err := loading(th, "record"); err != nil {
-		return nil, err
-	}
-	if len(args) > 0 || len(kwargs) == 0 {
-		return nil, errorf("a record's fields are given by name, at least one").WithHint("write record(name = str, size = int)")
-	}
+// Record returns record(name = type, …) for these arguments, at least one.
+func Record(kwargs []starlark.Tuple) (*Type, error) {
 	t := &Type{T: plan.Type{Kind: plan.KindRecord}}
 	for _, kv := range kwargs {
 		name := string(kv[0].(starlark.String))
 		if !plan.ValidParam(name) {
 			return nil, errorf("record: %q can't name a field", name)
 		}
-		field, err := asType(kv[1])
+		field, err := TypeOf(kv[1])
 		if err != nil {
-			return nil, about("record: field "+name, err)
+			return nil, unpack.About("record: field "+name, err)
 		}
 		t.T.Fields = append(t.T.Fields, plan.Field{Name: name, Type: field.T})
 		t.depth = max(t.depth, field.depth+1)
 		t.parts += max(field.parts, 1)
 	}
 	return t, t.checkSize()
+}
+
+// Predeclared returns the types that have a name.
+func Predeclared() starlark.StringDict {
+	types := starlark.StringDict{"list": listType, "dict": dictType, "File": fileType, "Dir": dirType}
+	for _, name := range []string{"str", "int", "float", "bool", "any"} {
+		types[name] = scalarType(name)
+	}
+	return types
+}
+
+// errorf returns an error without position and class: the interpreter takes them from the call.
+func errorf(format string, args ...any) *diag.Error {
+	return diag.Errorf(diag.Position{}, "", format, args...)
 }
