@@ -18,6 +18,7 @@
 //	builtins         what authors write, a file per noun
 //	builtins/value   the values that pass between tasks, and their types
 //	builtins/unpack  the arguments of calls
+//	builtins/site    where calls stand in the source
 //	language         interp and builtins put together: what modules declare becomes a graph
 //	language/reach   which tasks an orchestrator can call
 //	evaluator        interp in a process of its own: the protocol, both its sides, tools

@@ -8,6 +8,7 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"github.com/flytestar/flytestar/builtins/site"
 	"github.com/flytestar/flytestar/builtins/unpack"
 	"github.com/flytestar/flytestar/builtins/value"
 	"github.com/flytestar/flytestar/diag"
@@ -156,7 +157,7 @@ func (t *Task) begin(th *starlark.Thread, args starlark.Tuple, kwargs []starlark
 	if err != nil {
 		return nil, err
 	}
-	f := b.newFuture(t, inputs, t.registry.Position(siteOf(th)))
+	f := b.newFuture(t, inputs, t.registry.Sources.Start(site.Of(th)))
 	b.enqueue(f)
 	return f, nil
 }

@@ -8,7 +8,7 @@
 //   - [RunBody] evaluates the body of an orchestrator against a plan.Host. A body calls tasks and
 //     looks at [Future]s.
 //   - builtins/value has types and artifacts, and copies values across a task's boundary.
-//   - builtins/unpack reads the arguments of calls.
+//   - builtins/unpack reads the arguments of calls; builtins/site says where calls stand.
 //
 // There is a file per noun; each builtin's comment names its heading in spec.md.
 // Errors are *diag.Error without a position, which the interpreter takes from
@@ -22,6 +22,7 @@ import (
 	"go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
 
+	"github.com/flytestar/flytestar/builtins/site"
 	"github.com/flytestar/flytestar/builtins/value"
 	"github.com/flytestar/flytestar/diag"
 )
@@ -35,10 +36,10 @@ const ModuleLocal = "flytestar.module"
 type Registry struct {
 	Environments []*Environment // in the order of construction, so each after those that it depends on
 	Tasks        []*Task        // in the order of construction
+	Sources      site.Sources   // of the modules that have finished
 
-	limits  Limits
-	byName  map[string]*Task
-	sources sources
+	limits Limits
+	byName map[string]*Task
 }
 
 // Limits bounds what one evaluation may declare and start. All are positive.
@@ -56,7 +57,7 @@ const (
 
 // NewRegistry returns an empty registry.
 func NewRegistry(limits Limits) *Registry {
-	return &Registry{limits: limits, sources: sources{byPath: map[string]Source{}}}
+	return &Registry{limits: limits}
 }
 
 // Predeclared returns the names that every module sees. What is constructed
@@ -71,7 +72,7 @@ func (r *Registry) Predeclared() starlark.StringDict {
 		"resources":        starlark.NewBuiltin("resources", newResources),
 		"record":           starlark.NewBuiltin("record", newRecord),
 		"struct":           starlark.NewBuiltin("struct", starlarkstruct.Make),
-		"json":             jsonModule,
+		"json":             value.JSON,
 		"math":             math.Module,
 		"gather":           starlark.NewBuiltin("gather", gather),
 		"attempt":          starlark.NewBuiltin("attempt", attempt),
@@ -81,8 +82,8 @@ func (r *Registry) Predeclared() starlark.StringDict {
 
 // Finished names what the module's globals are the first to hold, in source
 // order. It is called when the module's top level has ended, before another module's does.
-func (r *Registry) Finished(path string, source Source, globals starlark.StringDict) error {
-	r.sources.add(path, source)
+func (r *Registry) Finished(path string, source site.Source, globals starlark.StringDict) error {
+	r.Sources.Add(path, source)
 	var problems diag.List
 	for name, pos := range source.Globals() {
 		switch v := globals[name].(type) {

@@ -3,6 +3,7 @@ package builtins
 import (
 	"go.starlark.net/starlark"
 
+	"github.com/flytestar/flytestar/builtins/site"
 	"github.com/flytestar/flytestar/builtins/unpack"
 	"github.com/flytestar/flytestar/plan"
 )
@@ -19,8 +20,8 @@ type Environment struct {
 
 	Module    string // whose top level made it
 	Global    string // the first that is bound to it in Module, or empty
-	Site      Site
-	DependsAt Site // where its depends_on was given
+	Site      site.Site
+	DependsAt site.Site // where its depends_on was given
 	registry  *Registry
 }
 
@@ -92,7 +93,7 @@ func (r *Registry) declare(th *starlark.Thread, fn string, e Environment, args s
 	if err := e.setImage(th, image); err != nil {
 		return nil, unpack.About(fn+": argument image", err)
 	}
-	e.Module, e.Global, e.Site, e.registry, e.Resources = module, "", siteOf(th), r, res.Plan
+	e.Module, e.Global, e.Site, e.registry, e.Resources = module, "", site.Of(th), r, res.Plan
 	if deps != nil {
 		e.DependsOn, e.DependsAt = deps, e.Site
 	}

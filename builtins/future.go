@@ -9,6 +9,7 @@ import (
 	"go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
 
+	"github.com/flytestar/flytestar/builtins/site"
 	"github.com/flytestar/flytestar/builtins/unpack"
 	"github.com/flytestar/flytestar/builtins/value"
 	"github.com/flytestar/flytestar/diag"
@@ -249,7 +250,7 @@ func (t *Task) mapItems(th *starlark.Thread, fn string, args starlark.Tuple, kwa
 		}
 		bound = append(bound, inputs)
 	}
-	pos := t.registry.Position(siteOf(th))
+	pos := t.registry.Sources.Start(site.Of(th))
 	futures := make([]*Future, len(bound))
 	for i, inputs := range bound {
 		futures[i] = b.newFuture(t, inputs, pos)

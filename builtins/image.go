@@ -9,6 +9,7 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"github.com/flytestar/flytestar/builtins/site"
 	"github.com/flytestar/flytestar/builtins/unpack"
 	"github.com/flytestar/flytestar/plan"
 )
@@ -20,7 +21,7 @@ type Image struct {
 	base   plan.Base // where there is no parent
 	step   plan.Step // what it adds to its parent; of no kind for a clone
 	name   string
-	site   Site
+	site   site.Site
 	steps  int // that it has with its parents
 }
 
@@ -47,7 +48,7 @@ func (i *Image) Freeze() {}
 // Truth returns true.
 func (i *Image) Truth() starlark.Bool { return true }
 
-// Hash refuses: images are no keys.
+// Hash fails: images are unhashable.
 func (i *Image) Hash() (uint32, error) { return 0, errorf("unhashable: image") }
 
 // Attr returns the method with that name.
@@ -61,25 +62,25 @@ func (i *Image) Attr(name string) (starlark.Value, error) {
 // AttrNames implements starlark.HasAttrs.
 func (i *Image) AttrNames() []string { return sortedKeys(imageMethods()) }
 
-// Plan returns the image as plain data, with positions from r.
-func (i *Image) Plan(r *Registry) plan.Image {
-	out := plan.Image{Name: i.name, Pos: r.MethodPosition(i.site)}
+// Plan returns the image as plain data, with positions from sources.
+func (i *Image) Plan(sources *site.Sources) plan.Image {
+	out := plan.Image{Name: i.name, Pos: sources.Method(i.site)}
 	for ; i.parent != nil; i = i.parent {
 		if i.step.Kind != "" {
 			s := i.step
-			s.Pos = r.MethodPosition(i.site)
+			s.Pos = sources.Method(i.site)
 			out.Steps = append(out.Steps, s)
 		}
 	}
 	slices.Reverse(out.Steps)
 	out.Base = i.base
-	out.Base.Pos = r.Position(i.site)
+	out.Base.Pos = sources.Start(i.site)
 	return out
 }
 
 // extend returns the image that adds a step to i.
 func (i *Image) extend(th *starlark.Thread, s plan.Step) *Image {
-	return &Image{parent: i, step: s, site: siteOf(th), steps: i.steps + 1}
+	return &Image{parent: i, step: s, site: site.Of(th), steps: i.steps + 1}
 }
 
 // imageMethods returns what an image can be asked for.
@@ -175,7 +176,7 @@ func newImage(th *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwa
 func baseImage(th *starlark.Thread, v starlark.Value) (*Image, error) {
 	switch v := v.(type) {
 	case nil:
-		return &Image{base: plan.Base{Kind: plan.BaseDebian, Python: true}, site: siteOf(th)}, nil
+		return &Image{base: plan.Base{Kind: plan.BaseDebian, Python: true}, site: site.Of(th)}, nil
 	case *Image:
 		if v.steps > maxSteps {
 			return nil, errorf("the image has more than %d steps", maxSteps).WithHint("give one step more packages or commands")
@@ -186,7 +187,7 @@ func baseImage(th *starlark.Thread, v starlark.Value) (*Image, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &Image{base: base, site: siteOf(th)}, nil
+		return &Image{base: base, site: site.Of(th)}, nil
 	}
 	return nil, errorf("want an image or the string for image.from_base, got %s", v.Type()).
 		WithHint("write image.from_debian_base()")
@@ -248,7 +249,7 @@ func fromDebianBase(th *starlark.Thread, b *starlark.Builtin, args starlark.Tupl
 	if suite != "" && !suiteRE().MatchString(suite) {
 		return nil, errorf("%s: %q can't name a suite", b.Name(), suite).WithHint("write a release's code name, in small letters")
 	}
-	return &Image{base: plan.Base{Kind: plan.BaseDebian, Suite: suite, Python: python}, site: siteOf(th)}, nil
+	return &Image{base: plan.Base{Kind: plan.BaseDebian, Suite: suite, Python: python}, site: site.Of(th)}, nil
 }
 
 // fromBase implements image.from_base. spec.md, "image".
@@ -264,7 +265,7 @@ func fromBase(th *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwa
 	if err != nil {
 		return nil, unpack.About(b.Name(), err)
 	}
-	return &Image{base: base, site: siteOf(th)}, nil
+	return &Image{base: base, site: site.Of(th)}, nil
 }
 
 // fromScratch implements image.from_scratch. spec.md, "image".
@@ -275,7 +276,7 @@ func fromScratch(th *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, 
 	if err := unpack.Args(b.Name(), args, kwargs); err != nil {
 		return nil, err
 	}
-	return &Image{base: plan.Base{Kind: plan.BaseScratch}, site: siteOf(th)}, nil
+	return &Image{base: plan.Base{Kind: plan.BaseScratch}, site: site.Of(th)}, nil
 }
 
 // refRE is what registry references match, roughly: the builder parses them in full.

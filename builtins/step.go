@@ -7,6 +7,7 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"github.com/flytestar/flytestar/builtins/site"
 	"github.com/flytestar/flytestar/builtins/unpack"
 	"github.com/flytestar/flytestar/plan"
 )
@@ -249,5 +250,5 @@ func (i *Image) clone(th *starlark.Thread, fn string, args starlark.Tuple, kwarg
 	if name != "" && !plan.ValidName(name) {
 		return nil, errorf("%s: %q can't name an image", fn, name).WithHint("names match %s", plan.NamePattern)
 	}
-	return &Image{parent: i, name: name, site: siteOf(th), steps: i.steps + 1}, nil
+	return &Image{parent: i, name: name, site: site.Of(th), steps: i.steps + 1}, nil
 }

@@ -10,6 +10,7 @@ import (
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 
+	"github.com/flytestar/flytestar/builtins/site"
 	"github.com/flytestar/flytestar/builtins/unpack"
 	"github.com/flytestar/flytestar/builtins/value"
 	"github.com/flytestar/flytestar/diag"
@@ -24,7 +25,7 @@ type Task struct {
 	Decl plan.Task
 	Env  *Environment
 	Func *starlark.Function // the body of an orchestrator, else nil
-	Site Site
+	Site site.Site
 
 	defaults map[string]plan.Value
 	registry *Registry
@@ -93,7 +94,7 @@ func (t *Task) bound(name string, pos syntax.Position) *diag.Error {
 	}
 	if !plan.ValidTaskName(name) {
 		e := errorf("%q can't name a task", name)
-		e.Pos = positionOf(pos)
+		e.Pos = site.Position(pos)
 		return e.WithHint("names match %s; give the task a name = of its own", plan.TaskNamePattern)
 	}
 	t.Decl.Name = name
@@ -106,7 +107,7 @@ func (r *Registry) newTask(th *starlark.Thread, b *starlark.Builtin, args starla
 	if err != nil {
 		return nil, err
 	}
-	t := &Task{Site: siteOf(th), registry: r}
+	t := &Task{Site: site.Of(th), registry: r}
 	t.Decl.Dir = path.Dir(module)
 	if err := t.declare(th, args, kwargs); err != nil {
 		return nil, unpack.About(b.Name(), err)
@@ -226,7 +227,7 @@ func (t *Task) setFunction(a *taskArguments) error {
 		return errorf("an orchestrator has no files to include").WithHint("leave include out")
 	}
 	t.Func = fn
-	t.Decl.Body = plan.Body{Kind: plan.BodyStarlark, Function: fn.Name(), Pos: positionOf(fn.Position())}
+	t.Decl.Body = plan.Body{Kind: plan.BodyStarlark, Function: fn.Name(), Pos: site.Position(fn.Position())}
 	if err := matchParameters(fn, &a.in); err != nil {
 		return err
 	}

@@ -56,14 +56,14 @@ type maker struct {
 func (m *maker) environment(e *builtins.Environment) {
 	out := plan.Environment{
 		Name: e.Name, Image: plan.NoImage, Resources: e.Resources, EnvVars: e.EnvVars, Network: e.Network,
-		Description: e.Description, Global: e.Global, Pos: m.registry.Position(e.Site),
+		Description: e.Description, Global: e.Global, Pos: m.registry.Sources.Start(e.Site),
 	}
 	if e.Module != out.Pos.File {
 		out.Module = e.Module
 	}
 	out.DependsOnPos = out.Pos
 	if e.DependsAt.At.IsValid() {
-		out.DependsOnPos = m.registry.ArgumentPosition(e.DependsAt, "depends_on")
+		out.DependsOnPos = m.registry.Sources.Argument(e.DependsAt, "depends_on")
 	}
 	for _, d := range e.DependsOn {
 		out.DependsOn = append(out.DependsOn, m.envs[d])
@@ -80,7 +80,7 @@ func (m *maker) image(i *builtins.Image) int {
 	if !ok {
 		n = len(m.graph.Images)
 		m.images[i] = n
-		m.graph.Images = append(m.graph.Images, i.Plan(m.registry))
+		m.graph.Images = append(m.graph.Images, i.Plan(&m.registry.Sources))
 	}
 	return n
 }
@@ -88,7 +88,7 @@ func (m *maker) image(i *builtins.Image) int {
 func (m *maker) task(t *builtins.Task, listed bool) {
 	out := t.Decl
 	out.Env = m.envs[t.Env]
-	out.Pos = m.registry.Position(t.Site)
+	out.Pos = m.registry.Sources.Start(t.Site)
 	out.Listed = listed
 	m.tasks[t] = len(m.graph.Tasks)
 	m.graph.Tasks = append(m.graph.Tasks, out)

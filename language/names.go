@@ -2,6 +2,7 @@ package language
 
 import (
 	"github.com/flytestar/flytestar/builtins"
+	"github.com/flytestar/flytestar/builtins/site"
 	"github.com/flytestar/flytestar/diag"
 )
 
@@ -33,25 +34,25 @@ func checkNames(r *builtins.Registry) error {
 	return found.Err()
 }
 
-func duplicate(r *builtins.Registry, what, name string, at, first builtins.Site) *diag.Error {
-	e := diag.Errorf(r.Position(at), diag.Source, "two %s are named %q", what, name)
+func duplicate(r *builtins.Registry, what, name string, at, first site.Site) *diag.Error {
+	e := diag.Errorf(r.Sources.Start(at), diag.Source, "two %s are named %q", what, name)
 	e.Code = "FS106"
-	e.Notes = append(e.Notes, diag.Note{Pos: r.Position(first), Msg: "the first is declared here"})
+	e.Notes = append(e.Notes, diag.Note{Pos: r.Sources.Start(first), Msg: "the first is declared here"})
 	e.Notes = append(e.Notes, callers(r, "the first", first)...)
 	e.Notes = append(e.Notes, callers(r, "the second", at)...)
 	return e.WithHint("rename one of them")
 }
 
 // callers is a note on the top-level call that led to the site, if there is one.
-func callers(r *builtins.Registry, what string, s builtins.Site) []diag.Note {
+func callers(r *builtins.Registry, what string, s site.Site) []diag.Note {
 	if s.From.Line == 0 {
 		return nil
 	}
-	return []diag.Note{{Pos: r.Position(builtins.Site{At: s.From}), Msg: what + " is made by this call"}}
+	return []diag.Note{{Pos: r.Sources.Start(site.Site{At: s.From}), Msg: what + " is made by this call"}}
 }
 
 func nameless(r *builtins.Registry, t *builtins.Task) *diag.Error {
-	e := diag.Errorf(r.Position(t.Site), diag.Source, "the task has no name")
+	e := diag.Errorf(r.Sources.Start(t.Site), diag.Source, "the task has no name")
 	e.Code = "FS109"
 	e.Notes = callers(r, "it", t.Site)
 	return e.WithHint(`bind it to a global of a module, or give it name = "..."`)

@@ -1,4 +1,4 @@
-package builtins
+package value
 
 import (
 	"go.starlark.net/lib/json"
@@ -9,9 +9,9 @@ import (
 	"github.com/flytestar/flytestar/internal/measure"
 )
 
-// jsonModule is Starlark's json with its arguments checked first, so that
+// JSON is Starlark's json with its arguments checked first, so that
 // neither depth nor shared structure makes it overflow or run on. spec.md, "json and math".
-var jsonModule = &starlarkstruct.Module{
+var JSON = &starlarkstruct.Module{
 	Name: "json",
 	Members: starlark.StringDict{
 		"encode":        guarded("encode", checkEncodable),
