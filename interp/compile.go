@@ -7,8 +7,9 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/flytestar/flytestar/interp/summary"
 	"go.starlark.net/starlark"
+
+	"github.com/flytestar/flytestar/interp/summary"
 )
 
 // Compiler compiles modules without executing them. Whoever executes a program often can keep what
