@@ -14,12 +14,22 @@
 //	plan             graph, plan, types and values as plain data: the contract between everything else
 //	workspace        which files there are, which of them a graph reads, how they are written
 //	draw             graph to pictures: DOT, Mermaid, SVG
-//	interp           source to modules: loading, limits, the evaluator process
+//	interp           source to programs, in one process: checks, names, execution, limits
+//	interp/summary   what is kept of a module's syntax
 //	builtins         what authors write, a file per noun
+//	builtins/value   the values that pass between tasks, and their types
+//	builtins/unpack  the arguments of calls
+//	builtins/site    where calls stand in the source
+//	language         interp and builtins put together: what modules declare becomes a graph
+//	language/reach   which tasks an orchestrator can call
+//	evaluator        interp in a process of its own: the protocol, both its sides, tools
+//	evaluator/lockdown  what that process gives up, and as whom it runs
+//	evaluator/wire   messages in bytes
+//	evaluator/compiled  the directory of compiled modules and graphs
 //	resolve          graph and files to findings, digests and plan; pure
-//	resolve/reach    values to graph: declarations and call edges; in the evaluator
 //	internal/home    where everything lies below the home directory
 //	internal/finding findings that more than one pass raises
+//	internal/text    what makes text safe to show
 //	internal/measure bounds of values that native code walks in one step
 //	check            everything that finds and mends, as a session
 //	lint             what shows in the syntax; layout; the edits that mend findings
@@ -40,14 +50,15 @@
 //	cmd/flytestar/console  what happens, on standard error and as events
 //	cmd/flytestar/values   inputs from the command line, results to it
 //
-// Imports go one way. plan and diag are leaves. The evaluator's half (interp, builtins, resolve/reach),
+// Imports go one way. plan and diag are leaves. The evaluator's half (interp, builtins, language,
+// evaluator),
 // resolve and exec don't import each other.
 //
 // # One run, from the command line to a container and back
 //
-// cmd/flytestar calls [Load], which finds and opens the workspace. interp.Start starts this program
+// cmd/flytestar calls [Load], which finds and opens the workspace. evaluator.Start starts this program
 // again as the evaluator. The evaluator asks for modules over a pipe, executes them with the names that
-// builtins predeclares, and answers with the plan.Graph that resolve/reach makes. From here on it only
+// builtins predeclares, and answers with the plan.Graph that language makes. From here on it only
 // evaluates bodies.
 //
 // [Workflow.Run] has resolve check what the task reaches and plan its images;

@@ -13,11 +13,12 @@ import (
 	"time"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/evaluator"
+	"github.com/flytestar/flytestar/evaluator/lockdown"
 	"github.com/flytestar/flytestar/exec/image"
 	"github.com/flytestar/flytestar/exec/image/debian"
 	"github.com/flytestar/flytestar/exec/sandbox"
 	"github.com/flytestar/flytestar/internal/home"
-	"github.com/flytestar/flytestar/interp"
 )
 
 // Finding is one thing that [Examine] looked at.
@@ -28,7 +29,7 @@ type Finding struct {
 	Detail string `json:"detail"`
 	Hint   string `json:"hint,omitempty"` // how to get it
 	// Lockdown is that of the evaluator, in the finding about it.
-	Lockdown *interp.Lockdown `json:"-"`
+	Lockdown *lockdown.State `json:"-"`
 }
 
 const (
@@ -51,7 +52,7 @@ func Examine(ctx context.Context, opts Options) []Finding {
 			findings[i] = look(ctx)
 		})
 	}
-	findings[2], findings[3], findings[4] = disk(opts.Home), ociRuntimes(), evaluator(ctx)
+	findings[2], findings[3], findings[4] = disk(opts.Home), ociRuntimes(), examineEvaluator(ctx)
 	var containers []Finding
 	for _, f := range sandbox.Probe() {
 		containers = append(containers, Finding{Name: f.Name, OK: f.OK, Needed: f.Needed, Detail: f.Detail, Hint: f.Hint})
@@ -66,17 +67,17 @@ type emptyModule struct{}
 // ReadModule implements interp.Source.
 func (emptyModule) ReadModule(string) ([]byte, error) { return nil, nil }
 
-// evaluator starts an evaluator and looks at how far it is locked down.
-func evaluator(ctx context.Context) Finding {
+// examineEvaluator starts an evaluator and looks at how far it is locked down.
+func examineEvaluator(ctx context.Context) Finding {
 	f := Finding{Name: "evaluator"}
-	e, _, err := interp.Start(ctx, interp.Options{Source: emptyModule{}, Entry: "empty.star"})
+	e, _, err := evaluator.Start(ctx, evaluator.Options{Source: emptyModule{}, Entry: "empty.star"})
 	if err != nil {
 		f.Needed = true
 		return f.because(err, "nothing can be loaded without it")
 	}
 	defer e.Close()
 	l := e.Lockdown()
-	f.OK, f.Detail, f.Lockdown = l.Level == interp.Full, "sandbox "+l.String(), &l
+	f.OK, f.Detail, f.Lockdown = l.Level == lockdown.Full, "sandbox "+l.String(), &l
 	if !f.OK {
 		f.Hint = "a full one needs Linux 5.13 or later with landlock and seccomp; until then only evaluate files of people whom you trust"
 	}

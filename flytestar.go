@@ -9,15 +9,17 @@ import (
 	"strings"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/evaluator"
+	"github.com/flytestar/flytestar/evaluator/lockdown"
 	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/exec/artifact"
 	"github.com/flytestar/flytestar/exec/engine"
 	"github.com/flytestar/flytestar/internal/home"
 	"github.com/flytestar/flytestar/interp"
+	"github.com/flytestar/flytestar/language"
 	"github.com/flytestar/flytestar/lint"
 	"github.com/flytestar/flytestar/plan"
 	"github.com/flytestar/flytestar/resolve"
-	"github.com/flytestar/flytestar/resolve/reach"
 	"github.com/flytestar/flytestar/workspace"
 )
 
@@ -40,7 +42,7 @@ type Options struct {
 	RequireSandbox bool
 	// Locked is told how far the evaluator is locked down, before it gets any source. Default:
 	// nobody is.
-	Locked func(interp.Lockdown)
+	Locked func(lockdown.State)
 	// Print is told what modules and orchestrators print; task is "" while modules load. Default:
 	// nobody is.
 	Print func(pos diag.Position, task, text string)
@@ -54,7 +56,7 @@ type Options struct {
 
 // Init must be the first call in main, and in TestMain of tests that use this package. The
 // evaluator is this program, started again; in it, Init never returns.
-func Init() { interp.Init(reach.Language, lint.Tools(reach.Language)) }
+func Init() { evaluator.Init(language.New, lint.Tools(language.New)) }
 
 // Workflow is a loaded file: its graph, and the evaluator that made it.
 // Its methods may be called concurrently.
@@ -62,7 +64,7 @@ type Workflow struct {
 	opts      Options
 	root      *workspace.Root
 	home      home.Dir
-	evaluator *interp.Evaluator
+	evaluator *evaluator.Evaluator
 	graph     *plan.Graph
 }
 
@@ -101,10 +103,10 @@ func (o *Options) complete() error {
 }
 
 // evaluate starts an evaluator, which loads the module entry and reads all modules through source.
-func (o *Options) evaluate(ctx context.Context, entry string, source interp.Source) (*interp.Evaluator, *plan.Graph, error) {
-	return interp.Start(ctx, interp.Options{
+func (o *Options) evaluate(ctx context.Context, entry string, source interp.Source) (*evaluator.Evaluator, *plan.Graph, error) {
+	return evaluator.Start(ctx, evaluator.Options{
 		Source: source, Entry: entry, Limits: o.Limits, RequireSandbox: o.RequireSandbox, Locked: o.Locked, Print: o.Print,
-		Cache: home.Dir(o.Home).Programs(), Predeclared: reach.Predeclared(), Notice: o.Notice, GraphOnly: o.GraphOnly,
+		Cache: home.Dir(o.Home).Programs(), Predeclared: language.Predeclared(), Notice: o.Notice, GraphOnly: o.GraphOnly,
 	})
 }
 
@@ -128,7 +130,7 @@ func (w *Workflow) Close() error {
 }
 
 // Lockdown returns how far the evaluator is locked down.
-func (w *Workflow) Lockdown() interp.Lockdown { return w.evaluator.Lockdown() }
+func (w *Workflow) Lockdown() lockdown.State { return w.evaluator.Lockdown() }
 
 // Graph returns what the file declares. The caller doesn't change it.
 func (w *Workflow) Graph() *plan.Graph { return w.graph }

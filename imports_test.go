@@ -32,12 +32,20 @@ var imports = []struct {
 	{"internal/startest", []string{"diag"}},
 	{"internal/measure", []string{"diag"}},
 	{"internal/home", nil},
-	{"interp/...", []string{"diag", "plan", "interp/...", "internal/measure"}}, // not builtins: they come as a Language
-	{"builtins", []string{"diag", "plan", "internal/measure"}},                 // not interp: it runs them
+	{"interp/summary", []string{"plan"}},
+	{"interp", []string{"diag", "plan", "interp/summary", "internal/measure", "internal/text"}}, // not builtins: they come as a Language
+	{"evaluator/wire", nil},
+	{"evaluator/compiled", []string{"diag", "plan", "interp", "evaluator/wire"}},
+	{"evaluator/lockdown/...", []string{"diag", "evaluator/lockdown/..."}},
+	{"evaluator", []string{"diag", "plan", "interp", "evaluator/...", "internal/text"}}, // not builtins nor language, as interp
+	{"builtins/site", []string{"diag"}},
+	{"builtins/unpack", []string{"diag"}},
+	{"builtins/value", []string{"diag", "plan", "builtins/unpack", "internal/measure"}},
+	{"builtins", []string{"diag", "plan", "builtins/...", "internal/measure"}},                                   // not interp: it runs them
+	{"language/...", []string{"diag", "plan", "builtins/...", "interp/...", "language/...", "internal/finding"}}, // where the two meet
 	{"draw", []string{"diag", "plan"}},
 	{"resolve", []string{"diag", "plan", "workspace", "internal/finding", "internal/python"}},
-	{"resolve/reach", []string{"diag", "plan", "builtins", "interp", "internal/finding"}},
-	{"lint", []string{"diag", "plan", "interp"}},
+	{"lint", []string{"diag", "plan", "interp", "evaluator"}},
 	{"exec", []string{"diag", "plan"}},                                                                  // contracts only: not its own children, which implement them
 	{"exec/engine", []string{"diag", "plan", "exec", "workspace", "internal/finding", "internal/text"}}, // not what implements the contracts: it is handed that
 	{"exec/exectest", []string{"diag", "plan", "exec"}},
@@ -49,12 +57,12 @@ var imports = []struct {
 	{"exec/sandbox/inside", nil}, // what runs in a container knows nothing but its config
 	{"exec/sandbox/sandboxtest", []string{"exec/sandbox", "internal/home"}},
 	{"exec/local", []string{"diag", "plan", "exec"}}, // not exec/artifact and exec/sandbox: it is handed both
-	{".", []string{"diag", "plan", "interp", "builtins", "resolve/...", "lint", "exec/...", "workspace", "internal/home", "check"}},
-	{"check", []string{"diag", "plan", "interp", "resolve", "lint", "workspace"}}, // not the facade, which sits on it
-	{"cmd/flytestar/console", []string{"diag", "exec", "interp", "internal/text"}},
+	{".", []string{"diag", "plan", "interp", "evaluator/...", "language", "resolve", "lint", "exec/...", "workspace", "internal/home", "check"}},
+	{"check", []string{"diag", "plan", "interp", "evaluator", "resolve", "lint", "workspace"}}, // not the facade, which sits on it
+	{"cmd/flytestar/console", []string{"diag", "evaluator/lockdown", "exec", "internal/text"}},
 	{"cmd/flytestar/values", []string{".", "diag", "plan"}},
-	{"cmd/...", []string{".", "diag", "plan", "draw", "exec", "interp", "lint", "internal/text", "cmd/..."}}, // the facade, and what it hands out
-	{"bench/...", []string{".", "diag", "plan", "interp", "builtins", "resolve/...", "exec/..."}},
+	{"cmd/...", []string{".", "diag", "plan", "draw", "evaluator/lockdown", "exec", "interp", "lint", "internal/text", "cmd/..."}}, // the facade, and what it hands out
+	{"bench/...", []string{".", "diag", "plan", "resolve", "exec/..."}},
 }
 
 // homes says where packages of others may be imported: each has one home.
@@ -68,15 +76,17 @@ var homes = []struct {
 	{"github.com/mattn/go-runewidth", []string{"internal/text"}, "widths on a terminal have one home"},
 	{"github.com/google/go-containerregistry", []string{"exec/image/..."}, "images have one home"},
 	{"github.com/ProtonMail/go-crypto", []string{"exec/image/..."}, "images have one home"},
-	{"golang.org/x/sys", []string{"exec/sandbox/...", "interp/..."}, "system calls belong to the sandboxes"},
-	{"github.com/elastic/go-seccomp-bpf", []string{"exec/sandbox/...", "interp/..."}, "system calls belong to the sandboxes"},
-	{"github.com/landlock-lsm/go-landlock", []string{"exec/sandbox/...", "interp/..."}, "system calls belong to the sandboxes"},
+	{"golang.org/x/sys", []string{"exec/sandbox/...", "evaluator/..."}, "system calls belong to the sandboxes"},
+	{"github.com/elastic/go-seccomp-bpf", []string{"exec/sandbox/..."}, "system calls belong to the sandboxes"},
+	{"github.com/landlock-lsm/go-landlock", []string{"exec/sandbox/...", "evaluator/lockdown"}, "system calls belong to the sandboxes"},
+	{"golang.org/x/net/bpf", []string{"exec/sandbox/...", "evaluator/lockdown/..."}, "system calls belong to the sandboxes"},
+	{"kernel.org/pub/linux/libs/security/libcap/psx", []string{"exec/sandbox/...", "evaluator/lockdown"}, "system calls belong to the sandboxes"},
 	{"github.com/moby/profiles/seccomp", []string{"exec/sandbox/..."}, "system calls belong to the sandboxes"},
 	{"github.com/moby/sys", []string{"exec/sandbox/..."}, "system calls belong to the sandboxes"},
 	{"github.com/opencontainers/cgroups", []string{"exec/sandbox/..."}, "system calls belong to the sandboxes"},
 	{"github.com/opencontainers/runtime-spec", []string{"exec/sandbox/..."}, "bundles have one home"},
 	{"github.com/bazelbuild/buildtools", []string{"lint"}, "it overflows the stack on deep source: only lint's tools run it, in a process of their own"},
-	{"go.starlark.net", []string{"interp/...", "builtins", "resolve/reach", "lint", "internal/measure", "internal/startest", "."}, "plan is the contract: what runs a plan doesn't know Starlark"},
+	{"go.starlark.net", []string{"interp/...", "builtins/...", "language/...", "lint", "internal/measure", "internal/startest"}, "plan is the contract: what runs a plan doesn't know Starlark"},
 	{"github.com/bmatcuk/doublestar", []string{"workspace"}, "patterns have one home, which bounds them"},
 	{"github.com/moby/patternmatcher", []string{"workspace"}, "patterns have one home, which bounds them"},
 	{"github.com/pelletier/go-toml", []string{"workspace"}, "settings have one home"},
@@ -134,7 +144,7 @@ func TestImports(t *testing.T) {
 			}
 		}
 	})
-	for _, pkg := range []string{"diag", "plan", "resolve", "exec"} {
+	for _, pkg := range []string{"diag", "plan", "interp", "evaluator", "language", "resolve", "exec"} {
 		if !seen[pkg] {
 			t.Errorf("package %s wasn't looked at", pkg)
 		}
@@ -188,6 +198,28 @@ func TestImportRules(t *testing.T) {
 		{"diag", module + "/plan", false},
 		{"builtins", module + "/interp", false},
 		{"interp", module + "/builtins", false},
+		{"interp", module + "/evaluator", false},
+		{"interp", module + "/language", false},
+		{"interp", "golang.org/x/sys/unix", false},
+		{"builtins", module + "/language", false},
+		{"builtins/value", module + "/builtins", false},
+		{"builtins/unpack", module + "/builtins/value", false},
+		{"language", module + "/builtins", true},
+		{"language", module + "/evaluator", false},
+		{"evaluator", module + "/interp", true},
+		{"evaluator", module + "/builtins", false},
+		{"evaluator", module + "/language", false},
+		{"evaluator", "go.starlark.net/starlark", false},
+		{"evaluator", "github.com/landlock-lsm/go-landlock/landlock", false},
+		{"evaluator/compiled", module + "/evaluator", false},
+		{"evaluator/wire", module + "/evaluator", false},
+		{"evaluator/lockdown", module + "/evaluator", false},
+		{"evaluator/lockdown", module + "/interp", false},
+		{"evaluator/lockdown", "github.com/landlock-lsm/go-landlock/landlock", true},
+		{"exec", module + "/evaluator", false},
+		{"exec", module + "/language", false},
+		{"resolve", module + "/language", false},
+		{".", "go.starlark.net/starlark", false},
 		{"exec", module + "/resolve", false},
 		{"exec", module + "/exec/image", false},
 		{"exec", module + "/exec/engine", false},
@@ -203,7 +235,7 @@ func TestImportRules(t *testing.T) {
 		{"exec/sandbox", module + "/exec/local", false},
 		{"internal/durable", module + "/diag", false},
 		{"resolve", "go.starlark.net/syntax", false},
-		{"resolve/reach", "go.starlark.net/syntax", true},
+		{"language/reach", "go.starlark.net/syntax", true},
 		{"cmd/flytestar", module, true},
 		{"resolve", module, false},
 		{"exec/image", "github.com/spf13/cobra", false},

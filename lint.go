@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/flytestar/flytestar/check"
+	"github.com/flytestar/flytestar/evaluator"
 	"github.com/flytestar/flytestar/interp"
 	"github.com/flytestar/flytestar/plan"
 	"github.com/flytestar/flytestar/workspace"
@@ -204,6 +205,6 @@ func (o *Options) check() check.Options {
 }
 
 // tool is how a tool's process is run.
-func (o *Options) tool() interp.Options {
-	return interp.Options{Limits: o.Limits, RequireSandbox: o.RequireSandbox, Locked: o.Locked}
+func (o *Options) tool() evaluator.Options {
+	return evaluator.Options{Limits: o.Limits, RequireSandbox: o.RequireSandbox, Locked: o.Locked}
 }

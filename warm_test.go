@@ -42,7 +42,7 @@ func workspaces(t *testing.T) map[string]struct {
 		t.Fatal(err)
 	}
 	all["examples"] = examples
-	for _, pattern := range []string{"resolve/reach/testdata/*.star", "interp/testdata/*.star"} {
+	for _, pattern := range []string{"language/testdata/*.star", "interp/testdata/*.star"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil || len(files) == 0 {
 			t.Fatal(pattern, err)

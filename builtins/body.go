@@ -8,12 +8,12 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"github.com/flytestar/flytestar/builtins/site"
+	"github.com/flytestar/flytestar/builtins/unpack"
+	"github.com/flytestar/flytestar/builtins/value"
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/plan"
 )
-
-// bodyLocal is the key of the thread-local that holds the *body that the thread evaluates.
-const bodyLocal = "flytestar.body"
 
 // body is one evaluation of an orchestrator's function. But for its futures'
 // results, only the thread's goroutine touches it.
@@ -47,7 +47,7 @@ func RunBody(th *starlark.Thread, t *Task, inputs map[string]plan.Value, host pl
 		return nil, errorf("%s has no body in Starlark", t.FullName())
 	}
 	b := &body{task: t, host: host, open: map[*Future]bool{}, slots: make(chan struct{}, underWay)}
-	th.SetLocal(bodyLocal, b)
+	value.Enter(th, b)
 	result, err := b.call(th, inputs)
 	ended := make(chan struct{})
 	go func() {
@@ -71,7 +71,7 @@ func (b *body) call(th *starlark.Thread, inputs map[string]plan.Value) (plan.Val
 				return nil, errorf("%s: input %q is missing", b.task.FullName(), p.Name)
 			}
 		}
-		kwargs = append(kwargs, starlark.Tuple{starlark.String(p.Name), ToStarlark(v)})
+		kwargs = append(kwargs, starlark.Tuple{starlark.String(p.Name), value.ToStarlark(v)})
 	}
 	v, err := starlark.Call(th, b.task.Func, nil, kwargs)
 	var failure *plan.Failure
@@ -81,9 +81,9 @@ func (b *body) call(th *starlark.Thread, inputs map[string]plan.Value) (plan.Val
 	if err != nil {
 		return nil, err
 	}
-	result, err := FromStarlark(v, b.task.registry.limits.Value)
+	result, err := value.FromStarlark(v, b.task.registry.limits.Value)
 	if err != nil {
-		return nil, b.located(about("the result of "+b.task.FullName(), err))
+		return nil, b.located(unpack.About("the result of "+b.task.FullName(), err))
 	}
 	return result, nil
 }
@@ -111,13 +111,19 @@ func (b *body) neglected() error {
 	return first.err
 }
 
-// bodyOf returns the body that th evaluates. It is an error for it to load a module instead.
+// Host implements value.Body.
+func (b *body) Host() plan.Host { return b.host }
+
+// MaxValue implements value.Body.
+func (b *body) MaxValue() int64 { return b.task.registry.limits.Value }
+
+// bodyOf returns the body that th evaluates. If th loads a module instead, what can't be called.
 func bodyOf(th *starlark.Thread, what string) (*body, error) {
-	if b, ok := th.Local(bodyLocal).(*body); ok {
-		return b, nil
+	b, err := value.BodyOf(th, what)
+	if err != nil {
+		return nil, err
 	}
-	return nil, errorf("%s can't be called while a module loads", what).
-		WithHint("call it in the function of a task")
+	return b.(*body), nil
 }
 
 // CallInternal calls the task and waits for its value. spec.md, "Bodies".
@@ -151,7 +157,7 @@ func (t *Task) begin(th *starlark.Thread, args starlark.Tuple, kwargs []starlark
 	if err != nil {
 		return nil, err
 	}
-	f := b.newFuture(t, inputs, t.registry.Position(siteOf(th)))
+	f := b.newFuture(t, inputs, t.registry.Sources.Start(site.Of(th)))
 	b.enqueue(f)
 	return f, nil
 }
@@ -233,7 +239,7 @@ func (t *Task) check(given map[string]starlark.Value) (map[string]plan.Value, er
 func (t *Task) inputError(name string, err error) error {
 	var d *diag.Error
 	if errors.As(err, &d) && d.Class == diag.Limit {
-		return about(fmt.Sprintf("%s: input %q", t.FullName(), name), err)
+		return unpack.About(fmt.Sprintf("%s: input %q", t.FullName(), name), err)
 	}
 	e := t.callError("input %q: %v", name, err)
 	if d != nil {

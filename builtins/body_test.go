@@ -42,7 +42,7 @@ func load(t testing.TB, source string) *builtins.Registry {
 			return r.Finished(m.Path, m.Summary, m.Globals)
 		},
 	}
-	if _, _, err := interp.Load(oneModule(source), "dir/test.star", lang, interp.Limits{}); err != nil {
+	if _, err := (interp.Loader{Language: lang}).Load(oneModule(source), "dir/test.star"); err != nil {
 		t.Fatal(err)
 	}
 	r.Index()

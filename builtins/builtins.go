@@ -3,11 +3,12 @@
 //
 //   - A [Registry] belongs to one evaluation: it has the predeclared names and
 //     keeps every declaration, bound to a global or not.
-//   - Declarations are immutable values: [Image], [Environment], [Task], [Type],
-//     [Input], [Resources]. They are made while a module loads, never in a body.
-//   - [RunBody] evaluates the body of an orchestrator against a plan.Host. In it
-//     there are calls, [Future]s, [File]s and [Dir]s.
-//   - [ToStarlark] and [FromStarlark] copy values across a task's boundary.
+//   - Declarations are immutable values: [Image], [Environment], [Task], [Input], [Resources]. They
+//     are made while a module loads, never in a body.
+//   - [RunBody] evaluates the body of an orchestrator against a plan.Host. A body calls tasks and
+//     looks at [Future]s.
+//   - builtins/value has types and artifacts, and copies values across a task's boundary.
+//   - builtins/unpack reads the arguments of calls; builtins/site says where calls stand.
 //
 // There is a file per noun; each builtin's comment names its heading in spec.md.
 // Errors are *diag.Error without a position, which the interpreter takes from
@@ -15,10 +16,14 @@
 package builtins
 
 import (
+	"maps"
+
 	"go.starlark.net/lib/math"
 	"go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
 
+	"github.com/flytestar/flytestar/builtins/site"
+	"github.com/flytestar/flytestar/builtins/value"
 	"github.com/flytestar/flytestar/diag"
 )
 
@@ -31,10 +36,10 @@ const ModuleLocal = "flytestar.module"
 type Registry struct {
 	Environments []*Environment // in the order of construction, so each after those that it depends on
 	Tasks        []*Task        // in the order of construction
+	Sources      site.Sources   // of the modules that have finished
 
-	limits  Limits
-	byName  map[string]*Task
-	sources sources
+	limits Limits
+	byName map[string]*Task
 }
 
 // Limits bounds what one evaluation may declare and start. All are positive.
@@ -52,13 +57,14 @@ const (
 
 // NewRegistry returns an empty registry.
 func NewRegistry(limits Limits) *Registry {
-	return &Registry{limits: limits, sources: sources{byPath: map[string]Source{}}}
+	return &Registry{limits: limits}
 }
 
 // Predeclared returns the names that every module sees. What is constructed
 // through them is kept in r.
 func (r *Registry) Predeclared() starlark.StringDict {
-	return starlark.StringDict{
+	names := value.Predeclared()
+	maps.Copy(names, starlark.StringDict{
 		"image":            newImageConstructor(),
 		"task_environment": starlark.NewBuiltin("task_environment", r.newEnvironment),
 		"task":             starlark.NewBuiltin("task", r.newTask),
@@ -66,26 +72,18 @@ func (r *Registry) Predeclared() starlark.StringDict {
 		"resources":        starlark.NewBuiltin("resources", newResources),
 		"record":           starlark.NewBuiltin("record", newRecord),
 		"struct":           starlark.NewBuiltin("struct", starlarkstruct.Make),
-		"json":             jsonModule,
+		"json":             value.JSON,
 		"math":             math.Module,
 		"gather":           starlark.NewBuiltin("gather", gather),
 		"attempt":          starlark.NewBuiltin("attempt", attempt),
-		"str":              scalarType("str"),
-		"int":              scalarType("int"),
-		"float":            scalarType("float"),
-		"bool":             scalarType("bool"),
-		"list":             listType,
-		"dict":             dictType,
-		"any":              scalarType("any"),
-		"File":             fileType,
-		"Dir":              dirType,
-	}
+	})
+	return names
 }
 
 // Finished names what the module's globals are the first to hold, in source
 // order. It is called when the module's top level has ended, before another module's does.
-func (r *Registry) Finished(path string, source Source, globals starlark.StringDict) error {
-	r.sources.add(path, source)
+func (r *Registry) Finished(path string, source site.Source, globals starlark.StringDict) error {
+	r.Sources.Add(path, source)
 	var problems diag.List
 	for name, pos := range source.Globals() {
 		switch v := globals[name].(type) {
@@ -138,4 +136,19 @@ func (m method[R]) bind(name string, recv R) starlark.Value {
 		return m(recv, th, b.Name(), args, kwargs)
 	}
 	return starlark.NewBuiltin(name, call).BindReceiver(any(recv).(starlark.Value))
+}
+
+// newRecord implements record(name = type, …). spec.md, "record and struct".
+func newRecord(th *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	if _, err := loading(th, "record"); err != nil {
+		return nil, err
+	}
+	if len(args) > 0 || len(kwargs) == 0 {
+		return nil, errorf("a record's fields are given by name, at least one").WithHint("write record(name = str, size = int)")
+	}
+	t, err := value.Record(kwargs)
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
 }

@@ -4,13 +4,14 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/flytestar/flytestar/builtins/unpack"
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/plan"
 )
 
 // setCommand makes t a task of a command.
 func (t *Task) setCommand(a *taskArguments) error {
-	var argv stringList
+	var argv unpack.Strings
 	if err := argv.Unpack(a.command); err != nil {
 		return err
 	}
@@ -20,7 +21,7 @@ func (t *Task) setCommand(a *taskArguments) error {
 	c := placeholders{a.in.params, t.Decl.Outputs, paramIndex(a.in.params), paramIndex(t.Decl.Outputs)}
 	for i, arg := range argv {
 		if err := c.check(arg); err != nil {
-			return about(fmt.Sprintf("[%d]", i), err)
+			return unpack.About(fmt.Sprintf("[%d]", i), err)
 		}
 	}
 	t.Decl.Body = plan.Body{Kind: plan.BodyCommand, Command: argv}
@@ -58,7 +59,7 @@ func (c *placeholders) check(arg string) error {
 		i, ok := at[name]
 		if !ok {
 			names := paramNames(params)
-			return unknown(errorf("there is no %s %q", strings.TrimSuffix(group, "s"), name), name, names)
+			return unpack.Unknown(errorf("there is no %s %q", strings.TrimSuffix(group, "s"), name), name, names)
 		}
 		if group == "inputs" && whole != arg && isList(params[i].Type) {
 			return errorf("the list %s can't be part of an argument", whole).

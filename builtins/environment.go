@@ -3,6 +3,8 @@ package builtins
 import (
 	"go.starlark.net/starlark"
 
+	"github.com/flytestar/flytestar/builtins/site"
+	"github.com/flytestar/flytestar/builtins/unpack"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -18,8 +20,8 @@ type Environment struct {
 
 	Module    string // whose top level made it
 	Global    string // the first that is bound to it in Module, or empty
-	Site      Site
-	DependsAt Site // where its depends_on was given
+	Site      site.Site
+	DependsAt site.Site // where its depends_on was given
 	registry  *Registry
 }
 
@@ -77,9 +79,9 @@ func (r *Registry) declare(th *starlark.Thread, fn string, e Environment, args s
 	}
 	var image starlark.Value
 	var deps environments
-	var env envVars
+	var env unpack.EnvVars
 	res := &Resources{e.Resources}
-	err = unpack(fn, args, kwargs, "name", &e.Name, "image?", &image, "depends_on?", &deps, "resources??", &res,
+	err = unpack.Args(fn, args, kwargs, "name", &e.Name, "image?", &image, "depends_on?", &deps, "resources??", &res,
 		"env_vars?", &env, "network?", &e.Network, "description??", &e.Description)
 	if err != nil {
 		return nil, err
@@ -89,9 +91,9 @@ func (r *Registry) declare(th *starlark.Thread, fn string, e Environment, args s
 			WithHint("small letters and digits, with single - or _ between them")
 	}
 	if err := e.setImage(th, image); err != nil {
-		return nil, about(fn+": argument image", err)
+		return nil, unpack.About(fn+": argument image", err)
 	}
-	e.Module, e.Global, e.Site, e.registry, e.Resources = module, "", siteOf(th), r, res.Plan
+	e.Module, e.Global, e.Site, e.registry, e.Resources = module, "", site.Of(th), r, res.Plan
 	if deps != nil {
 		e.DependsOn, e.DependsAt = deps, e.Site
 	}

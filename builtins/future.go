@@ -9,6 +9,9 @@ import (
 	"go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
 
+	"github.com/flytestar/flytestar/builtins/site"
+	"github.com/flytestar/flytestar/builtins/unpack"
+	"github.com/flytestar/flytestar/builtins/value"
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/plan"
 )
@@ -120,12 +123,12 @@ func (f *Future) result() (starlark.Value, error) {
 	if err := f.wait(); err != nil {
 		return nil, err
 	}
-	return ToStarlark(f.value), nil
+	return value.ToStarlark(f.value), nil
 }
 
 // resultMethod implements .result. spec.md, "Bodies".
 func (f *Future) resultMethod(th *starlark.Thread, fn string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	if err := unpack(fn, args, kwargs); err != nil {
+	if err := unpack.Args(fn, args, kwargs); err != nil {
 		return nil, err
 	}
 	return f.result()
@@ -137,7 +140,7 @@ func (f *Future) outcome() (starlark.Value, error) {
 	var failure *plan.Failure
 	switch err := f.wait(); {
 	case err == nil:
-		return outcome(true, ToStarlark(f.value), starlark.None), nil
+		return outcome(true, value.ToStarlark(f.value), starlark.None), nil
 	case !errors.As(err, &failure):
 		return nil, err
 	}
@@ -218,7 +221,7 @@ func results(futures []*Future) (starlark.Value, error) {
 	}
 	values := make([]starlark.Value, len(futures))
 	for i, f := range futures {
-		values[i] = ToStarlark(f.value)
+		values[i] = value.ToStarlark(f.value)
 	}
 	return starlark.NewList(values), nil
 }
@@ -226,9 +229,9 @@ func results(futures []*Future) (starlark.Value, error) {
 // mapItems implements .map. spec.md, "Bodies".
 func (t *Task) mapItems(th *starlark.Thread, fn string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var items starlark.Iterable
-	var concurrency count
+	var concurrency unpack.Count
 	var returnErrors bool
-	if err := unpack(fn, args, kwargs, "items", &items, "concurrency?", &concurrency, "return_errors?", &returnErrors); err != nil {
+	if err := unpack.Args(fn, args, kwargs, "items", &items, "concurrency?", &concurrency, "return_errors?", &returnErrors); err != nil {
 		return nil, err
 	}
 	b, err := bodyOf(th, t.what())
@@ -243,11 +246,11 @@ func (t *Task) mapItems(th *starlark.Thread, fn string, args starlark.Tuple, kwa
 		}
 		inputs, err := t.bindItem(item)
 		if err != nil {
-			return nil, about(fmt.Sprintf("item %d", len(bound)), err)
+			return nil, unpack.About(fmt.Sprintf("item %d", len(bound)), err)
 		}
 		bound = append(bound, inputs)
 	}
-	pos := t.registry.Position(siteOf(th))
+	pos := t.registry.Sources.Start(site.Of(th))
 	futures := make([]*Future, len(bound))
 	for i, inputs := range bound {
 		futures[i] = b.newFuture(t, inputs, pos)

@@ -1,6 +1,7 @@
 package builtins
 
 import (
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -8,6 +9,8 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"github.com/flytestar/flytestar/builtins/site"
+	"github.com/flytestar/flytestar/builtins/unpack"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -18,7 +21,7 @@ type Image struct {
 	base   plan.Base // where there is no parent
 	step   plan.Step // what it adds to its parent; of no kind for a clone
 	name   string
-	site   Site
+	site   site.Site
 	steps  int // that it has with its parents
 }
 
@@ -45,7 +48,7 @@ func (i *Image) Freeze() {}
 // Truth returns true.
 func (i *Image) Truth() starlark.Bool { return true }
 
-// Hash refuses: images are no keys.
+// Hash fails: images are unhashable.
 func (i *Image) Hash() (uint32, error) { return 0, errorf("unhashable: image") }
 
 // Attr returns the method with that name.
@@ -59,25 +62,25 @@ func (i *Image) Attr(name string) (starlark.Value, error) {
 // AttrNames implements starlark.HasAttrs.
 func (i *Image) AttrNames() []string { return sortedKeys(imageMethods()) }
 
-// Plan returns the image as plain data, with positions from r.
-func (i *Image) Plan(r *Registry) plan.Image {
-	out := plan.Image{Name: i.name, Pos: r.MethodPosition(i.site)}
+// Plan returns the image as plain data, with positions from sources.
+func (i *Image) Plan(sources *site.Sources) plan.Image {
+	out := plan.Image{Name: i.name, Pos: sources.Method(i.site)}
 	for ; i.parent != nil; i = i.parent {
 		if i.step.Kind != "" {
 			s := i.step
-			s.Pos = r.MethodPosition(i.site)
+			s.Pos = sources.Method(i.site)
 			out.Steps = append(out.Steps, s)
 		}
 	}
 	slices.Reverse(out.Steps)
 	out.Base = i.base
-	out.Base.Pos = r.Position(i.site)
+	out.Base.Pos = sources.Start(i.site)
 	return out
 }
 
 // extend returns the image that adds a step to i.
 func (i *Image) extend(th *starlark.Thread, s plan.Step) *Image {
-	return &Image{parent: i, step: s, site: siteOf(th), steps: i.steps + 1}
+	return &Image{parent: i, step: s, site: site.Of(th), steps: i.steps + 1}
 }
 
 // imageMethods returns what an image can be asked for.
@@ -133,20 +136,20 @@ func (c *imageConstructor) AttrNames() []string { return sortedKeys(c.bases) }
 // newImage implements image(...). spec.md, "image".
 func newImage(th *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var base, workdir, user starlark.Value
-	var apt, pip, commands stringList
-	var env envVars
+	var apt, pip, commands unpack.Strings
+	var env unpack.EnvVars
 	var files *starlark.Dict
 	if _, err := loading(th, "image"); err != nil {
 		return nil, err
 	}
-	err := unpack("image", args, kwargs, "base??", &base, "apt?", &apt, "pip?", &pip, "commands?", &commands,
+	err := unpack.Args("image", args, kwargs, "base??", &base, "apt?", &apt, "pip?", &pip, "commands?", &commands,
 		"env_vars?", &env, "files?", &files, "workdir??", &workdir, "user??", &user)
 	if err != nil {
 		return nil, err
 	}
 	i, err := baseImage(th, base)
 	if err != nil {
-		return nil, about("image: argument base", err)
+		return nil, unpack.About("image: argument base", err)
 	}
 	steps := []func(*Image) (*Image, error){
 		func(i *Image) (*Image, error) { return i.withPackages(th, plan.StepApt, apt, plan.Step{}) },
@@ -163,7 +166,7 @@ func newImage(th *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwa
 	}
 	for _, step := range steps {
 		if i, err = step(i); err != nil {
-			return nil, about("image", err)
+			return nil, unpack.About("image", err)
 		}
 	}
 	return i, nil
@@ -173,7 +176,7 @@ func newImage(th *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwa
 func baseImage(th *starlark.Thread, v starlark.Value) (*Image, error) {
 	switch v := v.(type) {
 	case nil:
-		return &Image{base: plan.Base{Kind: plan.BaseDebian, Python: true}, site: siteOf(th)}, nil
+		return &Image{base: plan.Base{Kind: plan.BaseDebian, Python: true}, site: site.Of(th)}, nil
 	case *Image:
 		if v.steps > maxSteps {
 			return nil, errorf("the image has more than %d steps", maxSteps).WithHint("give one step more packages or commands")
@@ -184,7 +187,7 @@ func baseImage(th *starlark.Thread, v starlark.Value) (*Image, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &Image{base: base, site: siteOf(th)}, nil
+		return &Image{base: base, site: site.Of(th)}, nil
 	}
 	return nil, errorf("want an image or the string for image.from_base, got %s", v.Type()).
 		WithHint("write image.from_debian_base()")
@@ -214,7 +217,7 @@ func (i *Image) withFiles(th *starlark.Thread, files *starlark.Dict) (*Image, er
 		}
 		var err error
 		if i, err = i.withSource(th, kind, src, dst, nil); err != nil {
-			return nil, about("argument files", err)
+			return nil, unpack.About("argument files", err)
 		}
 	}
 	return i, nil
@@ -226,7 +229,7 @@ func (i *Image) withNamed(th *starlark.Thread, kind plan.StepKind, v starlark.Va
 	}
 	name, err := checkNamed(kind, v)
 	if err != nil {
-		return nil, about("argument "+string(kind), err)
+		return nil, unpack.About("argument "+string(kind), err)
 	}
 	return i.extend(th, plan.Step{Kind: kind, Name: name}), nil
 }
@@ -240,13 +243,13 @@ func fromDebianBase(th *starlark.Thread, b *starlark.Builtin, args starlark.Tupl
 	if _, err := loading(th, b.Name()); err != nil {
 		return nil, err
 	}
-	if err := unpack(b.Name(), args, kwargs, "suite??", &suite, "python?", &python); err != nil {
+	if err := unpack.Args(b.Name(), args, kwargs, "suite??", &suite, "python?", &python); err != nil {
 		return nil, err
 	}
 	if suite != "" && !suiteRE().MatchString(suite) {
 		return nil, errorf("%s: %q can't name a suite", b.Name(), suite).WithHint("write a release's code name, in small letters")
 	}
-	return &Image{base: plan.Base{Kind: plan.BaseDebian, Suite: suite, Python: python}, site: siteOf(th)}, nil
+	return &Image{base: plan.Base{Kind: plan.BaseDebian, Suite: suite, Python: python}, site: site.Of(th)}, nil
 }
 
 // fromBase implements image.from_base. spec.md, "image".
@@ -255,14 +258,14 @@ func fromBase(th *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwa
 	if _, err := loading(th, b.Name()); err != nil {
 		return nil, err
 	}
-	if err := unpack(b.Name(), args, kwargs, "ref", &ref); err != nil {
+	if err := unpack.Args(b.Name(), args, kwargs, "ref", &ref); err != nil {
 		return nil, err
 	}
 	base, err := refBase(th, ref)
 	if err != nil {
-		return nil, about(b.Name(), err)
+		return nil, unpack.About(b.Name(), err)
 	}
-	return &Image{base: base, site: siteOf(th)}, nil
+	return &Image{base: base, site: site.Of(th)}, nil
 }
 
 // fromScratch implements image.from_scratch. spec.md, "image".
@@ -270,10 +273,10 @@ func fromScratch(th *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, 
 	if _, err := loading(th, b.Name()); err != nil {
 		return nil, err
 	}
-	if err := unpack(b.Name(), args, kwargs); err != nil {
+	if err := unpack.Args(b.Name(), args, kwargs); err != nil {
 		return nil, err
 	}
-	return &Image{base: plan.Base{Kind: plan.BaseScratch}, site: siteOf(th)}, nil
+	return &Image{base: plan.Base{Kind: plan.BaseScratch}, site: site.Of(th)}, nil
 }
 
 // refRE is what registry references match, roughly: the builder parses them in full.
@@ -300,3 +303,5 @@ func refBase(th *starlark.Thread, ref string) (plan.Base, error) {
 	}
 	return base, nil
 }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -6,12 +6,14 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"github.com/flytestar/flytestar/builtins/unpack"
+	"github.com/flytestar/flytestar/builtins/value"
 	"github.com/flytestar/flytestar/plan"
 )
 
 // Input is an input of a task with a default or documentation. spec.md, "input".
 type Input struct {
-	Of      *Type
+	Of      *value.Type
 	Default starlark.Value // nil: required
 	Doc     string
 }
@@ -44,24 +46,24 @@ func newInput(th *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwa
 	if _, err := loading(th, b.Name()); err != nil {
 		return nil, err
 	}
-	if err := unpack(b.Name(), args, kwargs, "type", &of, "default?", &i.Default, "doc??", &i.Doc); err != nil {
+	if err := unpack.Args(b.Name(), args, kwargs, "type", &of, "default?", &i.Default, "doc??", &i.Doc); err != nil {
 		return nil, err
 	}
 	i.Of = of.t
 	if i.Default != nil {
 		if _, _, err := checkDefault(i.Default, i.Of.T); err != nil {
-			return nil, about(b.Name(), err)
+			return nil, unpack.About(b.Name(), err)
 		}
 	}
 	return &i, nil
 }
 
 // typeArg unpacks a type.
-type typeArg struct{ t *Type }
+type typeArg struct{ t *value.Type }
 
 // Unpack implements starlark.Unpacker.
 func (a *typeArg) Unpack(v starlark.Value) (err error) {
-	a.t, err = asType(v)
+	a.t, err = value.TypeOf(v)
 	return err
 }
 
@@ -69,18 +71,18 @@ func (a *typeArg) Unpack(v starlark.Value) (err error) {
 func checkDefault(v starlark.Value, t plan.Type) (plan.Value, json.RawMessage, error) {
 	value, err := conform(v, t, plan.MaxValue)
 	if err != nil {
-		return nil, nil, about("the default", err)
+		return nil, nil, unpack.About("the default", err)
 	}
 	data, err := plan.MarshalValue(value)
 	if err != nil {
-		return nil, nil, about("the default", err)
+		return nil, nil, unpack.About("the default", err)
 	}
 	return value, data, nil
 }
 
 // conform returns a copy of v as a value of type t. limit is as for FromStarlark.
 func conform(v starlark.Value, t plan.Type, limit int64) (plan.Value, error) {
-	value, err := FromStarlark(v, limit)
+	value, err := value.FromStarlark(v, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +104,7 @@ func (l *inputs) Unpack(v starlark.Value) error {
 			l.params = append(l.params, p)
 			return l.setDefault(len(l.params)-1, in.Default)
 		}
-		t, err := asType(v)
+		t, err := value.TypeOf(v)
 		if err != nil {
 			return err
 		}
@@ -135,7 +137,7 @@ type outputs []plan.Param
 // Unpack implements starlark.Unpacker.
 func (l *outputs) Unpack(v starlark.Value) error {
 	err := eachParam(v, func(name string, v starlark.Value) error {
-		t, err := asType(v)
+		t, err := value.TypeOf(v)
 		if err == nil {
 			*l = append(*l, plan.Param{Name: name, Type: t.T})
 		}
@@ -160,7 +162,7 @@ func eachParam(v starlark.Value, set func(name string, v starlark.Value) error) 
 				WithHint("a name has letters, digits and _, and doesn't begin with a digit")
 		}
 		if err := set(name, v); err != nil {
-			return about(fmt.Sprintf("%q", name), err)
+			return unpack.About(fmt.Sprintf("%q", name), err)
 		}
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"github.com/flytestar/flytestar/builtins/unpack"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -35,11 +36,11 @@ func (r *Resources) Hash() (uint32, error) { return 0, errorf("unhashable: resou
 func newResources(th *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var cpu cores
 	var memory, disk, shm size
-	var gpu count
+	var gpu unpack.Count
 	if _, err := loading(th, b.Name()); err != nil {
 		return nil, err
 	}
-	err := unpack(b.Name(), args, kwargs, "cpu??", &cpu, "memory??", &memory, "gpu??", &gpu, "disk??", &disk, "shm??", &shm)
+	err := unpack.Args(b.Name(), args, kwargs, "cpu??", &cpu, "memory??", &memory, "gpu??", &gpu, "disk??", &disk, "shm??", &shm)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +56,7 @@ type cores int64
 func (c *cores) Unpack(v starlark.Value) error {
 	milli, err := quantity(v, map[string]int64{"": 1000, "m": 1})
 	if err != nil {
-		return about("want a number of cores such as 2, 0.5 or \"500m\"", err)
+		return unpack.About("want a number of cores such as 2, 0.5 or \"500m\"", err)
 	}
 	*c = cores(milli)
 	return nil
@@ -71,7 +72,7 @@ func (s *size) Unpack(v starlark.Value) error {
 		"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40,
 	})
 	if err != nil {
-		return about("want bytes, or a string such as \"512Mi\" or \"4G\"", err)
+		return unpack.About("want bytes, or a string such as \"512Mi\" or \"4G\"", err)
 	}
 	*s = size(bytes)
 	return nil
@@ -105,7 +106,7 @@ func quantity(v starlark.Value, units map[string]int64) (int64, error) {
 	}
 	factor, ok := units[unit]
 	if !ok {
-		return 0, unknown(errorf("there is no unit %q", unit), unit, sortedKeys(units)[1:])
+		return 0, unpack.Unknown(errorf("there is no unit %q", unit), unit, sortedKeys(units)[1:])
 	}
 	amount.Mul(amount, new(big.Rat).SetInt64(factor))
 	n := new(big.Int).Quo(amount.Num(), amount.Denom())

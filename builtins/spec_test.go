@@ -8,6 +8,7 @@ import (
 	"go.starlark.net/starlark"
 
 	"github.com/flytestar/flytestar/builtins"
+	"github.com/flytestar/flytestar/builtins/value"
 )
 
 // headings has the section of spec.md for each predeclared name.
@@ -57,8 +58,8 @@ func TestSpec(t *testing.T) {
 	mentioned(t, "### task_environment", &builtins.Environment{})
 	mentioned(t, "### task", &builtins.Task{})
 	mentioned(t, "## Bodies", &builtins.Future{})
-	mentioned(t, "## Bodies", builtins.File{})
-	mentioned(t, "## Bodies", builtins.Dir{})
+	mentioned(t, "## Bodies", value.File{})
+	mentioned(t, "## Bodies", value.Dir{})
 }
 
 func mentioned(t *testing.T, heading string, v starlark.HasAttrs) {

@@ -7,6 +7,8 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"github.com/flytestar/flytestar/builtins/site"
+	"github.com/flytestar/flytestar/builtins/unpack"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -26,7 +28,7 @@ func (i *Image) withAptPackages(th *starlark.Thread, fn string, args starlark.Tu
 	if _, err := loading(th, fn); err != nil {
 		return nil, err
 	}
-	if err := unpack(fn, nil, kwargs); err != nil {
+	if err := unpack.Args(fn, nil, kwargs); err != nil {
 		return nil, err
 	}
 	return i.withNames(th, fn, plan.StepApt, args, plan.Step{})
@@ -41,7 +43,7 @@ func (i *Image) withRequirements(th *starlark.Thread, fn string, args starlark.T
 	}
 	s.Kind = plan.StepRequirements
 	if s.Src, err = workspacePath(th, fn, file); err != nil {
-		return nil, about(fn, err)
+		return nil, unpack.About(fn, err)
 	}
 	return i.extend(th, s), nil
 }
@@ -49,12 +51,12 @@ func (i *Image) withRequirements(th *starlark.Thread, fn string, args starlark.T
 // packageSource unpacks where Python packages come from, and further arguments before that.
 func packageSource(th *starlark.Thread, fn string, args starlark.Tuple, kwargs []starlark.Tuple, further ...any) (plan.Step, error) {
 	var s plan.Step
-	var extra stringList
+	var extra unpack.Strings
 	if _, err := loading(th, fn); err != nil {
 		return s, err
 	}
 	pairs := append(further, "index_url??", &s.IndexURL, "extra_index_urls?", &extra, "pre?", &s.Pre)
-	if err := unpack(fn, args, kwargs, pairs...); err != nil {
+	if err := unpack.Args(fn, args, kwargs, pairs...); err != nil {
 		return s, err
 	}
 	s.ExtraIndexURLs = extra
@@ -77,8 +79,8 @@ func (i *Image) withNames(th *starlark.Thread, fn string, kind plan.StepKind, ar
 			return nil, errorf("%s takes packages, got a list", fn).WithHint("write %s(*packages)", fn)
 		}
 		var err error
-		if names[n], err = text(v); err != nil {
-			return nil, about(fn, err)
+		if names[n], err = unpack.Text(v); err != nil {
+			return nil, unpack.About(fn, err)
 		}
 	}
 	if len(names) == 0 {
@@ -86,7 +88,7 @@ func (i *Image) withNames(th *starlark.Thread, fn string, kind plan.StepKind, ar
 	}
 	extended, err := i.withPackages(th, kind, names, s)
 	if err != nil {
-		return nil, about(fn, err)
+		return nil, unpack.About(fn, err)
 	}
 	return extended, nil
 }
@@ -108,12 +110,12 @@ func (i *Image) withPackages(th *starlark.Thread, kind plan.StepKind, names []st
 
 // withCommands implements .with_commands.
 func (i *Image) withCommands(th *starlark.Thread, fn string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	var commands stringList
+	var commands unpack.Strings
 	s := plan.Step{Kind: plan.StepCommands}
 	if _, err := loading(th, fn); err != nil {
 		return nil, err
 	}
-	if err := unpack(fn, args, kwargs, "commands", &commands, "network?", &s.Network); err != nil {
+	if err := unpack.Args(fn, args, kwargs, "commands", &commands, "network?", &s.Network); err != nil {
 		return nil, err
 	}
 	if s.Commands = commands; len(commands) == 0 {
@@ -124,11 +126,11 @@ func (i *Image) withCommands(th *starlark.Thread, fn string, args starlark.Tuple
 
 // withEnvVars implements .with_env_vars.
 func (i *Image) withEnvVars(th *starlark.Thread, fn string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	var env envVars
+	var env unpack.EnvVars
 	if _, err := loading(th, fn); err != nil {
 		return nil, err
 	}
-	if err := unpack(fn, args, kwargs, "vars", &env); err != nil {
+	if err := unpack.Args(fn, args, kwargs, "vars", &env); err != nil {
 		return nil, err
 	}
 	return i.extendIf(th, len(env) > 0, plan.Step{Kind: plan.StepEnv, EnvVars: env}), nil
@@ -140,7 +142,7 @@ func (i *Image) withSourceFile(th *starlark.Thread, fn string, args starlark.Tup
 	if _, err := loading(th, fn); err != nil {
 		return nil, err
 	}
-	if err := unpack(fn, args, kwargs, "src", &src, "dst", &dst); err != nil {
+	if err := unpack.Args(fn, args, kwargs, "src", &src, "dst", &dst); err != nil {
 		return nil, err
 	}
 	if strings.HasSuffix(src, "/") {
@@ -148,7 +150,7 @@ func (i *Image) withSourceFile(th *starlark.Thread, fn string, args starlark.Tup
 	}
 	extended, err := i.withSource(th, plan.StepFile, src, dst, nil)
 	if err != nil {
-		return nil, about(fn, err)
+		return nil, unpack.About(fn, err)
 	}
 	return extended, nil
 }
@@ -156,16 +158,16 @@ func (i *Image) withSourceFile(th *starlark.Thread, fn string, args starlark.Tup
 // withSourceFolder implements .with_source_folder.
 func (i *Image) withSourceFolder(th *starlark.Thread, fn string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var src, dst string
-	var ignore stringList
+	var ignore unpack.Strings
 	if _, err := loading(th, fn); err != nil {
 		return nil, err
 	}
-	if err := unpack(fn, args, kwargs, "src", &src, "dst", &dst, "ignore?", &ignore); err != nil {
+	if err := unpack.Args(fn, args, kwargs, "src", &src, "dst", &dst, "ignore?", &ignore); err != nil {
 		return nil, err
 	}
 	extended, err := i.withSource(th, plan.StepFolder, src, dst, ignore)
 	if err != nil {
-		return nil, about(fn, err)
+		return nil, unpack.About(fn, err)
 	}
 	return extended, nil
 }
@@ -175,10 +177,10 @@ func (i *Image) withSource(th *starlark.Thread, kind plan.StepKind, src, dst str
 	s := plan.Step{Kind: kind, Ignore: ignore}
 	var err error
 	if s.Src, err = workspacePath(th, "image", src); err != nil {
-		return nil, about("src", err)
+		return nil, unpack.About("src", err)
 	}
 	if s.Dst, err = cleanDst(dst, true); err != nil {
-		return nil, about("dst", err)
+		return nil, unpack.About("dst", err)
 	}
 	if s.Src == "." && kind == plan.StepFile {
 		return nil, errorf("src: %q is a folder", src).WithHint("use with_source_folder")
@@ -201,12 +203,12 @@ func (i *Image) withOne(th *starlark.Thread, fn string, kind plan.StepKind, para
 	if _, err := loading(th, fn); err != nil {
 		return nil, err
 	}
-	if err := unpack(fn, args, kwargs, param, &v); err != nil {
+	if err := unpack.Args(fn, args, kwargs, param, &v); err != nil {
 		return nil, err
 	}
 	name, err := checkNamed(kind, v)
 	if err != nil {
-		return nil, about(fn, err)
+		return nil, unpack.About(fn, err)
 	}
 	return i.extend(th, plan.Step{Kind: kind, Name: name}), nil
 }
@@ -242,11 +244,11 @@ func (i *Image) clone(th *starlark.Thread, fn string, args starlark.Tuple, kwarg
 	if _, err := loading(th, fn); err != nil {
 		return nil, err
 	}
-	if err := unpack(fn, args, kwargs, "name??", &name); err != nil {
+	if err := unpack.Args(fn, args, kwargs, "name??", &name); err != nil {
 		return nil, err
 	}
 	if name != "" && !plan.ValidName(name) {
 		return nil, errorf("%s: %q can't name an image", fn, name).WithHint("names match %s", plan.NamePattern)
 	}
-	return &Image{parent: i, name: name, site: siteOf(th), steps: i.steps + 1}, nil
+	return &Image{parent: i, name: name, site: site.Of(th), steps: i.steps + 1}, nil
 }

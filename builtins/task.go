@@ -10,6 +10,9 @@ import (
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 
+	"github.com/flytestar/flytestar/builtins/site"
+	"github.com/flytestar/flytestar/builtins/unpack"
+	"github.com/flytestar/flytestar/builtins/value"
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/plan"
 )
@@ -22,7 +25,7 @@ type Task struct {
 	Decl plan.Task
 	Env  *Environment
 	Func *starlark.Function // the body of an orchestrator, else nil
-	Site Site
+	Site site.Site
 
 	defaults map[string]plan.Value
 	registry *Registry
@@ -91,7 +94,7 @@ func (t *Task) bound(name string, pos syntax.Position) *diag.Error {
 	}
 	if !plan.ValidTaskName(name) {
 		e := errorf("%q can't name a task", name)
-		e.Pos = positionOf(pos)
+		e.Pos = site.Position(pos)
 		return e.WithHint("names match %s; give the task a name = of its own", plan.TaskNamePattern)
 	}
 	t.Decl.Name = name
@@ -104,10 +107,10 @@ func (r *Registry) newTask(th *starlark.Thread, b *starlark.Builtin, args starla
 	if err != nil {
 		return nil, err
 	}
-	t := &Task{Site: siteOf(th), registry: r}
+	t := &Task{Site: site.Of(th), registry: r}
 	t.Decl.Dir = path.Dir(module)
 	if err := t.declare(th, args, kwargs); err != nil {
-		return nil, about(b.Name(), err)
+		return nil, unpack.About(b.Name(), err)
 	}
 	if len(r.Tasks) == r.limits.Tasks {
 		return nil, limitTasks.Errorf("more than %d tasks are declared", r.limits.Tasks)
@@ -123,17 +126,17 @@ type taskArguments struct {
 	name, doc string
 	in        inputs
 	out       outputs
-	include   stringList
-	retries   count
+	include   unpack.Strings
+	retries   unpack.Count
 	timeout   duration
-	env       envVars
+	env       unpack.EnvVars
 }
 
 // declare sets t from task's arguments.
 func (t *Task) declare(th *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) error {
 	var a taskArguments
 	var res *Resources
-	err := unpack("task", args, kwargs, "fn??", &a.fn, "env", &t.Env, "name??", &a.name, "inputs?", &a.in,
+	err := unpack.Args("task", args, kwargs, "fn??", &a.fn, "env", &t.Env, "name??", &a.name, "inputs?", &a.in,
 		"output??", &a.output, "outputs??", &a.out, "include?", &a.include, "retries?", &a.retries,
 		"timeout??", &a.timeout, "resources??", &res, "env_vars?", &a.env, "doc??", &a.doc,
 		"python??", &a.python, "command??", &a.command, "script??", &a.script)
@@ -145,7 +148,7 @@ func (t *Task) declare(th *starlark.Thread, args starlark.Tuple, kwargs []starla
 		return errorf("argument name: %q can't name a task", a.name).WithHint("names match %s", plan.TaskNamePattern)
 	}
 	if err := checkPatterns(t.Decl.Dir, a.include); err != nil {
-		return about("argument include", err)
+		return unpack.About("argument include", err)
 	}
 	d := &t.Decl
 	d.Name, d.Include, d.Retries, d.Timeout = a.name, a.include, int(a.retries), time.Duration(a.timeout)
@@ -179,9 +182,9 @@ func (t *Task) setOutputs(a *taskArguments) error {
 	if a.out != nil {
 		return errorf("both output and outputs are given").WithHint("output = T for one value, outputs = {...} for a struct of several")
 	}
-	of, err := asType(a.output)
+	of, err := value.TypeOf(a.output)
 	if err != nil {
-		return about("argument output", err)
+		return unpack.About("argument output", err)
 	}
 	t.Decl.Single = true
 	t.Decl.Outputs = []plan.Param{{Name: "output", Type: of.T}}
@@ -205,13 +208,13 @@ func (t *Task) setBody(th *starlark.Thread, a *taskArguments) error {
 	}
 	switch {
 	case a.fn != nil:
-		return about("argument fn", t.setFunction(a))
+		return unpack.About("argument fn", t.setFunction(a))
 	case a.python != nil:
-		return about("argument python", t.setPython(th, a.python))
+		return unpack.About("argument python", t.setPython(th, a.python))
 	case a.command != nil:
-		return about("argument command", t.setCommand(a))
+		return unpack.About("argument command", t.setCommand(a))
 	}
-	return about("argument script", t.setScript(a.script))
+	return unpack.About("argument script", t.setScript(a.script))
 }
 
 // setFunction makes t an orchestrator.
@@ -224,7 +227,7 @@ func (t *Task) setFunction(a *taskArguments) error {
 		return errorf("an orchestrator has no files to include").WithHint("leave include out")
 	}
 	t.Func = fn
-	t.Decl.Body = plan.Body{Kind: plan.BodyStarlark, Function: fn.Name(), Pos: positionOf(fn.Position())}
+	t.Decl.Body = plan.Body{Kind: plan.BodyStarlark, Function: fn.Name(), Pos: site.Position(fn.Position())}
 	if err := matchParameters(fn, &a.in); err != nil {
 		return err
 	}
@@ -260,7 +263,7 @@ func matchParameters(fn *starlark.Function, in *inputs) error {
 				WithHint("write it in the function's parameters")
 		}
 		if err := in.setDefault(i, fn.ParamDefault(i)); err != nil {
-			return about("parameter "+name, err)
+			return unpack.About("parameter "+name, err)
 		}
 	}
 	return nil
@@ -268,7 +271,7 @@ func matchParameters(fn *starlark.Function, in *inputs) error {
 
 // setPython makes t a task of a Python function.
 func (t *Task) setPython(th *starlark.Thread, v starlark.Value) error {
-	s, err := text(v)
+	s, err := unpack.Text(v)
 	if err != nil {
 		return err
 	}
@@ -289,7 +292,7 @@ var shebangRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile
 
 // setScript makes t a task of an inline script.
 func (t *Task) setScript(v starlark.Value) error {
-	s, err := text(v)
+	s, err := unpack.Text(v)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/evaluator"
 	"github.com/flytestar/flytestar/interp"
 	"github.com/flytestar/flytestar/lint"
 	"github.com/flytestar/flytestar/resolve"
@@ -24,7 +25,7 @@ type Linted struct {
 	Partial  bool // a module doesn't load, so that what evaluating would show isn't known
 
 	listed []string // full names of the tasks that can be invoked through the modules, sorted
-	tool   interp.Options
+	tool   evaluator.Options
 }
 
 // Lint returns the findings of modules, paths in the workspace, and of all that they load. What

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"sync"
 
+	"github.com/flytestar/flytestar/evaluator"
 	"github.com/flytestar/flytestar/interp"
 	"github.com/flytestar/flytestar/lint"
 	"github.com/flytestar/flytestar/plan"
@@ -16,8 +17,8 @@ type Options struct {
 	// Evaluate evaluates the module entry and returns its graph. It reads all modules through
 	// source. What is wrong with them is a *diag.Error or a diag.List.
 	Evaluate func(ctx context.Context, entry string, source interp.Source) (*plan.Graph, error)
-	Tool     interp.Options // how the processes run that look at the syntax
-	Platform string         // what images are for: "linux/amd64"
+	Tool     evaluator.Options // how the processes run that look at the syntax
+	Platform string            // what images are for: "linux/amd64"
 }
 
 // Session is open on one workspace. Its methods may be called concurrently.
@@ -55,6 +56,6 @@ func (s *Session) unsaved() map[string][]byte {
 
 // Format returns the source of a module, laid out anew; name is for positions. If the source is at
 // fault, the error is a *diag.Error or a diag.List. tool says how the process runs that does it.
-func Format(ctx context.Context, name string, source []byte, tool interp.Options) ([]byte, error) {
+func Format(ctx context.Context, name string, source []byte, tool evaluator.Options) ([]byte, error) {
 	return lint.Format(ctx, lint.Module{Path: name, Source: source}, tool)
 }

@@ -3,12 +3,12 @@ package interp
 import (
 	"errors"
 	"strings"
-	"unicode/utf8"
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/internal/text"
 )
 
 // maxMessage bounds the text of one finding, in bytes: a value that a message quotes can be huge.
@@ -18,16 +18,7 @@ const maxMessage = 4000
 const maxFrames = 10
 
 // clip shortens s to maxMessage bytes.
-func clip(s string) string {
-	if len(s) <= maxMessage {
-		return s
-	}
-	cut := maxMessage
-	for cut > 0 && !utf8.RuneStart(s[cut]) {
-		cut--
-	}
-	return s[:cut] + "…"
-}
+func clip(s string) string { return text.Clip(s, maxMessage) }
 
 // position converts a position of the parser's.
 func position(p syntax.Position) diag.Position {

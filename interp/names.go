@@ -13,12 +13,13 @@ import (
 	"go.starlark.net/syntax"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/interp/summary"
 )
 
 // compiled is a module that has been parsed and compiled.
 type compiled struct {
 	program *starlark.Program // nil if there are findings
-	summary *Summary
+	summary *summary.Summary
 }
 
 // compile parses, checks and compiles a module. It reports every finding; it
@@ -43,7 +44,7 @@ func compile(path string, source []byte, predeclared starlark.StringDict, limits
 	case err != nil:
 		r.found = append(r.found, diag.Errorf(diag.Position{File: path}, diag.Source, "%s", clip(err.Error())))
 	}
-	return &compiled{program, summarize(f)}, r.found
+	return &compiled{program, summary.Of(f)}, r.found
 }
 
 // Starlark's resolver compares each undefined name with all that are bound,
@@ -184,14 +185,14 @@ func (r *resolver) candidates(nearest string) []string {
 
 // checkLoadedNames reports the names that m's load statements ask for and
 // that the modules don't bind.
-func (l *loader) checkLoadedNames(m *Module) {
-	for _, load := range m.Summary.loads {
-		from := l.modules[m.loads[load.module]]
+func (l *loading) checkLoadedNames(m *Module) {
+	for _, load := range m.Summary.Loads() {
+		from := l.modules[m.loads[load.Module]]
 		if from == nil {
 			continue
 		}
-		for _, n := range load.names {
-			if !strings.HasPrefix(n.from, "_") && !from.has(n.from) {
+		for _, n := range load.Names {
+			if !strings.HasPrefix(n.From, "_") && !from.has(n.From) {
 				l.missing(m, from, n)
 			}
 		}
@@ -201,9 +202,9 @@ func (l *loader) checkLoadedNames(m *Module) {
 // has reports whether name is a global of m. What m itself loads isn't.
 func (m *Module) has(name string) bool {
 	if m.binds == nil {
-		m.binds = make(map[string]bool, len(m.Summary.globals))
-		for _, g := range m.Summary.globals {
-			m.binds[g.name] = true
+		m.binds = map[string]bool{}
+		for name := range m.Summary.Globals() {
+			m.binds[name] = true
 		}
 	}
 	return m.binds[name]
@@ -213,27 +214,27 @@ func (m *Module) has(name string) bool {
 const maxSuggested = 1_000_000
 
 // missing reports that from has no global of the name that m loads.
-func (l *loader) missing(m, from *Module, n loadedName) {
-	e := diag.Errorf(position(m.Summary.position(n.pos)), diag.Source, "%s has no global %q", from.Path, n.from)
+func (l *loading) missing(m, from *Module, n summary.LoadedName) {
+	e := diag.Errorf(position(n.Pos), diag.Source, "%s has no global %q", from.Path, n.From)
 	l.found = append(l.found, e)
 	if l.compared > maxSuggested {
 		return
 	}
-	for _, load := range from.Summary.loads {
-		l.compared += len(load.names)
-		for _, own := range load.names {
-			if own.to == n.from {
-				e.WithHint("%s only loads it: load %q from %q", from.Path, own.from, "//"+from.loads[load.module])
+	for _, load := range from.Summary.Loads() {
+		l.compared += len(load.Names)
+		for _, own := range load.Names {
+			if own.To == n.From {
+				e.WithHint("%s only loads it: load %q from %q", from.Path, own.From, "//"+from.loads[load.Module])
 				return
 			}
 		}
 	}
 	var names []string
-	for _, g := range from.Summary.globals {
-		names = append(names, g.name)
+	for name := range from.Summary.Globals() {
+		names = append(names, name)
 	}
 	l.compared += len(names)
-	if s := diag.Suggest(n.from, names); s != "" {
+	if s := diag.Suggest(n.From, names); s != "" {
 		e.WithHint("did you mean %q?", s)
 	}
 }

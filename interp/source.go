@@ -13,6 +13,7 @@ import (
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/internal/measure"
+	"github.com/flytestar/flytestar/internal/text"
 )
 
 // This file holds the checks of a module that come before names are resolved:
@@ -47,19 +48,19 @@ func ModulePath(from, name string) (string, error) {
 	if p == ".." || strings.HasPrefix(p, "../") {
 		return "", fmt.Errorf("%q leaves the workspace", name)
 	}
-	if err := checkPath(p); err != nil {
+	if err := CheckPath(p); err != nil {
 		return "", err
 	}
 	return p, nil
 }
 
-// checkPath reports why p can't be a module's path: it isn't clean, local and
+// CheckPath reports why p can't be a module's path: it isn't clean, local and
 // printable, or doesn't end in .star.
-func checkPath(p string) error {
+func CheckPath(p string) error {
 	switch {
 	case len(p) > maxPath:
 		return fmt.Errorf("the path is longer than %d bytes", maxPath)
-	case !utf8.ValidString(p) || strings.ContainsFunc(p, isControl) || strings.Contains(p, `\`):
+	case !utf8.ValidString(p) || strings.ContainsFunc(p, text.IsControl) || strings.Contains(p, `\`):
 		return fmt.Errorf("%q has a character that paths of modules may not have", p)
 	case !strings.HasSuffix(p, suffix) || path.Base(p) == suffix:
 		return fmt.Errorf("%q isn't a %s file", p, suffix)
@@ -67,17 +68,6 @@ func checkPath(p string) error {
 		return fmt.Errorf("%q isn't a path within the workspace", p)
 	}
 	return nil
-}
-
-// isControl reports whether r moves the cursor or reorders text, so that what
-// is shown isn't what is there.
-func isControl(r rune) bool {
-	return r < ' ' || r >= 0x7f && r < 0xa0 || isBidi(r)
-}
-
-// isBidi reports whether r is one of Unicode's nine bidirectional controls.
-func isBidi(r rune) bool {
-	return r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069
 }
 
 // checkText reports the first thing in a module's source that isn't text or
@@ -94,7 +84,7 @@ func checkText(file string, source []byte, limits Limits) *diag.Error {
 			return diag.Errorf(pos(), diag.Source, "source isn't valid UTF-8 (byte %#02x)", rest[0])
 		case r == 0:
 			return diag.Errorf(pos(), diag.Source, "source has a NUL byte")
-		case isBidi(r):
+		case text.IsBidi(r):
 			return diag.Errorf(pos(), diag.Source, "source has the bidirectional control U+%04X, which makes text read otherwise than it runs", r).
 				WithHint("in a string, write it as \\u%04x", r)
 		}
@@ -182,6 +172,17 @@ func offset(file string, source []byte, n int) diag.Position {
 	line := bytes.Count(before, []byte("\n"))
 	col := utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:])
 	return diag.Position{File: file, Line: line + 1, Col: col + 1}
+}
+
+// Parse returns the syntax tree of the module at path. The tree is shallow enough for passes that
+// recurse over it. Parse is for tools: limits bound what it takes, except for the parser's own time
+// and memory. Its error is a *diag.Error.
+func Parse(path string, source []byte, limits Limits) (*syntax.File, error) {
+	f, err := parse(path, source, limits.Defaults())
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
 }
 
 // parse returns the syntax tree of a module, once it is known to be shallow

@@ -24,15 +24,15 @@ var _ Source = (*Workspace)(nil)
 // no evaluator loads from it.
 func NewWorkspace(root *os.Root) *Workspace { return &Workspace{root: root} }
 
-// maxRead bounds what is read of a module, in bytes, whatever [Limits] says;
+// MaxSource bounds what is read of a module, in bytes, whatever [Limits] says;
 // the loader refuses what is over its own limit.
-const maxRead = 64 << 20
+const MaxSource = 64 << 20
 
 // ReadModule reads the regular file at p. It follows no symbolic link to the
 // file, none out of the workspace on the way there, and waits for no pipe. An
 // error is a *diag.Error that tells nothing of what it refused.
 func (w *Workspace) ReadModule(p string) ([]byte, error) {
-	if err := checkPath(p); err != nil {
+	if err := CheckPath(p); err != nil {
 		return nil, &diag.Error{Msg: err.Error(), Err: err}
 	}
 	name := filepath.FromSlash(p)
@@ -56,16 +56,16 @@ func (w *Workspace) ReadModule(p string) ([]byte, error) {
 	if !os.SameFile(info, opened) {
 		return nil, &diag.Error{Msg: fmt.Sprintf("%s changed while it was read", p)}
 	}
-	tooLarge := ErrSource.Errorf("%s is larger than %d bytes", p, maxRead).WithHint("no limit can be higher: keep data in files that tasks read")
-	if opened.Size() > maxRead {
+	tooLarge := ErrSource.Errorf("%s is larger than %d bytes", p, MaxSource).WithHint("no limit can be higher: keep data in files that tasks read")
+	if opened.Size() > MaxSource {
 		return nil, tooLarge
 	}
 	// Its size is only a guess: it can grow meanwhile.
 	data := bytes.NewBuffer(make([]byte, 0, opened.Size()+bytes.MinRead))
-	if _, err := data.ReadFrom(io.LimitReader(f, maxRead+1)); err != nil {
+	if _, err := data.ReadFrom(io.LimitReader(f, MaxSource+1)); err != nil {
 		return nil, w.readError(p, err)
 	}
-	if data.Len() > maxRead {
+	if data.Len() > MaxSource {
 		return nil, tooLarge
 	}
 	return data.Bytes(), nil

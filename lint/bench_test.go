@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/flytestar/flytestar/interp"
+	"github.com/flytestar/flytestar/evaluator"
 	"github.com/flytestar/flytestar/lint"
 )
 
@@ -38,11 +38,11 @@ func BenchmarkLint(b *testing.B) {
 			})
 		}
 		run("lint", func() error {
-			_, err := lint.Check(b.Context(), []lint.Module{m}, lint.Declared{}, interp.Options{})
+			_, err := lint.Check(b.Context(), []lint.Module{m}, lint.Declared{}, evaluator.Options{})
 			return err
 		})
 		run("fmt", func() error {
-			_, err := lint.Format(b.Context(), m, interp.Options{})
+			_, err := lint.Format(b.Context(), m, evaluator.Options{})
 			return err
 		})
 	}

@@ -9,6 +9,7 @@ import (
 	"go.starlark.net/syntax"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/evaluator"
 	"github.com/flytestar/flytestar/interp"
 )
 
@@ -37,7 +38,7 @@ type Report struct {
 // Check returns what is found in the syntax of modules. If a module doesn't parse, that is a
 // finding. An error isn't any single module's fault: all together they exceed a limit of the
 // process, say.
-func Check(ctx context.Context, modules []Module, graph Declared, options interp.Options) (*Report, error) {
+func Check(ctx context.Context, modules []Module, graph Declared, options evaluator.Options) (*Report, error) {
 	report, err := run[Report](ctx, checkTool, checkRequest{modules, graph, options.Limits}, options)
 	if err != nil {
 		return nil, err

@@ -12,6 +12,7 @@ import (
 	"github.com/bazelbuild/buildtools/build"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/evaluator"
 	"github.com/flytestar/flytestar/interp"
 )
 
@@ -50,7 +51,7 @@ func FixedModule(f *diag.Fix) string {
 // Edit makes fixes in m. [FixedModule] of each is m.Path. Only statements that change are printed
 // anew. All else stays as it is, comments included. Fixes of suppressions are made without others,
 // which would move lines.
-func Edit(ctx context.Context, m Module, fixes []diag.Fix, options interp.Options) (*Edited, error) {
+func Edit(ctx context.Context, m Module, fixes []diag.Fix, options evaluator.Options) (*Edited, error) {
 	edits, err := run[[]Edited](ctx, editTool, editRequest{Module: m, Fixes: fixes, Limits: options.Limits}, options)
 	if err != nil {
 		return nil, err
@@ -62,7 +63,7 @@ func Edit(ctx context.Context, m Module, fixes []diag.Fix, options interp.Option
 }
 
 // EditEach returns what each fix alone would change in m.
-func EditEach(ctx context.Context, m Module, fixes []diag.Fix, options interp.Options) ([][]Replacement, error) {
+func EditEach(ctx context.Context, m Module, fixes []diag.Fix, options evaluator.Options) ([][]Replacement, error) {
 	edits, err := run[[]Edited](ctx, editTool, editRequest{Module: m, Fixes: fixes, Each: true, Limits: options.Limits}, options)
 	if err != nil {
 		return nil, err

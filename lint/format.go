@@ -9,6 +9,7 @@ import (
 	"github.com/bazelbuild/buildtools/build"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/evaluator"
 	"github.com/flytestar/flytestar/interp"
 )
 
@@ -21,7 +22,7 @@ type formatRequest struct {
 // Format returns the source of m, laid out by buildtools' formatter. The result means the same:
 // what same.go compares is as before, and so are the comments. It is an error if it doesn't, or if
 // the source doesn't parse. Formatting the result changes nothing.
-func Format(ctx context.Context, m Module, options interp.Options) ([]byte, error) {
+func Format(ctx context.Context, m Module, options evaluator.Options) ([]byte, error) {
 	answer, err := run[Module](ctx, formatTool, formatRequest{m, options.Limits}, options)
 	if err != nil {
 		return nil, err

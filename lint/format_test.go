@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/flytestar/flytestar/evaluator"
 	"github.com/flytestar/flytestar/internal/startest"
-	"github.com/flytestar/flytestar/interp"
 	"github.com/flytestar/flytestar/lint"
 )
 
@@ -33,7 +33,7 @@ func TestFormat(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := lint.Format(t.Context(), lint.Module{Path: "m.star", Source: []byte(tt.source)}, interp.Options{})
+			got, err := lint.Format(t.Context(), lint.Module{Path: "m.star", Source: []byte(tt.source)}, evaluator.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -57,7 +57,7 @@ func TestFormatRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := lint.Format(t.Context(), lint.Module{Path: "m.star", Source: []byte(tt.source)}, interp.Options{})
+			got, err := lint.Format(t.Context(), lint.Module{Path: "m.star", Source: []byte(tt.source)}, evaluator.Options{})
 			if err == nil || !strings.HasPrefix(err.Error(), tt.want) {
 				t.Errorf("got %q, %v; want %s", got, err, tt.want)
 			}
@@ -94,12 +94,12 @@ func TestFormatCorpus(t *testing.T) {
 
 func idempotent(t *testing.T, c startest.Chunk) bool {
 	source := c.Files[startest.Entry]
-	once, err := lint.Format(t.Context(), lint.Module{Path: startest.Entry, Source: source}, interp.Options{})
+	once, err := lint.Format(t.Context(), lint.Module{Path: startest.Entry, Source: source}, evaluator.Options{})
 	if err != nil {
 		t.Logf("%s: %v", c.Name, err) // it isn't a module, or buildtools' parser doesn't take it
 		return false
 	}
-	twice, err := lint.Format(t.Context(), lint.Module{Path: startest.Entry, Source: once}, interp.Options{})
+	twice, err := lint.Format(t.Context(), lint.Module{Path: startest.Entry, Source: once}, evaluator.Options{})
 	if err != nil || !bytes.Equal(once, twice) {
 		t.Errorf("%s: the second time differs: %v\n%s", c.Name, err, twice)
 	}

@@ -22,6 +22,7 @@ import (
 	"go.starlark.net/syntax"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/evaluator"
 	"github.com/flytestar/flytestar/interp"
 )
 
@@ -44,10 +45,10 @@ const (
 	editTool   = "fix"
 )
 
-// Tools are the parts of this package that parse source, for [interp.Init]. language says which
+// Tools are the parts of this package that parse source, for [evaluator.Init]. language says which
 // names are predeclared. Only the tool's process calls it.
-func Tools(language func(interp.Limits) interp.Language) map[string]interp.Tool {
-	return map[string]interp.Tool{
+func Tools(language func(interp.Limits) interp.Language) map[string]evaluator.Tool {
+	return map[string]evaluator.Tool{
 		checkTool: tool(func(r *checkRequest) (*Report, error) {
 			return check(r, language(r.Limits.Defaults()).Predeclared)
 		}),
@@ -58,7 +59,7 @@ func Tools(language func(interp.Limits) interp.Language) map[string]interp.Tool 
 
 // tool makes a tool of a function of plain data. If the function panics, in a check of buildtools
 // say, that is an error of the program and not of the source.
-func tool[In, Out any](f func(*In) (*Out, error)) interp.Tool {
+func tool[In, Out any](f func(*In) (*Out, error)) evaluator.Tool {
 	return func(in []byte) (data []byte, err error) {
 		defer func() {
 			if r := recover(); r != nil {
@@ -77,13 +78,13 @@ func tool[In, Out any](f func(*In) (*Out, error)) interp.Tool {
 	}
 }
 
-// run runs a tool in a process of its own. [interp.RunTool] says which options count.
-func run[Out any](ctx context.Context, name string, request any, options interp.Options) (*Out, error) {
+// run runs a tool in a process of its own. [evaluator.RunTool] says which options count.
+func run[Out any](ctx context.Context, name string, request any, options evaluator.Options) (*Out, error) {
 	in, err := json.Marshal(request)
 	if err != nil {
 		return nil, err
 	}
-	out, err := interp.RunTool(ctx, name, in, options)
+	out, err := evaluator.RunTool(ctx, name, in, options)
 	if err != nil {
 		return nil, err
 	}

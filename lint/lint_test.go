@@ -11,15 +11,16 @@ import (
 	"github.com/bazelbuild/buildtools/warn"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/evaluator"
 	"github.com/flytestar/flytestar/internal/startest"
 	"github.com/flytestar/flytestar/interp"
+	"github.com/flytestar/flytestar/language"
 	"github.com/flytestar/flytestar/lint"
 	"github.com/flytestar/flytestar/resolve"
-	"github.com/flytestar/flytestar/resolve/reach"
 )
 
 func TestMain(m *testing.M) {
-	interp.Init(reach.Language, lint.Tools(reach.Language))
+	evaluator.Init(language.New, lint.Tools(language.New))
 	os.Exit(m.Run())
 }
 
@@ -33,7 +34,7 @@ func TestFindings(t *testing.T) {
 	for _, file := range files {
 		for _, chunk := range startest.Read(t, file) {
 			t.Run(chunk.Name, func(t *testing.T) {
-				report, err := lint.Check(t.Context(), modulesOf(chunk), declaredIn(t, &chunk), interp.Options{})
+				report, err := lint.Check(t.Context(), modulesOf(chunk), declaredIn(t, &chunk), evaluator.Options{})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -55,13 +56,13 @@ func modulesOf(c startest.Chunk) []lint.Module {
 // declaredIn evaluates a chunk; nothing is known of it where that fails, since many findings are of
 // what does.
 func declaredIn(t *testing.T, c *startest.Chunk) (d lint.Declared) {
-	lang := reach.Language(interp.Limits{}.Defaults())
-	m, all, err := interp.Load(c, startest.Entry, lang, interp.Limits{})
+	lang := language.New(interp.Limits{}.Defaults())
+	p, err := interp.Loader{Language: lang}.Load(c, startest.Entry)
 	if err != nil {
 		t.Log(err)
 		return d
 	}
-	g, err := lang.Graph(m, all)
+	g, err := p.Graph()
 	if err != nil {
 		t.Log(err)
 		return d
@@ -138,7 +139,7 @@ func TestHostile(t *testing.T) {
 		}
 		sources[filepath.Base(file)] = string(data)
 	}
-	options := interp.Options{Limits: interp.Limits{Wall: 2 * time.Second}}
+	options := evaluator.Options{Limits: interp.Limits{Wall: 2 * time.Second}}
 	for name, source := range sources {
 		m := lint.Module{Path: "m.star", Source: []byte(source)}
 		tools := map[string]func() error{

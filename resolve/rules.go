@@ -40,7 +40,7 @@ var (
 
 // Rules returns every rule about what a graph declares, by code: those of this package, those that
 // other passes raise too, and those that are found before there is a graph, by interp (FS105,
-// FS110), builtins and resolve/reach (FS106, FS109).
+// FS110), builtins and language (FS106, FS109).
 func Rules() []diag.Rule {
 	return []diag.Rule{
 		finding.Dependency, missingPackages, contradiction,

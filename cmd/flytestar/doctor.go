@@ -10,7 +10,7 @@ import (
 
 	"github.com/flytestar/flytestar"
 	"github.com/flytestar/flytestar/cmd/flytestar/values"
-	"github.com/flytestar/flytestar/interp"
+	"github.com/flytestar/flytestar/evaluator/lockdown"
 )
 
 func newDoctorCommand(a *app) *cobra.Command {
@@ -31,7 +31,7 @@ the evaluator's sandbox. It exits with 5 if something is missing that flytestar 
 func (a *app) doctor(ctx context.Context, format string) error {
 	findings := flytestar.Examine(ctx, flytestar.Options{})
 	missing := false
-	var sandbox *interp.Lockdown
+	var sandbox *lockdown.State
 	var b strings.Builder
 	for _, f := range findings {
 		sandbox = cmp.Or(f.Lockdown, sandbox)

@@ -21,7 +21,7 @@ import (
 
 	"github.com/flytestar/flytestar"
 	"github.com/flytestar/flytestar/diag"
-	"github.com/flytestar/flytestar/interp"
+	"github.com/flytestar/flytestar/evaluator/lockdown"
 )
 
 func main() {
@@ -34,10 +34,10 @@ func main() {
 
 // app is what the verbs share: where they write, and what helps to explain errors.
 type app struct {
-	out     io.Writer        // only the result
-	err     io.Writer        // everything else
-	lines   diag.Lines       // the source of the last loaded file
-	sandbox *interp.Lockdown // the lockdown of the last evaluator
+	out     io.Writer       // only the result
+	err     io.Writer       // everything else
+	lines   diag.Lines      // the source of the last loaded file
+	sandbox *lockdown.State // the lockdown of the last evaluator
 }
 
 // execute runs one command line and returns its exit code.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/flytestar/flytestar"
 	"github.com/flytestar/flytestar/cmd/flytestar/console"
+	"github.com/flytestar/flytestar/evaluator/lockdown"
 	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/internal/text"
 	"github.com/flytestar/flytestar/interp"
@@ -226,7 +227,7 @@ func (o *workOptions) with(ctx context.Context, a *app, file string, do func(*fl
 		defer closeInto(&err, log.Close)
 		watch := opts.Watch
 		opts.Watch = func(e exec.Event) { watch(e); log.Watch(e) }
-		opts.Locked = func(l interp.Lockdown) { shown.Locked(l); log.Locked(l) }
+		opts.Locked = func(l lockdown.State) { shown.Locked(l); log.Locked(l) }
 	}
 	return a.load(ctx, file, opts, do)
 }
@@ -234,9 +235,9 @@ func (o *workOptions) with(ctx context.Context, a *app, file string, do func(*fl
 // told returns a function to call with the evaluator's lockdown, for commands without a console. It
 // stores the lockdown, and says once what the user must know. Several evaluators may start at the
 // same time.
-func (a *app) told(verbose bool) func(interp.Lockdown) {
+func (a *app) told(verbose bool) func(lockdown.State) {
 	var mu sync.Mutex
-	return func(l interp.Lockdown) {
+	return func(l lockdown.State) {
 		mu.Lock()
 		defer mu.Unlock()
 		again := a.sandbox != nil && a.sandbox.Level == l.Level

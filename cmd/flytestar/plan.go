@@ -12,7 +12,7 @@ import (
 	"github.com/flytestar/flytestar"
 	"github.com/flytestar/flytestar/cmd/flytestar/console"
 	"github.com/flytestar/flytestar/cmd/flytestar/values"
-	"github.com/flytestar/flytestar/interp"
+	"github.com/flytestar/flytestar/evaluator/lockdown"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -66,7 +66,7 @@ func (a *app) plan(ctx context.Context, o *planOptions, args []string) error {
 // sandboxedPlan is a plan in the JSON of plan.
 type sandboxedPlan struct {
 	*plan.Plan
-	Sandbox interp.Lockdown `json:"sandbox"` // of the evaluator that made it
+	Sandbox lockdown.State `json:"sandbox"` // of the evaluator that made it
 }
 
 // writePlan writes a plan for people.

@@ -15,9 +15,9 @@ import (
 	"golang.org/x/term"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/evaluator/lockdown"
 	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/internal/text"
-	"github.com/flytestar/flytestar/interp"
 )
 
 // Console writes to standard error during a build or run. It shows what happens: as plain lines, or
@@ -163,7 +163,7 @@ func (c *Console) Print(pos diag.Position, task, text string) {
 }
 
 // Locked shows how far the evaluator is locked down.
-func (c *Console) Locked(l interp.Lockdown) {
+func (c *Console) Locked(l lockdown.State) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if line := LockdownLine(l, c.verbose && !c.quiet); line != "" {
@@ -269,9 +269,9 @@ func ShortDigest(digest string) string { return digest[:min(len(digest), len("sh
 func seconds(d time.Duration) string { return fmt.Sprintf("%.1fs", max(d, 0).Seconds()) }
 
 // LockdownLine returns the line to print about an evaluator's lockdown, or "".
-func LockdownLine(l interp.Lockdown, verbose bool) string {
+func LockdownLine(l lockdown.State, verbose bool) string {
 	switch {
-	case l.Level != interp.Full:
+	case l.Level != lockdown.Full:
 		return text.Safe(fmt.Sprintf("flytestar: warning: the evaluator's sandbox is %s: %s", l.Level, strings.Join(l.Missing(), "; ")))
 	case verbose:
 		return text.Safe(fmt.Sprintf("evaluator's sandbox: %s", l))

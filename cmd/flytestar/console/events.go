@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/evaluator/lockdown"
 	"github.com/flytestar/flytestar/exec"
-	"github.com/flytestar/flytestar/interp"
 )
 
 // Events writes events as NDJSON.
@@ -33,11 +33,11 @@ func NewEvents(path string) (*Events, error) {
 func (e *Events) Watch(ev exec.Event) { e.write(ev) }
 
 // Locked writes the first event: the evaluator has started, and how far it is locked down.
-func (e *Events) Locked(l interp.Lockdown) {
+func (e *Events) Locked(l lockdown.State) {
 	e.write(struct {
-		Time    time.Time       `json:"time"`
-		Kind    exec.EventKind  `json:"kind"`
-		Sandbox interp.Lockdown `json:"sandbox"`
+		Time    time.Time      `json:"time"`
+		Kind    exec.EventKind `json:"kind"`
+		Sandbox lockdown.State `json:"sandbox"`
 	}{time.Now(), "evaluator.started", l})
 }
 

@@ -1,0 +1,231 @@
+package value
+
+import (
+	"maps"
+	"slices"
+
+	"go.starlark.net/starlark"
+	"go.starlark.net/syntax"
+
+	"github.com/flytestar/flytestar/builtins/unpack"
+	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/plan"
+)
+
+// Type is a type as a value. str, int, list and the like are types that can be
+// called as Starlark's own functions of these names. spec.md, "Types".
+type Type struct {
+	T     plan.Type
+	depth int                                 // how deep it nests
+	parts int                                 // types in it, each as often as it is written out; 0: itself alone
+	call  bool                                // it can be called as the universe's function of its name
+	index func(starlark.Value) (*Type, error) // T[…]; nil but for the bare list and dict
+	attrs map[string]*starlark.Builtin        // File.from_text
+}
+
+var (
+	_ starlark.Callable  = (*Type)(nil)
+	_ starlark.HasAttrs  = (*Type)(nil)
+	_ starlark.HasBinary = (*Type)(nil)
+	_ starlark.Mapping   = (*Type)(nil)
+)
+
+// String returns the type as it is written.
+func (t *Type) String() string { return t.T.String() }
+
+// Type returns "type".
+func (t *Type) Type() string { return "type" }
+
+// Freeze does nothing: types are immutable.
+func (t *Type) Freeze() {}
+
+// Truth returns true.
+func (t *Type) Truth() starlark.Bool { return true }
+
+// Hash implements starlark.Value; equal types are the same value.
+func (t *Type) Hash() (uint32, error) { return starlark.String(t.String()).Hash() }
+
+// Name returns the type as it is written.
+func (t *Type) Name() string { return t.String() }
+
+// CallInternal calls Starlark's own function of the type's name.
+func (t *Type) CallInternal(th *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	if t.call {
+		// Looked up now, since evaluation replaces functions of the universe before it begins.
+		return starlark.Universe[string(t.T.Kind)].(*starlark.Builtin).CallInternal(th, args, kwargs)
+	}
+	e := errorf("%s is a type and can't be called", t)
+	switch t.T.Kind {
+	case plan.KindFile:
+		e.Hint = "File.from_text(name, text) makes a File, in a body"
+	case plan.KindRecord:
+		e.Hint = "make a value with struct(...)"
+	}
+	return nil, e
+}
+
+// Attr implements starlark.HasAttrs.
+func (t *Type) Attr(name string) (starlark.Value, error) {
+	if f, ok := t.attrs[name]; ok {
+		return f, nil
+	}
+	return nil, nil
+}
+
+// AttrNames implements starlark.HasAttrs.
+func (t *Type) AttrNames() []string { return slices.Sorted(maps.Keys(t.attrs)) }
+
+// Get implements T[…].
+func (t *Type) Get(key starlark.Value) (starlark.Value, bool, error) {
+	if t.index == nil {
+		return nil, false, errorf("the type %s takes no element type", t).WithHint("there is list[T] and dict[str, T]")
+	}
+	of, err := t.index(key)
+	if err != nil {
+		return nil, false, err
+	}
+	return of, true, nil
+}
+
+// Binary implements T | None.
+func (t *Type) Binary(op syntax.Token, y starlark.Value, _ starlark.Side) (starlark.Value, error) {
+	if op != syntax.PIPE {
+		return nil, nil
+	}
+	if y != starlark.None {
+		return nil, errorf("%s and %s can't be joined: a type is joined with None only", t, y).
+			WithHint("any admits every value")
+	}
+	switch t.T.Kind {
+	case plan.KindAny, plan.KindNone, plan.KindOptional:
+		return t, nil // it has None already
+	}
+	return nested(plan.KindOptional, t)
+}
+
+// scalarType returns the type with that name, callable as the universe's function of the name if there is one.
+func scalarType(name string) *Type {
+	t := &Type{T: plan.Type{Kind: plan.Kind(name)}, depth: 1}
+	_, t.call = starlark.Universe[name].(*starlark.Builtin)
+	return t
+}
+
+// The types that aren't scalars. A bare list or dict is one of any.
+var (
+	anyType  = plan.Type{Kind: plan.KindAny}
+	noneType = &Type{T: plan.Type{Kind: plan.KindNone}, depth: 1}
+	listType = &Type{
+		T:     plan.Type{Kind: plan.KindList, Elem: &anyType},
+		depth: 2,
+		call:  true,
+		index: func(key starlark.Value) (*Type, error) {
+			elem, err := TypeOf(key)
+			if err != nil {
+				return nil, unpack.About("list[T]", err)
+			}
+			return nested(plan.KindList, elem)
+		},
+	}
+	dictType = &Type{
+		T:     plan.Type{Kind: plan.KindDict, Elem: &anyType},
+		depth: 2,
+		call:  true,
+		index: dictOf,
+	}
+	fileType = &Type{
+		T:     plan.Type{Kind: plan.KindFile},
+		depth: 1,
+		attrs: map[string]*starlark.Builtin{"from_text": starlark.NewBuiltin("File.from_text", fileFromText)},
+	}
+	dirType = &Type{T: plan.Type{Kind: plan.KindDir}, depth: 1}
+)
+
+// dictOf returns dict[str, T] for the key (str, T).
+func dictOf(key starlark.Value) (*Type, error) {
+	pair, ok := key.(starlark.Tuple)
+	if !ok || len(pair) != 2 {
+		return nil, errorf("a dict's type has two parts").WithHint("write dict[str, T]")
+	}
+	if k, err := TypeOf(pair[0]); err != nil || k.T.Kind != plan.KindStr {
+		return nil, errorf("the keys of a dict are str, not %s", pair[0]).WithHint("write dict[str, T]")
+	}
+	elem, err := TypeOf(pair[1])
+	if err != nil {
+		return nil, unpack.About("dict[str, T]", err)
+	}
+	return nested(plan.KindDict, elem)
+}
+
+// nested returns a type of the kind around elem.
+func nested(kind plan.Kind, elem *Type) (*Type, error) {
+	t := &Type{T: plan.Type{Kind: kind, Elem: &elem.T}, depth: elem.depth + 1, parts: max(elem.parts, 1) + 1}
+	return t, t.checkSize()
+}
+
+// maxParts bounds how many types a type is made of. One that is made of itself
+// twice, and so on, is huge where it is written out, in a graph say.
+const maxParts = 10_000
+
+// checkSize refuses types that are too large, or of values that couldn't pass a boundary.
+func (t *Type) checkSize() error {
+	switch {
+	case t.depth > plan.MaxDepth:
+		return errorf("the type nests deeper than %d", plan.MaxDepth)
+	case t.parts > maxParts:
+		return errorf("the type is made of more than %d types", maxParts)
+	}
+	return nil
+}
+
+// TypeOf returns v as a type; None is one.
+func TypeOf(v starlark.Value) (*Type, error) {
+	switch v := v.(type) {
+	case *Type:
+		return v, nil
+	case starlark.NoneType:
+		return noneType, nil
+	case starlark.String:
+		return nil, errorf("want a type, got the string %s", v).WithHint("types are values, as in list[str]")
+	case *starlark.List:
+		return nil, errorf("want a type, got a list").WithHint("write list[T]")
+	case *starlark.Builtin:
+		if v.Name() == "tuple" || v.Name() == "set" {
+			return nil, errorf("%s isn't a type of values that pass between tasks", v.Name()).WithHint("use list[T]")
+		}
+	}
+	return nil, errorf("want a type, got %s", v.Type()).
+		WithHint("types are str, int, float, bool, None, list[T], dict[str, T], T | None, File, Dir, record(...), any")
+}
+
+// Record returns record(name = type, …) for these arguments, at least one.
+func Record(kwargs []starlark.Tuple) (*Type, error) {
+	t := &Type{T: plan.Type{Kind: plan.KindRecord}}
+	for _, kv := range kwargs {
+		name := string(kv[0].(starlark.String))
+		if !plan.ValidParam(name) {
+			return nil, errorf("record: %q can't name a field", name)
+		}
+		field, err := TypeOf(kv[1])
+		if err != nil {
+			return nil, unpack.About("record: field "+name, err)
+		}
+		t.T.Fields = append(t.T.Fields, plan.Field{Name: name, Type: field.T})
+		t.depth = max(t.depth, field.depth+1)
+		t.parts += max(field.parts, 1)
+	}
+	return t, t.checkSize()
+}
+
+// Predeclared returns the types that have a name.
+func Predeclared() starlark.StringDict {
+	types := starlark.StringDict{"list": listType, "dict": dictType, "File": fileType, "Dir": dirType}
+	for _, name := range []string{"str", "int", "float", "bool", "any"} {
+		types[name] = scalarType(name)
+	}
+	return types
+}
+
+// errorf returns an error without position and class: the interpreter takes them from the call.
+func errorf(format string, args ...any) *diag.Error {
+	return diag.Errorf(diag.Position{}, "", format, args...)
+}

@@ -1,0 +1,223 @@
+package compiled
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	osexec "os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/flytestar/flytestar/interp"
+	"github.com/flytestar/flytestar/plan"
+)
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(fillVariable); dir != "" {
+		fill(dir)
+	}
+	os.Exit(m.Run())
+}
+
+// fillVariable, if set, makes the test binary fill the cache in that directory until it is killed.
+const fillVariable = "COMPILED_TEST_FILL"
+
+// testCache returns a cache with an open directory.
+func testCache(t *testing.T, dir string) *Cache {
+	t.Helper()
+	c := New(Options{Dir: dir, Compiler: interp.Compiler{Predeclared: []string{"a", "b"}}, RunTool: func(_ context.Context, in []byte) ([]byte, error) { return Tool(in) }})
+	if !c.open() {
+		t.Fatal(c.notices)
+	}
+	t.Cleanup(func() { c.Close(time.Minute) })
+	return c
+}
+
+// TestCacheKey: what decides how a module is compiled decides its key.
+func TestCacheKey(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "programs")
+	c := testCache(t, dir)
+	options := func(change func(*Options)) *Cache {
+		o := c.options
+		change(&o)
+		changed := New(o)
+		changed.open()
+		t.Cleanup(func() { changed.Close(time.Second) })
+		return changed
+	}
+	seen := map[key]string{}
+	for name, k := range map[string]key{
+		"as it is":    c.key("a.star", "b"),
+		"path":        c.key("a.sta", "rb"),
+		"source":      c.key("a.star", "c"),
+		"program":     options(func(o *Options) { o.Program = "/dev/null" }).key("a.star", "b"),
+		"predeclared": options(func(o *Options) { o.Compiler.Predeclared = o.Compiler.Predeclared[1:] }).key("a.star", "b"),
+		"nesting":     options(func(o *Options) { o.Compiler.Limits.Nesting = 10 }).key("a.star", "b"),
+	} {
+		if other, same := seen[k]; same {
+			t.Errorf("%s and %s have the same key", name, other)
+		}
+		seen[k] = name
+	}
+}
+
+// TestCacheBounds: the entries that weren't used for longest go.
+func TestCacheBounds(t *testing.T) {
+	c := testCache(t, filepath.Join(t.TempDir(), "programs"))
+	old := time.Now().Add(-24 * time.Hour)
+	numbered := func(i int) key { return key{byte(i), byte(i >> 8)} }
+	for i := range maxEntries + 3 {
+		if err := c.dir.put(numbered(i), []byte("module")); err != nil {
+			t.Fatal(err)
+		}
+		when := old.Add(time.Duration(i) * time.Second)
+		if err := c.dir.root.Chtimes(numbered(i).file(), when, when); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{unfinished + "abandoned", unfinished + "being-written"} {
+		if err := c.dir.root.WriteFile(name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.dir.root.Chtimes(unfinished+"abandoned", old, old); err != nil {
+		t.Fatal(err)
+	}
+	if c.dir.get(numbered(0)) == nil { // the oldest, but used now
+		t.Error("an entry is gone")
+	}
+	if err := c.dir.prune(); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range map[int]bool{0: true, 1: false, 2: false, 3: false, 4: true, maxEntries + 2: true} {
+		if got := c.dir.get(numbered(i)) != nil; got != want {
+			t.Errorf("entry %d is there: %t", i, got)
+		}
+	}
+	if all, err := filepath.Glob(filepath.Join(c.options.Dir, unfinished+"*")); err != nil || len(all) != 1 {
+		t.Errorf("%v, %v", all, err)
+	}
+}
+
+// fill puts entries into a cache for ever.
+func fill(dir string) {
+	c, err := openDirectory(dir, func(text string) { fmt.Println(text); os.Exit(1) })
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	for i := 0; ; i++ {
+		if err := c.put(key{byte(i)}, bytes.Repeat([]byte{byte(i)}, 1<<20)); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		if i == 3 {
+			fmt.Println("filling")
+		}
+	}
+}
+
+// TestCacheKilled kills processes that write to a cache: every entry stays whole.
+func TestCacheKilled(t *testing.T) {
+	c := testCache(t, filepath.Join(t.TempDir(), "programs"))
+	for range 5 {
+		cmd := osexec.Command("/proc/self/exe")
+		cmd.Env = append(os.Environ(), fillVariable+"="+c.options.Dir)
+		out, err := cmd.StdoutPipe()
+		if err == nil {
+			err = cmd.Start()
+		}
+		if err != nil {
+			t.Skipf("this system can't: %v", err)
+		}
+		var word string
+		if _, err := fmt.Fscan(out, &word); err != nil || word != "filling" {
+			t.Fatalf("%s, %v", word, err)
+		}
+		time.Sleep(time.Duration(rand.IntN(int(20 * time.Millisecond))))
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Wait() // that it was killed
+	}
+	n := 0
+	for i := range 256 {
+		if c.dir.get(key{byte(i)}) != nil {
+			n++
+		}
+	}
+	if n < 4 || c.notices != nil {
+		t.Errorf("%d entries, notices %q", n, c.notices)
+	}
+}
+
+// TestWaitingBounds: what waits to be compiled is bounded, and what was compiled makes room.
+func TestWaitingBounds(t *testing.T) {
+	c := testCache(t, filepath.Join(t.TempDir(), "programs"))
+	c.active = true // so that all waits
+	source := make([]byte, maxBatch/2+1)
+	for i := range 100 {
+		c.Module(fmt.Sprintf("%d.star", i), source, "")
+	}
+	if n := len(c.waiting); n != 7 || c.size > maxWaiting {
+		t.Errorf("%d wait, with %d bytes", n, c.size)
+	}
+	if n := len(c.batch()); n != 1 || c.size != 6*len(source) {
+		t.Errorf("%d in a batch, %d bytes wait", n, c.size)
+	}
+}
+
+// source is a Source of one module that is large enough to be kept.
+type source string
+
+func (s source) ReadModule(string) ([]byte, error) { return []byte(s), nil }
+
+// TestModule: what is compiled for one load is there for the next, and can be executed.
+func TestModule(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "programs")
+	text := []byte("x = 1\n#" + strings.Repeat("x", MinSource))
+	first := testCache(t, dir)
+	if data := first.Module("a.star", text, "d"); data != nil {
+		t.Error("it is there before it was compiled")
+	}
+	first.Close(time.Minute)
+	second := testCache(t, dir)
+	if data := second.Module("a.star", text, "d"); data == nil {
+		t.Error("it isn't there")
+	}
+	if data := second.Module("a.star", text[:MinSource-1], "d"); data != nil {
+		t.Error("a small one is there")
+	}
+	if data := second.Module("a.star", text, "other"); data != nil {
+		t.Error("another source's is used")
+	}
+}
+
+// TestGraph: what is kept of a load is there until a module changes, and counts against the bounds.
+func TestGraph(t *testing.T) {
+	c := testCache(t, filepath.Join(t.TempDir(), "programs"))
+	for i := range maxEntries + 1 {
+		if err := c.dir.put(key{byte(i), byte(i >> 8)}, []byte("module")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	modules := []plan.Module{{Path: "a.star", Digest: interp.Digest([]byte("x = 1"))}}
+	c.KeepGraph("a.star", modules, func() []byte { return []byte("rest") })
+	c.working.Wait()
+	files, err := filepath.Glob(filepath.Join(c.options.Dir, "[^.]*"))
+	if err != nil || len(files) != maxEntries {
+		t.Errorf("%d entries are kept, %v", len(files), err)
+	}
+	for text, want := range map[source]string{"x = 1": "rest", "x = 2": ""} {
+		if got := c.Graph("a.star", text); string(got) != want {
+			t.Errorf("of %s, got %q", text, got)
+		}
+	}
+	if got := c.Graph("b.star", source("x = 1")); got != nil {
+		t.Errorf("of another entry, got %q", got)
+	}
+}
