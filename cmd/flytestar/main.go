@@ -4,9 +4,9 @@
 // Each verb has a file with its options, its flags and its use of the facade: run.go, build.go,
 // plan.go, check.go, lint.go, fmt.go, graph.go, explain.go, doctor.go, version.go, completion.go.
 //
-// The verbs share options.go (common flags), arguments.go (a task's inputs), result.go (standard
-// output), console.go and board.go (progress on standard error), report.go (errors) and exit.go
-// (exit codes and signals). Only main exits.
+// The verbs share options.go (common flags), report.go (errors) and exit.go (exit codes and
+// signals). Two packages help them: values (a task's inputs and its result) and console (progress on
+// standard error). Only main exits.
 package main
 
 import (
