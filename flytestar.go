@@ -85,7 +85,7 @@ func Load(ctx context.Context, file string, opts Options) (_ *Workflow, err erro
 	if w.root, err = workspace.Open(dir, opts.Home); err != nil {
 		return nil, err
 	}
-	if w.evaluator, w.graph, err = opts.evaluate(ctx, entry, interp.NewWorkspace(w.root.OS())); err != nil {
+	if w.evaluator, w.graph, err = opts.evaluate(ctx, entry, interp.NewFiles(w.root.OS())); err != nil {
 		_ = w.root.Close() // why it couldn't be loaded is what the user must know
 		return nil, err
 	}

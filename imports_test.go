@@ -27,7 +27,7 @@ var imports = []struct {
 	{"plan", []string{"diag", "internal/text"}},
 	{"internal/durable", nil},
 	{"internal/python", nil},
-	{"workspace", []string{"diag", "plan", "internal/python"}},
+	{"workspace", []string{"diag", "plan", "internal/durable", "internal/python"}},
 	{"internal/finding", []string{"diag", "plan"}},
 	{"internal/startest", []string{"diag"}},
 	{"internal/measure", []string{"diag"}},
@@ -35,7 +35,7 @@ var imports = []struct {
 	{"interp/summary", []string{"plan"}},
 	{"interp", []string{"diag", "plan", "interp/summary", "internal/measure", "internal/text"}}, // not builtins: they come as a Language
 	{"evaluator/wire", nil},
-	{"evaluator/compiled", []string{"diag", "plan", "interp", "evaluator/wire"}},
+	{"evaluator/compiled", []string{"diag", "plan", "interp", "evaluator/wire", "internal/durable"}},
 	{"evaluator/lockdown/...", []string{"diag", "evaluator/lockdown/..."}},
 	{"evaluator", []string{"diag", "plan", "interp", "evaluator/...", "internal/text"}}, // not builtins nor language, as interp
 	{"builtins/site", []string{"diag"}},
@@ -60,7 +60,7 @@ var imports = []struct {
 	{".", []string{"diag", "plan", "interp", "evaluator/...", "language", "resolve", "lint", "exec/...", "workspace", "internal/home", "check"}},
 	{"check", []string{"diag", "plan", "interp", "evaluator", "resolve", "lint", "workspace"}}, // not the facade, which sits on it
 	{"cmd/flytestar/console", []string{"diag", "evaluator/lockdown", "exec", "internal/text"}},
-	{"cmd/flytestar/values", []string{".", "diag", "plan"}},
+	{"cmd/flytestar/values", []string{".", "diag", "plan", "internal/durable"}},
 	{"cmd/...", []string{".", "diag", "plan", "draw", "evaluator/lockdown", "exec", "interp", "lint", "internal/text", "cmd/..."}}, // the facade, and what it hands out
 	{"bench/...", []string{".", "diag", "plan", "resolve", "exec/..."}},
 }

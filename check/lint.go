@@ -36,7 +36,7 @@ func (s *Session) Lint(ctx context.Context, modules []string) (*Linted, error) {
 
 func (s *Session) lint(ctx context.Context, modules []string, overlay map[string][]byte) (*Linted, error) {
 	l := &linter{
-		Session: s, overlay: overlay, under: interp.NewWorkspace(s.root.OS()), modules: map[string][]byte{},
+		Session: s, overlay: overlay, under: interp.NewFiles(s.root.OS()), modules: map[string][]byte{},
 		maxSize: s.opts.Tool.Limits.Defaults().Message / 2,
 	}
 	for _, m := range modules {

@@ -13,7 +13,7 @@
 //   - [Start] makes an evaluator, gives it the source that it asks for, and
 //     returns the graph. [Evaluator.Body] then evaluates orchestrators in it.
 //   - [RunTool] runs other work on source, such as formatting, in such a process.
-//   - [Workspace] is the directory from which source is served. Where [Options]
+//   - [Files] is the directory from which source is served. Where [Options]
 //     has a directory for them, modules are kept compiled (compile.go, cache.go).
 //
 // The evaluator has no file system and no network. What it says is untrusted:
@@ -21,7 +21,7 @@
 // or takes too long.
 package interp
 
-// A file's way through the package: workspace.go reads it, source.go and
+// A file's way through the package: files.go reads it, source.go and
 // names.go check it, interp/summary keeps of its syntax what is used later, load.go executes it, errors.go makes findings of what went wrong. limits.go counts. message.go has what the two processes say to each
 // other, serve.go the evaluator's side, evaluator.go and bodies.go the parent's. spawn_*.go
 // says as whom the evaluator runs, lockdown*.go what it gives up.

@@ -2,7 +2,6 @@ package workspace
 
 import (
 	"bytes"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/internal/durable"
 )
 
 // Change is a file's new content.
@@ -52,9 +52,10 @@ func Write(changes []Change) (err error) {
 
 // pending is a change whose new content is in a temporary file.
 type pending struct {
-	root      *os.Root // the file's directory
-	name      string
-	temporary string
+	root *os.Root // the file's directory
+	name string
+	mode fs.FileMode
+	file *durable.File // the new content
 }
 
 func prepare(c Change) (_ *pending, err error) {
@@ -66,7 +67,7 @@ func prepare(c Change) (_ *pending, err error) {
 	if err != nil {
 		return nil, unwritable(c.File, err)
 	}
-	p := &pending{root, name, "." + name + "." + rand.Text()[:8] + ".tmp"}
+	p := &pending{root: root, name: name}
 	info, err := p.verify(c.Before)
 	if err == nil {
 		err = p.write(c.After, info)
@@ -107,11 +108,11 @@ func (p *pending) verify(content []byte) (fs.FileInfo, error) {
 
 // write writes the temporary file.
 func (p *pending) write(content []byte, like fs.FileInfo) (err error) {
-	f, err := p.root.OpenFile(p.temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := durable.CreateIn(p.root, ".")
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
+	p.file, p.mode = f, like.Mode().Perm()
 	mine, err := f.Stat()
 	if err != nil {
 		return err
@@ -121,31 +122,23 @@ func (p *pending) write(content []byte, like fs.FileInfo) (err error) {
 			return fmt.Errorf("its owner: %w", err)
 		}
 	}
-	if err := f.Chmod(like.Mode().Perm()); err != nil {
-		return err
-	}
-	if _, err := f.Write(content); err != nil {
-		return err
-	}
-	return f.Sync()
+	_, err = f.Write(content)
+	return errors.Join(err, f.Sync()) // so that committing it later can hardly fail
 }
 
 // commit puts the temporary file in the file's place.
 func (p *pending) commit() error {
-	if err := p.root.Rename(p.temporary, p.name); err != nil {
+	if err := p.file.Commit(p.name, p.mode); err != nil {
 		return unwritable(filepath.Join(p.root.Name(), p.name), err)
 	}
-	p.temporary = ""
 	return nil
 }
 
 // close removes the temporary file, unless it was committed.
 func (p *pending) close() error {
 	var err error
-	if p.temporary != "" {
-		if err = p.root.Remove(p.temporary); errors.Is(err, fs.ErrNotExist) {
-			err = nil
-		}
+	if p.file != nil {
+		err = p.file.Close()
 	}
 	return errors.Join(err, p.root.Close())
 }

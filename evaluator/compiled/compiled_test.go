@@ -3,7 +3,9 @@ package compiled
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	osexec "os/exec"
@@ -12,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flytestar/flytestar/internal/durable"
 	"github.com/flytestar/flytestar/interp"
 	"github.com/flytestar/flytestar/plan"
 )
@@ -79,14 +82,16 @@ func TestCacheBounds(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{unfinished + "abandoned", unfinished + "being-written"} {
-		if err := c.dir.root.WriteFile(name, nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := c.dir.root.Chtimes(unfinished+"abandoned", old, old); err != nil {
+	// A file that a killed process was writing, and one that is being written.
+	abandoned := filepath.Join(c.options.Dir, ".new-abandoned")
+	if err := os.WriteFile(abandoned, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	writing, err := durable.CreateIn(c.dir.root, ".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writing.Close()
 	if c.dir.get(numbered(0)) == nil { // the oldest, but used now
 		t.Error("an entry is gone")
 	}
@@ -98,8 +103,11 @@ func TestCacheBounds(t *testing.T) {
 			t.Errorf("entry %d is there: %t", i, got)
 		}
 	}
-	if all, err := filepath.Glob(filepath.Join(c.options.Dir, unfinished+"*")); err != nil || len(all) != 1 {
-		t.Errorf("%v, %v", all, err)
+	if _, err := os.Stat(abandoned); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what a killed process was writing: %v", err)
+	}
+	if err := writing.Replace("kept", 0o600); err != nil {
+		t.Errorf("what is being written: %v", err)
 	}
 }
 

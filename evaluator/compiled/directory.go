@@ -3,7 +3,6 @@ package compiled
 import (
 	"bytes"
 	"cmp"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -13,9 +12,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
+
+	"github.com/flytestar/flytestar/internal/durable"
 )
 
 // directory holds the entries: each is a file that has a line, a checksum and the content. Whoever
@@ -34,13 +34,6 @@ const (
 
 // header is an entry's first line.
 const header = "flytestar module\n"
-
-// While a file is written, its name begins with unfinished. One older than abandoned belongs to a
-// process that was killed.
-const (
-	unfinished = ".new-"
-	abandoned  = time.Hour
-)
 
 // touched is how far behind an entry's time of use may be.
 const touched = time.Hour
@@ -148,26 +141,22 @@ func (d *directory) put(k key, module []byte) error {
 	if len(data) > maxEntry {
 		return nil
 	}
-	temporary := unfinished + rand.Text()
-	f, err := d.root.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := durable.CreateIn(d.root, ".")
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(data)
-	if e := f.Close(); err == nil {
-		err = e
-	}
 	if err == nil {
-		err = d.root.Rename(temporary, k.file())
+		err = f.Replace(k.file(), 0o600) // its checksum tells if a crash damages it
 	}
-	if err != nil {
-		_ = d.root.Remove(temporary) // else prune does
-	}
-	return err
+	return errors.Join(err, f.Close())
 }
 
 // prune removes what killed processes left behind, and what exceeds the bounds.
 func (d *directory) prune() error {
+	if _, err := durable.SweepFiles(d.root.Name()); err != nil {
+		return err
+	}
 	dir, err := d.root.Open(".")
 	if err != nil {
 		return err
@@ -180,11 +169,11 @@ func (d *directory) prune() error {
 	slices.SortFunc(files, func(a, b fs.FileInfo) int { return cmp.Compare(b.ModTime().UnixNano(), a.ModTime().UnixNano()) })
 	entries, size := 0, int64(0)
 	for _, f := range files {
-		if strings.HasPrefix(f.Name(), unfinished) && time.Since(f.ModTime()) < abandoned {
-			continue
+		if len(f.Name()) != hex.EncodedLen(sha256.Size) {
+			continue // another process is writing it
 		}
 		entries, size = entries+1, size+f.Size()
-		if !strings.HasPrefix(f.Name(), unfinished) && entries <= maxEntries && size <= maxCached {
+		if entries <= maxEntries && size <= maxCached {
 			continue
 		}
 		// Another process may have been faster.

@@ -3,6 +3,7 @@ package values
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -12,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/flytestar/flytestar/internal/durable"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -154,22 +156,15 @@ func copyFile(source, target string) error {
 	if err := os.MkdirAll(filepath.Dir(target), 0o777); err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(target), ".flytestar-*")
+	out, err := durable.Create(filepath.Dir(target))
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp.Name()) // gone already if all went well
-	_, err = io.Copy(tmp, in)
-	if e := tmp.Chmod(0o644 | info.Mode()&0o111); err == nil {
-		err = e
+	_, err = io.Copy(out, in)
+	if err == nil {
+		err = out.Replace(target, 0o644|info.Mode()&0o111)
 	}
-	if e := tmp.Close(); err == nil {
-		err = e
-	}
-	if err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), target)
+	return errors.Join(err, out.Close())
 }
 
 // writeLine writes v as one line of JSON, with a space after each comma and colon.

@@ -15,14 +15,14 @@ import (
 	"github.com/flytestar/flytestar/diag"
 )
 
-// Workspace is a directory of which load can see the .star files. It is a [Source].
-type Workspace struct{ root *os.Root }
+// Files serves the modules of a workspace: the .star files below a directory. It is a [Source].
+type Files struct{ root *os.Root }
 
-var _ Source = (*Workspace)(nil)
+var _ Source = (*Files)(nil)
 
-// NewWorkspace returns a Workspace within root, which the caller closes once
+// NewFiles returns the modules below root. The caller closes root once
 // no evaluator loads from it.
-func NewWorkspace(root *os.Root) *Workspace { return &Workspace{root: root} }
+func NewFiles(root *os.Root) *Files { return &Files{root: root} }
 
 // MaxSource bounds what is read of a module, in bytes, whatever [Limits] says;
 // the loader refuses what is over its own limit.
@@ -31,7 +31,7 @@ const MaxSource = 64 << 20
 // ReadModule reads the regular file at p. It follows no symbolic link to the
 // file, none out of the workspace on the way there, and waits for no pipe. An
 // error is a *diag.Error that tells nothing of what it refused.
-func (w *Workspace) ReadModule(p string) ([]byte, error) {
+func (w *Files) ReadModule(p string) ([]byte, error) {
 	if err := CheckPath(p); err != nil {
 		return nil, &diag.Error{Msg: err.Error(), Err: err}
 	}
@@ -83,7 +83,7 @@ func irregular(p string, mode fs.FileMode) *diag.Error {
 }
 
 // readError says why p couldn't be read, in words that don't quote the file.
-func (w *Workspace) readError(p string, err error) *diag.Error {
+func (w *Files) readError(p string, err error) *diag.Error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		e := &diag.Error{Msg: fmt.Sprintf("there is no module %s", p), Err: fs.ErrNotExist}
@@ -106,7 +106,7 @@ const maxListed = 1000
 
 // modulesIn lists the modules of a directory; none where it can't be read,
 // since only a suggestion depends on it.
-func (w *Workspace) modulesIn(dir string) []string {
+func (w *Files) modulesIn(dir string) []string {
 	f, err := w.root.Open(filepath.FromSlash(dir))
 	if err != nil {
 		return nil

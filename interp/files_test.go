@@ -35,7 +35,7 @@ func TestWorkspace(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer root.Close()
-	w := NewWorkspace(root)
+	w := NewFiles(root)
 	for path, want := range map[string]string{"good.star": "x = 1", "sub/good.star": "x = 2", "indir/good.star": "x = 2"} {
 		if got, err := w.ReadModule(path); err != nil || string(got) != want {
 			t.Errorf("%s: got %q, %v", path, got, err)
