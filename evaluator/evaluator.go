@@ -18,7 +18,7 @@ import (
 
 // Options say what to evaluate.
 type Options struct {
-	Source interp.Source // usually a [Workspace]
+	Source interp.Source // usually an [interp.Files]
 	Entry  string        // path of the module to load first, as in [Module.Path]
 	Limits interp.Limits // zero fields mean the defaults
 	// RequireSandbox makes a lockdown below [Full] an error of class System,
