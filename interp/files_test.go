@@ -10,7 +10,7 @@ import (
 	"github.com/flytestar/flytestar/diag"
 )
 
-func TestFiles(t *testing.T) {
+func TestModuleFiles(t *testing.T) {
 	outside := t.TempDir()
 	write(t, filepath.Join(outside, "secret.star"), "x = 'secret'")
 	dir := t.TempDir()
