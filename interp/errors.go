@@ -11,7 +11,7 @@ import (
 	"github.com/flytestar/flytestar/internal/text"
 )
 
-// maxMessage bounds the text of one finding, in bytes: a value that a message quotes can be huge.
+// maxMessage bounds the text of one finding, in bytes. A message may quote a huge value.
 const maxMessage = 4000
 
 // maxFrames is how many callers an error's notes list.
@@ -20,7 +20,7 @@ const maxFrames = 10
 // clip shortens s to maxMessage bytes.
 func clip(s string) string { return text.Clip(s, maxMessage) }
 
-// position converts a position of the parser's.
+// position converts a position of the parser.
 func position(p syntax.Position) diag.Position {
 	if !p.IsValid() {
 		return diag.Position{}
@@ -28,10 +28,10 @@ func position(p syntax.Position) diag.Position {
 	return diag.Position{File: p.Filename(), Line: int(p.Line), Col: int(p.Col)}
 }
 
-// evalError makes findings of what ended a thread. If the thread exceeded a
-// limit, that is what is said. A builtin's own *diag.Error or diag.List keeps
-// all that it has set; what it hasn't set is filled in: the position with the
-// innermost call's in the user's code, the notes with the calls around it, the class with class.
+// evalError makes findings of the error that ended a thread. If the thread exceeded a limit, the finding
+// says that. A builtin's own *diag.Error or diag.List keeps the fields that it has set. The others are
+// filled in: the position is the innermost call's in the user's code, the notes are the calls around
+// it, and the class is class.
 func evalError(err error, b *budget, class diag.Class) diag.List {
 	frames := userFrames(err)
 	if b.err != nil {
@@ -70,7 +70,7 @@ func placed(e *diag.Error, frames []starlark.CallFrame, class diag.Class) *diag.
 	return &d
 }
 
-// callers lists the calls that led to the innermost frame, nearest first.
+// callers returns notes on the calls that led to the innermost frame, the nearest first.
 func callers(frames []starlark.CallFrame) []diag.Note {
 	var notes []diag.Note
 	for i, fr := range frames[1:] {
@@ -82,7 +82,7 @@ func callers(frames []starlark.CallFrame) []diag.Note {
 	return notes
 }
 
-// where names a function as notes do.
+// where says where a call is, by the name of the function around it.
 func where(function string) string {
 	if function == "<toplevel>" {
 		return "here"
@@ -90,8 +90,8 @@ func where(function string) string {
 	return "here, in " + function
 }
 
-// userFrames returns the frames of an evaluation error that are in modules,
-// innermost first. Where one evaluation ran inside a builtin of another, the inner one counts.
+// userFrames returns the frames of an evaluation error that are in modules, the innermost first. If one
+// evaluation ran inside a builtin of another, the inner one counts.
 func userFrames(err error) []starlark.CallFrame {
 	var stack starlark.CallStack
 	for err != nil {

@@ -20,17 +20,16 @@ type Files struct{ root *os.Root }
 
 var _ Source = (*Files)(nil)
 
-// NewFiles returns the modules below root. The caller closes root once
-// no evaluator loads from it.
+// NewFiles returns the modules below root. The caller closes root once nothing loads from it.
 func NewFiles(root *os.Root) *Files { return &Files{root: root} }
 
-// MaxSource bounds what is read of a module, in bytes, whatever [Limits] says;
-// the loader refuses what is over its own limit.
+// MaxSource bounds how many bytes of a module are read, whatever [Limits] says. The loader's own limit
+// can only be lower.
 const MaxSource = 64 << 20
 
-// ReadModule reads the regular file at p. It follows no symbolic link to the
-// file, none out of the workspace on the way there, and waits for no pipe. An
-// error is a *diag.Error that tells nothing of what it refused.
+// ReadModule reads the regular file at p. It follows no symbolic link to the file, and no link out of
+// the workspace on the way there. It doesn't wait for a pipe. Its error is a *diag.Error that tells
+// nothing of a refused file.
 func (w *Files) ReadModule(p string) ([]byte, error) {
 	if err := CheckPath(p); err != nil {
 		return nil, &diag.Error{Msg: err.Error(), Err: err}
@@ -43,7 +42,7 @@ func (w *Files) ReadModule(p string) ([]byte, error) {
 	if !info.Mode().IsRegular() {
 		return nil, irregular(p, info.Mode())
 	}
-	// Between the look and the open the file can become a pipe: opening one must not wait for its other end.
+	// After Lstat the file can become a pipe. Opening a pipe must not wait for its other end.
 	f, err := w.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, w.readError(p, err)
@@ -60,7 +59,7 @@ func (w *Files) ReadModule(p string) ([]byte, error) {
 	if opened.Size() > MaxSource {
 		return nil, tooLarge
 	}
-	// Its size is only a guess: it can grow meanwhile.
+	// The size is only a guess: the file may be growing.
 	data := bytes.NewBuffer(make([]byte, 0, opened.Size()+bytes.MinRead))
 	if _, err := data.ReadFrom(io.LimitReader(f, MaxSource+1)); err != nil {
 		return nil, w.readError(p, err)
@@ -82,7 +81,7 @@ func irregular(p string, mode fs.FileMode) *diag.Error {
 	return &diag.Error{Msg: fmt.Sprintf("%s %s", p, kind)}
 }
 
-// readError says why p couldn't be read, in words that don't quote the file.
+// readError says why p couldn't be read. It quotes nothing of the file.
 func (w *Files) readError(p string, err error) *diag.Error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
@@ -104,8 +103,8 @@ func (w *Files) readError(p string, err error) *diag.Error {
 // maxListed bounds how many entries of a directory are considered for a suggestion.
 const maxListed = 1000
 
-// modulesIn lists the modules of a directory; none where it can't be read,
-// since only a suggestion depends on it.
+// modulesIn lists the modules of a directory, or nothing if the directory can't be read: only a
+// suggestion depends on it.
 func (w *Files) modulesIn(dir string) []string {
 	f, err := w.root.Open(filepath.FromSlash(dir))
 	if err != nil {

@@ -1,30 +1,20 @@
-// Package interp turns source into modules, and does so in a process of its own.
+// Package interp turns the source of a workflow into a program, and runs that. It works in one process;
+// package evaluator starts it in a process of its own.
 //
-// What the language is comes in as a [Language]: interp knows no builtin. It has two halves.
+//   - A [Loader] reads an entry module and everything that it loads. It checks all of them, and only
+//     then executes them. The result is a [Program].
+//   - [Program.Graph] is what the modules declare. [Program.Body] evaluates an orchestrator's body.
+//   - A [Compiler] compiles modules without executing them, to be kept.
+//   - [Limits] bounds what all this may cost.
+//   - [Files] serves the modules of a directory.
 //
-// In one process, and used by tests as it is:
-//   - [Load] reads an entry module and all that it loads, checks and executes them.
-//   - [Limits] bounds what that may cost.
-//   - Errors are *diag.Error or diag.List, of classes Source and Limit.
-//
-// Across two processes:
-//   - [Init] is called first thing in main. In the evaluator, the re-executed
-//     binary, it doesn't return: it locks the process down and serves.
-//   - [Start] makes an evaluator, gives it the source that it asks for, and
-//     returns the graph. [Evaluator.Body] then evaluates orchestrators in it.
-//   - [RunTool] runs other work on source, such as formatting, in such a process.
-//   - [Files] is the directory from which source is served. Where [Options]
-//     has a directory for them, modules are kept compiled (compile.go, cache.go).
-//
-// The evaluator has no file system and no network. What it says is untrusted:
-// the parent bounds it, checks its form, and kills the evaluator when it lies
-// or takes too long.
+// interp knows no builtin: a [Language] says what a workflow file may use. Errors are *diag.Error or
+// diag.List, of the classes Source and Limit, and of the class Task in bodies.
 package interp
 
-// A file's way through the package: files.go reads it, source.go and
-// names.go check it, interp/summary keeps of its syntax what is used later, load.go executes it, errors.go makes findings of what went wrong. limits.go counts. message.go has what the two processes say to each
-// other, serve.go the evaluator's side, evaluator.go and bodies.go the parent's. spawn_*.go
-// says as whom the evaluator runs, lockdown*.go what it gives up.
+// A file's way through the package: files.go reads it; source.go and names.go check it;
+// interp/summary keeps what is used of its syntax later; load.go executes it; errors.go makes findings
+// of what went wrong. limits.go counts, and universe.go bounds the functions that steps don't.
 
 import (
 	"go.starlark.net/starlark"
@@ -33,23 +23,23 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// Language is what a workflow file may use, and what becomes of it. An
-// evaluator has one of its own, so the functions may share state.
+// Language says what a workflow file may use, and what becomes of it. Each program has a Language of
+// its own, so the functions may share state.
 type Language struct {
-	// Predeclared are the names that every module sees and none may bind.
+	// Predeclared are the names that every module sees. No module may bind them.
 	Predeclared starlark.StringDict
-	// ModuleLocal is the key of the thread-local that holds the path, a
-	// string, of the module whose top level the thread runs. It is unset in bodies.
+	// ModuleLocal is the key of a thread-local. While a thread runs a module's top level, it holds
+	// the module's path, a string. It is unset in bodies.
 	ModuleLocal string
-	// Finished is called when a module's top level has ended, before its
-	// globals are frozen. It may be nil.
+	// Finished is called at the end of a module's top level, before the globals are frozen. It may
+	// be nil.
 	Finished func(th *starlark.Thread, m *Module) error
-	// Graph makes the graph once every module is frozen. all is in the order
-	// in which the modules finished; entry is the last.
+	// Graph makes the graph once every module is frozen. all is in the order in which the modules
+	// finished; entry is the last.
 	Graph func(entry *Module, all []*Module) (*plan.Graph, error)
-	// Body evaluates the body of the orchestrator with that full name. It is
-	// called on a goroutine and a thread of its own, and several run at once.
-	// host stops answering when the body ends or is cancelled.
+	// Body evaluates the body of the orchestrator with that full name. Each call has a goroutine
+	// and a thread of its own; several run at once. host stops answering when the body ends or is
+	// cancelled.
 	Body func(th *starlark.Thread, task string, inputs map[string]plan.Value, host plan.BodyHost) (plan.Value, error)
 }
 
@@ -58,25 +48,25 @@ type Module struct {
 	Path    string              // relative to the workspace, clean, with slashes
 	Summary *summary.Summary    // of its syntax
 	Globals starlark.StringDict // frozen once the module has finished
-	Digest  string              // "sha256:…" of the source; in an evaluator, whose parent knows it, it may be empty
+	Digest  string              // "sha256:…" of the source; empty for a module that came compiled
 	Loads   []plan.Load         // in source order
 
 	program *starlark.Program
-	loads   map[string]string // path by the name as written
-	binds   map[string]bool   // the names of its globals; made when it is first asked
+	loads   map[string]string // path, by the name as written
+	binds   map[string]bool   // the names of its globals; made by the first call of has
 }
 
-// Source has the modules' source.
+// Source returns the source of modules.
 type Source interface {
-	// ReadModule returns the source of the module at a path as in
-	// [Module.Path]. An error is best a *diag.Error; its position is filled in
-	// with the load statement's. The caller doesn't change the bytes.
+	// ReadModule returns the source of the module at path, which is as in [Module]. Its error
+	// should be a *diag.Error; the loader fills in the load statement's position. The caller
+	// doesn't change the bytes.
 	ReadModule(path string) ([]byte, error)
 }
 
-// CompiledSource is a Source that may have a module compiled, and then needn't give its source.
+// CompiledSource is a Source that may have a module in its compiled form.
 type CompiledSource interface {
 	Source
-	// ReadCompiled returns the module's source, or what a [Compiler] has made of it.
+	// ReadCompiled returns the module's source, or else what a [Compiler] made of it.
 	ReadCompiled(path string) (source, compiled []byte, err error)
 }

@@ -15,37 +15,36 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// Limits bounds what evaluating may cost. A zero field means its default.
+// Limits bounds what evaluation may cost. A zero field stands for its default.
 //
-// A turn is what the evaluator does without waiting for the parent's engine:
-// the load of all modules, or a body's evaluation until it waits for an
-// answer, and again from that on.
+// A turn is evaluation without waiting for an answer: the load of all modules is a turn, and so is what
+// a body does until it waits for a call, and again until it waits for the next.
 type Limits struct {
 	Steps   uint64        // of a turn, as the interpreter counts them
-	Memory  int64         // bytes that the evaluator may use beyond what it has at start
+	Memory  int64         // bytes that the evaluator may take after its start
 	Wall    time.Duration // of a turn
 	Source  int64         // bytes of one module
-	Modules int           // loaded in all
+	Modules int           // modules that are loaded
 	Nesting int           // depth of a module's syntax tree
-	Tasks   int           // declared in all; as many environments
+	Tasks   int           // tasks that are declared; also environments
 	Calls   int           // depth of calls on one thread
 	Futures int           // calls of one body that are under way at once
-	Actions int           // calls that the bodies of a run make
-	Text    int64         // bytes of the files that the bodies of a run make of text
+	Actions int           // calls that all bodies of a run make
+	Text    int64         // bytes of the files that all bodies of a run make from text
 	Value   int64         // bytes of a value that passes between tasks, encoded
 	Message int64         // bytes of one message between the processes
 }
 
-// Limit is one of the limits, for those who set or show them all. Its numbers
-// are steps, things, bytes or nanoseconds, as Field's type has it.
+// Limit is one of the limits, for code that sets or shows all of them. Its numbers are steps, things,
+// bytes or nanoseconds, by the type of Field.
 type Limit struct {
 	Name              diag.LimitName
 	Field             any // a *uint64 or *int (a number), *int64 (bytes) or *time.Duration
 	Default, Min, Max int64
-	Bounds            string // what is limited
+	Bounds            string // what the limit bounds
 }
 
-// All returns every limit of l, in the order in which to show them.
+// All returns every limit of l, in the order to show them in.
 func (l *Limits) All() []Limit {
 	return []Limit{
 		{ErrSteps, &l.Steps, 10_000_000, 1, 1e18, "steps that evaluating may take in a turn"},
@@ -91,7 +90,7 @@ func (l Limit) Set(n int64) {
 	}
 }
 
-// Show writes a value of the limit's as its flag takes it: 512Mi, 5s, 1000.
+// Show writes a value as the limit's flag takes it: 512Mi, 5s, 1000.
 func (l Limit) Show(n int64) string {
 	switch l.Field.(type) {
 	case *time.Duration:
@@ -109,8 +108,8 @@ func (l Limit) Show(n int64) string {
 	return strconv.FormatInt(n, 10)
 }
 
-// Defaults returns l with its zero fields set. A message has room for a module
-// or a value at least, if it isn't set itself.
+// Defaults returns l with its zero fields set. If Message is zero, it gets room for a module or a value
+// at least.
 func (l Limits) Defaults() Limits {
 	room := l.Message == 0
 	for _, limit := range l.All() {
@@ -122,10 +121,10 @@ func (l Limits) Defaults() Limits {
 	return l
 }
 
-// leastMessage is the size of a message that has room for a module or a value.
+// leastMessage is the size of a message with room for a module or a value.
 func (l Limits) leastMessage() int64 { return 2 * max(l.Source, l.Value) }
 
-// Check returns an error of class Usage if a limit is what it can't be. None is 0.
+// Check returns an error of class Usage if a limit is out of its bounds. No limit may be 0.
 func (l Limits) Check() error {
 	for _, limit := range l.All() {
 		if n := limit.Value(); n < limit.Min || n > limit.Max {
@@ -139,8 +138,8 @@ func (l Limits) Check() error {
 	return nil
 }
 
-// What an error of class Limit is about: its cause, for errors.Is, and its code.
-// All but ErrStack are flags.
+// What an error of class Limit is about. It is the error's cause, for errors.Is, and its code. Each but
+// ErrStack is a flag's name.
 const (
 	ErrSteps   = diag.LimitName("max-steps")
 	ErrMemory  = diag.LimitName("max-memory")
@@ -158,37 +157,36 @@ const (
 	ErrStack   = diag.LimitName("stack")
 )
 
-// OverWall is the error for a turn that takes longer than l allows. what names who takes it.
+// OverWall returns the error for a turn that takes too long. what names the turn: "task env.main".
 func (l Limits) OverWall(what string) *diag.Error {
 	return ErrWall.Errorf("%s took longer than %s", what, l.Wall)
 }
 
-// OverMemory is the error for evaluation that needs more memory than l allows.
+// OverMemory returns the error for evaluation that needs too much memory.
 func (l Limits) OverMemory() *diag.Error {
 	return ErrMemory.Errorf("evaluation needs more than %d MiB of memory", l.Memory>>20)
 }
 
-// slice is how many steps a thread runs between two looks at its budget: well
-// under a millisecond, and few enough that calls can't nest much deeper than
-// their limit in between.
+// slice is how many steps a thread runs between two looks at its budget. They take much less than a
+// millisecond, and in so few steps calls can't nest much deeper than their limit.
 const slice = 1000
 
-// looks is how many slices pass between two looks at memory, which cost microseconds.
+// looks is how many slices pass between two looks at memory. Such a look takes microseconds.
 const looks = 16
 
-// budget counts what threads use in a turn and cancels a thread that exceeds
-// it. A load has one for all its modules, one after the other; a body has its own.
+// budget counts what a thread uses in a turn, and cancels a thread that exceeds it. The modules of a
+// load share a budget, one after the other. Each body has its own.
 type budget struct {
 	limits Limits
-	what   string        // "loading", "task env.main"
-	turn   atomic.Uint64 // incremented by whoever begins a turn
+	what   string        // names the turn: "loading", "task env.main"
+	turn   atomic.Uint64 // incremented at the beginning of a turn
 	over   func()        // called when a limit is exceeded; may be nil
 
-	// Touched by the thread's goroutine alone.
+	// Only the thread's goroutine touches these.
 	seen    uint64    // the turn that is being counted
-	started time.Time // when it began
-	steps   uint64    // used in it, by the last look
-	last    uint64    // the thread's own count, by the last look
+	started time.Time // when that turn began
+	steps   uint64    // steps of that turn, at the last look
+	last    uint64    // the thread's own count, at the last look
 	left    int       // looks until the next one at memory
 	err     *diag.Error
 }
@@ -211,7 +209,7 @@ func (b *budget) watch(th *starlark.Thread) {
 	b.next(th)
 }
 
-// next sets when th is looked at again: in time to notice the step that is one too many.
+// next sets when to look at th again: soon enough to notice the first step too many.
 func (b *budget) next(th *starlark.Thread) {
 	th.SetMaxExecutionSteps(th.Steps + min(slice, b.limits.Steps-min(b.steps, b.limits.Steps)+1))
 }
@@ -233,7 +231,7 @@ func (b *budget) look(th *starlark.Thread) {
 	}
 }
 
-// settle counts the rest of a thread that has ended.
+// settle counts the last steps of a thread that has ended.
 func (b *budget) settle(th *starlark.Thread) {
 	b.steps += th.Steps - b.last
 	b.last = th.Steps
@@ -257,14 +255,14 @@ func (b *budget) exceeded(th *starlark.Thread) *diag.Error {
 	return l.checkMemory()
 }
 
-// checkMemory reports whether what is alive nears the limit, while there is
-// still room to say where: the kernel's refusal kills the process.
+// checkMemory returns an error when live memory nears the limit. There must be room left to say where:
+// the kernel's own limit kills the process.
 func (l Limits) checkMemory() *diag.Error {
 	threshold := uint64(l.Memory) / 10 * 6
 	if heapBytes() < threshold {
 		return nil
 	}
-	runtime.GC() // what counts is what is alive
+	runtime.GC() // only live memory counts
 	if heapBytes() < threshold {
 		return nil
 	}

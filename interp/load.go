@@ -14,22 +14,22 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// Loader loads programs, in this process.
+// Loader loads programs.
 type Loader struct {
 	Language Language
 	Limits   Limits // zero fields mean the defaults
-	// Print is told what modules print. nil: it goes to standard error.
+	// Print receives what modules print. nil: it goes to standard error.
 	Print func(pos diag.Position, text string)
-	// Running is told which module begins to run. It may be nil.
+	// Running is called with each module's path when the module begins to run. It may be nil.
 	Running func(path string)
 }
 
-// Load reads the module at entry and all that it loads from source, executes
-// each once, and freezes them.
+// Load reads the module at entry and everything that it loads from source. It executes each module
+// once and freezes it.
 //
-// Load statements stand only at a module's top level, and their paths are
-// literals. So Load reads and checks all modules before it runs any, and reports
-// the findings of all at once: its error is a diag.List.
+// Load statements stand only at a module's top level, and their paths are literals. So Load can read
+// and check all modules before it executes any, and report all findings at once. Its error is a
+// diag.List.
 func (l Loader) Load(source Source, entry string) (*Program, error) {
 	guardUniverse()
 	limits := l.Limits.Defaults()
@@ -47,7 +47,8 @@ func (l Loader) Load(source Source, entry string) (*Program, error) {
 	return &Program{Entry: w.order[len(w.order)-1], Modules: w.order, language: l.Language, limits: limits}, nil
 }
 
-// Read returns the source of a module, of at most limit bytes. Its error says why it can't be loaded.
+// Read returns the source of a module, of at most limit bytes. Its error says why the module can't be
+// loaded.
 func Read(source Source, path string, limit int64) ([]byte, *diag.Error) {
 	data, err := source.ReadModule(path)
 	switch {
@@ -65,13 +66,13 @@ type loading struct {
 	source  Source
 	limits  Limits
 	budget  *budget
-	modules map[string]*Module // by path; nil for one with findings of its own
-	order   []*Module          // each after those that it loads
+	modules map[string]*Module // by path; nil for a module with findings
+	order   []*Module          // each after the modules that it loads
 	found   diag.List
 
-	cycles   int // that have been found and aren't reported
-	edges    int // in those of them that are reported
-	compared int // names, to suggest one
+	cycles   int // cycles that were found but aren't reported
+	edges    int // loads in the cycles that are reported
+	compared int // names that were compared to suggest one
 }
 
 // read reads, checks and compiles entry and everything that it loads.
@@ -92,14 +93,14 @@ func (l *loading) read(entry string) error {
 	return l.found.Err()
 }
 
-// visit is a module on the walk's way down from the entry.
+// visit is a module on the way from the entry to where the walk is.
 type visit struct {
 	module *Module
 	next   int // the load statement to follow
 }
 
-// walk reads modules in depth-first order, with a stack of its own: a chain of
-// loads may be long. It returns only what ends the walk; other findings it keeps.
+// walk reads modules depth first. It keeps findings, and returns only an error that ends the walk. A
+// chain of loads may be long, so walk doesn't recurse.
 func (l *loading) walk(entry string) *diag.Error {
 	var way []visit
 	open := map[string]bool{} // the paths on the way
@@ -135,11 +136,11 @@ func (l *loading) walk(entry string) *diag.Error {
 	return nil
 }
 
-// maxEdges bounds how many loads the findings of cycles list together: 1,000
-// modules that all load each other have half a million cycles of hundreds of loads.
+// maxEdges bounds how many loads all findings of cycles list together. 1,000 modules that load each
+// other have half a million cycles of hundreds of loads.
 const maxEdges = 10_000
 
-// cycle reports that the module at the end of the way loads one that is on it.
+// cycle reports that the last module of the way loads an earlier one.
 func (l *loading) cycle(way []visit, to string) {
 	for way[0].module.Path != to {
 		way = way[1:]
@@ -160,8 +161,8 @@ func (l *loading) cycle(way []visit, to string) {
 	l.found = append(l.found, e.WithHint("move what they share into a module that loads neither"))
 }
 
-// module reads and compiles the module at path, loaded at pos. It returns nil
-// for one whose text or syntax has a finding, and an error for what ends the walk.
+// module reads and compiles the module at path, which is loaded at pos. It returns nil if the module's
+// text or syntax has a finding. Its error ends the walk.
 func (l *loading) module(path string, pos diag.Position) (*Module, *diag.Error) {
 	if len(l.modules) == l.limits.Modules {
 		return nil, ErrModules.Errorf("more than %d modules are loaded", l.limits.Modules).
@@ -178,8 +179,8 @@ func (l *loading) module(path string, pos diag.Position) (*Module, *diag.Error) 
 	return m, nil
 }
 
-// readModule reads a module and compiles it, unless that has been done. It
-// returns nil for one of which nothing is known but what is found.
+// readModule reads a module, and compiles it if it doesn't come compiled. It returns nil if the
+// findings are all that is known of the module.
 func (l *loading) readModule(path string, pos diag.Position) (*Module, diag.List) {
 	var source, module []byte
 	var err error
@@ -206,7 +207,7 @@ func (l *loading) readModule(path string, pos diag.Position) (*Module, diag.List
 	return &Module{Path: path, Digest: Digest(source), Summary: c.summary, program: c.program}, found
 }
 
-// readError makes a finding at pos of why path couldn't be read.
+// readError makes a finding of an error of reading path, which is loaded at pos.
 func readError(err error, path string, pos diag.Position) *diag.Error {
 	d := *sourceError(err, path)
 	if !d.Pos.IsValid() {
@@ -222,7 +223,7 @@ func readError(err error, path string, pos diag.Position) *diag.Error {
 	return &d
 }
 
-// sourceError is an error of ReadModule's as a diag.Error.
+// sourceError returns an error of ReadModule as a *diag.Error.
 func sourceError(err error, path string) *diag.Error {
 	var e *diag.Error
 	if errors.As(err, &e) {
@@ -231,7 +232,7 @@ func sourceError(err error, path string) *diag.Error {
 	return diag.Errorf(diag.Position{}, diag.System, "can't read %s: %w", path, err)
 }
 
-// Digest returns the digest of a module's source: see [Module].
+// Digest returns the digest of a module's source, as in [Module].
 func Digest(source []byte) string {
 	sum := sha256.Sum256(source)
 	return "sha256:" + hex.EncodeToString(sum[:])
@@ -254,7 +255,7 @@ func (m *Module) findLoads() diag.List {
 	return found
 }
 
-// Loaded returns the names that m's load statements ask for, each with the path of the module that has it.
+// Loaded returns the names that m loads, each with the path of the module that binds it.
 func (m *Module) Loaded() iter.Seq2[string, string] {
 	return func(yield func(path, name string) bool) {
 		for _, l := range m.Summary.Loads() {
@@ -267,8 +268,8 @@ func (m *Module) Loaded() iter.Seq2[string, string] {
 	}
 }
 
-// execute runs the modules in order, with one budget. It ends at the first
-// error of a module's code; what Finished finds, it collects.
+// execute executes the modules in order, with one budget. It stops at the first error of a module's
+// code, but goes on after findings of Finished.
 func (l *loading) execute() error {
 	for _, m := range l.order {
 		th := l.thread(m)
@@ -290,7 +291,7 @@ func (l *loading) thread(m *Module) *starlark.Thread {
 	th := &starlark.Thread{Name: m.Path}
 	th.Print = func(th *starlark.Thread, text string) { l.print(callPosition(th), text) }
 	th.Load = func(_ *starlark.Thread, name string) (starlark.StringDict, error) {
-		return l.modules[m.loads[name]].Globals, nil // it has finished, by the order
+		return l.modules[m.loads[name]].Globals, nil // the order says that it has finished
 	}
 	if l.Language.ModuleLocal != "" {
 		th.SetLocal(l.Language.ModuleLocal, m.Path)
@@ -322,7 +323,7 @@ func (l *loading) run(th *starlark.Thread, m *Module) error {
 	return nil
 }
 
-// callPosition returns the position in a module of th's innermost call.
+// callPosition returns where th's innermost call stands in a module.
 func callPosition(th *starlark.Thread) diag.Position {
 	for i := range th.CallStackDepth() {
 		if pos := th.CallFrame(i).Pos; pos.Line > 0 {

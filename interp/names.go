@@ -22,8 +22,8 @@ type compiled struct {
 	summary *summary.Summary
 }
 
-// compile parses, checks and compiles a module. It reports every finding; it
-// returns nil where text or syntax has one, since nothing more is known of the module then.
+// compile parses, checks and compiles a module, and reports every finding. It returns nil if the text
+// or the syntax has a finding, since then nothing more is known of the module.
 func compile(path string, source []byte, predeclared starlark.StringDict, limits Limits) (*compiled, diag.List) {
 	f, e := parse(path, source, limits)
 	if e != nil {
@@ -47,10 +47,10 @@ func compile(path string, source []byte, predeclared starlark.StringDict, limits
 	return &compiled{program, summary.Of(f)}, r.found
 }
 
-// Starlark's resolver compares each undefined name with all that are bound,
-// and so does a hint: how many are reported depends on how large the module is.
+// Starlark's resolver compares each undefined name with all names that are bound, and so does a hint.
+// So the larger a module is, the fewer undefined names are reported.
 const (
-	maxCompared = 16 << 20 // names reported times bytes of source
+	maxCompared = 16 << 20 // reported names times bytes of source
 	minUnknown  = 20
 )
 
@@ -58,16 +58,16 @@ const (
 type resolver struct {
 	file        *syntax.File
 	predeclared starlark.StringDict
-	names       []string                   // that the top level binds, in source order
-	first       map[string]syntax.Position // where
+	names       []string                   // names that the top level binds, in source order
+	first       map[string]syntax.Position // where each is bound first
 	found       diag.List
 
 	unknown    int // uses of undefined names that may still be reported
-	unreported int // undefined names that aren't
+	unreported int // undefined names beyond that
 }
 
-// isPredeclared is asked about each name that nothing binds, and only once
-// about one which it says is predeclared. It claims that of undefined names which are too many to report.
+// isPredeclared reports whether a name that nothing binds is predeclared. The resolver doesn't ask
+// again once it is true, so isPredeclared is also true for undefined names beyond the reported ones.
 func (r *resolver) isPredeclared(name string) bool {
 	if r.predeclared.Has(name) {
 		return true
@@ -82,8 +82,8 @@ func (r *resolver) isPredeclared(name string) bool {
 	return true
 }
 
-// bindings notes the identifiers that statements of the top level bind, in
-// source order: by assignment, def, load or for, also within if and for. It recurses as deep as these nest.
+// bindings notes the identifiers that statements of the top level bind, in source order: by assignment,
+// def, load or for, also inside if and for. It recurses as deep as these nest.
 func (r *resolver) bindings(stmts []syntax.Stmt) {
 	for _, stmt := range stmts {
 		switch s := stmt.(type) {
@@ -105,7 +105,7 @@ func (r *resolver) bindings(stmts []syntax.Stmt) {
 	}
 }
 
-// bind notes where a name is bound, and reports a predeclared one, FS110, at its first binding.
+// bind notes where a name is bound first. It reports a predeclared name, FS110.
 func (r *resolver) bind(id *syntax.Ident) {
 	if _, again := r.first[id.Name]; again {
 		return
@@ -120,7 +120,7 @@ func (r *resolver) bind(id *syntax.Ident) {
 	}
 }
 
-// targets notes the identifiers that assigning to lhs binds. x[i] = … and x.f = … bind none.
+// targets notes the identifiers that an assignment to lhs binds. x[i] = … and x.f = … bind nothing.
 func (r *resolver) targets(lhs syntax.Expr) {
 	switch x := lhs.(type) {
 	case *syntax.Ident:
@@ -138,7 +138,7 @@ func (r *resolver) targets(lhs syntax.Expr) {
 	}
 }
 
-// The messages of the resolver that are told in another way here.
+// Messages of the resolver that report rewords.
 var (
 	undefinedRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^undefined: (\S+)(?: \(did you mean (\S+)\?\))?$`) })
 	reassignRE  = sync.OnceValue(func() *regexp.Regexp {
@@ -146,7 +146,7 @@ var (
 	})
 )
 
-// report makes a finding of Starlark's resolver's e, unless FS110 says it already.
+// report makes a finding of an error of Starlark's resolver, unless FS110 says the same.
 func (r *resolver) report(e starresolve.Error) {
 	d := diag.Errorf(position(e.Pos), diag.Source, "%s", clip(e.Msg))
 	r.found = append(r.found, d)
@@ -173,8 +173,8 @@ func (r *resolver) report(e starresolve.Error) {
 	}
 }
 
-// candidates are the names that an undefined one may have meant: nearest is
-// the resolver's own suggestion, which knows the locals, or empty.
+// candidates returns the names that an undefined name may stand for. nearest is the suggestion of the
+// resolver, which knows local variables as well, or empty.
 func (r *resolver) candidates(nearest string) []string {
 	names := slices.Concat(r.predeclared.Keys(), starlark.Universe.Keys(), r.names)
 	if nearest != "" {
@@ -183,8 +183,7 @@ func (r *resolver) candidates(nearest string) []string {
 	return names
 }
 
-// checkLoadedNames reports the names that m's load statements ask for and
-// that the modules don't bind.
+// checkLoadedNames reports the names that m loads from modules that don't bind them.
 func (l *loading) checkLoadedNames(m *Module) {
 	for _, load := range m.Summary.Loads() {
 		from := l.modules[m.loads[load.Module]]
@@ -199,7 +198,7 @@ func (l *loading) checkLoadedNames(m *Module) {
 	}
 }
 
-// has reports whether name is a global of m. What m itself loads isn't.
+// has reports whether name is a global of m. A name that m loads isn't.
 func (m *Module) has(name string) bool {
 	if m.binds == nil {
 		m.binds = map[string]bool{}
@@ -210,10 +209,10 @@ func (m *Module) has(name string) bool {
 	return m.binds[name]
 }
 
-// maxSuggested bounds how many names are compared in one load to suggest one.
+// maxSuggested bounds how many names one load compares to suggest one.
 const maxSuggested = 1_000_000
 
-// missing reports that from has no global of the name that m loads.
+// missing reports that m loads a name which isn't a global of from.
 func (l *loading) missing(m, from *Module, n summary.LoadedName) {
 	e := diag.Errorf(position(n.Pos), diag.Source, "%s has no global %q", from.Path, n.From)
 	l.found = append(l.found, e)

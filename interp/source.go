@@ -16,11 +16,11 @@ import (
 	"github.com/flytestar/flytestar/internal/text"
 )
 
-// This file holds the checks of a module that come before names are resolved:
-// its path, its text, how deep its syntax nests.
+// This file checks a module before its names are resolved: its path, its text, and how deep its syntax
+// nests.
 
-// dialect is Starlark with sets, recursion, and if and for at the top level.
-// Recursion takes a bound on the depth of calls instead of a ban, see budget.
+// dialect is Starlark with sets, with recursion, and with if and for at the top level. Recursion needs
+// no ban, since budget bounds how deep calls nest.
 var dialect = &syntax.FileOptions{Set: true, TopLevelControl: true, Recursion: true}
 
 // suffix is what the name of every module ends in.
@@ -29,8 +29,8 @@ const suffix = ".star"
 // maxPath bounds the length of a module's path, in bytes.
 const maxPath = 512
 
-// ModulePath returns the path of the module that name means in a load
-// statement of the module from: relative to from's directory, or to the workspace after "//".
+// ModulePath returns the path of the module that a load statement in the module from calls name. A name
+// is relative to from's directory or, after "//", to the workspace.
 func ModulePath(from, name string) (string, error) {
 	p, rooted := strings.CutPrefix(name, "//")
 	switch {
@@ -54,8 +54,8 @@ func ModulePath(from, name string) (string, error) {
 	return p, nil
 }
 
-// CheckPath reports why p can't be a module's path: it isn't clean, local and
-// printable, or doesn't end in .star.
+// CheckPath returns an error if p can't be a module's path: a clean, local and printable path that ends
+// in .star.
 func CheckPath(p string) error {
 	switch {
 	case len(p) > maxPath:
@@ -70,8 +70,8 @@ func CheckPath(p string) error {
 	return nil
 }
 
-// checkText reports the first thing in a module's source that isn't text or
-// would hide what it says. The scanner takes a NUL for the file's end.
+// checkText reports the first thing in a module's source that isn't text, or that would hide what the
+// source says. The scanner takes a NUL for the end of the file.
 func checkText(file string, source []byte, limits Limits) *diag.Error {
 	if int64(len(source)) > limits.Source {
 		return sourceSizeError(file, limits.Source)
@@ -97,9 +97,9 @@ func checkText(file string, source []byte, limits Limits) *diag.Error {
 	return nil
 }
 
-// longNumber returns where a number begins that has more digits than limit, or -1: to
-// make an int of them takes time that grows with their square. It reads the
-// source as the scanner does, up to where that reports an error.
+// longNumber returns where the first number with more than limit digits begins, or -1. Making an int
+// takes time that grows with the square of its digits. longNumber reads the source as the scanner does,
+// up to the scanner's first error.
 func longNumber(source []byte, limit int) int {
 	for i := 0; i < len(source); {
 		c := source[i]
@@ -126,7 +126,7 @@ func longNumber(source []byte, limit int) int {
 	return -1
 }
 
-// isWord reports whether c belongs to a name or to a number without its fraction and sign.
+// isWord reports whether c can be part of a name, or of a number without fraction and sign.
 func isWord(c byte) bool {
 	return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z' || c == '_' || c >= utf8.RuneSelf
 }
@@ -138,9 +138,8 @@ func endOfLine(source []byte, i int) int {
 	return len(source)
 }
 
-// endOfString returns where what follows the string begins whose opening
-// quotes are at i, or -1 if it has no end. A backslash takes what follows it
-// along also in a raw string.
+// endOfString returns the index after the string that begins at i, or -1 if the string has no end. A
+// backslash escapes a quote in a raw string too.
 func endOfString(source []byte, i int) int {
 	quotes := source[i : i+1]
 	if tripled := bytes.Repeat(quotes, 3); bytes.HasPrefix(source[i:], tripled) {
@@ -185,8 +184,7 @@ func Parse(path string, source []byte, limits Limits) (*syntax.File, error) {
 	return f, nil
 }
 
-// parse returns the syntax tree of a module, once it is known to be shallow
-// enough for the passes that recurse over it.
+// parse returns the syntax tree of a module, if it is shallow enough for passes that recurse over it.
 func parse(file string, source []byte, limits Limits) (*syntax.File, *diag.Error) {
 	if err := checkText(file, source, limits); err != nil {
 		return nil, err
@@ -209,15 +207,14 @@ func syntaxError(file string, err error) *diag.Error {
 	return diag.Errorf(diag.Position{File: file}, diag.Source, "%s", clip(err.Error()))
 }
 
-// checkNesting reports a node that lies deeper than limit. The parser bounds
-// only its own recursion: a chain such as a.b.b… or 1-1-1… it reads in a loop,
-// and the tree it makes overflows the stack of every pass that recurses. So
-// this walk doesn't.
+// checkNesting reports a node that lies deeper than limit. The parser bounds its own recursion only. It
+// reads a chain such as a.b.b… or 1-1-1… in a loop, and that gives a tree on which every pass that
+// recurses overflows its stack. So checkNesting doesn't recurse.
 func checkNesting(f *syntax.File, limit int) *diag.Error {
 	type item struct {
 		node  syntax.Node
 		depth int
-		pos   syntax.Position // of the nearest node around it whose position is at hand
+		pos   syntax.Position // of the node, or else of the nearest node around it that has one
 	}
 	stack := []item{{node: f, pos: syntax.MakePosition(&f.Path, 1, 1)}}
 	var children []syntax.Node
@@ -239,7 +236,8 @@ func checkNesting(f *syntax.File, limit int) *diag.Error {
 	return nil
 }
 
-// Token returns the position of a token of n's that takes no recursion to find, or none.
+// Token returns the position of a token of n that can be found without recursion. For some kinds of
+// nodes it is the zero position.
 func Token(n syntax.Node) syntax.Position {
 	switch n := n.(type) {
 	case *syntax.AssignStmt:
@@ -284,8 +282,8 @@ func Token(n syntax.Node) syntax.Position {
 	return syntax.Position{}
 }
 
-// appendChildren appends n's direct children. Every kind of node that the
-// parser makes is here; load statements have none that nest.
+// appendChildren appends n's direct children. It knows every kind of node that the parser makes, except
+// load statements, which nest nothing.
 func appendChildren(out []syntax.Node, n syntax.Node) []syntax.Node {
 	add := func(nodes ...syntax.Node) { out = append(out, nodes...) }
 	exprs := func(list []syntax.Expr) {

@@ -11,26 +11,28 @@ import (
 	"github.com/flytestar/flytestar/internal/measure"
 )
 
-// This file replaces the functions of Starlark's universe that take a program one step and the machine a
-// minute, or all its memory. Steps are counted between instructions, so nothing else ends one native call
-// but the wall clock and the memory limit, which can't say where they struck. Methods and operators can't be
-// replaced: they are left to those two. spec.md, "What differs from Starlark".
+// This file replaces functions of Starlark's universe of which one call, a single step, can take a minute
+// or all memory. Steps are counted between instructions. So only the wall clock and the memory limit can
+// end a native call, and they can't say where it is. Methods and operators can't be replaced: those two
+// limits have to do. spec.md, "What differs from Starlark".
 
-// The limits that these functions add. No flag raises them.
+// Limits that these functions add. No flag raises them.
 const (
 	errRange = diag.LimitName("range")
 	errName  = diag.LimitName("name")
 )
 
 const (
-	// maxRange bounds what range returns, in elements: what visits one in a native call that isn't
-	// replaced, such as set.intersection, is done with so many within seconds.
+	// maxRange bounds how many elements range returns. A native call that isn't replaced, such as
+	// set.intersection, visits so many within seconds.
 	maxRange = 100_000_000
-	// maxAttr bounds the names that getattr looks for, in bytes: for one that isn't there it compares with all that are.
+	// maxAttr bounds the names that getattr looks for, in bytes. It compares a name that doesn't exist
+	// with every name that does.
 	maxAttr = 4096
 )
 
-// guardUniverse changes starlark.Universe, as its documentation has it before anything is evaluated.
+// guardUniverse changes starlark.Universe. It is called before anything is evaluated, as the universe's
+// documentation demands.
 var guardUniverse = sync.OnceFunc(func() {
 	for name, check := range guards {
 		starlark.Universe[name] = guarded(starlark.Universe[name].(*starlark.Builtin), check)
@@ -38,11 +40,11 @@ var guardUniverse = sync.OnceFunc(func() {
 	starlark.Universe["range"] = shortRange(starlark.Universe["range"].(*starlark.Builtin))
 })
 
-// guard counts the steps of a call that is about to be made, or refuses it. values are its
-// arguments, of which the first are positional.
+// guard counts the steps of a call before it is made, or refuses the call. values are the arguments; the
+// first ones are positional.
 type guard func(th *starlark.Thread, values []starlark.Value, positional int) error
 
-// guards has what is checked, by the name of a function of the universe.
+// guards are the checks, by the name of a function of the universe.
 var guards = map[string]guard{
 	"all":       visits,
 	"any":       visits,
@@ -67,7 +69,7 @@ var guards = map[string]guard{
 	"hasattr":   names,
 }
 
-// guarded returns f behind a check.
+// guarded returns f with a check before each call.
 func guarded(f *starlark.Builtin, check guard) *starlark.Builtin {
 	return starlark.NewBuiltin(f.Name(), func(th *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 		values := args
@@ -81,7 +83,7 @@ func guarded(f *starlark.Builtin, check guard) *starlark.Builtin {
 	})
 }
 
-// of says which function an error is about.
+// of puts a function's name before an error's message.
 func of(f *starlark.Builtin, err error) error {
 	var d *diag.Error
 	if !errors.As(err, &d) {
@@ -92,7 +94,7 @@ func of(f *starlark.Builtin, err error) error {
 	return &about
 }
 
-// shortRange returns range, with a bound.
+// shortRange returns f, the function range, with a bound.
 func shortRange(f *starlark.Builtin) *starlark.Builtin {
 	return starlark.NewBuiltin(f.Name(), func(th *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 		r, err := f.CallInternal(th, args, kwargs)
@@ -104,11 +106,11 @@ func shortRange(f *starlark.Builtin) *starlark.Builtin {
 	})
 }
 
-// charge counts n more steps of th's.
+// charge counts n more steps of th.
 func charge(th *starlark.Thread, n int) error {
 	th.Steps += uint64(n)
 	b, counted := th.Local(budgetLocal).(*budget)
-	if !counted || n < slice { // fewer are counted in time at the next instruction
+	if !counted || n < slice { // the next instruction counts fewer in time
 		return nil
 	}
 	if b.look(th); b.err != nil {
@@ -117,7 +119,7 @@ func charge(th *starlark.Thread, n int) error {
 	return nil
 }
 
-// visits charges a step for each argument and each element of one.
+// visits charges a step for each argument and for each of its elements.
 func visits(th *starlark.Thread, values []starlark.Value, _ int) error {
 	n := len(values)
 	for _, v := range values {
@@ -134,17 +136,17 @@ func zips(th *starlark.Thread, values []starlark.Value, _ int) error {
 	for _, v := range values {
 		s, ok := v.(starlark.Sequence)
 		if !ok {
-			return nil // it is an error, or of unknown length, and then no argument of ours
+			return nil // it isn't iterable, or of unknown length: not a value of this language
 		}
 		rows = min(rows, s.Len())
 	}
 	return charge(th, rows*len(values))
 }
 
-// prints refuses values whose text would be too large, and charges a step for each part of them.
+// prints refuses values with too much text, and charges a step for each of their parts.
 func prints(th *starlark.Thread, values []starlark.Value, positional int) error {
 	total, err := measure.Text(values...)
-	if err == nil && positional < len(values) { // sep, between two each
+	if err == nil && positional < len(values) { // sep stands between any two
 		sep, _ := starlark.AsString(values[positional])
 		total.Bytes += len(sep) * positional
 		err = total.Check()
@@ -155,7 +157,7 @@ func prints(th *starlark.Thread, values []starlark.Value, positional int) error 
 	return charge(th, total.Parts)
 }
 
-// converts is prints for what isn't returned as it is.
+// converts is prints, except for a string, which str returns as it is.
 func converts(th *starlark.Thread, values []starlark.Value, positional int) error {
 	if len(values) == 1 {
 		if _, ok := values[0].(starlark.String); ok {
@@ -165,7 +167,7 @@ func converts(th *starlark.Thread, values []starlark.Value, positional int) erro
 	return prints(th, values, positional)
 }
 
-// hashes charges a step for some bytes of a string.
+// hashes charges a step for every few bytes of a string.
 func hashes(th *starlark.Thread, values []starlark.Value, _ int) error {
 	const perStep = 16
 	n := 0
@@ -175,7 +177,7 @@ func hashes(th *starlark.Thread, values []starlark.Value, _ int) error {
 	return charge(th, n)
 }
 
-// parses refuses texts of ints that have too many digits.
+// parses refuses the text of an int with too many digits.
 func parses(_ *starlark.Thread, values []starlark.Value, _ int) error {
 	for _, v := range values {
 		if s, ok := starlark.AsString(v); ok && len(s) > measure.MaxDigits {
@@ -186,7 +188,7 @@ func parses(_ *starlark.Thread, values []starlark.Value, _ int) error {
 	return nil
 }
 
-// names refuses names that no attribute has.
+// names refuses a name that is too long to be an attribute's.
 func names(_ *starlark.Thread, values []starlark.Value, _ int) error {
 	if len(values) > 1 {
 		if s, ok := starlark.AsString(values[1]); ok && len(s) > maxAttr {
