@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"github.com/flytestar/flytestar/diag"
-	"github.com/flytestar/flytestar/exec/image"
 	"github.com/flytestar/flytestar/exec/image/debian"
+	"github.com/flytestar/flytestar/exec/image/pip"
 	"github.com/flytestar/flytestar/exec/sandbox"
 	"github.com/flytestar/flytestar/internal/home"
 	"github.com/flytestar/flytestar/interp"
@@ -97,7 +97,7 @@ func debianMirror(ctx context.Context) Finding {
 func pythonIndex(ctx context.Context) Finding {
 	f := Finding{Name: "python index", Needed: true}
 	var err error
-	f.Detail, err = image.ProbePip(ctx, nil)
+	f.Detail, err = pip.Probe(ctx, nil)
 	return f.because(err, "check the network, the proxy variables, and index-url in pip's configuration")
 }
 

@@ -19,6 +19,9 @@ import (
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/exec/image/debian"
+	"github.com/flytestar/flytestar/exec/image/memo"
+	"github.com/flytestar/flytestar/exec/image/oci"
+	"github.com/flytestar/flytestar/exec/image/process"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -66,27 +69,27 @@ func baseTitle(b plan.Base) string {
 // base is what an image starts from, in the store.
 type base struct {
 	baseName
-	Layers  []layer      `json:"layers"`
+	Layers  []oci.Layer  `json:"layers"`
 	Config  v1.Config    `json:"config"`
 	History []v1.History `json:"history"`
 	Epoch   time.Time    `json:"epoch"` // no file that a step changes gets a later time
 	// Manifest is a pulled image's own, for images without further steps; Blobs are all that it needs.
 	Manifest *v1.Descriptor `json:"manifest,omitempty"`
-	Blobs    []blob         `json:"blobs,omitempty"`
+	Blobs    []oci.Blob     `json:"blobs,omitempty"`
 }
 
 // whole returns a pulled image as it is.
-func (b base) whole() (v1.Descriptor, []blob, error) { return *b.Manifest, b.Blobs, nil }
+func (b base) whole() (v1.Descriptor, []oci.Blob, error) { return *b.Manifest, b.Blobs, nil }
 
 // hasBase reports whether everything of a base is there.
 func (s *store) hasBase(b base) bool {
 	for _, l := range b.Layers {
-		if !s.has(l) {
+		if !s.layout.Has(l) {
 			return false
 		}
 	}
 	for _, bl := range b.Blobs {
-		if !s.hasBlob(bl.Digest, bl.Size) {
+		if !s.layout.HasBlob(bl) {
 			return false
 		}
 	}
@@ -97,7 +100,7 @@ func (s *store) hasBase(b base) bool {
 func (j *job) base(ctx context.Context, b plan.Base) (base, error) {
 	switch b.Kind {
 	case plan.BaseScratch:
-		return base{baseName: baseName{Kind: b.Kind}, Epoch: fileTime}, nil
+		return base{baseName: baseName{Kind: b.Kind}, Epoch: oci.FileTime}, nil
 	case plan.BaseDebian:
 		return j.debianBase(ctx, b)
 	case plan.BaseRef:
@@ -108,9 +111,6 @@ func (j *job) base(ctx context.Context, b plan.Base) (base, error) {
 	}
 	return base{}, fmt.Errorf("unknown base %q", b.Kind)
 }
-
-// defaultPath is the PATH of Debian bases, and of containers whose image has none.
-const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // dated is something resolved, and when.
 type dated[T any] struct {
@@ -128,8 +128,8 @@ func (j *job) debianBase(ctx context.Context, b plan.Base) (base, error) {
 	if err != nil {
 		return base{}, err
 	}
-	k := newKey("debian closure 1").str(b.Suite).bool(b.Python).str(arch)
-	closure, err := made(ctx, j, "closures", k, nil, func() (dated[*debian.Closure], error) {
+	k := memo.NewKey("debian closure 1").Str(b.Suite).Bool(b.Python).Str(arch)
+	closure, err := memo.Made(ctx, j.memo, "closures", k, nil, func() (dated[*debian.Closure], error) {
 		c, err := j.opts.Debian.Resolve(ctx, debian.Request{Suite: b.Suite, Python: b.Python, Arch: arch}, j.nested())
 		return dated[*debian.Closure]{time.Now().UTC(), c}, err
 	})
@@ -142,7 +142,7 @@ func (j *job) debianBase(ctx context.Context, b plan.Base) (base, error) {
 	}
 	sum := sha256.Sum256(data)
 	name := baseName{b.Kind, closure.Value.Suite, "sha256:" + hex.EncodeToString(sum[:]), closure.Time}
-	made, err := made(ctx, j, "bases", newKey("debian base 1").str(name.Digest), j.store.hasBase, func() (base, error) {
+	made, err := memo.Made(ctx, j.memo, "bases", memo.NewKey("debian base 1").Str(name.Digest), j.store.hasBase, func() (base, error) {
 		return j.bootstrap(ctx, name, closure.Value)
 	})
 	made.baseName = name // the same closure may have been resolved again since
@@ -151,7 +151,7 @@ func (j *job) debianBase(ctx context.Context, b plan.Base) (base, error) {
 
 // bootstrap builds a Debian base.
 func (j *job) bootstrap(ctx context.Context, name baseName, c *debian.Closure) (base, error) {
-	dir, err := os.MkdirTemp(j.store.tmp, "debian")
+	dir, err := os.MkdirTemp(j.store.scratch(), "debian")
 	if err != nil {
 		return base{}, err
 	}
@@ -161,7 +161,7 @@ func (j *job) bootstrap(ctx context.Context, name baseName, c *debian.Closure) (
 		return base{}, err
 	}
 	made := base{baseName: name, Epoch: c.Date.UTC().Truncate(time.Second)}
-	made.Config = v1.Config{Env: []string{"PATH=" + defaultPath}, Cmd: []string{"/bin/sh"}}
+	made.Config = v1.Config{Env: []string{"PATH=" + process.DefaultPath}, Cmd: []string{"/bin/sh"}}
 	made.Layers, err = j.importTars(ctx, layers)
 	for range made.Layers {
 		made.History = append(made.History, v1.History{Created: v1.Time{Time: made.Epoch}, CreatedBy: "debian " + c.Suite})
@@ -171,8 +171,8 @@ func (j *job) bootstrap(ctx context.Context, name baseName, c *debian.Closure) (
 
 // importTars puts a base's layers into the store, byte for byte, since the sandbox that
 // configured the base has unpacked them already.
-func (j *job) importTars(ctx context.Context, in []*debian.Layer) ([]layer, error) {
-	out := make([]layer, len(in))
+func (j *job) importTars(ctx context.Context, in []*debian.Layer) ([]oci.Layer, error) {
+	out := make([]oci.Layer, len(in))
 	g, ctx := errgroup.WithContext(ctx)
 	for i, l := range in {
 		g.Go(func() error {
@@ -181,7 +181,7 @@ func (j *job) importTars(ctx context.Context, in []*debian.Layer) ([]layer, erro
 				return err
 			}
 			defer r.Close()
-			out[i], err = j.store.importTar(ctx, r)
+			out[i], err = j.store.layout.ImportTar(ctx, r)
 			return err
 		})
 	}
@@ -193,7 +193,7 @@ func (j *job) nested() exec.Watch { return func(e exec.Event) { j.event(e) } }
 
 // copyTar copies entries. If edit is set, it may change an entry's header and
 // content, or drop the entry.
-func copyTar(t *tarball, r io.Reader, edit func(*tar.Header, io.Reader) (keep bool, content io.Reader, err error)) error {
+func copyTar(w *oci.LayerWriter, r io.Reader, edit func(*tar.Header, io.Reader) (keep bool, content io.Reader, err error)) error {
 	tr := tar.NewReader(r)
 	for {
 		hdr, err := tr.Next()
@@ -220,7 +220,7 @@ func copyTar(t *tarball, r io.Reader, edit func(*tar.Header, io.Reader) (keep bo
 			}
 			content = edited
 		}
-		if err := t.header(hdr, content); err != nil {
+		if err := w.Add(hdr, content); err != nil {
 			return err
 		}
 	}

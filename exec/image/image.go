@@ -1,28 +1,29 @@
-// Package image builds OCI images in-process: no daemon, and no root for what
+// Package image builds OCI images in this process: without a daemon, and without root for what
 // doesn't need it. [Builder] implements [exec.Builder].
 //
-//   - image.go has the entry points; build.go walks an image's steps, and assembles
-//     its configuration and manifest.
-//   - base.go makes what an image starts from: Debian (package debian), a pulled
-//     reference or a layout in the workspace (pull.go), nothing.
-//   - pip.go takes pip steps: requirements, and how calls agree. resolver.go runs pip, with the
-//     user's own configuration (pipconf.go), in a container; python.go finds the image's Python and makes its virtual environment.
-//     wheelplan.go decides where a wheel's members go, wheel.go lays and layers them.
-//   - state.go says what of an image is there.
-//   - probe.go asks the index whether it is there, for doctor.
-//   - run.go runs apt and commands in a container and normalises what they changed.
-//   - files.go and ignore.go take files from the workspace.
-//   - store.go keeps it all: an OCI image layout, and an index from keys (key.go)
-//     to layers. layer.go writes layers, gzip.go compresses them, tree.go
-//     remembers their directories.
+//   - image.go has the builder's methods; state.go says how much of an image is there.
+//   - build.go walks through the steps of an image, and puts the image together.
+//   - base.go makes what an image starts from: a Debian base, an image of a registry or of a layout
+//     in the workspace (pull.go), or nothing.
+//   - run.go runs apt and commands in a container, and normalises what they changed.
+//   - files.go takes files from the workspace.
+//   - pip.go hands pip steps to package pip.
+//   - store.go says where everything is kept.
 //
-// A layer is named by a key over everything that makes it, so that what two images share is made
-// once, also across processes. The same inputs give the same bytes.
+// The packages below know nothing of the builder:
+//
+//	oci      keeps layers and images
+//	pip      takes pip and requirements steps
+//	debian   makes Debian bases
+//	memo     remembers what was made, by a key over everything that makes it
+//	process  runs the processes of a build
+//	scratch  has locks, scratch directories, and files that appear whole
+//
+// What two images share is made once, also across processes. The same inputs give the same bytes.
 package image
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -34,9 +35,13 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/exec/image/memo"
+	"github.com/flytestar/flytestar/exec/image/oci"
+	"github.com/flytestar/flytestar/exec/image/pip"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -56,6 +61,7 @@ type Options struct {
 type Builder struct {
 	opts  Options
 	store *store
+	slots *semaphore.Weighted // Jobs places: one for each layer that is fetched or laid down, in all images
 }
 
 var _ exec.Builder = (*Builder)(nil)
@@ -72,7 +78,7 @@ func NewBuilder(opts Options) (*Builder, error) {
 	if opts.Environ == nil {
 		opts.Environ = os.Environ()
 	}
-	return &Builder{opts, &store{home: opts.Home}}, nil
+	return &Builder{opts, newStore(opts.Home), semaphore.NewWeighted(int64(opts.Jobs))}, nil
 }
 
 // Close removes the builder's scratch directory. Nothing may be under way.
@@ -83,18 +89,12 @@ func (b *Builder) Layout() string { return filepath.Join(b.opts.Home, "images") 
 
 // record is what the image of a declared digest came to.
 type record struct {
-	Platform string    `json:"platform"`
-	Digest   string    `json:"digest"` // of the manifest
-	Time     time.Time `json:"time"`   // when it was built
-	Base     baseName  `json:"base"`
-	Pip      []*pinned `json:"pip,omitempty"` // by call
-	Blobs    []blob    `json:"blobs"`         // manifest, configuration and layers
-}
-
-// blob names a blob of the store.
-type blob struct {
-	Digest string `json:"digest"`
-	Size   int64  `json:"size"`
+	Platform string        `json:"platform"`
+	Digest   string        `json:"digest"` // of the manifest
+	Time     time.Time     `json:"time"`   // when it was built
+	Base     baseName      `json:"base"`
+	Pip      []*pip.Pinned `json:"pip,omitempty"` // by call
+	Blobs    []oci.Blob    `json:"blobs"`         // manifest, configuration and layers
 }
 
 func (b *Builder) recordPath(declared, platform string) (string, error) {
@@ -111,12 +111,12 @@ func (b *Builder) recalled(img plan.BuildImage) (rec *record, complete bool, err
 	if err != nil {
 		return nil, false, err
 	}
-	rec, ok, err := recall[*record](path, nil)
+	rec, ok, err := memo.ReadFile[*record](path, nil)
 	if err != nil || !ok {
 		return nil, false, err
 	}
 	for _, bl := range rec.Blobs {
-		if !b.store.hasBlob(bl.Digest, bl.Size) {
+		if !b.store.layout.HasBlob(bl) {
 			return rec, false, nil
 		}
 	}
@@ -125,7 +125,7 @@ func (b *Builder) recalled(img plan.BuildImage) (rec *record, complete bool, err
 
 // Build implements [exec.Builder].
 func (b *Builder) Build(ctx context.Context, img plan.BuildImage, watch exec.Watch) (string, error) {
-	j := &job{Builder: b, img: img, watch: watch}
+	j := b.job(img, watch)
 	rec, complete, err := b.recalled(img)
 	if err != nil {
 		return "", systemError(err)
@@ -149,7 +149,7 @@ func (b *Builder) Build(ctx context.Context, img plan.BuildImage, watch exec.Wat
 
 // Image implements [exec.Builder].
 func (b *Builder) Image(ctx context.Context, digest string) (*exec.Image, error) {
-	m, cfg, err := b.store.readImage(digest)
+	m, cfg, err := b.store.layout.Manifest(digest)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, diag.Errorf(diag.Position{}, diag.System, "image %s isn't in the store: %w", digest, err).WithHint("build it again")
 	}
@@ -157,34 +157,8 @@ func (b *Builder) Image(ctx context.Context, digest string) (*exec.Image, error)
 		return nil, systemError(fmt.Errorf("image %s: %w", digest, err))
 	}
 	img := &exec.Image{Digest: digest, Env: cfg.Config.Env, Workdir: cfg.Config.WorkingDir, User: cfg.Config.User}
-	for i, l := range m.Layers {
-		l := layer{Digest: l.Digest.String(), DiffID: cfg.RootFS.DiffIDs[i].String(), Size: l.Size, MediaType: l.MediaType}
-		img.Layers = append(img.Layers, storedLayer{l, b.store.blobPath(l.Digest)})
-	}
+	img.Layers = b.store.layout.Open(oci.Layers(m, cfg))
 	return img, nil
-}
-
-// readImage reads a manifest and the configuration that it names.
-func (s *store) readImage(digest string) (*v1.Manifest, *v1.ConfigFile, error) {
-	if _, err := v1.NewHash(digest); err != nil {
-		return nil, nil, err
-	}
-	var m v1.Manifest
-	var cfg v1.ConfigFile
-	data, err := os.ReadFile(s.blobPath(digest))
-	if err == nil {
-		err = json.Unmarshal(data, &m)
-	}
-	if err == nil {
-		data, err = os.ReadFile(s.blobPath(m.Config.Digest.String()))
-	}
-	if err == nil {
-		err = json.Unmarshal(data, &cfg)
-	}
-	if err == nil && len(m.Layers) != len(cfg.RootFS.DiffIDs) {
-		err = fmt.Errorf("%d layers, but %d diff ids", len(m.Layers), len(cfg.RootFS.DiffIDs))
-	}
-	return &m, &cfg, err
 }
 
 // systemError returns err as an error of the machine, unless it says more itself.
@@ -198,7 +172,7 @@ func buildError(pos diag.Position, err error) error { return classed(pos, diag.B
 var machineFaults = []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EIO, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM}
 
 func classed(pos diag.Position, class diag.Class, err error) error {
-	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errUnmade) {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, memo.ErrUnmade) {
 		return err
 	}
 	var e *diag.Error

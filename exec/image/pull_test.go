@@ -21,6 +21,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/exec/image/oci"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -116,7 +117,7 @@ func TestPullErrors(t *testing.T) {
 			t.Errorf("%s: %#v", ref, err)
 		}
 	}
-	left, err := filepath.Glob(b.store.tmp + "/*")
+	left, err := filepath.Glob(b.store.scratch() + "/*")
 	if err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
@@ -128,11 +129,11 @@ func TestLayoutBase(t *testing.T) {
 	dir := b.opts.Workspace.Name() + "/base"
 	p, err := layout.Write(dir, empty.Index)
 	must(t, err)
-	must(t, p.AppendImage(img, layout.WithAnnotations(map[string]string{refName: "v1"})))
+	must(t, p.AppendImage(img, layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": "v1"})))
 	if got := digestOf(t, built(t, b, on("oci:base"))); got != digestOf(t, img) {
 		t.Errorf("got %s", got)
 	}
-	must(t, p.AppendImage(randomImage(t, "amd64"), layout.WithAnnotations(map[string]string{refName: "v2"})))
+	must(t, p.AppendImage(randomImage(t, "amd64"), layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": "v2"})))
 	if got := digestOf(t, built(t, b, on("oci:base:v1"))); got != digestOf(t, img) {
 		t.Errorf("v1: %s", got)
 	}
@@ -162,7 +163,7 @@ func TestLayoutDamaged(t *testing.T) {
 	if _, err := b.Build(context.Background(), on("oci:base"), nil); err == nil || !strings.Contains(err.Error(), "has the content of") {
 		t.Errorf("got %v", err)
 	}
-	if b.store.hasBlob("sha256:"+h.Hex, int64(len(data))) {
+	if b.store.layout.HasBlob(oci.Blob{Digest: "sha256:" + h.Hex, Size: int64(len(data))}) {
 		t.Error("the damaged blob is in the store")
 	}
 }

@@ -7,10 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"regexp"
-	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,14 +15,17 @@ import (
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/exec/image/memo"
+	"github.com/flytestar/flytestar/exec/image/oci"
+	"github.com/flytestar/flytestar/exec/image/process"
 	"github.com/flytestar/flytestar/plan"
 )
 
 // apt installs packages with the image's own apt, and returns what that changed.
-func (j *job) apt(ctx context.Context, st *state, s plan.Step) (layer, error) {
+func (j *job) apt(ctx context.Context, st *state, s plan.Step) (oci.Layer, error) {
 	for _, p := range s.Packages {
 		if !aptName().MatchString(p) {
-			return layer{}, diag.Errorf(s.Pos, diag.Build, "%q is no package name", p).WithHint("write name, or name=version")
+			return oci.Layer{}, diag.Errorf(s.Pos, diag.Build, "%q is no package name", p).WithHint("write name, or name=version")
 		}
 	}
 	args := append([]string{"/bin/sh", "-c", aptScript, "apt"}, s.Packages...)
@@ -35,10 +35,10 @@ func (j *job) apt(ctx context.Context, st *state, s plan.Step) (layer, error) {
 		// Without it, packages' scripts would start their services.
 		Files: []exec.File{{Path: "/usr/sbin/policy-rc.d", Mode: 0o755, Data: []byte("#!/bin/sh\nexit 101\n")}},
 	}
-	l, err := j.runLayer(ctx, st, s, newKey("apt 1").list(s.Packages), c)
-	var failed *exitError
+	l, err := j.runLayer(ctx, st, s, memo.NewKey("apt 1").List(s.Packages), c)
+	var failed *process.Failed
 	if errors.As(err, &failed) {
-		return l, failed.at(s.Pos, "apt can't install "+strings.Join(s.Packages, ", "))
+		return l, failed.At(s.Pos, "apt can't install "+strings.Join(s.Packages, ", "))
 	}
 	return l, err
 }
@@ -58,18 +58,18 @@ apt_get install -y --no-install-recommends "$@"
 `
 
 // commands runs a step's commands one after the other in one container.
-func (j *job) commands(ctx context.Context, st *state, s plan.Step) (layer, error) {
+func (j *job) commands(ctx context.Context, st *state, s plan.Step) (oci.Layer, error) {
 	c := &exec.Container{
 		Name: "commands", Args: append([]string{"/bin/sh", "-c", commandsScript, "sh"}, s.Commands...),
 		Network: s.Network, User: "0:0", Env: j.runEnv(st),
 	}
-	l, err := j.runLayer(ctx, st, s, newKey("commands 1").list(s.Commands).bool(s.Network), c)
-	var failed *exitError
+	l, err := j.runLayer(ctx, st, s, memo.NewKey("commands 1").List(s.Commands).Bool(s.Network), c)
+	var failed *process.Failed
 	if !errors.As(err, &failed) {
 		return l, err
 	}
-	what := failed.command(s.Commands)
-	e := failed.at(s.Pos, what)
+	what := failedCommand(failed, s.Commands)
+	e := failed.At(s.Pos, what)
 	if !s.Network && e.Hint == "" {
 		e.Hint = "commands have no network unless with_commands(..., network = True)"
 	}
@@ -91,7 +91,7 @@ const commandMark = "flytestar: failed command "
 func (j *job) runEnv(st *state) []string {
 	env := append([]string{}, st.config.Env...)
 	if st.env("PATH") == "" {
-		env = append(env, "PATH="+defaultPath)
+		env = append(env, "PATH="+process.DefaultPath)
 	}
 	if st.env("HOME") == "" {
 		env = append(env, "HOME=/root")
@@ -101,22 +101,22 @@ func (j *job) runEnv(st *state) []string {
 }
 
 // runLayer runs c on the image so far and returns what it changed as a layer, keyed by all that the run sees.
-func (j *job) runLayer(ctx context.Context, st *state, s plan.Step, k *key, c *exec.Container) (layer, error) {
-	k.list(diffIDs(st.layers)).list(c.Env).str(st.config.WorkingDir).str(j.img.Platform)
+func (j *job) runLayer(ctx context.Context, st *state, s plan.Step, k *memo.Key, c *exec.Container) (oci.Layer, error) {
+	k.List(oci.DiffIDs(st.layers)).List(c.Env).Str(st.config.WorkingDir).Str(j.img.Platform)
 	st.ran = true
-	return j.layer(ctx, k, func() (layer, error) {
+	return j.layer(ctx, k, func() (oci.Layer, error) {
 		j.step(stepTitle(s))
-		c.Layers, c.Workdir = j.store.open(st.layers), st.config.WorkingDir
-		return j.store.writeLayer(ctx, func(t *tarball) error {
-			r, w := io.Pipe()
+		c.Layers, c.Workdir = j.store.layout.Open(st.layers), st.config.WorkingDir
+		return j.store.layout.WriteLayer(ctx, func(w *oci.LayerWriter) error {
+			r, diff := io.Pipe()
 			ended := make(chan error, 1)
 			go func() {
-				c.Diff = w
-				_, err := j.run(ctx, c)
-				w.CloseWithError(err)
+				c.Diff = diff
+				err := j.processes().Run(ctx, c)
+				diff.CloseWithError(err)
 				ended <- err
 			}()
-			err := copyTar(t, r, normalise(st.base.Epoch))
+			err := copyTar(w, r, normalise(st.base.Epoch))
 			r.CloseWithError(errors.Join(err, io.ErrClosedPipe)) // ends a run that still writes
 			if runErr := <-ended; runErr != nil && !errors.Is(runErr, io.ErrClosedPipe) {
 				return runErr
@@ -126,184 +126,17 @@ func (j *job) runLayer(ctx context.Context, st *state, s plan.Step, k *key, c *e
 	})
 }
 
-// exitError is how a container's process failed.
-type exitError struct {
-	exec.Exit
-	tail []string // of its log
-}
-
-// Error implements error.
-func (e *exitError) Error() string {
-	switch {
-	case e.OOM:
-		return "ran out of memory"
-	case e.Signal != "":
-		return "was killed by " + e.Signal
-	}
-	return fmt.Sprintf("exited with %d", e.Code)
-}
-
-// command describes the command that failed, and takes the mark out of the log.
-func (e *exitError) command(all []string) string {
-	if len(e.tail) > 0 {
-		n, err := strconv.Atoi(strings.TrimPrefix(e.tail[len(e.tail)-1], commandMark))
+// failedCommand describes the command that failed. It takes the mark out of the log.
+func failedCommand(e *process.Failed, all []string) string {
+	if len(e.Log) > 0 {
+		n, err := strconv.Atoi(strings.TrimPrefix(e.Log[len(e.Log)-1], commandMark))
 		if err == nil && n >= 1 && n <= len(all) {
-			e.tail = e.tail[:len(e.tail)-1]
+			e.Log = e.Log[:len(e.Log)-1]
 			return fmt.Sprintf("command %d, %q,", n, all[n-1])
 		}
 	}
 	return "commands"
 }
-
-// at returns the failure of what at pos, with the log's tail in a note.
-func (e *exitError) at(pos diag.Position, what string) *diag.Error {
-	d := diag.Errorf(pos, diag.Build, "%s %s", what, e.Error())
-	if strings.HasPrefix(what, "apt ") || strings.HasPrefix(what, "pip ") {
-		d.Msg = what + ": it " + e.Error()
-	}
-	if len(e.tail) > 0 {
-		d.Notes = append(d.Notes, diag.Note{Msg: "the log ends with\n    " + strings.Join(e.tail, "\n    ")})
-	}
-	return d
-}
-
-// run runs a container of a build to its end. A failed process is an *exitError.
-func (j *job) run(ctx context.Context, c *exec.Container) (*exec.Exit, error) {
-	if j.opts.Sandbox == nil {
-		return nil, diag.Errorf(diag.Position{}, diag.System, "this step needs containers, which don't work here").
-			WithHint("flytestar doctor says what is missing")
-	}
-	if want := "linux/" + runtime.GOARCH; !strings.HasPrefix(j.img.Platform+"/", want+"/") {
-		return nil, diag.Errorf(diag.Position{}, diag.Build, "images for %s run containers in their build, and this machine is %s", j.img.Platform, want)
-	}
-	if c.Network {
-		if err := j.connect(c); err != nil {
-			return nil, err
-		}
-	}
-	log := &tail{}
-	if c.Stdout == nil {
-		c.Stdout = log
-	}
-	c.Stderr = log
-	exit, err := j.opts.Sandbox.Run(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	if exit.Code != 0 {
-		return exit, &exitError{*exit, log.lines()}
-	}
-	return exit, nil
-}
-
-// caPath is where containers with network find this machine's CA bundle.
-const caPath = "/run/flytestar/ca.pem"
-
-// connect gives a container with network what of this machine's network settings it needs:
-// proxies and the CA bundle. Neither enters the layer or its key.
-func (j *job) connect(c *exec.Container) error {
-	for _, name := range []string{"http_proxy", "https_proxy", "no_proxy", "all_proxy"} {
-		for _, n := range []string{name, strings.ToUpper(name)} {
-			if v := j.getenv(n); v != "" {
-				addEnv(c, n, v)
-			}
-		}
-	}
-	path, err := j.caBundle()
-	if err != nil || path == "" {
-		return err
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return fmt.Errorf("can't read the CA bundle: %w", err)
-	}
-	c.Files = append(c.Files, exec.File{Path: caPath, Mode: 0o644, Data: data})
-	for _, n := range []string{"SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS"} {
-		addEnv(c, n, caPath)
-	}
-	return nil
-}
-
-// addEnv sets a variable that the container doesn't have yet.
-func addEnv(c *exec.Container, name, value string) {
-	if !slices.ContainsFunc(c.Env, func(e string) bool { return strings.HasPrefix(e, name+"=") }) {
-		c.Env = append(slices.Clone(c.Env), name+"="+value)
-	}
-}
-
-// getenv looks a variable up in Options.Environ; the last one counts.
-func (b *Builder) getenv(name string) string {
-	value := ""
-	for _, e := range b.opts.Environ {
-		if v, ok := strings.CutPrefix(e, name+"="); ok {
-			value = v
-		}
-	}
-	return value
-}
-
-// systemBundles are where systems keep their CA bundle.
-var systemBundles = []string{"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"}
-
-// caBundle returns the file of the CAs that this machine trusts; empty if there is none.
-func (b *Builder) caBundle() (string, error) {
-	if f := b.getenv("SSL_CERT_FILE"); f != "" {
-		return f, nil
-	}
-	for _, f := range systemBundles {
-		if _, err := os.Stat(f); err == nil {
-			return f, nil
-		}
-	}
-	return "", nil
-}
-
-// How much of a log is kept for messages.
-const (
-	tailLines = 20
-	tailBytes = 8 << 10
-)
-
-// tail keeps the end of what is written to it.
-type tail struct {
-	mu  sync.Mutex
-	buf []byte
-}
-
-// Write implements io.Writer.
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.buf = append(t.buf, p...)
-	if n := len(t.buf) - tailBytes; n > tailBytes {
-		t.buf = append([]byte{}, t.buf[n:]...)
-	}
-	return len(p), nil
-}
-
-// lines returns the last lines, safe to print: no credentials in URLs, no control characters.
-func (t *tail) lines() []string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	text := strings.ToValidUTF8(string(bytes.TrimSpace(t.buf)), "?")
-	if text == "" {
-		return nil
-	}
-	text = strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\n' && r != '\t' || r == 0x7f {
-			return -1
-		}
-		return r
-	}, redact(text))
-	all := strings.Split(text, "\n")
-	return all[max(0, len(all)-tailLines):]
-}
-
-// userinfo is the credentials in a URL.
-var userinfo = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(://)[^/@\s"']+@`) })
-
-// redact takes the credentials out of the URLs in s.
-func redact(s string) string { return userinfo().ReplaceAllString(s, "$1") }
 
 // dropped are paths that a run in a container leaves behind and no image needs:
 // logs and caches of the package manager, locks, backups. Those that end in "/" are what lies below a directory.

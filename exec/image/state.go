@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/flytestar/flytestar/exec/image/memo"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -19,7 +20,8 @@ func (b *Builder) State(ctx context.Context, img plan.BuildImage) (plan.BuildIma
 		img.Why = "built " + ago(rec.Time) + " on " + rec.Base.String()
 		return img, nil
 	}
-	j := &job{Builder: b, img: img, dry: true}
+	j := b.job(img, nil)
+	j.memo = b.store.memo.Look()
 	st := &state{}
 	at, err := j.walk(ctx, st)
 	img.Reused = len(st.layers)
@@ -28,7 +30,7 @@ func (b *Builder) State(ctx context.Context, img plan.BuildImage) (plan.BuildIma
 		img.State, img.Why = plan.ImageBuild, "it was built "+ago(rec.Time)+", but its manifest is gone; every layer is there"
 	case err == nil:
 		img.State, img.Why = plan.ImageBuild, "no such image was built, but every layer is there"
-	case errors.Is(err, errUnmade):
+	case errors.Is(err, memo.ErrUnmade):
 		img.State, img.Why = j.missing(at, err)
 	default:
 		return img, j.named(err)
@@ -59,9 +61,9 @@ func (r *record) size() int64 {
 func (j *job) missing(at int, err error) (plan.ImageState, string) {
 	img := j.img.Image
 	kind := ""
-	var u *unmade
+	var u *memo.Unmade
 	if errors.As(err, &u) {
-		kind = u.kind
+		kind = u.Kind
 	}
 	if at < 0 {
 		return j.missingBase(kind)

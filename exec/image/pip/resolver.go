@@ -1,4 +1,4 @@
-package image
+package pip
 
 import (
 	"archive/tar"
@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -22,16 +21,66 @@ import (
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
-	"github.com/flytestar/flytestar/exec/image/debian"
+	"github.com/flytestar/flytestar/exec/image/memo"
+	"github.com/flytestar/flytestar/exec/image/oci"
+	"github.com/flytestar/flytestar/exec/image/process"
+	"github.com/flytestar/flytestar/internal/text"
 	"github.com/flytestar/flytestar/plan"
 )
 
+// resolve returns what requirements come to, and has the wheels in the cache. It is asked
+// once for the same requirements, indices, Python and platform.
+func (inst *Installer) resolve(ctx context.Context, img Image, s plan.Step, py python, want wanted, constraints []string) (*Pinned, error) {
+	config, err := readConfig(inst.Environ)
+	if err != nil {
+		return nil, err
+	}
+	config = config.withStep(s)
+	k := want.key(py.key(memo.NewKey("pip 1").Str(inst.Platform))).List(constraints).List(config.public()).Bool(s.Pre)
+	return memo.Made(ctx, inst.Memo, "pip", k, inst.hasWheels, func() (*Pinned, error) {
+		inst.Build.Step("resolve " + Title(s))
+		bottom := inst.Base // with its environment, since the key doesn't have the image's
+		if len(bottom.Layers) == 0 || img.Ran && !inst.samePython(ctx, img, py) {
+			bottom.Layers = img.Layers
+		}
+		p, err := inst.runPip(ctx, bottom, s, py, config, want, constraints)
+		var failed *diag.Error
+		if errors.As(err, &failed) && failed.Class == diag.Build && img.Ran && len(bottom.Layers) != len(img.Layers) {
+			// What an earlier step installed may be what building an sdist needs.
+			return inst.runPip(ctx, img, s, py, config, want, constraints)
+		}
+		return p, err
+	})
+}
+
+// samePython reports whether the image's base has the same Python as the image.
+func (inst *Installer) samePython(ctx context.Context, img Image, py python) bool {
+	bottom := Image{Layers: inst.Base.Layers, Path: img.Path, Environ: img.Environ}
+	was, err := inst.python(ctx, bottom, plan.Step{})
+	return err == nil && was == py
+}
+
+// hasWheels reports whether the wheels of a resolution are in the cache.
+func (inst *Installer) hasWheels(p *Pinned) bool {
+	return !slices.ContainsFunc(p.Packages, func(d Distribution) bool { return !inst.hasWheel(d) })
+}
+
+func (inst *Installer) hasWheel(d Distribution) bool {
+	_, err := os.Stat(inst.wheelPath(d))
+	return err == nil
+}
+
+// wheelPath is where a wheel is kept.
+func (inst *Installer) wheelPath(d Distribution) string {
+	return filepath.Join(inst.Cache, "wheels", d.SHA256, d.Wheel)
+}
+
 // runPip runs the resolver in the image so far.
-func (j *job) runPip(ctx context.Context, st *state, s plan.Step, py python, config pipConfig, want wanted, constraints []string) (*pinned, error) {
+func (inst *Installer) runPip(ctx context.Context, img Image, s plan.Step, py python, config pipConfig, want wanted, constraints []string) (*Pinned, error) {
 	c := &exec.Container{
-		Name: "pip", Layers: j.store.open(st.layers), Network: true, Workdir: "/",
+		Name: "pip", Layers: inst.Layout.Open(img.Layers), Network: true, Workdir: "/",
 		Args: []string{py.Executable, pipDir + "/resolve.py", pipDir + "/resolve.json"},
-		Env:  append(j.runEnv(st), "PYTHONDONTWRITEBYTECODE=1", "PYTHONIOENCODING=utf-8"),
+		Env:  append(slices.Clone(img.Environ), "PYTHONDONTWRITEBYTECODE=1", "PYTHONIOENCODING=utf-8"),
 	}
 	ask := struct {
 		Args         []string `json:"args"`
@@ -39,15 +88,15 @@ func (j *job) runPip(ctx context.Context, st *state, s plan.Step, py python, con
 		Have         []string `json:"have"`
 	}{Args: []string{}, Requirements: want.args}
 	var err error
-	if ask.Have, err = j.cachedWheels(py); err != nil {
+	if ask.Have, err = inst.cachedWheels(py); err != nil {
 		return nil, err
 	}
 	if !pipReports(py.Pip) {
-		more, err := j.pipLayers(ctx, st, s, py)
+		more, err := inst.pipLayers(ctx, img, s, py)
 		if err != nil {
 			return nil, err
 		}
-		c.Layers = append(c.Layers, j.store.open(more)...)
+		c.Layers = append(c.Layers, inst.Layout.Open(more)...)
 		c.Args[0] = venvPython
 	}
 	if s.Pre {
@@ -63,19 +112,17 @@ func (j *job) runPip(ctx context.Context, st *state, s plan.Step, py python, con
 	c.Files = append([]exec.File{
 		{Path: pipDir + "/resolve.py", Mode: 0o644, Data: resolveScript},
 		{Path: pipDir + "/resolve.json", Mode: 0o644, Data: data},
-		{Path: pipDir + "/constraints.txt", Mode: 0o600, Data: text(constraints)},
+		{Path: pipDir + "/constraints.txt", Mode: 0o600, Data: joined(constraints)},
 	}, want.files...)
-	netrc, err := j.netrc(config, want)
+	netrc, err := netrc(inst.Environ, config, want)
 	if err == nil {
 		err = config.apply(c, netrc)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return j.takeWheels(ctx, s, py, c)
+	return inst.takeWheels(ctx, s, py, c)
 }
-
-func text(lines []string) []byte { return []byte(strings.Join(lines, "\n") + "\n") }
 
 // pipReports reports whether a version of pip has what the resolver needs: --dry-run and --report, since 22.2.
 func pipReports(version string) bool {
@@ -86,93 +133,86 @@ func pipReports(version string) bool {
 
 // cachedWheels lists the SHA-256 of the distributions that needn't be fetched again:
 // wheels, and the sdists that were built to wheels for the same Python.
-func (j *job) cachedWheels(py python) ([]string, error) {
-	wheels, err := os.ReadDir(filepath.Join(j.opts.Home, "cache", "wheels"))
+func (inst *Installer) cachedWheels(py python) ([]string, error) {
+	wheels, err := os.ReadDir(filepath.Join(inst.Cache, "wheels"))
 	if err != nil {
 		return nil, err
 	}
-	built, err := os.ReadDir(filepath.Dir(j.sdistPath(py, "")))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	sums, err := inst.Memo.Keys(sdists(py))
+	if err != nil {
 		return nil, err
 	}
-	sums := []string{}
-	for _, e := range append(wheels, built...) {
-		sums = append(sums, strings.TrimSuffix(e.Name(), ".json"))
+	for _, e := range wheels {
+		sums = append(sums, e.Name())
 	}
 	return sums, nil
 }
 
-// sdistPath is where it is remembered which wheel an sdist was built to.
-func (j *job) sdistPath(py python, sum string) string {
-	return j.store.memoPath("sdists", py.key(newKey("sdist 1")).hex()+"/"+sum)
-}
+// sdists is the kind of memory that says which wheel an sdist was built to for a Python.
+func sdists(py python) string { return "sdists/" + py.key(memo.NewKey("sdist 1")).Hex() }
 
 // pipWheel returns Debian's wheel of pip, for images that have no pip of their own.
-func (j *job) pipWheel(ctx context.Context, st *state) (distribution, error) {
-	if j.opts.Debian == nil {
-		return distribution{}, diag.Errorf(diag.Position{}, diag.System, "the image has no pip, and no Debian mirror is configured to take it from").
-			WithHint("use a base that has pip 22.2 or newer")
-	}
-	suite := ""
-	if st.base.Kind == plan.BaseDebian {
-		suite = st.base.Name
-	}
+func (inst *Installer) pipWheel(ctx context.Context) (Distribution, error) {
 	// Remembered, since reading the mirror's index takes longer than pip does.
-	return made(ctx, j, "pip-wheels", newKey("pip wheel 1").str(suite), j.hasWheel, func() (distribution, error) {
-		deb, p, err := j.opts.Debian.Fetch(ctx, suite, "python3-pip-whl", j.nested())
+	return memo.Made(ctx, inst.Memo, "pip-wheels", memo.NewKey("pip wheel 1").Str(inst.Suite), inst.hasWheel, func() (d Distribution, err error) {
+		dir, err := os.MkdirTemp(inst.Memo.Scratch, "pip")
 		if err != nil {
-			return distribution{}, err
+			return d, err
 		}
-		return j.extractPip(deb, p)
+		defer os.RemoveAll(dir)
+		const deb = "python3-pip-whl"
+		d.Name = "pip"
+		d.Version, err = inst.Build.DebianFiles(ctx, inst.Suite, deb, func(hdr *tar.Header, r io.Reader) error {
+			name := path.Base(hdr.Name)
+			if hdr.Typeflag != tar.TypeReg || !strings.HasPrefix(name, "pip-") || !wheelName().MatchString(name) || d.Wheel != "" {
+				return nil
+			}
+			d.Wheel = name
+			var err error
+			d.SHA256, err = saveFile(filepath.Join(dir, name), r)
+			return err
+		})
+		if err == nil && d.Wheel == "" {
+			err = fmt.Errorf("package %s %s holds no wheel of pip", deb, d.Version)
+		}
+		if err != nil {
+			return d, err
+		}
+		return d, inst.cacheWheel(dir, d)
 	})
 }
 
-// extractPip takes pip's wheel out of its Debian package and into the cache.
-func (j *job) extractPip(deb string, p debian.Package) (distribution, error) {
-	d := distribution{Name: "pip", Version: p.Version}
-	tmp := filepath.Join(j.store.tmp, "pip-"+p.SHA256)
-	defer os.Remove(tmp)
-	err := debian.Files(deb, func(hdr *tar.Header, r io.Reader) error {
-		name := path.Base(hdr.Name)
-		if hdr.Typeflag != tar.TypeReg || !strings.HasPrefix(name, "pip-") || !wheelName().MatchString(name) || d.Wheel != "" {
-			return nil
-		}
-		var err error
-		d.Wheel = name
-		d.SHA256, err = saveFile(tmp, r)
+// cacheWheel moves a wheel from a directory into the cache.
+func (inst *Installer) cacheWheel(dir string, d Distribution) error {
+	final := inst.wheelPath(d)
+	if err := os.MkdirAll(filepath.Dir(final), 0o755); err != nil {
 		return err
-	})
-	if err == nil && d.Wheel == "" {
-		err = fmt.Errorf("package %s %s holds no wheel of pip", p.Name, p.Version)
 	}
-	if err == nil {
-		err = os.MkdirAll(filepath.Dir(j.wheelPath(d)), 0o755)
-	}
-	if err == nil {
-		err = os.Rename(tmp, j.wheelPath(d))
-	}
-	return d, err
+	return os.Rename(filepath.Join(dir, d.Wheel), final)
 }
 
 // pipLayers returns the layers that give an image a virtual environment with Debian's pip, for the
 // resolver's container only. Laid down like any wheel it starts three times as fast as off its archive.
-func (j *job) pipLayers(ctx context.Context, st *state, s plan.Step, py python) ([]layer, error) {
-	wheel, err := j.pipWheel(ctx, st)
+func (inst *Installer) pipLayers(ctx context.Context, img Image, s plan.Step, py python) ([]oci.Layer, error) {
+	wheel, err := inst.pipWheel(ctx)
 	if err != nil {
 		return nil, err
 	}
-	venv, err := j.venvLayer(ctx, py)
+	venv, err := inst.venvLayer(ctx, py)
 	if err != nil {
 		return nil, err
 	}
-	c := &call{step: s, py: py, under: st.layers, pinned: &pinned{Packages: []distribution{wheel}}}
-	wheels, err := j.lay(ctx, c)
+	c := &call{step: s, py: py, under: img.Layers, pinned: &Pinned{Packages: []Distribution{wheel}}}
+	wheels, err := inst.lay(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	pip, err := j.wheelLayer(ctx, c, wheels...)
-	return []layer{venv, pip}, err
+	pip, err := inst.wheelLayer(ctx, c, wheels...)
+	return []oci.Layer{venv, pip}, err
 }
+
+// maxAnswer bounds the resolver's answer, in bytes.
+const maxAnswer = 16 << 20
 
 // answer is what the resolver says of one distribution.
 type answer struct {
@@ -184,25 +224,25 @@ type answer struct {
 }
 
 // takeWheels runs the resolver's container and puts the wheels that it sends into the cache.
-func (j *job) takeWheels(ctx context.Context, s plan.Step, py python, c *exec.Container) (*pinned, error) {
-	dir, err := os.MkdirTemp(j.store.tmp, "wheels")
+func (inst *Installer) takeWheels(ctx context.Context, s plan.Step, py python, c *exec.Container) (*Pinned, error) {
+	dir, err := os.MkdirTemp(inst.Memo.Scratch, "wheels")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	p := &progress{j: j, what: "resolve " + stepTitle(s)}
+	p := inst.Build.Progress("resolve " + Title(s))
 	sums, result := map[string]string{}, []byte(nil)
-	err = j.stream(ctx, c, func(hdr *tar.Header, r io.Reader) error {
+	err = inst.stream(ctx, c, func(hdr *tar.Header, r io.Reader) error {
 		if hdr.Name == "result.json" {
 			var err error
-			result, err = io.ReadAll(io.LimitReader(r, maxJSON))
+			result, err = io.ReadAll(io.LimitReader(r, maxAnswer))
 			return err
 		}
 		if !wheelName().MatchString(hdr.Name) {
 			return fmt.Errorf("the resolver sends a file named %q", hdr.Name)
 		}
 		var err error
-		sums[hdr.Name], err = saveFile(filepath.Join(dir, hdr.Name), io.TeeReader(cancellable{ctx, r}, p))
+		sums[hdr.Name], err = saveFile(filepath.Join(dir, hdr.Name), io.TeeReader(oci.Cancellable(ctx, r), p))
 		return err
 	})
 	if err != nil {
@@ -212,15 +252,15 @@ func (j *job) takeWheels(ctx context.Context, s plan.Step, py python, c *exec.Co
 	if err := json.Unmarshal(result, &all); err != nil {
 		return nil, fmt.Errorf("the resolver's answer: %w", err)
 	}
-	out := &pinned{Time: time.Now().UTC(), Packages: []distribution{}}
+	out := &Pinned{Time: time.Now().UTC(), Packages: []Distribution{}}
 	for _, a := range all {
-		d, err := j.keepWheel(py, a, dir, sums)
+		d, err := inst.keepWheel(py, a, dir, sums)
 		if err != nil {
 			return nil, fmt.Errorf("%s %s: %w", a.Name, a.Version, err)
 		}
 		out.Packages = append(out.Packages, d)
 	}
-	slices.SortFunc(out.Packages, func(a, b distribution) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(out.Packages, func(a, b Distribution) int { return strings.Compare(a.Name, b.Name) })
 	return out, nil
 }
 
@@ -232,12 +272,12 @@ var (
 )
 
 // stream runs a container and visits the entries of the tar that it writes to its standard output.
-func (j *job) stream(ctx context.Context, c *exec.Container, visit func(*tar.Header, io.Reader) error) error {
+func (inst *Installer) stream(ctx context.Context, c *exec.Container, visit func(*tar.Header, io.Reader) error) error {
 	r, w := io.Pipe()
 	c.Stdout = w
 	ended := make(chan error, 1)
 	go func() {
-		_, err := j.run(ctx, c)
+		err := inst.Build.Run(ctx, c)
 		w.Close()
 		ended <- err
 	}()
@@ -283,8 +323,8 @@ func saveFile(name string, r io.Reader) (string, error) {
 }
 
 // keepWheel checks an answer of the resolver and moves its wheel into the cache.
-func (j *job) keepWheel(py python, a answer, dir string, sums map[string]string) (distribution, error) {
-	d := distribution{Name: a.Name, Version: a.Version, URL: withoutUser(a.URL)}
+func (inst *Installer) keepWheel(py python, a answer, dir string, sums map[string]string) (Distribution, error) {
+	d := Distribution{Name: a.Name, Version: a.Version, URL: text.WithoutUser(a.URL)}
 	if a.SHA256 != nil {
 		d.Source = *a.SHA256
 	}
@@ -292,7 +332,7 @@ func (j *job) keepWheel(py python, a answer, dir string, sums map[string]string)
 		return d, fmt.Errorf("the resolver's answer has the name %q and the hash %q", d.Name, d.Source)
 	}
 	if a.Wheel == nil {
-		return j.cachedWheel(py, d)
+		return inst.cachedWheel(py, d)
 	}
 	sum, ok := sums[*a.Wheel]
 	if !ok {
@@ -303,23 +343,19 @@ func (j *job) keepWheel(py python, a answer, dir string, sums map[string]string)
 	if isWheel && d.Source != "" && d.Source != sum {
 		return d, fmt.Errorf("the wheel has the SHA-256 %s, not the index's %s", sum, d.Source)
 	}
-	final := j.wheelPath(d)
-	if err := os.MkdirAll(filepath.Dir(final), 0o755); err != nil {
+	if err := inst.cacheWheel(dir, d); err != nil || isWheel || d.Source == "" {
 		return d, err
 	}
-	if err := os.Rename(filepath.Join(dir, d.Wheel), final); err != nil || isWheel || d.Source == "" {
-		return d, err
-	}
-	return d, j.store.remember(j.sdistPath(py, d.Source), d)
+	return d, inst.Memo.Remember(sdists(py), d.Source, d)
 }
 
-// cachedWheel completes a distribution that wasn't fetched, being in the cache.
-func (j *job) cachedWheel(py python, d distribution) (distribution, error) {
-	built, ok, err := recall[distribution](j.sdistPath(py, d.Source), nil)
+// cachedWheel completes a Distribution that wasn't fetched, being in the cache.
+func (inst *Installer) cachedWheel(py python, d Distribution) (Distribution, error) {
+	built, ok, err := memo.Recall[Distribution](inst.Memo, sdists(py), d.Source)
 	if ok || err != nil {
 		return built, err
 	}
-	names, err := filepath.Glob(filepath.Join(j.opts.Home, "cache", "wheels", d.Source, "*.whl"))
+	names, err := filepath.Glob(filepath.Join(inst.Cache, "wheels", d.Source, "*.whl"))
 	if err != nil || len(names) != 1 {
 		return d, fmt.Errorf("its wheel isn't in the cache: %v", err)
 	}
@@ -334,12 +370,12 @@ var unreachable = sync.OnceValue(func() *regexp.Regexp {
 
 // pipError says what the resolver's failure means.
 func pipError(s plan.Step, err error) error {
-	var failed *exitError
+	var failed *process.Failed
 	if !errors.As(err, &failed) {
 		return err
 	}
-	log := strings.Join(failed.tail, "\n")
-	e := failed.at(s.Pos, "pip can't resolve "+strings.TrimPrefix(stepTitle(s), "pip "))
+	log := strings.Join(failed.Log, "\n")
+	e := failed.At(s.Pos, "pip can't resolve "+strings.TrimPrefix(Title(s), "pip "))
 	switch {
 	case unreachable().MatchString(log):
 		e.Class = diag.System

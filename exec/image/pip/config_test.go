@@ -1,4 +1,4 @@
-package image
+package pip
 
 import (
 	"os"
@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/exec/image/process"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -28,9 +29,8 @@ timeout = 8
 timeout = 9
 `), 0o600))
 	must(t, os.WriteFile(filepath.Join(home, "own.conf"), []byte("[global]\nretries = 3\n"), 0o600))
-	b := newBuilder(t, nil)
-	b.opts.Environ = []string{"HOME=" + home, "XDG_CONFIG_DIRS=" + home + "/none", "PIP_CONFIG_FILE=" + home + "/own.conf", "PIP_EXTRA_INDEX_URL=https://a.example/ https://b.example/"}
-	c, err := b.pipConfig()
+	env := process.Environ{"HOME=" + home, "XDG_CONFIG_DIRS=" + home + "/none", "PIP_CONFIG_FILE=" + home + "/own.conf", "PIP_EXTRA_INDEX_URL=https://a.example/ https://b.example/"}
+	c, err := readConfig(env)
 	must(t, err)
 	delete(c, "cert") // this machine's own
 	ini := string(c.ini())
@@ -46,13 +46,13 @@ timeout = 9
 	if strings.Contains(public, "secret") || !strings.Contains(public, "https://index.example/simple") {
 		t.Errorf("public part: %s", public)
 	}
-	b.opts.Environ = append(b.opts.Environ, "PIP_CONFIG_FILE="+os.DevNull)
-	if c, err = b.pipConfig(); err != nil || len(c["retries"]) > 0 || len(c["index-url"]) > 0 {
+	env = append(env, "PIP_CONFIG_FILE="+os.DevNull)
+	if c, err = readConfig(env); err != nil || len(c["retries"]) > 0 || len(c["index-url"]) > 0 {
 		t.Errorf("without files: %v, %v", c, err)
 	}
 	must(t, os.WriteFile(filepath.Join(home, "bad.conf"), []byte("nonsense\n"), 0o600))
-	b.opts.Environ = append(b.opts.Environ, "PIP_CONFIG_FILE="+home+"/bad.conf")
-	if _, err = b.pipConfig(); err == nil || !strings.Contains(err.Error(), "bad.conf") {
+	env = append(env, "PIP_CONFIG_FILE="+home+"/bad.conf")
+	if _, err = readConfig(env); err == nil || !strings.Contains(err.Error(), "bad.conf") {
 		t.Errorf("a bad file: %v", err)
 	}
 }
@@ -94,38 +94,11 @@ func TestPipConfigTravels(t *testing.T) {
 	}
 }
 
-func TestRequirements(t *testing.T) {
-	b := newBuilder(t, map[string]string{"r/req.txt": "-r more.txt\npytest\n", "r/more.txt": "ruff\n-c pins.txt\n", "r/pins.txt": "x==1\n"})
-	j := &job{Builder: b}
-	w, err := j.requirements(plan.Step{Kind: plan.StepRequirements, Src: "r/req.txt"})
-	must(t, err)
-	var names []string
-	for _, f := range w.files {
-		names = append(names, strings.TrimPrefix(f.Path, pipDir+"/requirements/"))
-	}
-	if got := strings.Join(names, " "); got != "r/more.txt r/pins.txt r/req.txt" {
-		t.Errorf("files %s", got)
-	}
-	for _, bad := range []string{"-r /etc/passwd", " --index-url=x", "a\nb", ""} {
-		if _, err := j.requirements(plan.Step{Kind: plan.StepPip, Packages: []string{bad}}); err == nil {
-			t.Errorf("%q is taken for a package", bad)
-		}
-	}
-	one, err := j.requirements(plan.Step{Kind: plan.StepPip, Packages: []string{"a", "b"}})
-	must(t, err)
-	two, err := j.requirements(plan.Step{Kind: plan.StepPip, Packages: []string{"b", "a"}})
-	must(t, err)
-	if one.key(newKey("k")).hex() != two.key(newKey("k")).hex() {
-		t.Error("the order of packages makes two resolutions")
-	}
-}
-
 func TestNetrc(t *testing.T) {
 	home := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(home, ".netrc"), []byte("machine extra.example\n  login you\n  password \"pw\"\nmachine other.example login x password never\ndefault login d password never\n"), 0o600))
-	b := newBuilder(t, nil)
-	b.opts.Environ = []string{"HOME=" + home}
-	got, err := b.netrc(pipConfig{"index-url": {"https://me:p%22w@index.example/simple"}, "extra-index-url": {"https://extra.example/"}, "find-links": {"/dir"}},
+	env := process.Environ{"HOME=" + home}
+	got, err := netrc(env, pipConfig{"index-url": {"https://me:p%22w@index.example/simple"}, "extra-index-url": {"https://extra.example/"}, "find-links": {"/dir"}},
 		wanted{files: []exec.File{{Data: []byte("x @ https://u:v@direct.example/x.whl ; python_version > '3'\n")}}})
 	must(t, err)
 	want := "machine direct.example login \"u\" password \"v\"\nmachine extra.example login \"you\" password \"pw\"\nmachine index.example login \"me\" password \"p\\\"w\"\n"

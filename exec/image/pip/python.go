@@ -1,8 +1,9 @@
-package image
+package pip
 
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -10,11 +11,15 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/exec/image/memo"
+	"github.com/flytestar/flytestar/exec/image/oci"
+	"github.com/flytestar/flytestar/exec/image/process"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -39,25 +44,25 @@ type python struct {
 }
 
 // key adds everything about a Python that wheels and their bytecode depend on.
-func (p python) key(k *key) *key { return k.str(p.Version).str(p.Platform).str(p.Magic) }
+func (p python) key(k *memo.Key) *memo.Key { return k.Str(p.Version).Str(p.Platform).Str(p.Magic) }
 
 // python returns the image's Python so far.
-func (j *job) python(ctx context.Context, st *state, s plan.Step) (python, error) {
-	k := newKey("python 1").list(diffIDs(st.layers)).str(st.env("PATH"))
-	py, err := made(ctx, j, "python", k, nil, func() (python, error) {
+func (inst *Installer) python(ctx context.Context, img Image, s plan.Step) (python, error) {
+	k := memo.NewKey("python 1").List(oci.DiffIDs(img.Layers)).Str(img.Path)
+	py, err := memo.Made(ctx, inst.Memo, "python", k, nil, func() (python, error) {
 		var out bytes.Buffer
 		c := &exec.Container{
-			Name: "python", Layers: j.store.open(st.layers), Env: j.runEnv(st), Stdout: &out,
+			Name: "python", Layers: inst.Layout.Open(img.Layers), Env: slices.Clone(img.Environ), Stdout: &out,
 			Args: []string{"/bin/sh", "-c", `command -v python3 >/dev/null || exit 99; exec python3 -c "$1"`, "sh", probeScript},
 		}
-		_, err := j.run(ctx, c)
-		var failed *exitError
-		if errors.As(err, &failed) && failed.Code == 99 || len(st.layers) == 0 {
+		err := inst.Build.Run(ctx, c)
+		var failed *process.Failed
+		if errors.As(err, &failed) && failed.Code == 99 || len(img.Layers) == 0 {
 			return python{}, diag.Errorf(s.Pos, diag.Build, "the image has no python3, which pip packages need").
 				WithHint("start from image.from_debian_base(), or install it before: .with_apt_packages(\"python3\")")
 		}
 		if errors.As(err, &failed) {
-			return python{}, failed.at(s.Pos, "the image's python3")
+			return python{}, failed.At(s.Pos, "the image's python3")
 		}
 		if err != nil {
 			return python{}, err
@@ -84,54 +89,51 @@ func (p python) check() error {
 // venvDir is where packages live in an image, relative to its root.
 const venvDir = "opt/venv"
 
-// venv puts the virtual environment under the first wheels.
-func (j *job) venv(ctx context.Context, st *state, py python) error {
-	if len(st.calls) > 0 {
-		return nil
-	}
-	f, err := j.store.trees(st.layers)
+// venv adds the virtual environment, which goes under the first wheels.
+func (inst *Installer) venv(ctx context.Context, img Image, py python, ext *Extension) error {
+	f, err := inst.Layout.Forest(img.Layers)
 	if err != nil {
 		return err
 	}
-	if at, err := f.resolve("/" + venvDir); err != nil || at != venvDir {
+	if at, err := f.Resolve("/" + venvDir); err != nil || at != venvDir {
 		return fmt.Errorf("/%s leads to /%s in the base: %w", venvDir, at, errors.Join(err, errors.New("packages need a directory there")))
 	}
-	l, err := j.venvLayer(ctx, py)
+	l, err := inst.venvLayer(ctx, py)
 	if err != nil {
 		return err
 	}
-	st.add(l, "venv /"+venvDir)
-	old := st.env("PATH")
-	if old == "" {
-		old = defaultPath
-	}
-	st.setEnv("PATH", "/"+venvDir+"/bin:"+old)
-	st.setEnv("VIRTUAL_ENV", "/"+venvDir)
+	ext.Layers = append(ext.Layers, Titled{l, "venv /" + venvDir})
+	ext.Env = append(ext.Env, "PATH=/"+venvDir+"/bin:"+cmp.Or(img.Path, process.DefaultPath), "VIRTUAL_ENV=/"+venvDir)
 	return nil
 }
 
-func (j *job) venvLayer(ctx context.Context, py python) (layer, error) {
-	return j.layer(ctx, newKey("venv 1").str(py.Executable).str(py.Version), func() (layer, error) {
-		return j.store.writeLayer(ctx, func(t *tarball) error { return writeVenv(t, py) })
+func (inst *Installer) venvLayer(ctx context.Context, py python) (oci.Layer, error) {
+	return inst.layer(ctx, memo.NewKey("venv 1").Str(py.Executable).Str(py.Version), func() (oci.Layer, error) {
+		return inst.Layout.WriteLayer(ctx, func(w *oci.LayerWriter) error { return writeVenv(w, py) })
 	})
 }
 
 // writeVenv writes what "python3 -m venv --without-pip" makes.
-func writeVenv(t *tarball, py python) error {
+func writeVenv(w *oci.LayerWriter, py python) error {
 	cfg := fmt.Sprintf("home = %s\ninclude-system-site-packages = false\nversion = %s\nexecutable = %s\n", path.Dir(py.Executable), py.Version, py.Executable)
 	links := [][2]string{{"bin/python", "python3"}, {"bin/python3", py.Executable}, {"bin/python" + py.Short, "python3"}, {"lib64", "lib"}}
 	site := venvDir + "/lib/python" + py.Short + "/site-packages"
 	for _, l := range links {
-		hdr := &tar.Header{Typeflag: tar.TypeSymlink, Name: venvDir + "/" + l[0], Linkname: l[1], Mode: 0o777, ModTime: fileTime}
-		if err := t.parents(hdr.Name); err != nil {
+		hdr := &tar.Header{Typeflag: tar.TypeSymlink, Name: venvDir + "/" + l[0], Linkname: l[1], Mode: 0o777, ModTime: oci.FileTime}
+		if err := w.AddParents(hdr.Name); err != nil {
 			return err
 		}
-		if err := t.header(hdr, nil); err != nil {
+		if err := w.Add(hdr, nil); err != nil {
 			return err
 		}
 	}
-	if err := t.parents(site + "/x"); err != nil {
+	if err := w.AddParents(site + "/x"); err != nil {
 		return err
 	}
-	return t.header(&tar.Header{Typeflag: tar.TypeReg, Name: venvDir + "/pyvenv.cfg", Size: int64(len(cfg)), Mode: 0o644, ModTime: fileTime}, strings.NewReader(cfg))
+	return w.Add(&tar.Header{Typeflag: tar.TypeReg, Name: venvDir + "/pyvenv.cfg", Size: int64(len(cfg)), Mode: 0o644, ModTime: oci.FileTime}, strings.NewReader(cfg))
+}
+
+// layer returns the layer of a key.
+func (inst *Installer) layer(ctx context.Context, k *memo.Key, maker func() (oci.Layer, error)) (oci.Layer, error) {
+	return memo.Made(ctx, inst.Memo, "layers", k, inst.Layout.Has, maker)
 }

@@ -1,4 +1,4 @@
-package image
+package oci
 
 import (
 	"bytes"
@@ -131,4 +131,11 @@ func BenchmarkGzip(b *testing.B) {
 			must(b, err)
 		}
 	})
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }

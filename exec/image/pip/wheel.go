@@ -1,4 +1,4 @@
-package image
+package pip
 
 import (
 	"archive/tar"
@@ -24,6 +24,10 @@ import (
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/exec/image/memo"
+	"github.com/flytestar/flytestar/exec/image/oci"
+	"github.com/flytestar/flytestar/exec/image/process"
+	"github.com/flytestar/flytestar/exec/image/scratch"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -52,14 +56,14 @@ type laidFile struct {
 	NoHash bool   `json:"no_hash,omitempty"` // RECORD doesn't have its hash: bytecode
 }
 
-// addWheels puts the layers of a call's wheels on top of the image.
-func (j *job) addWheels(ctx context.Context, st *state, c *call) error {
+// addWheels adds the layers of a call's wheels.
+func (inst *Installer) addWheels(ctx context.Context, img Image, c *call, ext *Extension) error {
 	var err error
-	if c.wheels, err = j.lay(ctx, c); err != nil {
+	if c.wheels, err = inst.lay(ctx, c); err != nil {
 		return err
 	}
-	st.calls = append(st.calls, c)
-	if err := st.conflicts(c.step); err != nil {
+	inst.calls = append(inst.calls, c)
+	if err := inst.conflicts(c.step); err != nil {
 		return err
 	}
 	var pool []laidWheel
@@ -68,42 +72,52 @@ func (j *job) addWheels(ctx context.Context, st *state, c *call) error {
 			pool = append(pool, w)
 			continue
 		}
-		l, err := j.wheelLayer(ctx, c, w)
+		l, err := inst.wheelLayer(ctx, c, w)
 		if err != nil {
 			return err
 		}
-		st.addWheelLayer(l, "wheel "+w.Name)
+		ext.add(img, l, "wheel "+w.Name)
 	}
 	if len(pool) == 0 {
 		return nil
 	}
-	l, err := j.wheelLayer(ctx, c, pool...)
+	l, err := inst.wheelLayer(ctx, c, pool...)
 	if err != nil {
 		return err
 	}
-	st.addWheelLayer(l, stepTitle(c.step))
+	ext.add(img, l, Title(c.step))
 	return nil
 }
 
-// laidKey names a wheel as laid down for a Python.
-func laidKey(d distribution, py python) string {
-	return py.key(newKey("wheel 1").str(d.Name).str(d.Version).str(d.SHA256).str(py.Short)).hex()
+// add adds a layer of wheels that img and the extension don't have: an earlier call may have a big
+// wheel already.
+func (ext *Extension) add(img Image, l oci.Layer, title string) {
+	if slices.ContainsFunc(img.Layers, func(had oci.Layer) bool { return had.Digest == l.Digest }) ||
+		slices.ContainsFunc(ext.Layers, func(had Titled) bool { return had.Digest == l.Digest }) {
+		return
+	}
+	ext.Layers = append(ext.Layers, Titled{l, title})
 }
 
-func (j *job) fragmentPath(key string) string {
-	return filepath.Join(j.opts.Home, "cache", "laid", key+".tar")
+// laidKey names a wheel as laid down for a Python.
+func laidKey(d Distribution, py python) string {
+	return py.key(memo.NewKey("wheel 1").Str(d.Name).Str(d.Version).Str(d.SHA256).Str(py.Short)).Hex()
+}
+
+func (inst *Installer) fragmentPath(key string) string {
+	return filepath.Join(inst.Cache, "laid", key+".tar")
 }
 
 // lay returns a call's wheels as laid down, laying those that aren't.
-func (j *job) lay(ctx context.Context, c *call) ([]laidWheel, error) {
-	k := newKey("laid 1")
+func (inst *Installer) lay(ctx context.Context, c *call) ([]laidWheel, error) {
+	k := memo.NewKey("laid 1")
 	for _, d := range c.pinned.Packages {
-		k.str(laidKey(d, c.py))
+		k.Str(laidKey(d, c.py))
 	}
-	return made(ctx, j, "laid", k, nil, func() ([]laidWheel, error) {
-		wheels, missing := []laidWheel{}, []distribution(nil)
+	return memo.Made(ctx, inst.Memo, "laid", k, nil, func() ([]laidWheel, error) {
+		wheels, missing := []laidWheel{}, []Distribution(nil)
 		for _, d := range c.pinned.Packages {
-			w, ok, err := recall[laidWheel](j.store.memoPath("wheels", laidKey(d, c.py)), nil)
+			w, ok, err := memo.Recall[laidWheel](inst.Memo, "wheels", laidKey(d, c.py))
 			if err != nil {
 				return nil, err
 			}
@@ -113,7 +127,7 @@ func (j *job) lay(ctx context.Context, c *call) ([]laidWheel, error) {
 			}
 			wheels = append(wheels, w)
 		}
-		more, err := j.layMissing(ctx, c, missing)
+		more, err := inst.layMissing(ctx, c, missing)
 		wheels = append(wheels, more...)
 		slices.SortFunc(wheels, func(a, b laidWheel) int { return strings.Compare(a.Name, b.Name) })
 		return wheels, err
@@ -121,18 +135,18 @@ func (j *job) lay(ctx context.Context, c *call) ([]laidWheel, error) {
 }
 
 // wheelLayer returns the layer of some of a call's wheels.
-func (j *job) wheelLayer(ctx context.Context, c *call, wheels ...laidWheel) (layer, error) {
-	k := newKey("wheels 1")
+func (inst *Installer) wheelLayer(ctx context.Context, c *call, wheels ...laidWheel) (oci.Layer, error) {
+	k := memo.NewKey("wheels 1")
 	for _, w := range wheels {
-		k.str(w.Key)
+		k.Str(w.Key)
 	}
-	return j.layer(ctx, k, func() (layer, error) {
-		if err := j.needFragments(ctx, c, wheels); err != nil {
-			return layer{}, err
+	return inst.layer(ctx, k, func() (oci.Layer, error) {
+		if err := inst.needFragments(ctx, c, wheels); err != nil {
+			return oci.Layer{}, err
 		}
-		l, err := j.store.writeLayer(ctx, func(t *tarball) error {
+		l, err := inst.Layout.WriteLayer(ctx, func(lw *oci.LayerWriter) error {
 			for _, w := range wheels {
-				if err := j.copyFragment(t, w); err != nil {
+				if err := inst.copyFragment(lw, w); err != nil {
 					return fmt.Errorf("wheel %s: %w", w.Name, err)
 				}
 			}
@@ -140,7 +154,7 @@ func (j *job) wheelLayer(ctx context.Context, c *call, wheels ...laidWheel) (lay
 		})
 		for _, w := range wheels {
 			if w.Big && err == nil {
-				err = os.Remove(j.fragmentPath(w.Key)) // the layer has it all
+				err = os.Remove(inst.fragmentPath(w.Key)) // the layer has it all
 			}
 		}
 		return l, err
@@ -148,10 +162,10 @@ func (j *job) wheelLayer(ctx context.Context, c *call, wheels ...laidWheel) (lay
 }
 
 // needFragments lays wheels again whose fragments are gone.
-func (j *job) needFragments(ctx context.Context, c *call, wheels []laidWheel) error {
-	var missing []distribution
+func (inst *Installer) needFragments(ctx context.Context, c *call, wheels []laidWheel) error {
+	var missing []Distribution
 	for _, w := range wheels {
-		_, err := os.Stat(j.fragmentPath(w.Key))
+		_, err := os.Stat(inst.fragmentPath(w.Key))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -164,31 +178,31 @@ func (j *job) needFragments(ctx context.Context, c *call, wheels []laidWheel) er
 			}
 		}
 	}
-	_, err := j.layMissing(ctx, c, missing)
+	_, err := inst.layMissing(ctx, c, missing)
 	return err
 }
 
 // copyFragment adds a fragment to a layer. What another wheel has put there already is the same: see conflicts.
-func (j *job) copyFragment(t *tarball, w laidWheel) error {
-	f, err := os.Open(j.fragmentPath(w.Key))
+func (inst *Installer) copyFragment(lw *oci.LayerWriter, w laidWheel) error {
+	f, err := os.Open(inst.fragmentPath(w.Key))
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	return visitTar(f, func(hdr *tar.Header, r io.Reader) error {
-		if t.seen[hdr.Name] {
+		if lw.Has(hdr.Name) {
 			return nil
 		}
-		if err := t.parents(hdr.Name); err != nil {
+		if err := lw.AddParents(hdr.Name); err != nil {
 			return err
 		}
-		return t.header(hdr, r)
+		return lw.Add(hdr, r)
 	})
 }
 
 // conflicts finds files that two wheels of the image have with different
 // content, and files where another wheel needs a directory.
-func (st *state) conflicts(s plan.Step) error {
+func (inst *Installer) conflicts(s plan.Step) error {
 	type owner struct {
 		wheel string
 		file  laidFile
@@ -201,7 +215,7 @@ func (st *state) conflicts(s plan.Step) error {
 		return diag.Errorf(s.Pos, diag.Build, "the wheels %s and %s both have /%s, with different content", a, b, name).
 			WithHint("leave one of the two packages out, or choose versions that agree")
 	}
-	for _, c := range st.calls {
+	for _, c := range inst.calls {
 		for _, w := range c.wheels {
 			for _, f := range w.Files {
 				had, ok := files[f.Path]
@@ -226,11 +240,11 @@ func (st *state) conflicts(s plan.Step) error {
 
 // layMissing lays wheels down: it plans each, compiles all their modules in one container, and
 // writes their fragments.
-func (j *job) layMissing(ctx context.Context, c *call, missing []distribution) ([]laidWheel, error) {
+func (inst *Installer) layMissing(ctx context.Context, c *call, missing []Distribution) ([]laidWheel, error) {
 	if len(missing) == 0 {
 		return nil, nil
 	}
-	j.step("lay " + stepTitle(c.step))
+	inst.Build.Step("lay " + Title(c.step))
 	plans := make([]*wheelPlan, len(missing))
 	defer func() {
 		for _, p := range plans {
@@ -241,20 +255,23 @@ func (j *job) layMissing(ctx context.Context, c *call, missing []distribution) (
 	}()
 	for i, d := range missing {
 		var err error
-		if plans[i], err = planWheel(j.wheelPath(d), d, c.py); err != nil {
+		if plans[i], err = planWheel(inst.wheelPath(d), d, c.py); err != nil {
 			return nil, diag.Errorf(c.step.Pos, diag.Build, "wheel %s: %w", d.Wheel, err)
 		}
 	}
-	bytecode, err := j.compile(ctx, c, plans)
+	bytecode, err := inst.compile(ctx, c, plans)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]laidWheel, len(plans))
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(j.opts.Jobs)
 	for i, p := range plans {
 		g.Go(func() (err error) {
-			if out[i], err = j.writeFragment(ctx, p, bytecode[i], c.py); err != nil {
+			if err := inst.Slots.Acquire(ctx, 1); err != nil {
+				return err
+			}
+			defer inst.Slots.Release(1)
+			if out[i], err = inst.writeFragment(ctx, p, bytecode[i], c.py); err != nil {
 				return fmt.Errorf("wheel %s: %w", p.dist.Wheel, err)
 			}
 			return nil
@@ -267,13 +284,13 @@ func (j *job) layMissing(ctx context.Context, c *call, missing []distribution) (
 const moduleChunk = 100
 
 // compile returns the bytecode of all modules of all wheels, by wheel.
-func (j *job) compile(ctx context.Context, call *call, plans []*wheelPlan) ([][]member, error) {
+func (inst *Installer) compile(ctx context.Context, call *call, plans []*wheelPlan) ([][]member, error) {
 	py, out := call.py, make([][]member, len(plans))
 	chunks := [][][3]any{}
 	c := &exec.Container{
-		Name: "bytecode", Layers: j.store.open(call.under), Workdir: "/",
+		Name: "bytecode", Layers: inst.Layout.Open(call.under), Workdir: "/",
 		Args: []string{py.Executable, pipDir + "/compile.py", pipDir + "/jobs.json"},
-		Env:  []string{"PATH=" + defaultPath, "HOME=/root", "PYTHONHASHSEED=0", "PYTHONDONTWRITEBYTECODE=1"},
+		Env:  []string{"PATH=" + process.DefaultPath, "HOME=/root", "PYTHONHASHSEED=0", "PYTHONDONTWRITEBYTECODE=1"},
 	}
 	for i, p := range plans {
 		var modules [][3]any
@@ -285,7 +302,7 @@ func (j *job) compile(ctx context.Context, call *call, plans []*wheelPlan) ([][]
 		for chunk := range slices.Chunk(modules, moduleChunk) {
 			chunks = append(chunks, chunk)
 		}
-		c.Mounts = append(c.Mounts, exec.Mount{Source: j.wheelPath(p.dist), Target: fmt.Sprintf("%s/%d.whl", pipDir, i)})
+		c.Mounts = append(c.Mounts, exec.Mount{Source: inst.wheelPath(p.dist), Target: fmt.Sprintf("%s/%d.whl", pipDir, i)})
 	}
 	if len(chunks) == 0 {
 		return out, nil
@@ -295,7 +312,7 @@ func (j *job) compile(ctx context.Context, call *call, plans []*wheelPlan) ([][]
 		return nil, err
 	}
 	c.Files = []exec.File{{Path: pipDir + "/compile.py", Mode: 0o644, Data: compileScript}, {Path: pipDir + "/jobs.json", Mode: 0o644, Data: data}}
-	err = j.stream(ctx, c, func(hdr *tar.Header, r io.Reader) error {
+	err = inst.stream(ctx, c, func(hdr *tar.Header, r io.Reader) error {
 		number, name, _ := strings.Cut(hdr.Name, "/")
 		i, err := strconv.Atoi(number)
 		if err != nil || i < 0 || i >= len(out) || !fs.ValidPath(name) || !strings.HasPrefix(name, siteDir(py)+"/") || path.Ext(name) != ".pyc" {
@@ -305,9 +322,9 @@ func (j *job) compile(ctx context.Context, call *call, plans []*wheelPlan) ([][]
 		out[i] = append(out[i], member{path: name, mode: 0o644, data: data})
 		return err
 	})
-	var failed *exitError
+	var failed *process.Failed
 	if errors.As(err, &failed) {
-		return nil, failed.at(diag.Position{}, "the compiler of bytecode")
+		return nil, failed.At(diag.Position{}, "the compiler of bytecode")
 	}
 	return out, err
 }
@@ -316,9 +333,9 @@ func (j *job) compile(ctx context.Context, call *call, plans []*wheelPlan) ([][]
 const maxBytecode = 256 << 20
 
 // writeFragment lays a wheel down.
-func (j *job) writeFragment(ctx context.Context, p *wheelPlan, bytecode []member, py python) (laidWheel, error) {
+func (inst *Installer) writeFragment(ctx context.Context, p *wheelPlan, bytecode []member, py python) (laidWheel, error) {
 	w := laidWheel{Name: p.dist.Name + " " + p.dist.Version, Key: laidKey(p.dist, py), Big: p.big}
-	f, err := os.CreateTemp(j.store.tmp, "fragment")
+	f, err := os.CreateTemp(inst.Memo.Scratch, "fragment")
 	if err != nil {
 		return w, err
 	}
@@ -350,14 +367,14 @@ func (j *job) writeFragment(ctx context.Context, p *wheelPlan, bytecode []member
 	if err := tw.Close(); err != nil {
 		return w, err
 	}
-	path := j.fragmentPath(w.Key)
+	path := inst.fragmentPath(w.Key)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return w, err
 	}
-	if err := install(f, path); err != nil {
+	if err := scratch.Install(f, path); err != nil {
 		return w, err
 	}
-	return w, j.store.remember(j.store.memoPath("wheels", w.Key), w)
+	return w, inst.Memo.Remember("wheels", w.Key, w)
 }
 
 // write adds a member to a fragment and to the wheel's files.
@@ -367,11 +384,11 @@ func (w *laidWheel) write(ctx context.Context, tw *tar.Writer, m member, noHash 
 		return err
 	}
 	defer r.Close()
-	if err := tw.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: m.path, Mode: m.mode, Size: size, ModTime: fileTime}); err != nil {
+	if err := tw.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: m.path, Mode: m.mode, Size: size, ModTime: oci.FileTime}); err != nil {
 		return err
 	}
 	h := sha256.New()
-	if _, err := io.Copy(tw, io.TeeReader(cancellable{ctx, r}, h)); err != nil {
+	if _, err := io.Copy(tw, io.TeeReader(oci.Cancellable(ctx, r), h)); err != nil {
 		return fmt.Errorf("%s: %w", m.path, err)
 	}
 	w.Files = append(w.Files, laidFile{m.path, hex.EncodeToString(h.Sum(nil)), m.mode, size, noHash})

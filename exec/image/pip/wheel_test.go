@@ -1,4 +1,4 @@
-package image
+package pip
 
 import (
 	"archive/tar"
@@ -12,16 +12,49 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
+	"golang.org/x/sync/semaphore"
+
+	"github.com/flytestar/flytestar/exec/image/memo"
+	"github.com/flytestar/flytestar/exec/image/oci"
 	"github.com/flytestar/flytestar/plan"
 )
+
+// newInstaller returns an installer in a home of its own, on a workspace with files by name. It
+// can't run anything.
+func newInstaller(t testing.TB, files map[string]string) *Installer {
+	t.Helper()
+	home := t.TempDir()
+	for _, dir := range []string{"tmp", "locks", "cache/wheels"} {
+		must(t, os.MkdirAll(filepath.Join(home, dir), 0o755))
+	}
+	workspace := fstest.MapFS{}
+	for name, content := range files {
+		workspace[name] = &fstest.MapFile{Data: []byte(content)}
+	}
+	tmp := filepath.Join(home, "tmp")
+	layout := &oci.Layout{Dir: filepath.Join(home, "images"), Trees: filepath.Join(home, "trees"), Scratch: tmp, Lock: filepath.Join(home, "locks", "index.json")}
+	must(t, layout.Init())
+	return New(Options{
+		Memo: &memo.Memo{Index: filepath.Join(home, "index"), Locks: filepath.Join(home, "locks"), Scratch: tmp}, Layout: layout,
+		Cache: filepath.Join(home, "cache"), Workspace: workspace, Slots: semaphore.NewWeighted(2), Platform: "linux/amd64",
+	})
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
 
 var testPython = python{Version: "3.11.2", Short: "3.11", Executable: "/usr/bin/python3", Platform: "linux-x86_64", Magic: "a70d0d0a"}
 
 const site = "opt/venv/lib/python3.11/site-packages/"
 
 // addWheel puts a wheel with members into b's cache. A name that ends in "*" is executable.
-func addWheel(t testing.TB, b *Builder, name, version string, members map[string]string) distribution {
+func addWheel(t testing.TB, inst *Installer, name, version string, members map[string]string) Distribution {
 	t.Helper()
 	var data bytes.Buffer
 	z := zip.NewWriter(&data)
@@ -37,31 +70,30 @@ func addWheel(t testing.TB, b *Builder, name, version string, members map[string
 		must(t, err)
 	}
 	must(t, z.Close())
-	d := distribution{Name: normalName(name), Version: version, Wheel: name + "-" + version + "-py3-none-any.whl"}
+	d := Distribution{Name: normalName(name), Version: version, Wheel: name + "-" + version + "-py3-none-any.whl"}
 	tmp := filepath.Join(t.TempDir(), "w.whl")
 	var err error
 	d.SHA256, err = saveFile(tmp, &data)
 	must(t, err)
-	path := (&job{Builder: b}).wheelPath(d)
+	path := inst.wheelPath(d)
 	must(t, os.MkdirAll(filepath.Dir(path), 0o755))
 	must(t, os.Rename(tmp, path))
 	return d
 }
 
 // fragment lays a wheel down and returns it, and its files by path.
-func fragment(t testing.TB, b *Builder, d distribution, bytecode ...member) (laidWheel, map[string]string, error) {
+func fragment(t testing.TB, inst *Installer, d Distribution, bytecode ...member) (laidWheel, map[string]string, error) {
 	t.Helper()
-	j := &job{Builder: b}
-	p, err := planWheel(j.wheelPath(d), d, testPython)
+	p, err := planWheel(inst.wheelPath(d), d, testPython)
 	if err != nil {
 		return laidWheel{}, nil, err
 	}
 	defer p.zip.Close()
-	w, err := j.writeFragment(t.Context(), p, bytecode, testPython)
+	w, err := inst.writeFragment(t.Context(), p, bytecode, testPython)
 	if err != nil {
 		return w, nil, err
 	}
-	f, err := os.Open(j.fragmentPath(w.Key))
+	f, err := os.Open(inst.fragmentPath(w.Key))
 	must(t, err)
 	defer f.Close()
 	files := map[string]string{}
@@ -77,8 +109,8 @@ func fragment(t testing.TB, b *Builder, d distribution, bytecode ...member) (lai
 }
 
 func TestLayWheel(t *testing.T) {
-	b := newBuilder(t, nil)
-	d := addWheel(t, b, "My_Pkg", "1.0", map[string]string{
+	inst := newInstaller(t, nil)
+	d := addWheel(t, inst, "My_Pkg", "1.0", map[string]string{
 		"my_pkg/__init__.py": "x = 1\n", "my_pkg/tool.so*": "elf",
 		"My_Pkg-1.0.dist-info/METADATA": "Name: My_Pkg\n", "My_Pkg-1.0.dist-info/RECORD": "old", "My_Pkg-1.0.dist-info/INSTALLER": "pip",
 		"My_Pkg-1.0.dist-info/entry_points.txt": "[console_scripts]\nmy = my_pkg.cli:App.main\nshadow=my_pkg:f [extra]\n[other]\nz = not:used\n",
@@ -91,7 +123,7 @@ func TestLayWheel(t *testing.T) {
 		"My_Pkg-1.0.data/headers/a.h":           "h",
 	})
 	pyc := member{path: site + "my_pkg/__pycache__/__init__.cpython-311.pyc", mode: 0o644, data: []byte("code")}
-	w, files, err := fragment(t, b, d, pyc)
+	w, files, err := fragment(t, inst, d, pyc)
 	must(t, err)
 	want := map[string]string{
 		site + "my_pkg/__init__.py": "x = 1\n", site + "my_pkg/tool.so": "* elf", pyc.path: "code",
@@ -110,7 +142,7 @@ func TestLayWheel(t *testing.T) {
 		t.Errorf("%d files: %v", len(files), slices.Sorted(maps.Keys(files)))
 	}
 	checkRecord(t, files[site+"My_Pkg-1.0.dist-info/RECORD"], files)
-	again, _, err := fragment(t, b, d, pyc)
+	again, _, err := fragment(t, inst, d, pyc)
 	must(t, err)
 	if again.Key != w.Key || len(again.Files) != len(w.Files) {
 		t.Error("laid down differently the second time")
@@ -139,7 +171,7 @@ func checkRecord(t *testing.T, record string, files map[string]string) {
 }
 
 func TestHostileWheels(t *testing.T) {
-	b := newBuilder(t, nil)
+	inst := newInstaller(t, nil)
 	info := map[string]string{"x-1.dist-info/METADATA": ""}
 	for name, members := range map[string]map[string]string{
 		"parent":           {"../evil": ""},
@@ -162,17 +194,17 @@ func TestHostileWheels(t *testing.T) {
 		if name == "python in data" {
 			all = map[string]string{"y-1.dist-info/METADATA": ""} // another package's
 		}
-		d := addWheel(t, b, "x", "1", all)
-		if _, files, err := fragment(t, b, d); err == nil {
+		d := addWheel(t, inst, "x", "1", all)
+		if _, files, err := fragment(t, inst, d); err == nil {
 			t.Errorf("%s: laid down as %v", name, slices.Sorted(maps.Keys(files)))
 		}
 	}
 }
 
 func FuzzWheel(f *testing.F) {
-	b := newBuilder(f, nil)
-	d := addWheel(f, b, "x", "1", map[string]string{"x.py": "", "x-1.dist-info/METADATA": "", "x-1.dist-info/entry_points.txt": "[console_scripts]\na=b:c\n"})
-	data, err := os.ReadFile((&job{Builder: b}).wheelPath(d))
+	inst := newInstaller(f, nil)
+	d := addWheel(f, inst, "x", "1", map[string]string{"x.py": "", "x-1.dist-info/METADATA": "", "x-1.dist-info/entry_points.txt": "[console_scripts]\na=b:c\n"})
+	data, err := os.ReadFile(inst.wheelPath(d))
 	must(f, err)
 	f.Add(data)
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -192,25 +224,25 @@ func FuzzWheel(f *testing.F) {
 }
 
 // wheelsOf makes a state with a call for each list of wheels, laid down.
-func wheelsOf(t *testing.T, b *Builder, calls ...[]distribution) *state {
-	st := &state{}
+func wheelsOf(t *testing.T, inst *Installer, calls ...[]Distribution) *Installer {
+	of := &Installer{Options: inst.Options}
 	for i, list := range calls {
-		c := &call{py: testPython, pinned: &pinned{Packages: list}, step: plan.Step{Kind: plan.StepPip, Packages: []string{"call", string(rune('1' + i))}}}
+		c := &call{py: testPython, pinned: &Pinned{Packages: list}, step: plan.Step{Kind: plan.StepPip, Packages: []string{"call", string(rune('1' + i))}}}
 		for _, d := range list {
-			w, _, err := fragment(t, b, d)
+			w, _, err := fragment(t, inst, d)
 			must(t, err)
 			c.wheels = append(c.wheels, w)
 		}
-		st.calls = append(st.calls, c)
+		of.calls = append(of.calls, c)
 	}
-	return st
+	return of
 }
 
 func TestConflicts(t *testing.T) {
-	b := newBuilder(t, nil)
-	wheel := func(name string, members map[string]string) distribution {
+	inst := newInstaller(t, nil)
+	wheel := func(name string, members map[string]string) Distribution {
 		members[name+"-1.dist-info/METADATA"] = name
-		return addWheel(t, b, name, "1", members)
+		return addWheel(t, inst, name, "1", members)
 	}
 	a := wheel("a", map[string]string{"tests/__init__.py": "", "a.py": "a"})
 	same := wheel("same", map[string]string{"tests/__init__.py": ""})
@@ -219,19 +251,19 @@ func TestConflicts(t *testing.T) {
 	asFile := wheel("asfile", map[string]string{"tests": "a file"})
 	python := wheel("python", map[string]string{"python-1.data/data/bin/python3": "evil"})
 	for name, tt := range map[string]struct {
-		calls [][]distribution
+		calls [][]Distribution
 		want  string
 	}{
-		"equal content":           {[][]distribution{{a, same}}, ""},
-		"one package twice":       {[][]distribution{{a}, {a}}, ""},
-		"different content":       {[][]distribution{{a, other}}, "a 1 and other 1"},
-		"different, in two calls": {[][]distribution{{a}, {other}}, "a 1 and other 1"},
-		"different mode":          {[][]distribution{{a, mode}}, "a 1 and mode 1"},
-		"directory and file":      {[][]distribution{{a, asFile}}, "a 1 and asfile 1"},
-		"file and directory":      {[][]distribution{{asFile, a}}, "asfile 1 and a 1"},
-		"the venv's own":          {[][]distribution{{python}}, "virtual environment and python 1"},
+		"equal content":           {[][]Distribution{{a, same}}, ""},
+		"one package twice":       {[][]Distribution{{a}, {a}}, ""},
+		"different content":       {[][]Distribution{{a, other}}, "a 1 and other 1"},
+		"different, in two calls": {[][]Distribution{{a}, {other}}, "a 1 and other 1"},
+		"different mode":          {[][]Distribution{{a, mode}}, "a 1 and mode 1"},
+		"directory and file":      {[][]Distribution{{a, asFile}}, "a 1 and asfile 1"},
+		"file and directory":      {[][]Distribution{{asFile, a}}, "asfile 1 and a 1"},
+		"the venv's own":          {[][]Distribution{{python}}, "virtual environment and python 1"},
 	} {
-		err := wheelsOf(t, b, tt.calls...).conflicts(plan.Step{})
+		err := wheelsOf(t, inst, tt.calls...).conflicts(plan.Step{})
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v, want %q", name, err, tt.want)
 		}
@@ -242,16 +274,16 @@ func TestConflicts(t *testing.T) {
 func TestWheelLayer(t *testing.T) {
 	var digests []string
 	for range 2 {
-		b := newBuilder(t, nil)
-		st := wheelsOf(t, b, []distribution{
-			addWheel(t, b, "a", "1", map[string]string{"shared/x.py": "x", "a-1.dist-info/METADATA": ""}),
-			addWheel(t, b, "b", "1", map[string]string{"shared/x.py": "x", "shared/y.py": "y", "b-1.dist-info/METADATA": ""}),
+		inst := newInstaller(t, nil)
+		of := wheelsOf(t, inst, []Distribution{
+			addWheel(t, inst, "a", "1", map[string]string{"shared/x.py": "x", "a-1.dist-info/METADATA": ""}),
+			addWheel(t, inst, "b", "1", map[string]string{"shared/x.py": "x", "shared/y.py": "y", "b-1.dist-info/METADATA": ""}),
 		})
-		j, c := &job{Builder: b}, st.calls[0]
-		l, err := j.wheelLayer(t.Context(), c, c.wheels...)
+		c := of.calls[0]
+		l, err := inst.wheelLayer(t.Context(), c, c.wheels...)
 		must(t, err)
 		digests = append(digests, l.Digest)
-		r, err := b.store.open([]layer{l})[0].Uncompressed()
+		r, err := inst.Layout.Open([]oci.Layer{l})[0].Uncompressed()
 		must(t, err)
 		seen := map[string]bool{}
 		for tr := tar.NewReader(r); ; {
@@ -277,14 +309,14 @@ func TestWheelLayer(t *testing.T) {
 
 // TestClash finds the versions that two calls disagree on.
 func TestClash(t *testing.T) {
-	st := &state{calls: []*call{{pinned: &pinned{Packages: []distribution{{Name: "a", Version: "1"}, {Name: "b", Version: "2"}}}}}}
-	if c := st.clash(&pinned{Packages: []distribution{{Name: "b", Version: "2"}, {Name: "c", Version: "1"}}}); c != nil {
+	of := &Installer{calls: []*call{{pinned: &Pinned{Packages: []Distribution{{Name: "a", Version: "1"}, {Name: "b", Version: "2"}}}}}}
+	if c := of.clash(&Pinned{Packages: []Distribution{{Name: "b", Version: "2"}, {Name: "c", Version: "1"}}}); c != nil {
 		t.Errorf("got %+v", c)
 	}
-	if c := st.clash(&pinned{Packages: []distribution{{Name: "b", Version: "3"}}}); c == nil || c.name != "b" || c.version != "2" {
+	if c := of.clash(&Pinned{Packages: []Distribution{{Name: "b", Version: "3"}}}); c == nil || c.name != "b" || c.version != "2" {
 		t.Errorf("got %+v", c)
 	}
-	if got := strings.Join(st.constraints(), " "); got != "a==1 b==2" {
+	if got := strings.Join(of.constraints(), " "); got != "a==1 b==2" {
 		t.Errorf("constraints %s", got)
 	}
 }

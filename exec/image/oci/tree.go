@@ -1,35 +1,37 @@
-package image
+package oci
 
 import (
 	"archive/tar"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"path"
 	"path/filepath"
 	"strings"
+
+	"github.com/flytestar/flytestar/exec/image/scratch"
 )
 
-// tree is what a layer does to the directories of an image: what is laid over an image must name
-// directories that exist with the mode and owner that they have there, and must not
-// replace a symbolic link (/bin, on today's systems) by a directory. Paths are
-// relative and clean.
+// tree is what a layer does to the directories of an image. A layer that is laid over an image must
+// name each directory with the mode and owner that it has there, and must not replace a symbolic
+// link (/bin, on today's systems) by a directory. Paths are relative and clean.
 type tree struct {
-	Dirs   map[string]dirEntry `json:"dirs"`
+	Dirs   map[string]DirEntry `json:"dirs"`
 	Links  map[string]string   `json:"links"`  // symbolic links, and where they point
 	Gone   map[string]bool     `json:"gone"`   // whiteouts
 	Opaque map[string]bool     `json:"opaque"` // directories that hide what lies below them
 }
 
-// dirEntry is a directory's mode (permission bits) and owner.
-type dirEntry struct {
+// DirEntry is a directory's mode (permission bits) and owner.
+type DirEntry struct {
 	Mode int64 `json:"mode"`
 	UID  int   `json:"uid,omitempty"`
 	GID  int   `json:"gid,omitempty"`
 }
 
 func newTree() *tree {
-	return &tree{map[string]dirEntry{}, map[string]string{}, map[string]bool{}, map[string]bool{}}
+	return &tree{map[string]DirEntry{}, map[string]string{}, map[string]bool{}, map[string]bool{}}
 }
 
 // How layers say that something below them is gone.
@@ -48,7 +50,7 @@ func (t *tree) note(h *tar.Header) {
 	case strings.HasPrefix(base, whiteoutPrefix):
 		t.Gone[path.Join(dir, strings.TrimPrefix(base, whiteoutPrefix))] = true
 	case h.Typeflag == tar.TypeDir:
-		t.Dirs[name] = dirEntry{h.Mode & 0o7777, h.Uid, h.Gid}
+		t.Dirs[name] = DirEntry{h.Mode & 0o7777, h.Uid, h.Gid}
 	case h.Typeflag == tar.TypeSymlink:
 		t.Links[name] = h.Linkname
 	}
@@ -80,31 +82,39 @@ func (t *tree) hides(name string) bool {
 	return false
 }
 
-func (s *store) treePath(diffID string) string {
-	return filepath.Join(s.home, "index", "trees", strings.TrimPrefix(diffID, "sha256:")+".json")
+func (l *Layout) treePath(diffID string) string {
+	return filepath.Join(l.Trees, strings.TrimPrefix(diffID, "sha256:")+".json")
 }
 
-// trees reads the trees of layers, bottom first.
-func (s *store) trees(layers []layer) (forest, error) {
-	var f forest
-	for _, l := range layers {
-		t, ok, err := recall[*tree](s.treePath(l.DiffID), nil)
+func (l *Layout) writeTree(diffID string, t *tree) error {
+	data, err := json.MarshalIndent(t, "", " ")
+	if err != nil {
+		return err
+	}
+	return scratch.WriteFile(l.Scratch, l.treePath(diffID), data)
+}
+
+// Forest reads the trees of layers, bottom first.
+func (l *Layout) Forest(layers []Layer) (Forest, error) {
+	f := make(Forest, len(layers))
+	for i, layer := range layers {
+		path := l.treePath(layer.DiffID)
+		data, err := os.ReadFile(path)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("layer %s has no tree: %w", layer.DiffID, err)
 		}
-		if !ok {
-			return nil, fmt.Errorf("layer %s has no tree: %w", l.DiffID, os.ErrNotExist)
+		if err := json.Unmarshal(data, &f[i]); err != nil {
+			return nil, fmt.Errorf("%s is damaged, remove it: %w", path, err)
 		}
-		f = append(f, t)
 	}
 	return f, nil
 }
 
-// forest is the trees of an image's layers, bottom first.
-type forest []*tree
+// Forest is what the layers of an image do to its directories: a tree for each layer, bottom first.
+type Forest []*tree
 
 // link returns where the symbolic link at name points, and whether there is one.
-func (f forest) link(name string) (string, bool) {
+func (f Forest) link(name string) (string, bool) {
 	for i := len(f) - 1; i >= 0; i-- {
 		if to, ok := f[i].Links[name]; ok {
 			return to, true
@@ -116,8 +126,8 @@ func (f forest) link(name string) (string, bool) {
 	return "", false
 }
 
-// dir returns the directory at name, and whether there is one.
-func (f forest) dir(name string) (dirEntry, bool) {
+// Dir returns the directory at name, and whether there is one.
+func (f Forest) Dir(name string) (DirEntry, bool) {
 	for i := len(f) - 1; i >= 0; i-- {
 		if d, ok := f[i].Dirs[name]; ok {
 			return d, true
@@ -126,15 +136,15 @@ func (f forest) dir(name string) (dirEntry, bool) {
 			break
 		}
 	}
-	return dirEntry{}, false
+	return DirEntry{}, false
 }
 
 // maxLinks is how many symbolic links one path may lead through, as on Linux.
 const maxLinks = 40
 
-// resolve follows the symbolic links in an absolute path of the image, its last
-// element included, and returns it relative to the image's root.
-func (f forest) resolve(name string) (string, error) {
+// Resolve follows the symbolic links in an absolute path of the image, also one in its last
+// element. It returns the path relative to the image's root.
+func (f Forest) Resolve(name string) (string, error) {
 	rest := strings.Split(strings.Trim(path.Clean("/"+name), "/"), "/")
 	done := "."
 	for links := 0; len(rest) > 0; {
@@ -162,16 +172,16 @@ func (f forest) resolve(name string) (string, error) {
 	return strings.TrimPrefix(done, "/"), nil
 }
 
-// parents returns the directories above name, top first, with the mode and
-// owner that they have, or will have if they aren't there yet.
-func (f forest) parents(name string) (names []string, dirs []dirEntry) {
+// Parents returns the directories above name, top first, with the mode and owner that they have.
+// Those that aren't there yet get root's, readable by all.
+func (f Forest) Parents(name string) (names []string, dirs []DirEntry) {
 	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
 		names = append([]string{dir}, names...)
 	}
 	for _, n := range names {
-		d, ok := f.dir(n)
+		d, ok := f.Dir(n)
 		if !ok {
-			d = dirEntry{Mode: 0o755}
+			d = DirEntry{Mode: 0o755}
 		}
 		dirs = append(dirs, d)
 	}

@@ -1,4 +1,4 @@
-package image
+package pip
 
 import (
 	"archive/zip"
@@ -22,7 +22,7 @@ const (
 
 // wheelPlan says where a wheel's members go.
 type wheelPlan struct {
-	dist    distribution
+	dist    Distribution
 	zip     *zip.ReadCloser
 	info    string // its .dist-info directory
 	members []member
@@ -42,7 +42,7 @@ func siteDir(py python) string { return venvDir + "/lib/python" + py.Short + "/s
 
 // planWheel opens a wheel and decides where its members go. The wheel may be hostile:
 // no path leads out of the virtual environment.
-func planWheel(file string, d distribution, py python) (*wheelPlan, error) {
+func planWheel(file string, d Distribution, py python) (*wheelPlan, error) {
 	z, err := zip.OpenReader(file)
 	if err != nil {
 		return nil, err
@@ -260,7 +260,10 @@ func (m member) open() (io.ReadCloser, int64, error) {
 		return nil, 0, err
 	}
 	if string(head) != "#!python" {
-		return &stacked{io.MultiReader(bytes.NewReader(head[:n]), r), []io.Closer{r}}, int64(m.file.UncompressedSize64), nil
+		return struct {
+			io.Reader
+			io.Closer
+		}{io.MultiReader(bytes.NewReader(head[:n]), r), r}, int64(m.file.UncompressedSize64), nil
 	}
 	defer r.Close()
 	rest, err := io.ReadAll(io.LimitReader(r, maxScript+1))

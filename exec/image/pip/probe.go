@@ -1,4 +1,4 @@
-package image
+package pip
 
 import (
 	"context"
@@ -10,17 +10,18 @@ import (
 	"net/url"
 	"os"
 	"strings"
+
+	"github.com/flytestar/flytestar/internal/text"
 )
 
-// ProbePip asks the Python index that pip's configuration names, as environ (nil: this
+// Probe asks the Python index that pip's configuration names, as environ (nil: this
 // process's) and pip's files have it, and says in a line, without credentials, what it
 // found. Where no index is configured, pip's own default is used, and nothing is asked.
-func ProbePip(ctx context.Context, environ []string) (string, error) {
+func Probe(ctx context.Context, environ []string) (string, error) {
 	if environ == nil {
 		environ = os.Environ()
 	}
-	b := &Builder{opts: Options{Environ: environ}}
-	c, err := b.pipConfig()
+	c, err := readConfig(environ)
 	if err != nil {
 		return "", err
 	}
@@ -32,15 +33,15 @@ func ProbePip(ctx context.Context, environ []string) (string, error) {
 	}
 	index := c["index-url"][0]
 	if err := c.ask(ctx, index); err != nil {
-		return "", fmt.Errorf("%s: %w", withoutUser(index), err)
+		return "", fmt.Errorf("%s: %w", text.WithoutUser(index), err)
 	}
-	return withoutUser(index) + " answers", nil
+	return text.WithoutUser(index) + " answers", nil
 }
 
 func withoutUsers(urls []string) []string {
 	out := make([]string, len(urls))
 	for i, u := range urls {
-		out[i] = withoutUser(u)
+		out[i] = text.WithoutUser(u)
 	}
 	return out
 }

@@ -1,4 +1,4 @@
-package image
+package pip
 
 import (
 	"bufio"
@@ -15,6 +15,8 @@ import (
 	"sync"
 
 	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/exec/image/process"
+	"github.com/flytestar/flytestar/internal/text"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -30,17 +32,17 @@ var pipOptions = map[string]bool{
 	"prefer-binary": false, "only-binary": true, "no-binary": true,
 }
 
-// pipConfig reads pip's configuration as pip would for "pip install": the global file, the
+// readConfig reads pip's configuration as pip would for "pip install": the global file, the
 // user's, that of PIP_CONFIG_FILE, then PIP_ variables; the last one counts.
-func (b *Builder) pipConfig() (pipConfig, error) {
+func readConfig(env process.Environ) (pipConfig, error) {
 	c := pipConfig{}
-	for _, f := range b.pipFiles() {
+	for _, f := range configFiles(env) {
 		if err := c.read(f); err != nil {
 			return nil, err
 		}
 	}
 	for name, list := range pipOptions {
-		v := b.getenv("PIP_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_")))
+		v := env.Get("PIP_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_")))
 		if v == "" {
 			continue
 		}
@@ -52,22 +54,22 @@ func (b *Builder) pipConfig() (pipConfig, error) {
 	return c, nil
 }
 
-// pipFiles lists the files that may hold configuration, least important first.
-func (b *Builder) pipFiles() []string {
-	own := b.getenv("PIP_CONFIG_FILE")
+// configFiles lists the files that may hold configuration, least important first.
+func configFiles(env process.Environ) []string {
+	own := env.Get("PIP_CONFIG_FILE")
 	if own == os.DevNull {
 		return nil
 	}
 	files := []string{"/etc/pip.conf"}
-	dirs := b.getenv("XDG_CONFIG_DIRS")
+	dirs := env.Get("XDG_CONFIG_DIRS")
 	if dirs == "" {
 		dirs = "/etc/xdg"
 	}
 	for _, d := range filepath.SplitList(dirs) {
 		files = append([]string{filepath.Join(d, "pip", "pip.conf")}, files...)
 	}
-	if home := b.getenv("HOME"); home != "" {
-		config := b.getenv("XDG_CONFIG_HOME")
+	if home := env.Get("HOME"); home != "" {
+		config := env.Get("XDG_CONFIG_HOME")
 		if config == "" {
 			config = filepath.Join(home, ".config")
 		}
@@ -146,20 +148,10 @@ func (c pipConfig) public() []string {
 	for _, name := range []string{"index-url", "extra-index-url", "no-index", "find-links", "prefer-binary", "only-binary", "no-binary"} {
 		out = append(out, name)
 		for _, v := range c[name] {
-			out = append(out, withoutUser(v))
+			out = append(out, text.WithoutUser(v))
 		}
 	}
 	return out
-}
-
-// withoutUser returns a URL without its credentials; anything else as it is.
-func withoutUser(s string) string {
-	u, err := url.Parse(s)
-	if err != nil || u.User == nil {
-		return redact(s)
-	}
-	u.User = nil
-	return u.String()
 }
 
 // Where the resolver's container finds its configuration.
@@ -210,7 +202,7 @@ func (c pipConfig) apply(into *exec.Container, netrc []byte) error {
 
 // netrc returns, in netrc's form, the credentials for the hosts of the indices: those in their
 // URLs, which pip doesn't use for every file of an index, and those of the user's own netrc.
-func (b *Builder) netrc(c pipConfig, want wanted) ([]byte, error) {
+func netrc(env process.Environ, c pipConfig, want wanted) ([]byte, error) {
 	places := [][]string{c["index-url"], c["extra-index-url"], c["find-links"]}
 	for _, f := range want.files {
 		places = append(places, withUser().FindAllString(string(f.Data), -1))
@@ -223,9 +215,9 @@ func (b *Builder) netrc(c pipConfig, want wanted) ([]byte, error) {
 			}
 		}
 	}
-	file := b.getenv("NETRC")
+	file := env.Get("NETRC")
 	if file == "" {
-		file = filepath.Join(b.getenv("HOME"), ".netrc")
+		file = filepath.Join(env.Get("HOME"), ".netrc")
 	}
 	data, err := os.ReadFile(file)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
