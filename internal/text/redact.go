@@ -1,4 +1,3 @@
-// Package text makes strings safe to show: without credentials.
 package text
 
 import (
