@@ -23,6 +23,7 @@
 //	internal/measure bounds of values that native code walks in one step
 //	check            everything that finds and mends, as a session
 //	lint             what shows in the syntax; layout; the edits that mend findings
+//	internal/ociref  references to images, of registries and of layouts
 //	internal/text    strings that are safe to show
 //	internal/durable locks, files that appear whole, scratch directories
 //	internal/python  versions, specifiers, requirements and markers of Python packages

@@ -13,6 +13,7 @@ import (
 	"slices"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/internal/ociref"
 	"github.com/flytestar/flytestar/internal/text"
 	"github.com/flytestar/flytestar/plan"
 	"github.com/flytestar/flytestar/workspace"
@@ -100,8 +101,8 @@ func (d *digester) base(b plan.Base) error {
 	d.str(string(b.Kind))
 	d.str(b.Suite)
 	d.bool(b.Python)
-	dir, tag, ok := layoutOf(b)
-	if !ok {
+	dir, tag, ok := ociref.CutLayout(b.Ref)
+	if !ok || b.Kind != plan.BaseRef {
 		d.str(b.Ref)
 		return nil
 	}

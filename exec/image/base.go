@@ -22,6 +22,7 @@ import (
 	"github.com/flytestar/flytestar/exec/image/memo"
 	"github.com/flytestar/flytestar/exec/image/oci"
 	"github.com/flytestar/flytestar/exec/image/process"
+	"github.com/flytestar/flytestar/internal/ociref"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -104,10 +105,14 @@ func (j *job) base(ctx context.Context, b plan.Base) (base, error) {
 	case plan.BaseDebian:
 		return j.debianBase(ctx, b)
 	case plan.BaseRef:
-		if dir, ok := strings.CutPrefix(b.Ref, "oci:"); ok {
-			return j.layoutBase(ctx, b, dir)
+		ref, err := ociref.Parse(b.Ref)
+		if err != nil {
+			return base{}, diag.Errorf(b.Pos, diag.Build, "%q is no image reference: %w", b.Ref, err)
 		}
-		return j.remoteBase(ctx, b)
+		if ref.Layout != "" {
+			return j.layoutBase(ctx, b, ref)
+		}
+		return j.remoteBase(ctx, b, ref.Registry)
 	}
 	return base{}, fmt.Errorf("unknown base %q", b.Kind)
 }

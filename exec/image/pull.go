@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -20,17 +19,14 @@ import (
 	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/exec/image/memo"
 	"github.com/flytestar/flytestar/exec/image/oci"
+	"github.com/flytestar/flytestar/internal/ociref"
 	"github.com/flytestar/flytestar/plan"
 )
 
 // remoteBase pulls an image of a registry. A tag is resolved once, until its memory is removed.
-func (j *job) remoteBase(ctx context.Context, b plan.Base) (base, error) {
+func (j *job) remoteBase(ctx context.Context, b plan.Base, ref name.Reference) (base, error) {
 	k := memo.NewKey("ref 1").Str(b.Ref).Str(j.img.Platform)
 	return memo.Made(ctx, j.memo, "bases", k, j.store.hasBase, func() (base, error) {
-		ref, err := name.ParseReference(b.Ref)
-		if err != nil {
-			return base{}, diag.Errorf(b.Pos, diag.Build, "%q is no image reference: %w", b.Ref, err)
-		}
 		want, err := v1.ParsePlatform(j.img.Platform)
 		if err != nil {
 			return base{}, err
@@ -171,13 +167,12 @@ func (p *progress) Write(b []byte) (int, error) {
 }
 
 // layoutBase imports an image of an OCI layout in the workspace: DIR, or DIR:TAG.
-func (j *job) layoutBase(ctx context.Context, b plan.Base, where string) (base, error) {
+func (j *job) layoutBase(ctx context.Context, b plan.Base, ref ociref.Ref) (base, error) {
 	if j.opts.Workspace == nil {
 		return base{}, fmt.Errorf("there is no workspace to take %s from", b.Ref)
 	}
-	dir, tag, _ := strings.Cut(where, ":")
-	source := oci.Source{Root: j.opts.Workspace, Dir: dir}
-	desc, err := source.Find(tag, j.img.Platform)
+	source := oci.Source{Root: j.opts.Workspace, Dir: ref.Layout}
+	desc, err := source.Find(ref.Tag, j.img.Platform)
 	if err != nil {
 		return base{}, diag.Errorf(b.Pos, diag.Build, "%s: %w", b.Ref, err)
 	}

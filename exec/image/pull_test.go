@@ -108,6 +108,8 @@ func TestPullErrors(t *testing.T) {
 		host + "/arm:1":     {diag.Build, "for linux/arm64, not for linux/amd64"},
 		"127.0.0.1:1/x:1":   {diag.System, "can't pull"},
 		"UPPER/not a ref":   {diag.Build, "no image reference"},
+		"@sha256:abc":       {diag.Build, "no image reference"},
+		"oci:":              {diag.Build, "no image reference"},
 		"oci:nowhere":       {diag.Build, "no OCI image layout"},
 		"oci:../../outside": {diag.Build, "escapes"},
 	} {
