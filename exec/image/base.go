@@ -181,6 +181,10 @@ func (j *job) importTars(ctx context.Context, in []*debian.Layer) ([]oci.Layer, 
 	g, ctx := errgroup.WithContext(ctx)
 	for i, l := range in {
 		g.Go(func() error {
+			if err := j.slots.Acquire(ctx, 1); err != nil {
+				return err
+			}
+			defer j.slots.Release(1)
 			r, err := l.Uncompressed()
 			if err != nil {
 				return err

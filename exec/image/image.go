@@ -51,7 +51,7 @@ type Options struct {
 	Workspace *os.Root     // where files, folders, requirements and oci: bases come from; nil: such steps fail
 	Sandbox   exec.Sandbox // runs apt, commands, pip; nil: such steps fail
 	Debian    Debian       // makes Debian bases and fetches pip; nil: such steps fail
-	Jobs      int          // layers and downloads made at a time within one image; 0: one per CPU
+	Jobs      int          // layers fetched or made at a time, in all images together; 0: as many as CPUs that this process may use
 	// Environ is where pip's settings, proxies and the CA bundle are looked up
 	// (PIP_…, HTTPS_PROXY, SSL_CERT_FILE, HOME, XDG_CONFIG_HOME); nil: this process's environment.
 	Environ []string
@@ -61,7 +61,7 @@ type Options struct {
 type Builder struct {
 	opts  Options
 	store *store
-	slots *semaphore.Weighted // Jobs places: one for each layer that is fetched or laid down, in all images
+	slots *semaphore.Weighted // Jobs places: each layer that is fetched or made takes one
 }
 
 var _ exec.Builder = (*Builder)(nil)

@@ -286,7 +286,8 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-func TestCancelled(t *testing.T) {
+// TestCancelledBefore: what is cancelled before it begins leaves nothing. TestCancelledMidway has the rest.
+func TestCancelledBefore(t *testing.T) {
 	b := newBuilder(t, map[string]string{"a.txt": strings.Repeat("a", 1<<20)})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -1,7 +1,7 @@
 // Package debian bootstraps a Debian base image from a Debian mirror, without
 // Debian's tools on this machine.
 //
-//   - [HostSources] and [ReadSources] say where packages come from (sources.go, auth.go);
+//   - [HostSources] says where packages come from (sources.go, auth.go);
 //     [Debian.Probe] whether the mirror answers.
 //   - [Debian.Resolve] reads the signed indices and returns a [Closure]: the exact
 //     packages of a base (release.go, index.go, closure.go, version.go).

@@ -157,7 +157,7 @@ func explain(ctx context.Context, src Source, path string, err error) error {
 	case errors.Is(err, errHash):
 		return e.WithHint("the mirror, or what stands before it, serves something else than the signed index names: try again later or another mirror")
 	case errors.As(err, &status) && status.code == http.StatusNotFound:
-		return e.WithHint("the mirror has no such file (any more): resolve again (flytestar lock --upgrade), or use a snapshot mirror")
+		return e.WithHint("the mirror doesn't have that file any more: " + resolveAgain + ", or use a snapshot mirror")
 	case errors.As(err, &status) && (status.code == http.StatusUnauthorized || status.code == http.StatusForbidden):
 		return e.WithHint("the mirror wants credentials: put them into apt's auth.conf, readable for this user, or into the source's URI")
 	}

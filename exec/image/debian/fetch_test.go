@@ -103,7 +103,7 @@ func TestFetchRetries(t *testing.T) {
 }
 
 func TestFetchRefused(t *testing.T) {
-	for code, hint := range map[int]string{http.StatusNotFound: "resolve again", http.StatusUnauthorized: "credentials"} {
+	for code, hint := range map[int]string{http.StatusNotFound: "is resolved again", http.StatusUnauthorized: "credentials"} {
 		m := newMirror(t)
 		m.add("Package: tool")
 		m.sign("bookworm")

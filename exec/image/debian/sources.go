@@ -60,22 +60,7 @@ func HostSources(root string) (Sources, error) {
 	s.logIn(logins)
 	if len(s.list) == 0 {
 		return Sources{}, errorf(diag.System, "this machine's apt configuration has no Debian archive").
-			WithHint("name a file in the format of sources.list in flytestar.toml, or start from an image: image.from_base(REF)")
-	}
-	return s, nil
-}
-
-// ReadSources reads one file in apt's format, deb822 (".sources") or one line per source.
-// keyring is the default for sources without a Signed-By; it may be empty.
-func ReadSources(file, keyring string) (Sources, error) {
-	list, err := readSources("/", file)
-	if err != nil {
-		return Sources{}, err
-	}
-	s := Sources{keyring: keyring}
-	if s.add(list); len(s.list) == 0 {
-		return Sources{}, errorf(diag.Usage, "%s has no Debian archive", file).
-			WithHint("it needs a line such as deb URI SUITE main")
+			WithHint("add one to apt's sources on this machine, or start from an image: image.from_base(REF)")
 	}
 	return s, nil
 }

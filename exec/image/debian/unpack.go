@@ -56,10 +56,13 @@ func buildError(ctx context.Context, err error) error {
 	return errorf(diag.Build, "debian base: %w", err)
 }
 
-// check refuses a closure that can't have come from Resolve: a lock is a file of the user's.
+// resolveAgain is how users get another closure.
+const resolveAgain = "remove index/closures in flytestar's home directory, so that the base is resolved again"
+
+// check refuses a closure that can't have come from Resolve. It was read from a file, which may be damaged.
 func (c *Closure) check() error {
 	bad := func(format string, args ...any) error {
-		return errorf(diag.Source, "the lock of the debian base: "+format, args...).WithHint("resolve again: flytestar lock --upgrade")
+		return errorf(diag.Source, "what is remembered of the debian base: "+format, args...).WithHint(resolveAgain)
 	}
 	for _, src := range c.Sources {
 		u, err := url.Parse(src.URI)
