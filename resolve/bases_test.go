@@ -9,7 +9,8 @@ import (
 	"github.com/flytestar/flytestar/resolve"
 )
 
-// TestBases: whatever can't be an image reference is a finding at the base, before anything is pulled.
+// TestBases: whatever can't be an image reference is a finding at the base, before anything is
+// pulled.
 func TestBases(t *testing.T) {
 	digest := "sha256:" + strings.Repeat("0", 64)
 	files := layout("layout", "linux", "amd64", "v1")

@@ -36,7 +36,7 @@ type Debian interface {
 	Fetch(ctx context.Context, suite, name string, watch exec.Watch) (string, debian.Package, error)
 }
 
-// baseName says what an image starts from, and since when that is known.
+// baseName says what an image starts from, and when that was resolved.
 type baseName struct {
 	Kind   plan.BaseKind `json:"kind"`
 	Name   string        `json:"name,omitempty"`   // suite or reference
@@ -74,7 +74,8 @@ type base struct {
 	Config  v1.Config    `json:"config"`
 	History []v1.History `json:"history"`
 	Epoch   time.Time    `json:"epoch"` // no file that a step changes gets a later time
-	// Manifest is a pulled image's own, for images without further steps; Blobs are all that it needs.
+	// Manifest is the one that a pulled image came with: an image without steps keeps it. Blobs are
+	// all that belong to it.
 	Manifest *v1.Descriptor `json:"manifest,omitempty"`
 	Blobs    []oci.Blob     `json:"blobs,omitempty"`
 }
@@ -97,7 +98,7 @@ func (s *store) hasBase(b base) bool {
 	return true
 }
 
-// base returns what the image starts from, making it if need be.
+// base returns what the image starts from. It makes what isn't there.
 func (j *job) base(ctx context.Context, b plan.Base) (base, error) {
 	switch b.Kind {
 	case plan.BaseScratch:
@@ -107,7 +108,7 @@ func (j *job) base(ctx context.Context, b plan.Base) (base, error) {
 	case plan.BaseRef:
 		ref, err := ociref.Parse(b.Ref)
 		if err != nil {
-			return base{}, diag.Errorf(b.Pos, diag.Build, "%q is no image reference: %w", b.Ref, err)
+			return base{}, diag.Errorf(b.Pos, diag.Build, "%q isn't an image reference: %w", b.Ref, err)
 		}
 		if ref.Layout != "" {
 			return j.layoutBase(ctx, b, ref)
@@ -117,13 +118,14 @@ func (j *job) base(ctx context.Context, b plan.Base) (base, error) {
 	return base{}, fmt.Errorf("unknown base %q", b.Kind)
 }
 
-// dated is something resolved, and when.
+// dated is a value with the time when it was resolved.
 type dated[T any] struct {
 	Time  time.Time `json:"time"`
 	Value T         `json:"value"`
 }
 
-// debianBase resolves a Debian base, once until its memory is removed, and builds it, once for each closure.
+// debianBase resolves a Debian base and builds it. It resolves once, until somebody removes the
+// memory of that, and builds once for each closure.
 func (j *job) debianBase(ctx context.Context, b plan.Base) (base, error) {
 	if j.opts.Debian == nil {
 		return base{}, diag.Errorf(b.Pos, diag.System, "no Debian mirror is configured").
@@ -174,8 +176,8 @@ func (j *job) bootstrap(ctx context.Context, name baseName, c *debian.Closure) (
 	return made, err
 }
 
-// importTars puts a base's layers into the store, byte for byte, since the sandbox that
-// configured the base has unpacked them already.
+// importTars puts a base's layers into the store byte for byte: the sandbox that configured the
+// base has unpacked them already, and knows them by their diff ids.
 func (j *job) importTars(ctx context.Context, in []*debian.Layer) ([]oci.Layer, error) {
 	out := make([]oci.Layer, len(in))
 	g, ctx := errgroup.WithContext(ctx)
@@ -197,17 +199,17 @@ func (j *job) importTars(ctx context.Context, in []*debian.Layer) ([]oci.Layer, 
 	return out, g.Wait()
 }
 
-// nested is a watch for parts that don't know the image's name.
+// nested is a watch for callees that don't know the image's name.
 func (j *job) nested() exec.Watch { return func(e exec.Event) { j.event(e) } }
 
-// copyTar copies entries. If edit is set, it may change an entry's header and
-// content, or drop the entry.
+// copyTar copies the entries of a tar into a layer. edit, if there is one, may change an entry's
+// header and content, or drop the entry.
 func copyTar(w *oci.LayerWriter, r io.Reader, edit func(*tar.Header, io.Reader) (keep bool, content io.Reader, err error)) error {
 	tr := tar.NewReader(r)
 	for {
 		hdr, err := tr.Next()
 		if err == io.EOF {
-			// What follows the end mark belongs to the stream too: its writer waits for us.
+			// Read also what follows the end mark: the writer waits until it is read.
 			_, err := io.Copy(io.Discard, r)
 			return err
 		}
@@ -235,7 +237,7 @@ func copyTar(w *oci.LayerWriter, r io.Reader, edit func(*tar.Header, io.Reader) 
 	}
 }
 
-// debianArch is Debian's name of a platform's architecture.
+// debianArch returns Debian's name for the architecture of a platform.
 func debianArch(platform string) (string, error) {
 	arch, ok := map[string]string{
 		"linux/amd64": "amd64", "linux/arm64": "arm64", "linux/arm64/v8": "arm64", "linux/386": "i386",

@@ -22,12 +22,12 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// job is one image on its way.
+// job is the build of one image.
 type job struct {
 	*Builder
 	img   plan.BuildImage
 	watch exec.Watch
-	memo  *memo.Memo // what was made; it may only look
+	memo  *memo.Memo // what was made before; in a dry walk it only looks
 }
 
 func (b *Builder) job(img plan.BuildImage, watch exec.Watch) *job {
@@ -39,7 +39,7 @@ func (j *job) processes() *process.Runner {
 	return &process.Runner{Sandbox: j.opts.Sandbox, Platform: j.img.Platform, Environ: j.opts.Environ}
 }
 
-// state is an image as far as its steps have been walked.
+// state is the image after the steps so far.
 type state struct {
 	base    base
 	layers  []oci.Layer
@@ -58,10 +58,10 @@ func (j *job) event(e exec.Event) {
 	j.watch(e)
 }
 
-// step says what is being done.
+// step reports what is being done.
 func (j *job) step(what string) { j.event(exec.Event{Kind: exec.ImageStep, Step: what}) }
 
-// named says in an error which environments the image belongs to.
+// named adds to an error which environments the image belongs to.
 func (j *job) named(err error) error {
 	err = systemError(err)
 	var e *diag.Error
@@ -73,7 +73,7 @@ func (j *job) named(err error) error {
 	return &named
 }
 
-// layer returns the layer of a key.
+// layer returns the layer of a key. It calls maker if there is none.
 func (j *job) layer(ctx context.Context, k *memo.Key, maker func() (oci.Layer, error)) (oci.Layer, error) {
 	return memo.Made(ctx, j.memo, "layers", k, j.store.layout.Has, maker)
 }
@@ -103,8 +103,8 @@ func (j *job) build(ctx context.Context) (string, error) {
 	return rec.Digest, j.memo.WriteFile(path, rec)
 }
 
-// walk goes through the base and the steps. It returns the number of the step
-// at which it ended with an error, -1 for the base.
+// walk goes through the base and the steps. With an error it returns the number of the step that
+// failed, or -1 for the base.
 func (j *job) walk(ctx context.Context, st *state) (int, error) {
 	var err error
 	if st.base, err = j.base(ctx, j.img.Image.Base); err != nil {
@@ -162,7 +162,7 @@ func (j *job) extend(ctx context.Context, st *state, s plan.Step) error {
 	return nil
 }
 
-// configured notes in the history a step that only changes the configuration.
+// configured adds a step that only changes the configuration to the history.
 func (st *state) configured(s plan.Step) error {
 	st.history = append(st.history, v1.History{Created: v1.Time{Time: st.base.Epoch}, CreatedBy: stepTitle(s), EmptyLayer: true})
 	return nil
@@ -174,7 +174,7 @@ func (st *state) add(l oci.Layer, title string) {
 	st.history = append(st.history, v1.History{Created: v1.Time{Time: st.base.Epoch}, CreatedBy: title})
 }
 
-// setEnv sets a variable of the image's environment, in its place if it is there.
+// setEnv sets a variable of the image's environment. A variable that is there keeps its place.
 func (st *state) setEnv(name, value string) {
 	for i, e := range st.config.Env {
 		if strings.HasPrefix(e, name+"=") {

@@ -22,8 +22,8 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// interrupted is a sandbox that calls cancel in the midst of a container, once: when its process has
-// said "started", or when it writes what changed.
+// interrupted is a sandbox that calls cancel in the midst of a container, once: when its process
+// has said "started", or when it writes what changed.
 type interrupted struct {
 	exec.Sandbox
 	inDiff  bool
@@ -67,9 +67,9 @@ func (w *tripwire) Write(p []byte) (int, error) {
 	return w.Writer.Write(p)
 }
 
-// TestCancelledMidway ends a build while a command runs, and while the layer of a command is written.
-// exec.Builder says what must be so then: nothing runs any more, no blob is half-written. And
-// the next build of the same image succeeds.
+// TestCancelledMidway ends a build while a command runs, and while the layer of a command is
+// written. exec.Builder says what must be so then: nothing runs any more, no blob is half-written.
+// And the next build of the same image succeeds.
 func TestCancelledMidway(t *testing.T) {
 	for name, inDiff := range map[string]bool{"while a command runs": false, "while its layer is written": true} {
 		t.Run(name, func(t *testing.T) { cancelMidway(t, inDiff) })

@@ -20,7 +20,7 @@ import (
 	infiles "github.com/flytestar/flytestar/workspace"
 )
 
-// source is an entry of the workspace on its way into a layer.
+// source is an entry of the workspace that goes into a layer.
 type source struct {
 	src  string // path in the workspace; empty for directories
 	dst  string // path in the image, relative, its links resolved
@@ -97,7 +97,7 @@ func (b *Builder) fileSource(f oci.Forest, workdir string, step plan.Step) ([]so
 	return []source{{src: step.Src, dst: dst}}, nil
 }
 
-// folderSources lists a folder's members as they go into the image, sorted by name.
+// folderSources lists the members of a folder as they go into the image, sorted by name.
 func (b *Builder) folderSources(ctx context.Context, f oci.Forest, workdir string, step plan.Step) ([]source, error) {
 	members, err := infiles.Folder(infiles.FS(b.opts.Workspace, b.opts.Home), step.Src, step.Ignore)
 	if err != nil {
@@ -141,14 +141,15 @@ func folderMember(f oci.Forest, folder, root string, m infiles.Entry) (source, e
 
 // openSource opens a regular file of the workspace.
 func (b *Builder) openSource(name string) (*os.File, fs.FileInfo, error) {
-	// Without O_NONBLOCK a FIFO put there meanwhile would block for ever.
+	// The file was checked before, but a FIFO may have taken its place: without O_NONBLOCK, opening
+	// that would block for ever.
 	file, err := b.opts.Workspace.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, nil, err
 	}
 	fi, err := file.Stat()
 	if err == nil && !fi.Mode().IsRegular() {
-		err = fmt.Errorf("%s is no regular file", name)
+		err = fmt.Errorf("%s isn't a regular file", name)
 	}
 	if err != nil {
 		file.Close()
@@ -157,7 +158,7 @@ func (b *Builder) openSource(name string) (*os.File, fs.FileInfo, error) {
 	return file, fi, nil
 }
 
-// digestSource fills in what only a file's content and mode say.
+// digestSource fills in what depends on a file's content and mode.
 func (b *Builder) digestSource(ctx context.Context, s *source) error {
 	if s.dir || s.link != "" {
 		return nil

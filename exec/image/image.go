@@ -51,7 +51,9 @@ type Options struct {
 	Workspace *os.Root     // where files, folders, requirements and oci: bases come from; nil: such steps fail
 	Sandbox   exec.Sandbox // runs apt, commands, pip; nil: such steps fail
 	Debian    Debian       // makes Debian bases and fetches pip; nil: such steps fail
-	Jobs      int          // layers fetched or made at a time, in all images together; 0: as many as CPUs that this process may use
+	// Jobs is how many layers are fetched or made at a time, in all images together. 0 means the
+	// number of CPUs that this process may use.
+	Jobs int
 	// Environ is where pip's settings, proxies and the CA bundle are looked up
 	// (PIP_…, HTTPS_PROXY, SSL_CERT_FILE, HOME, XDG_CONFIG_HOME); nil: this process's environment.
 	Environ []string
@@ -66,8 +68,8 @@ type Builder struct {
 
 var _ exec.Builder = (*Builder)(nil)
 
-// NewBuilder returns a builder on the store under opts.Home, which the first
-// Build makes if need be: before that, nothing is written. The caller closes the builder.
+// NewBuilder returns a builder on the store under opts.Home. Nothing is written before the first
+// Build, which makes the store if it isn't there. The caller closes the builder.
 func NewBuilder(opts Options) (*Builder, error) {
 	if opts.Home == "" {
 		return nil, diag.Errorf(diag.Position{}, diag.System, "the image builder has no home directory").WithHint("set FLYTESTAR_HOME")
@@ -81,13 +83,13 @@ func NewBuilder(opts Options) (*Builder, error) {
 	return &Builder{opts, newStore(opts.Home), semaphore.NewWeighted(int64(opts.Jobs))}, nil
 }
 
-// Close removes the builder's scratch directory. Nothing may be under way.
+// Close removes the builder's scratch directory. No other method may be running.
 func (b *Builder) Close() error { return b.store.close() }
 
 // Layout returns the directory of the OCI image layout that the builder writes.
 func (b *Builder) Layout() string { return filepath.Join(b.opts.Home, "images") }
 
-// record is what the image of a declared digest came to.
+// record says which image was built for a declared digest.
 type record struct {
 	Platform string        `json:"platform"`
 	Digest   string        `json:"digest"` // of the manifest
@@ -161,14 +163,14 @@ func (b *Builder) Image(ctx context.Context, digest string) (*exec.Image, error)
 	return img, nil
 }
 
-// systemError returns err as an error of the machine, unless it says more itself.
+// systemError returns err as an error of the machine, unless err has a class of its own.
 func systemError(err error) error { return classed(diag.Position{}, diag.System, err) }
 
-// buildError returns err as an error of the build step at pos, unless it says
-// more itself or the machine is at fault.
+// buildError returns err as an error of the build step at pos, unless err has a class of its own
+// or the machine is at fault.
 func buildError(pos diag.Position, err error) error { return classed(pos, diag.Build, err) }
 
-// machineFaults are errors of the machine, whatever step meets them.
+// machineFaults are errors that are the machine's fault, whichever step they occur in.
 var machineFaults = []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EIO, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM}
 
 func classed(pos diag.Position, class diag.Class, err error) error {

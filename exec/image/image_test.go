@@ -186,7 +186,8 @@ func TestStates(t *testing.T) {
 	}
 }
 
-// TestStateSaysWhatIsThere: how far an image's layers go, which step is the first without one, and what a built one takes.
+// TestStateSaysWhatIsThere: how far an image's layers go, which step is the first without one, and
+// what a built one takes.
 func TestStateSaysWhatIsThere(t *testing.T) {
 	b := newBuilder(t, map[string]string{"a.txt": "a", "b.txt": "b"})
 	file := func(name string) plan.Step { return plan.Step{Kind: plan.StepFile, Src: name, Dst: "/" + name} }
@@ -286,7 +287,8 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// TestCancelledBefore: what is cancelled before it begins leaves nothing. TestCancelledMidway has the rest.
+// TestCancelledBefore: what is cancelled before it begins leaves nothing. TestCancelledMidway has
+// the rest.
 func TestCancelledBefore(t *testing.T) {
 	b := newBuilder(t, map[string]string{"a.txt": strings.Repeat("a", 1<<20)})
 	ctx, cancel := context.WithCancel(t.Context())

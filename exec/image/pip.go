@@ -13,7 +13,7 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// installer returns what takes the pip steps of an image on st's base.
+// installer returns the installer for the pip steps of an image on st's base.
 func (j *job) installer(st *state) *pip.Installer {
 	opts := pip.Options{
 		Build: pipBuild{j}, Memo: j.memo, Layout: j.store.layout, Cache: j.store.cache(),
@@ -28,7 +28,7 @@ func (j *job) installer(st *state) *pip.Installer {
 	return pip.New(opts)
 }
 
-// soFar returns the image so far as pip steps see it.
+// soFar returns the image so far, in the form that pip steps take.
 func (j *job) soFar(st *state) pip.Image {
 	return pip.Image{Layers: st.layers, Path: st.env("PATH"), Environ: j.runEnv(st), Ran: st.ran}
 }
@@ -36,7 +36,7 @@ func (j *job) soFar(st *state) pip.Image {
 // install takes a pip or requirements step.
 func (j *job) install(ctx context.Context, st *state, s plan.Step) error {
 	ext, err := st.pip.Step(ctx, j.soFar(st), s)
-	// With an error too: State counts the layers that are there.
+	// Also if there is an error: State counts the layers that are there.
 	for _, l := range ext.Layers {
 		st.add(l.Layer, l.Title)
 	}

@@ -23,7 +23,8 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// remoteBase pulls an image of a registry. A tag is resolved once, until its memory is removed.
+// remoteBase pulls an image from a registry. It resolves a tag once, until somebody removes the
+// memory of that.
 func (j *job) remoteBase(ctx context.Context, b plan.Base, ref name.Reference) (base, error) {
 	k := memo.NewKey("ref 1").Str(b.Ref).Str(j.img.Platform)
 	return memo.Made(ctx, j.memo, "bases", k, j.store.hasBase, func() (base, error) {
@@ -61,7 +62,7 @@ func pullError(b plan.Base, err error) error {
 	return diag.Errorf(b.Pos, diag.System, "can't pull %s: %w", b.Ref, err)
 }
 
-// importImage copies an image into the store, every blob checked against its digest.
+// importImage copies an image into the store. It checks every blob against its digest.
 func (j *job) importImage(ctx context.Context, b plan.Base, img v1.Image) (base, error) {
 	cfg, err := img.ConfigFile()
 	if err != nil {
@@ -100,7 +101,7 @@ func fits(cfg *v1.ConfigFile, platform string) error {
 	return nil
 }
 
-// epochOf is the time of the files that steps on a pulled image change.
+// epochOf returns the time that files get which steps change on a pulled image.
 func epochOf(cfg *v1.ConfigFile) time.Time {
 	if cfg.Created.After(oci.FileTime) {
 		return cfg.Created.UTC().Truncate(time.Second)
@@ -108,7 +109,7 @@ func epochOf(cfg *v1.ConfigFile) time.Time {
 	return oci.FileTime
 }
 
-// importLayers copies the layers, several at a time.
+// importLayers copies the layers, several at a time. Whoever holds a slot waits for nobody else.
 func (j *job) importLayers(ctx context.Context, b plan.Base, img v1.Image, cfg *v1.ConfigFile) ([]oci.Layer, error) {
 	in, err := img.Layers()
 	if err != nil {
@@ -143,7 +144,7 @@ func (j *job) importLayers(ctx context.Context, b plan.Base, img v1.Image, cfg *
 	return out, g.Wait()
 }
 
-// progress counts the bytes of a step and tells the watch now and then.
+// progress counts the bytes of a step and reports them some times a second.
 type progress struct {
 	j     *job
 	what  string

@@ -113,10 +113,10 @@ func TestPullErrors(t *testing.T) {
 		host + "/none:1":    {diag.Build, "has no image"},
 		host + "/arm:1":     {diag.Build, "for linux/arm64, not for linux/amd64"},
 		"127.0.0.1:1/x:1":   {diag.System, "can't pull"},
-		"UPPER/not a ref":   {diag.Build, "no image reference"},
-		"@sha256:abc":       {diag.Build, "no image reference"},
-		"oci:":              {diag.Build, "no image reference"},
-		"oci:nowhere":       {diag.Build, "no OCI image layout"},
+		"UPPER/not a ref":   {diag.Build, "isn't an image reference"},
+		"@sha256:abc":       {diag.Build, "isn't an image reference"},
+		"oci:":              {diag.Build, "isn't an image reference"},
+		"oci:nowhere":       {diag.Build, "isn't an OCI image layout"},
 		"oci:../../outside": {diag.Build, "escapes"},
 	} {
 		_, err := b.Build(t.Context(), on(ref), nil)
@@ -145,7 +145,7 @@ func TestLayoutBase(t *testing.T) {
 	if got := digestOf(t, built(t, b, on("oci:base:v1"))); got != digestOf(t, img) {
 		t.Errorf("v1: %s", got)
 	}
-	for ref, want := range map[string]string{"oci:base:": "several images", "oci:base:v3": "no image for linux/amd64", "oci:base/blobs": "no OCI image layout"} {
+	for ref, want := range map[string]string{"oci:base:": "several images", "oci:base:v3": "no image for linux/amd64", "oci:base/blobs": "isn't an OCI image layout"} {
 		if _, err := b.Build(t.Context(), on(ref), nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", ref, err, want)
 		}
@@ -206,8 +206,8 @@ func (c *crowd) count(next http.Handler) http.Handler {
 	})
 }
 
-// TestDownloadsAreBounded pulls three images of two layers at once: Jobs bounds the downloads of all
-// images of a builder together.
+// TestDownloadsAreBounded pulls three images of two layers at once: Jobs bounds the downloads of
+// all images of a builder together.
 func TestDownloadsAreBounded(t *testing.T) {
 	t.Setenv("DOCKER_CONFIG", t.TempDir())
 	c := &crowd{limit: 2, over: make(chan struct{})}

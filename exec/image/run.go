@@ -21,18 +21,18 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// apt installs packages with the image's own apt, and returns what that changed.
+// apt installs packages with the image's own apt and returns the layer of what that changed.
 func (j *job) apt(ctx context.Context, st *state, s plan.Step) (oci.Layer, error) {
 	for _, p := range s.Packages {
 		if !aptName().MatchString(p) {
-			return oci.Layer{}, diag.Errorf(s.Pos, diag.Build, "%q is no package name", p).WithHint("write name, or name=version")
+			return oci.Layer{}, diag.Errorf(s.Pos, diag.Build, "%q isn't a package name", p).WithHint("write name, or name=version")
 		}
 	}
 	args := append([]string{"/bin/sh", "-c", aptScript, "apt"}, s.Packages...)
 	c := &exec.Container{
 		Name: "apt", Args: args, Network: true, User: "0:0",
 		Env: append(j.runEnv(st), "DEBIAN_FRONTEND=noninteractive", "DEBCONF_NOWARNINGS=yes"),
-		// Without it, packages' scripts would start their services.
+		// Without this file, the packages' scripts would start their services.
 		Files: []exec.File{{Path: "/usr/sbin/policy-rc.d", Mode: 0o755, Data: []byte("#!/bin/sh\nexit 101\n")}},
 	}
 	l, err := j.runLayer(ctx, st, s, memo.NewKey("apt 1").List(s.Packages), c)
@@ -43,12 +43,13 @@ func (j *job) apt(ctx context.Context, st *state, s plan.Step) (oci.Layer, error
 	return l, err
 }
 
-// aptName is what apt takes as a package: never an option, a path or a "-" that removes.
+// aptName matches what may be given to apt as a package: no option, no path, and no name with a
+// final "-", which would remove a package.
 var aptName = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`^[a-z0-9]([a-z0-9+.-]*[a-z0-9+.])?(:[a-z0-9-]+)?(=[A-Za-z0-9.+:~-]+)?$`)
 })
 
-// aptScript installs its arguments. The CA bundle is there where this machine has one.
+// aptScript installs its arguments. It has a CA bundle if this machine has one.
 const aptScript = `set -e
 test -n "$SSL_CERT_FILE" && set -- -o Acquire::https::CaInfo="$SSL_CERT_FILE" "$@"
 apt_get() { apt-get -o APT::Sandbox::User=root -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-unsafe-io -q "$@"; }
@@ -76,7 +77,7 @@ func (j *job) commands(ctx context.Context, st *state, s plan.Step) (oci.Layer, 
 	return l, e
 }
 
-// commandsScript runs its arguments, each by a shell of its own, and says which one failed.
+// commandsScript runs each argument in a shell of its own and says which one failed.
 const commandsScript = `n=0
 for c in "$@"; do
   n=$((n + 1))
@@ -84,10 +85,11 @@ for c in "$@"; do
 done
 `
 
-// commandMark comes before the number of the command that failed, in the log's last line.
+// commandMark comes before the number of the failed command in the last line of the log.
 const commandMark = "flytestar: failed command "
 
-// runEnv is the environment of a build container: the image's, without what would make builds differ.
+// runEnv returns the environment of a build container: the image's, with what makes builds
+// reproducible.
 func (j *job) runEnv(st *state) []string {
 	env := append([]string{}, st.config.Env...)
 	if st.env("PATH") == "" {
@@ -96,11 +98,12 @@ func (j *job) runEnv(st *state) []string {
 	if st.env("HOME") == "" {
 		env = append(env, "HOME=/root")
 	}
-	// Python writes bytecode that doesn't depend on times when it sees this.
+	// This makes Python write bytecode that doesn't depend on the sources' times.
 	return append(env, "SOURCE_DATE_EPOCH="+strconv.FormatInt(st.base.Epoch.Unix(), 10))
 }
 
-// runLayer runs c on the image so far and returns what it changed as a layer, keyed by all that the run sees.
+// runLayer runs c on the image so far and returns what it changed as a layer. The key has
+// everything that c sees.
 func (j *job) runLayer(ctx context.Context, st *state, s plan.Step, k *memo.Key, c *exec.Container) (oci.Layer, error) {
 	k.List(oci.DiffIDs(st.layers)).List(c.Env).Str(st.config.WorkingDir).Str(j.img.Platform)
 	st.ran = true
@@ -138,8 +141,8 @@ func failedCommand(e *process.Failed, all []string) string {
 	return "commands"
 }
 
-// dropped are paths that a run in a container leaves behind and no image needs:
-// logs and caches of the package manager, locks, backups. Those that end in "/" are what lies below a directory.
+// dropped are paths that a run in a container leaves behind and no image needs: logs and caches of
+// the package manager, locks, backups. A path with a final "/" means everything below it.
 var dropped = []string{
 	"var/cache/apt/", "var/cache/ldconfig/aux-cache", "var/cache/debconf/config.dat-old", "var/cache/debconf/templates.dat-old",
 	"var/lib/apt/lists/", "var/lib/dpkg/lock", "var/lib/dpkg/lock-frontend", "var/lib/dpkg/triggers/Lock", "var/lib/dpkg/status-old", "var/lib/dpkg/diversions-old",
@@ -148,7 +151,7 @@ var dropped = []string{
 	"etc/passwd-", "etc/group-", "etc/shadow-", "etc/gshadow-", "etc/.pwd.lock", "run/", "tmp/", "root/.cache/pip/",
 }
 
-// isDropped reports whether name is among dropped. A whiteout goes with its name.
+// isDropped reports whether name is one of dropped, or lies below one.
 func isDropped(name string) bool {
 	for _, d := range dropped {
 		if name == d || strings.HasSuffix(d, "/") && strings.HasPrefix(name, d) {
@@ -161,9 +164,9 @@ func isDropped(name string) bool {
 // maxShadow bounds /etc/shadow, in bytes.
 const maxShadow = 4 << 20
 
-// normalise returns an edit for [copyTar] that makes a run's difference the same whenever it runs: times
-// are clamped to epoch (never raised: bytecode in the base is valid for its sources' times), what
-// is dropped is left out, the dates in shadow are the epoch's.
+// normalise returns an edit for [copyTar] that makes what a run changed the same whenever it runs.
+// It leaves out what is dropped. Times after epoch become epoch, and so do the dates in shadow.
+// Earlier times stay, since bytecode in the base is only valid with its sources' times.
 func normalise(epoch time.Time) func(*tar.Header, io.Reader) (bool, io.Reader, error) {
 	return func(h *tar.Header, r io.Reader) (bool, io.Reader, error) {
 		if isDropped(h.Name) {
@@ -187,7 +190,7 @@ func normalise(epoch time.Time) func(*tar.Header, io.Reader) (bool, io.Reader, e
 	}
 }
 
-// shadowDates sets the days of last change that lie after epoch to epoch's.
+// shadowDates sets the days of last change that are after epoch to that of epoch.
 func shadowDates(data []byte, epoch time.Time) []byte {
 	day := epoch.Unix() / (24 * 60 * 60)
 	lines := strings.Split(string(data), "\n")

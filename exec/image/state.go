@@ -38,8 +38,8 @@ func (b *Builder) State(ctx context.Context, img plan.BuildImage) (plan.BuildIma
 	return img, nil
 }
 
-// Size returns how many bytes an image takes in the store, compressed; 0 if it isn't there.
-// Like State it only looks.
+// Size returns how many bytes an image takes in the store, compressed; 0 if it isn't there. Like
+// State it only reads.
 func (b *Builder) Size(img plan.BuildImage) (int64, error) {
 	rec, complete, err := b.recalled(img)
 	if err != nil || !complete {
@@ -48,7 +48,7 @@ func (b *Builder) Size(img plan.BuildImage) (int64, error) {
 	return rec.size(), nil
 }
 
-// size is how many bytes the blobs take.
+// size returns how many bytes the blobs take.
 func (r *record) size() int64 {
 	total := int64(0)
 	for _, b := range r.Blobs {
@@ -57,7 +57,7 @@ func (r *record) size() int64 {
 	return total
 }
 
-// missing says what a dry walk that ended at step at means; -1 is the base.
+// missing says what it means that a dry walk ended at a step; -1 is the base.
 func (j *job) missing(at int, err error) (plan.ImageState, string) {
 	img := j.img.Image
 	kind := ""

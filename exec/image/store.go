@@ -13,16 +13,16 @@ import (
 // store is what the builder keeps under the home:
 //
 //	images/                 an OCI image layout: oci-layout, index.json, blobs/sha256/
-//	resolved/HEX.json       what the image of a declared digest came to
-//	index/KIND/KEY.json     what was made of a key: layers, bases, pip resolutions, …
+//	resolved/HEX.json       which image was built for a declared digest
+//	index/KIND/KEY.json     what was made for a key: layers, bases, pip resolutions, …
 //	cache/                  downloads and wheels, by content
-//	locks/                  a lock file for each key that something was ever made of
+//	locks/                  a lock file for each key that something was ever made for
 //	tmp/images/NAME/        scratch of a living process, which holds NAME.lock
 //
 // Files appear by rename, complete and synced: a builder that is killed at any moment leaves a
 // store that can be read.
 //
-// begin writes the first of it. Looking at images has no effects.
+// Nothing is written before begin: looking at images has no effects.
 type store struct {
 	home   string
 	layout *oci.Layout

@@ -18,7 +18,8 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// buildForever builds images of a growing number of layers and says so on standard output, until it is killed.
+// buildForever builds images of a growing number of layers and says so on standard output, until it
+// is killed.
 func buildForever(home, workspace string) error {
 	root, err := os.OpenRoot(workspace)
 	if err != nil {

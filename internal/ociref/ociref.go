@@ -1,5 +1,5 @@
-// Package ociref parses what an image starts from: a reference to an image of a registry, or to an OCI
-// image layout in the workspace. Nothing else in flytestar takes such references apart.
+// Package ociref parses what an image starts from: a reference to an image of a registry, or to an
+// OCI image layout in the workspace. Nothing else in flytestar takes such references apart.
 package ociref
 
 import (

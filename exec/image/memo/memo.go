@@ -1,11 +1,11 @@
-// Package memo remembers what was made, by what it was made of, so that it is made once: for all
+// Package memo remembers what was made of which parts, so that the same thing is made once: for all
 // images, goroutines and processes.
 //
 //   - [Key] hashes everything that something is made of (key.go).
-//   - [Made] returns what was made of a key, and makes it where nothing was.
-//   - [Recall] and [Memo.Remember] do one half of that each.
+//   - [Made] returns what was made for a key. If nothing was, it makes it.
+//   - [Recall] only reads what was made, and [Memo.Remember] only writes it.
 //
-// A memory is a JSON file, INDEX/KIND/KEY.json. Removing one only means that its thing is made again.
+// A memory is a JSON file, INDEX/KIND/KEY.json. If one is removed, its thing is made again.
 package memo
 
 import (
@@ -24,19 +24,19 @@ import (
 // Memo is a store of memories.
 type Memo struct {
 	Index   string // directory of the memories
-	Locks   string // directory with a lock file for each key that something was ever made of
+	Locks   string // directory with a lock file for each key that something was ever made for
 	Scratch string // directory where files are written before they appear
-	Looking bool   // nothing is made: what isn't there is ErrUnmade
+	Looking bool   // make nothing: Made fails with ErrUnmade instead
 }
 
-// Look returns m for a walk that only looks at what is there.
+// Look returns a memo that only looks at what is there.
 func (m *Memo) Look() *Memo { return &Memo{Index: m.Index, Looking: true} }
 
-// ErrUnmade is what [Made] returns, as an [*Unmade], for a key that nothing was made of, where it
-// only looks.
+// ErrUnmade means that nothing was made for a key, and that [Made] was only to look. The error is
+// an [*Unmade].
 var ErrUnmade = errors.New("not made yet")
 
-// Unmade names the kind of thing that isn't there.
+// Unmade names the kind of thing that is missing.
 type Unmade struct{ Kind string }
 
 // Error implements error.
@@ -45,8 +45,8 @@ func (u *Unmade) Error() string { return u.Kind + ": " + ErrUnmade.Error() }
 // Unwrap returns ErrUnmade.
 func (u *Unmade) Unwrap() error { return ErrUnmade }
 
-// Made returns what was made of a key. If nothing was, or if valid says that it is no longer of
-// use, Made calls maker: once, however many goroutines and processes ask.
+// Made returns what was made for a key. If nothing was, or if valid says that it is of no use any
+// more, Made calls maker: once, however many goroutines and processes ask.
 func Made[T any](ctx context.Context, m *Memo, kind string, k *Key, valid func(T) bool, maker func() (T, error)) (v T, err error) {
 	path := m.path(kind, k.Hex())
 	v, ok, err := ReadFile(path, valid)
@@ -72,7 +72,7 @@ func Made[T any](ctx context.Context, m *Memo, kind string, k *Key, valid func(T
 
 func (m *Memo) path(kind, key string) string { return filepath.Join(m.Index, kind, key+".json") }
 
-// Keys lists the keys that something of a kind is remembered for.
+// Keys lists the keys for which something of a kind is remembered.
 func (m *Memo) Keys(kind string) ([]string, error) {
 	list, err := os.ReadDir(filepath.Join(m.Index, kind))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -87,7 +87,7 @@ func (m *Memo) Keys(kind string) ([]string, error) {
 	return keys, nil
 }
 
-// Recall returns what is remembered of a key; false if nothing is.
+// Recall returns what is remembered for a key; false if nothing is.
 func Recall[T any](m *Memo, kind, key string) (T, bool, error) {
 	return ReadFile[T](m.path(kind, key), nil)
 }
@@ -95,7 +95,8 @@ func Recall[T any](m *Memo, kind, key string) (T, bool, error) {
 // Remember writes v for [Recall].
 func (m *Memo) Remember(kind, key string, v any) error { return m.WriteFile(m.path(kind, key), v) }
 
-// ReadFile reads what [Memo.WriteFile] wrote; false if there is no such file, or if valid refuses its content.
+// ReadFile reads what [Memo.WriteFile] wrote. It returns false if there is no such file, or if
+// valid refuses its content.
 func ReadFile[T any](path string, valid func(T) bool) (T, bool, error) {
 	var v T
 	data, err := os.ReadFile(path)

@@ -14,11 +14,10 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// Layers are gzip, since every tool that reads images reads that (umoci before
-// 0.5 and Docker before 23 don't know zstd). What makes gzip slow is that it is
-// serial, so the stream is cut into members of a fixed size, which are
-// compressed independently: a sequence of members is one valid gzip stream. Each member's
-// header says in an extra field how long the member is, so that they can be
+// Layers are compressed with gzip, which every tool that reads images can read: umoci before 0.5
+// and Docker before 23 don't know zstd. gzip is slow because it is serial. So the stream is cut
+// into members of a fixed size, which are compressed in parallel: a sequence of members is a valid
+// gzip stream. Each member has its length in an extra field of its header, so that members can be
 // decompressed in parallel too.
 const (
 	memberSize  = 1 << 20            // bytes of input in a member
@@ -27,8 +26,8 @@ const (
 	memberMax   = memberSize * 5 / 4 // what a member can take, compressed
 )
 
-// memberExtra is the extra field before the member's length is filled in:
-// subfield "FS", 4 bytes, little endian.
+// memberExtra is the extra field without the member's length: subfield "FS", 4 bytes, little
+// endian.
 var memberExtra = []byte{'F', 'S', 4, 0, 0, 0, 0, 0}
 
 // compress returns data as one gzip member.
@@ -50,7 +49,7 @@ func compress(data []byte) ([]byte, error) {
 	return b, nil
 }
 
-// chunk is a piece of a stream on its way through a worker.
+// chunk is a member, or its content, as a worker returns it.
 type chunk struct {
 	data []byte
 	err  error
@@ -59,7 +58,7 @@ type chunk struct {
 // gzipWriter compresses members in parallel and writes them in order.
 type gzipWriter struct {
 	buf   []byte
-	queue chan chan chunk // members under way, in order; its capacity bounds how many
+	queue chan chan chunk // members in work, in order; its capacity bounds how many
 	done  chan struct{}   // the writing goroutine has ended
 	err   error           // of the writing goroutine, valid once done is closed
 }
@@ -118,8 +117,8 @@ func (z *gzipWriter) Close() error {
 	return z.err
 }
 
-// decompressed reads a layer blob, whoever compressed it: gzip in our members,
-// any other gzip, zstd, or no compression at all. Closing it closes blob.
+// decompressed reads the blob of a layer from whatever tool: gzip in our members, any other gzip,
+// zstd, or no compression at all. Closing it closes blob.
 func decompressed(blob io.ReadCloser) (io.ReadCloser, error) {
 	br := bufio.NewReaderSize(blob, 1<<16)
 	head, err := br.Peek(memberHead)
@@ -148,7 +147,7 @@ func decompressed(blob io.ReadCloser) (io.ReadCloser, error) {
 	return &stacked{br, []io.Closer{blob}}, nil
 }
 
-// stacked is a reader on top of others that are closed with it, first one first.
+// stacked is a reader that closes others when it is closed, in their order.
 type stacked struct {
 	io.Reader
 	under []io.Closer
@@ -165,7 +164,7 @@ func (s *stacked) Close() error {
 
 // memberReader decompresses members in parallel.
 type memberReader struct {
-	queue chan chan chunk // members under way, in order
+	queue chan chan chunk // members in work, in order
 	quit  chan struct{}   // closed by Close
 	done  chan struct{}   // the reading goroutine has ended
 	once  sync.Once
@@ -206,7 +205,7 @@ func (m *memberReader) split(r io.Reader) {
 	}
 }
 
-// readMember reads one member; io.EOF means that there is none.
+// readMember reads one member. At the end of the stream it returns io.EOF.
 func readMember(r io.Reader) ([]byte, error) {
 	head := make([]byte, memberHead)
 	if _, err := io.ReadFull(r, head); err != nil {

@@ -91,8 +91,8 @@ func (l *Layout) ImportManifest(img v1.Image) (v1.Descriptor, []Blob, error) {
 	return desc, []Blob{configBlob, blob}, err
 }
 
-// Image returns the image with a manifest digest, for whoever pushes or exports it. Nothing of a
-// layer is read before it is asked for. An image that isn't there is an error that matches fs.ErrNotExist.
+// Image returns the image with a manifest digest, to be pushed or exported. It reads no layer
+// before that is asked for. If there is no such image, the error matches fs.ErrNotExist.
 func (l *Layout) Image(digest string) (v1.Image, error) {
 	h, err := v1.NewHash(digest)
 	if err != nil {
@@ -113,8 +113,8 @@ func (l *Layout) Image(digest string) (v1.Image, error) {
 	return partial.CompressedToImage(&stored{l, v1.Descriptor{MediaType: mediaType, Digest: h, Size: int64(len(data))}})
 }
 
-// Manifest reads an image's manifest and the configuration that it names. An image that isn't
-// there is an error that matches fs.ErrNotExist.
+// Manifest reads an image's manifest and the configuration that it names. If there is no such
+// image, the error matches fs.ErrNotExist.
 func (l *Layout) Manifest(digest string) (*v1.Manifest, *v1.ConfigFile, error) {
 	h, err := v1.NewHash(digest)
 	if err != nil {
@@ -151,13 +151,13 @@ func (l *Layout) blob(h v1.Hash) ([]byte, error) { return os.ReadFile(l.blobPath
 
 func (l *Layout) open(h v1.Hash) (io.ReadCloser, error) { return os.Open(l.blobPath(h.String())) }
 
-// blobs is where a stored image reads its blobs.
+// blobs gives a stored image its blobs.
 type blobs interface {
 	blob(v1.Hash) ([]byte, error)        // reads a small blob
 	open(v1.Hash) (io.ReadCloser, error) // opens any
 }
 
-// stored is an image whose blobs lie in a layout.
+// stored is an image of a layout.
 type stored struct {
 	blobs
 	desc v1.Descriptor // of the manifest

@@ -20,7 +20,7 @@ import (
 	"github.com/flytestar/flytestar/exec"
 )
 
-// Layer describes a layer of a layout, for whoever remembers it.
+// Layer describes a layer of a layout. It can be remembered as JSON.
 type Layer struct {
 	Digest    string          `json:"digest"`    // "sha256:…" of the blob
 	DiffID    string          `json:"diff_id"`   // "sha256:…" of the tar within
@@ -49,7 +49,7 @@ func (l *Layout) Has(layer Layer) bool {
 	return err == nil
 }
 
-// opened is a layer of a layout that can be read.
+// opened is a layer of a layout, for reading.
 type opened struct {
 	layer Layer
 	path  string
@@ -190,7 +190,7 @@ func (l *Layout) putLayer(write func(io.Writer) (*tree, error)) (Layer, error) {
 	diff := sha256.New()
 	zw := newGzipWriter(blob)
 	t, err := write(io.MultiWriter(diff, zw))
-	// The compressor is closed in any case, since it has goroutines.
+	// Close the compressor in any case, since it has goroutines.
 	if zerr := zw.Close(); err == nil {
 		err = zerr
 	}
@@ -205,8 +205,9 @@ func (l *Layout) putLayer(write func(io.Writer) (*tree, error)) (Layer, error) {
 	return layer, err
 }
 
-// ImportLayer copies a layer from elsewhere, as it is compressed. Its blob must have the digest
-// that in claims, and its tar the diff id. What is read goes to progress too.
+// ImportLayer copies a layer from elsewhere without compressing it again. It checks the blob
+// against in's digest, and the tar in it against diffID. It writes all that it reads to progress
+// too.
 func (l *Layout) ImportLayer(ctx context.Context, in v1.Layer, diffID string, progress io.Writer) (Layer, error) {
 	layer, err := described(in, diffID)
 	if err != nil || l.Has(layer) {
@@ -235,7 +236,7 @@ func (l *Layout) ImportLayer(ctx context.Context, in v1.Layer, diffID string, pr
 	return layer, err
 }
 
-// described says what a layer from elsewhere claims to be.
+// described returns what a layer from elsewhere says of itself.
 func described(in v1.Layer, diffID string) (Layer, error) {
 	digest, err := in.Digest()
 	size, sizeErr := in.Size()
@@ -246,8 +247,7 @@ func described(in v1.Layer, diffID string) (Layer, error) {
 	return Layer{Digest: digest.String(), DiffID: diffID, Size: size, MediaType: ociLayer(mediaType)}, nil
 }
 
-// inspect reads a layer from elsewhere. Its tar must have the diff id that its image claims; its
-// tree is remembered.
+// inspect reads a layer from elsewhere, checks that its tar has a diff id, and keeps its tree.
 func (l *Layout) inspect(ctx context.Context, file, diffID string) error {
 	f, err := os.Open(file)
 	if err != nil {

@@ -2,10 +2,11 @@
 // the images among them. Every tool that works with images can read it.
 //
 //   - layout.go makes a [Layout], puts blobs into it and lists images.
-//   - layer.go writes layers: new ones entry by entry, tars as they are, layers from elsewhere, which
-//     it checks. gzip.go compresses them.
+//   - layer.go writes layers: new ones entry by entry, tars as they are, layers from elsewhere,
+//     which it checks. gzip.go compresses them.
 //   - tree.go remembers which directories a layer has, for the files that are laid over it.
-//   - image.go writes an image's configuration and manifest, and reads an image back, as a [v1.Image].
+//   - image.go writes an image's configuration and manifest, and reads an image back, as a
+//     [v1.Image].
 //   - source.go reads images from a layout that somebody else made.
 //
 // Blobs appear by rename, complete and synced: a process that is killed at any moment leaves a
@@ -37,7 +38,7 @@ type Layout struct {
 	Dir     string // has oci-layout, index.json and blobs/sha256/
 	Trees   string // directory with what layers do to directories: HEX.json, by diff id
 	Scratch string // directory on the same file system, where files are written before they appear
-	Lock    string // lock file that whoever changes index.json holds
+	Lock    string // lock file that is held while index.json changes
 }
 
 // Blob names a blob of a layout.
@@ -67,7 +68,7 @@ func (l *Layout) initFile(path, content string) error {
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	// Another process may get here first. A link fails then, where a rename would replace its file.
+	// Another process may have made the file by now. Then a link fails; a rename would replace it.
 	f, err := os.CreateTemp(l.Scratch, "layout")
 	if err != nil {
 		return err

@@ -16,7 +16,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/partial"
 )
 
-// Source reads a layout that somebody else made. It doesn't leave Root, and trusts no blob.
+// Source reads a layout that somebody else made. It reads only below Root, and checks small blobs
+// against their digests. ImportLayer checks layers.
 type Source struct {
 	Root *os.Root
 	Dir  string // path of the layout in Root
@@ -65,7 +66,7 @@ func (s Source) Image(desc v1.Descriptor) (v1.Image, error) {
 func (s Source) Find(tag, platform string) (*v1.Descriptor, error) {
 	data, err := s.json("index.json")
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s is no OCI image layout: it has no index.json", s.Dir)
+		return nil, fmt.Errorf("%s isn't an OCI image layout: it has no index.json", s.Dir)
 	}
 	if err != nil {
 		return nil, err

@@ -12,8 +12,8 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// pin returns the exact packages of requirements. Where they overlap with those of earlier calls in other versions,
-// they are resolved again with the earlier versions as constraints.
+// pin returns the exact packages of requirements. If earlier calls have some of them in other
+// versions, it resolves again with the earlier versions as constraints.
 func (inst *Installer) pin(ctx context.Context, img Image, s plan.Step, py python, want wanted) (*Pinned, error) {
 	p, err := inst.resolve(ctx, img, s, py, want, nil)
 	if err != nil {
@@ -60,7 +60,7 @@ func (inst *Installer) clash(p *Pinned) *clashing {
 	return nil
 }
 
-// constraints pins what earlier calls installed.
+// constraints returns the packages of earlier calls as pip's constraints.
 func (inst *Installer) constraints() []string {
 	pins := map[string]bool{}
 	for _, c := range inst.calls {

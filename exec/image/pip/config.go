@@ -20,20 +20,20 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// pipConfig is the part of the user's pip configuration that decides what pip
-// finds and where: values by option name. It may hold credentials: it travels
-// as a file of mode 0600, and only [pipConfig.public] enters keys.
+// pipConfig is the part of the user's pip configuration that decides what pip finds and where:
+// values by option name. It may have credentials. So it gets into a container as a file of mode
+// 0600, and only [pipConfig.public] gets into keys.
 type pipConfig map[string][]string
 
-// pipOptions are the options that are taken over, and whether they hold lists.
+// pipOptions are the options that are taken over. The value says whether an option is a list.
 var pipOptions = map[string]bool{
 	"index-url": false, "extra-index-url": true, "no-index": false, "find-links": true, "trusted-host": true,
 	"proxy": false, "timeout": false, "retries": false, "cert": false, "client-cert": false,
 	"prefer-binary": false, "only-binary": true, "no-binary": true,
 }
 
-// readConfig reads pip's configuration as pip would for "pip install": the global file, the
-// user's, that of PIP_CONFIG_FILE, then PIP_ variables; the last one counts.
+// readConfig reads pip's configuration as "pip install" does: the global file, the user's file,
+// that of PIP_CONFIG_FILE, then the variables PIP_…. The last one counts.
 func readConfig(env process.Environ) (pipConfig, error) {
 	c := pipConfig{}
 	for _, f := range configFiles(env) {
@@ -54,7 +54,7 @@ func readConfig(env process.Environ) (pipConfig, error) {
 	return c, nil
 }
 
-// configFiles lists the files that may hold configuration, least important first.
+// configFiles lists the files that may have configuration. Later ones count more.
 func configFiles(env process.Environ) []string {
 	own := env.Get("PIP_CONFIG_FILE")
 	if own == os.DevNull {
@@ -81,7 +81,7 @@ func configFiles(env process.Environ) []string {
 	return files
 }
 
-// read adds what one file has in [global] and [install]; a missing file has nothing.
+// read adds the sections [global] and [install] of a file. A missing file adds nothing.
 func (c pipConfig) read(file string) error {
 	f, err := os.Open(file)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -100,7 +100,7 @@ func (c pipConfig) read(file string) error {
 		case text == "" || strings.HasPrefix(text, "#") || strings.HasPrefix(text, ";"):
 		case strings.HasPrefix(text, "[") && strings.HasSuffix(text, "]"):
 			section, option = text[1:len(text)-1], ""
-		case (line[0] == ' ' || line[0] == '\t') && option != "": // a value's further line
+		case (line[0] == ' ' || line[0] == '\t') && option != "": // a further line of a value
 			sections[section][option] += "\n" + text
 		default:
 			i := strings.IndexAny(text, "=:")
@@ -126,8 +126,8 @@ func (c pipConfig) read(file string) error {
 	return nil
 }
 
-// withStep returns the configuration for a step that may name indices itself. A step's index
-// stands alone: what the user has configured isn't asked for its packages too.
+// withStep returns the configuration for a step that may name indices itself. If it names one, the
+// indices that the user has configured aren't asked.
 func (c pipConfig) withStep(s plan.Step) pipConfig {
 	out := pipConfig{}
 	for name, v := range c {
@@ -142,7 +142,7 @@ func (c pipConfig) withStep(s plan.Step) pipConfig {
 	return out
 }
 
-// public returns what decides the outcome of a resolution, without credentials.
+// public returns the options that decide what a resolution comes to, without credentials.
 func (c pipConfig) public() []string {
 	var out []string
 	for _, name := range []string{"index-url", "extra-index-url", "no-index", "find-links", "prefer-binary", "only-binary", "no-binary"} {
@@ -162,8 +162,8 @@ const (
 	pipNetrc  = pipDir + "/netrc"
 )
 
-// apply puts the configuration into a container: as a file that only its root
-// can read, local directories of find-links as mounts.
+// apply puts the configuration into a container, as a file that only its root can read. Local
+// directories of find-links become mounts.
 func (c pipConfig) apply(into *exec.Container, netrc []byte) error {
 	out := pipConfig{}
 	for name, v := range c {
@@ -200,8 +200,8 @@ func (c pipConfig) apply(into *exec.Container, netrc []byte) error {
 	return nil
 }
 
-// netrc returns, in netrc's form, the credentials for the hosts of the indices: those in their
-// URLs, which pip doesn't use for every file of an index, and those of the user's own netrc.
+// netrc returns a netrc file with the credentials for the hosts of the indices. They come from the
+// indices' URLs, since pip doesn't use those for every file of an index, and from the user's netrc.
 func netrc(env process.Environ, c pipConfig, want wanted) ([]byte, error) {
 	places := [][]string{c["index-url"], c["extra-index-url"], c["find-links"]}
 	for _, f := range want.files {
@@ -241,10 +241,10 @@ func netrc(env process.Environ, c pipConfig, want wanted) ([]byte, error) {
 	return []byte(out.String()), nil
 }
 
-// withUser matches the URLs in a requirements file that have credentials.
+// withUser matches URLs with credentials in a requirements file.
 var withUser = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`https?://[^/@\s]+@[^\s;#]+`) })
 
-// parseNetrc reads logins by machine. Macros and what it doesn't know are skipped.
+// parseNetrc reads logins by machine. It skips macros and words that it doesn't know.
 func parseNetrc(text string) map[string]*url.Userinfo {
 	out := map[string]*url.Userinfo{}
 	words := strings.Fields(text)
@@ -271,7 +271,7 @@ func parseNetrc(text string) map[string]*url.Userinfo {
 	return out
 }
 
-// ini writes the configuration as pip reads it.
+// ini returns the configuration as a file for pip.
 func (c pipConfig) ini() []byte {
 	var b strings.Builder
 	b.WriteString("[global]\n")
@@ -283,7 +283,8 @@ func (c pipConfig) ini() []byte {
 	return []byte(b.String())
 }
 
-// localDir returns the directory that an entry of find-links names, if it names one of this machine.
+// localDir returns the directory of this machine that an entry of find-links names, if it names
+// one.
 func localDir(link string) (string, bool) {
 	if u, err := url.Parse(link); err == nil && u.Scheme == "file" {
 		link = u.Path

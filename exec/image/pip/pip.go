@@ -1,8 +1,8 @@
 // Package pip takes the pip and requirements steps of an image: it resolves their packages with the
 // image's own pip, and makes layers of the wheels.
 //
-//   - pip.go has [Installer], which takes the steps, and [Build], which is all it needs of the build.
-//     A step goes through the files below from top to bottom.
+//   - pip.go has [Installer], which takes the steps, and [Build], which is all it needs of the
+//     build. A step goes through the files below from top to bottom.
 //   - python.go asks the image which Python it has, and makes a virtual environment.
 //   - requirements.go says what pip is asked for.
 //   - agree.go makes the calls of one image agree on versions.
@@ -39,7 +39,8 @@ type Build interface {
 	Run(ctx context.Context, c *exec.Container) error
 	// Step says what is being done.
 	Step(what string)
-	// Progress returns a writer that counts what is written to it as progress of what is being done.
+	// Progress returns a writer that counts what is written to it as progress of what is being
+	// done.
 	Progress(what string) io.Writer
 	// DebianFiles visits the files of a Debian package, and returns the package's version. An empty
 	// suite means the newest stable one.
@@ -49,7 +50,7 @@ type Build interface {
 // Options say what an [Installer] works with.
 type Options struct {
 	Build     Build
-	Memo      *memo.Memo          // what was made; where it only looks, so does the installer
+	Memo      *memo.Memo          // what was made before; if it only looks, the installer makes nothing
 	Layout    *oci.Layout         // where layers are written
 	Cache     string              // directory of wheels/ and laid/
 	Workspace fs.FS               // where requirements files come from; nil: such steps fail
@@ -57,10 +58,10 @@ type Options struct {
 	Slots     *semaphore.Weighted // one is held while a wheel is laid down
 	Platform  string              // of the image: "linux/amd64"
 	Base      Image               // what the image starts from
-	Suite     string              // of the base, where that is Debian's; else empty
+	Suite     string              // of a Debian base; empty for other bases
 }
 
-// Image is an image so far: what a step stands on.
+// Image is an image so far, before a step.
 type Image struct {
 	Layers  []oci.Layer // bottom first
 	Path    string      // its PATH; empty if it has none
@@ -89,7 +90,7 @@ type Installer struct {
 // New returns an installer for an image that has no packages yet.
 func New(opts Options) *Installer { return &Installer{Options: opts} }
 
-// call is a pip step, and what it has come to.
+// call is a pip step with its outcome.
 type call struct {
 	step   plan.Step
 	py     python
@@ -98,7 +99,7 @@ type call struct {
 	wheels []laidWheel
 }
 
-// Pinned is what the requirements of a call came to.
+// Pinned has the exact packages that the requirements of a call were resolved to.
 type Pinned struct {
 	Time     time.Time      `json:"time"`
 	Packages []Distribution `json:"packages"` // by name
@@ -114,7 +115,7 @@ type Distribution struct {
 	SHA256  string `json:"sha256"` // of the wheel, in hex; it differs from Source if an sdist was built
 }
 
-// Pinned returns what each step came to.
+// Pinned returns the exact packages of each step.
 func (inst *Installer) Pinned() []*Pinned {
 	var out []*Pinned
 	for _, c := range inst.calls {
@@ -124,7 +125,7 @@ func (inst *Installer) Pinned() []*Pinned {
 }
 
 // Step takes a pip or requirements step on img: it resolves the requirements and makes layers of
-// their wheels. With an error, the extension has what was there before the error.
+// their wheels. If it fails, the extension has what it made, or found, before that.
 func (inst *Installer) Step(ctx context.Context, img Image, s plan.Step) (Extension, error) {
 	var ext Extension
 	py, err := inst.pythonOf(ctx, img, s)
@@ -147,7 +148,7 @@ func (inst *Installer) Step(ctx context.Context, img Image, s plan.Step) (Extens
 	return ext, inst.addWheels(ctx, img, c, &ext)
 }
 
-// pythonOf returns the Python of the virtual environment, which is the one that the first step found.
+// pythonOf returns the Python of the virtual environment: the one that the first step found.
 func (inst *Installer) pythonOf(ctx context.Context, img Image, s plan.Step) (python, error) {
 	if len(inst.calls) > 0 {
 		return inst.calls[0].py, nil
@@ -155,7 +156,8 @@ func (inst *Installer) pythonOf(ctx context.Context, img Image, s plan.Step) (py
 	return inst.python(ctx, img, s)
 }
 
-// Title describes a pip or requirements step in a line, without the credentials that a URL in it may have.
+// Title describes a pip or requirements step in a line. It leaves out the credentials that a URL in
+// the step may have.
 func Title(s plan.Step) string {
 	if s.Kind == plan.StepRequirements {
 		return "requirements " + s.Src

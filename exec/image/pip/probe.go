@@ -14,9 +14,9 @@ import (
 	"github.com/flytestar/flytestar/internal/text"
 )
 
-// Probe asks the Python index that pip's configuration names, as environ (nil: this
-// process's) and pip's files have it, and says in a line, without credentials, what it
-// found. Where no index is configured, pip's own default is used, and nothing is asked.
+// Probe asks the Python index that pip is configured to use whether it is there. It says what it
+// found in a line without credentials. The configuration is that of pip's files and of environ;
+// nil means this process's environment. If it names no index, Probe asks nobody.
 func Probe(ctx context.Context, environ []string) (string, error) {
 	if environ == nil {
 		environ = os.Environ()
@@ -29,7 +29,7 @@ func Probe(ctx context.Context, environ []string) (string, error) {
 	case len(c["no-index"]) > 0:
 		return "no index: pip is configured to look in " + strings.Join(withoutUsers(c["find-links"]), ", "), nil
 	case len(c["index-url"]) == 0:
-		return "pip's configuration names none, so pip's own default counts; not asked", nil
+		return "pip's configuration names none, so pip uses its default; not asked", nil
 	}
 	index := c["index-url"][0]
 	if err := c.ask(ctx, index); err != nil {
@@ -46,7 +46,8 @@ func withoutUsers(urls []string) []string {
 	return out
 }
 
-// ask requests an index's root, by the proxy and certificate authorities that pip is told to use.
+// ask requests the root of an index, with the proxy and certificate authorities that pip is
+// configured to use.
 func (c pipConfig) ask(ctx context.Context, index string) error {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	defer transport.CloseIdleConnections()
@@ -72,7 +73,7 @@ func (c pipConfig) ask(ctx context.Context, index string) error {
 	}
 	resp, err := (&http.Client{Transport: transport}).Do(req)
 	if err != nil {
-		var failed *url.Error // its text has the URL, and so the credentials
+		var failed *url.Error // its text has the URL with the credentials
 		if errors.As(err, &failed) {
 			return failed.Err
 		}

@@ -43,10 +43,10 @@ type python struct {
 	Pip        string `json:"pip"`        // version of its own pip; empty if it has none
 }
 
-// key adds everything about a Python that wheels and their bytecode depend on.
+// key adds to k everything about a Python that wheels and their bytecode depend on.
 func (p python) key(k *memo.Key) *memo.Key { return k.Str(p.Version).Str(p.Platform).Str(p.Magic) }
 
-// python returns the image's Python so far.
+// python returns the Python of the image so far.
 func (inst *Installer) python(ctx context.Context, img Image, s plan.Step) (python, error) {
 	k := memo.NewKey("python 1").List(oci.DiffIDs(img.Layers)).Str(img.Path)
 	py, err := memo.Made(ctx, inst.Memo, "python", k, nil, func() (python, error) {
@@ -78,7 +78,7 @@ func (inst *Installer) python(ctx context.Context, img Image, s plan.Step) (pyth
 
 var shortVersion = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^3\.[0-9]{1,3}$`) })
 
-// check refuses what would end up in paths.
+// check refuses what can't be part of a path.
 func (p python) check() error {
 	if !shortVersion().MatchString(p.Short) || !path.IsAbs(p.Executable) || strings.ContainsAny(p.Executable+p.Version, "\n\r\x00") {
 		return fmt.Errorf("the image's python3 says that it is %q at %q", p.Version, p.Executable)
@@ -86,10 +86,10 @@ func (p python) check() error {
 	return nil
 }
 
-// venvDir is where packages live in an image, relative to its root.
+// venvDir is the directory of packages in an image, relative to its root.
 const venvDir = "opt/venv"
 
-// venv adds the virtual environment, which goes under the first wheels.
+// venv adds the virtual environment, as a layer below the first wheels.
 func (inst *Installer) venv(ctx context.Context, img Image, py python, ext *Extension) error {
 	f, err := inst.Layout.Forest(img.Layers)
 	if err != nil {
@@ -133,7 +133,7 @@ func writeVenv(w *oci.LayerWriter, py python) error {
 	return w.Add(&tar.Header{Typeflag: tar.TypeReg, Name: venvDir + "/pyvenv.cfg", Size: int64(len(cfg)), Mode: 0o644, ModTime: oci.FileTime}, strings.NewReader(cfg))
 }
 
-// layer returns the layer of a key.
+// layer returns the layer of a key. It calls maker if there is none.
 func (inst *Installer) layer(ctx context.Context, k *memo.Key, maker func() (oci.Layer, error)) (oci.Layer, error) {
 	return memo.Made(ctx, inst.Memo, "layers", k, inst.Layout.Has, maker)
 }

@@ -14,13 +14,13 @@ import (
 	infiles "github.com/flytestar/flytestar/workspace"
 )
 
-// wanted is what pip is asked for: files that name requirements, and the arguments that name the files.
+// wanted is what pip is asked for: files of requirements, and the arguments that name them.
 type wanted struct {
 	files []exec.File
 	args  []string
 }
 
-// key adds what is wanted.
+// key adds to k what is wanted.
 func (w wanted) key(k *memo.Key) *memo.Key {
 	k.List(w.args).Int(int64(len(w.files)))
 	for _, f := range w.files {
@@ -29,8 +29,8 @@ func (w wanted) key(k *memo.Key) *memo.Key {
 	return k
 }
 
-// requirements returns what a step asks pip for. A requirements file comes with the
-// files of the workspace that it includes, and with no others.
+// requirements returns what a step asks pip for. A requirements file brings the files of the
+// workspace that it includes, and no others.
 func (inst *Installer) requirements(s plan.Step) (wanted, error) {
 	if s.Kind == plan.StepRequirements {
 		return inst.requirementsFile(s)
@@ -38,7 +38,7 @@ func (inst *Installer) requirements(s plan.Step) (wanted, error) {
 	lines := slices.Sorted(slices.Values(s.Packages))
 	for _, l := range lines {
 		if strings.TrimSpace(l) == "" || strings.HasPrefix(strings.TrimSpace(l), "-") || strings.ContainsAny(l, "\n\r\x00") {
-			return wanted{}, diag.Errorf(s.Pos, diag.Build, "%q is no requirement", l).WithHint("write a package as in \"numpy>=2\", with one string for each")
+			return wanted{}, diag.Errorf(s.Pos, diag.Build, "%q isn't a requirement", l).WithHint("write a package as in \"numpy>=2\", with one string for each")
 		}
 	}
 	name := pipDir + "/requirements.txt"
@@ -64,5 +64,5 @@ func (inst *Installer) requirementsFile(s plan.Step) (wanted, error) {
 	return w, nil
 }
 
-// joined writes lines as a file has them.
+// joined returns lines as the content of a file.
 func joined(lines []string) []byte { return []byte(strings.Join(lines, "\n") + "\n") }

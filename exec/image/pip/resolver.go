@@ -28,7 +28,7 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// resolve returns what requirements come to, and has the wheels in the cache. It is asked
+// resolve returns the exact packages of requirements, with their wheels in the cache. It runs pip
 // once for the same requirements, indices, Python and platform.
 func (inst *Installer) resolve(ctx context.Context, img Image, s plan.Step, py python, want wanted, constraints []string) (*Pinned, error) {
 	config, err := readConfig(inst.Environ)
@@ -39,14 +39,14 @@ func (inst *Installer) resolve(ctx context.Context, img Image, s plan.Step, py p
 	k := want.key(py.key(memo.NewKey("pip 1").Str(inst.Platform))).List(constraints).List(config.public()).Bool(s.Pre)
 	return memo.Made(ctx, inst.Memo, "pip", k, inst.hasWheels, func() (*Pinned, error) {
 		inst.Build.Step("resolve " + Title(s))
-		bottom := inst.Base // with its environment, since the key doesn't have the image's
+		bottom := inst.Base // with the base's environment: that of the image isn't in the key
 		if len(bottom.Layers) == 0 || img.Ran && !inst.samePython(ctx, img, py) {
 			bottom.Layers = img.Layers
 		}
 		p, err := inst.runPip(ctx, bottom, s, py, config, want, constraints)
 		var failed *diag.Error
 		if errors.As(err, &failed) && failed.Class == diag.Build && img.Ran && len(bottom.Layers) != len(img.Layers) {
-			// What an earlier step installed may be what building an sdist needs.
+			// Building an sdist may need what an earlier step installed.
 			return inst.runPip(ctx, img, s, py, config, want, constraints)
 		}
 		return p, err
@@ -70,7 +70,7 @@ func (inst *Installer) hasWheel(d Distribution) bool {
 	return err == nil
 }
 
-// wheelPath is where a wheel is kept.
+// wheelPath returns the path of a wheel in the cache.
 func (inst *Installer) wheelPath(d Distribution) string {
 	return filepath.Join(inst.Cache, "wheels", d.SHA256, d.Wheel)
 }
@@ -124,15 +124,16 @@ func (inst *Installer) runPip(ctx context.Context, img Image, s plan.Step, py py
 	return inst.takeWheels(ctx, s, py, c)
 }
 
-// pipReports reports whether a version of pip has what the resolver needs: --dry-run and --report, since 22.2.
+// pipReports reports whether a version of pip has the options that the resolver needs: --dry-run
+// and --report came with 22.2.
 func pipReports(version string) bool {
 	var major, minor int
 	n, _ := fmt.Sscanf(version, "%d.%d", &major, &minor)
 	return n == 2 && (major > 22 || major == 22 && minor >= 2)
 }
 
-// cachedWheels lists the SHA-256 of the distributions that needn't be fetched again:
-// wheels, and the sdists that were built to wheels for the same Python.
+// cachedWheels lists the SHA-256 of distributions that needn't be fetched again: those of wheels,
+// and those of sdists of which a wheel was built for the same Python.
 func (inst *Installer) cachedWheels(py python) ([]string, error) {
 	wheels, err := os.ReadDir(filepath.Join(inst.Cache, "wheels"))
 	if err != nil {
@@ -148,12 +149,12 @@ func (inst *Installer) cachedWheels(py python) ([]string, error) {
 	return sums, nil
 }
 
-// sdists is the kind of memory that says which wheel an sdist was built to for a Python.
+// sdists names the kind of memory that says which wheel was built of an sdist for a Python.
 func sdists(py python) string { return "sdists/" + py.key(memo.NewKey("sdist 1")).Hex() }
 
 // pipWheel returns Debian's wheel of pip, for images that have no pip of their own.
 func (inst *Installer) pipWheel(ctx context.Context) (Distribution, error) {
-	// Remembered, since reading the mirror's index takes longer than pip does.
+	// It is remembered, since reading the mirror's index takes longer than pip does.
 	return memo.Made(ctx, inst.Memo, "pip-wheels", memo.NewKey("pip wheel 1").Str(inst.Suite), inst.hasWheel, func() (d Distribution, err error) {
 		dir, err := os.MkdirTemp(inst.Memo.Scratch, "pip")
 		if err != nil {
@@ -191,8 +192,8 @@ func (inst *Installer) cacheWheel(dir string, d Distribution) error {
 	return os.Rename(filepath.Join(dir, d.Wheel), final)
 }
 
-// pipLayers returns the layers that give an image a virtual environment with Debian's pip, for the
-// resolver's container only. Laid down like any wheel it starts three times as fast as off its archive.
+// pipLayers returns layers with a virtual environment and Debian's pip, for the resolver's
+// container only. Installed like any wheel, pip starts three times as fast as from its archive.
 func (inst *Installer) pipLayers(ctx context.Context, img Image, s plan.Step, py python) ([]oci.Layer, error) {
 	wheel, err := inst.pipWheel(ctx)
 	if err != nil {
@@ -264,7 +265,7 @@ func (inst *Installer) takeWheels(ctx context.Context, s plan.Step, py python, c
 	return out, nil
 }
 
-// What file and package names from a resolver may look like.
+// Patterns of file and package names that a resolver may send.
 var (
 	wheelName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_.+!-]{1,200}\.whl$`) })
 	pipName   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`) })
@@ -282,7 +283,7 @@ func (inst *Installer) stream(ctx context.Context, c *exec.Container, visit func
 		ended <- err
 	}()
 	err := visitTar(r, visit)
-	// The container writes on into nothing: closing the pipe would fail it for another reason.
+	// Let the container write to its end: a closed pipe would make it fail for another reason.
 	if _, drainErr := io.Copy(io.Discard, r); err == nil {
 		err = drainErr
 	}
@@ -349,7 +350,7 @@ func (inst *Installer) keepWheel(py python, a answer, dir string, sums map[strin
 	return d, inst.Memo.Remember(sdists(py), d.Source, d)
 }
 
-// cachedWheel completes a Distribution that wasn't fetched, being in the cache.
+// cachedWheel completes a distribution that wasn't fetched because the cache has it.
 func (inst *Installer) cachedWheel(py python, d Distribution) (Distribution, error) {
 	built, ok, err := memo.Recall[Distribution](inst.Memo, sdists(py), d.Source)
 	if ok || err != nil {
@@ -363,7 +364,7 @@ func (inst *Installer) cachedWheel(py python, d Distribution) (Distribution, err
 	return d, nil
 }
 
-// Signs, in pip's log, that it couldn't reach an index.
+// unreachable matches signs in pip's log that it couldn't reach an index.
 var unreachable = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`NewConnectionError|Max retries exceeded|Temporary failure in name resolution|Name or service not known|CERTIFICATE_VERIFY_FAILED|Connection (refused|reset|timed out)|ProxyError|ReadTimeoutError`)
 })

@@ -31,15 +31,15 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// A wheel is laid down once for each Python, as a fragment: a tar of its files where they
-// are installed, with bytecode and RECORD. Fragments of small wheels are pooled in one layer for
-// each call; a big wheel is a layer of its own, so that adding a package beside it
-// doesn't write and push it again.
+// A wheel is laid down once for each Python. The outcome is a fragment: a tar of the installed
+// files, with bytecode and RECORD. The fragments of a call's small wheels go into one layer. A big
+// wheel is a layer of its own, so that it isn't written and pushed again when a package is added
+// beside it.
 
 // bigWheel is the size from which a wheel is a layer of its own, in bytes.
 const bigWheel = 10 << 20
 
-// laidWheel is a wheel as laid down.
+// laidWheel is a wheel that was laid down.
 type laidWheel struct {
 	Name  string     `json:"name"` // "pytest 9.0.1", for messages
 	Key   string     `json:"key"`  // names the fragment
@@ -89,8 +89,8 @@ func (inst *Installer) addWheels(ctx context.Context, img Image, c *call, ext *E
 	return nil
 }
 
-// add adds a layer of wheels that img and the extension don't have: an earlier call may have a big
-// wheel already.
+// add adds a layer of wheels, unless img or the extension has it: an earlier call may have the same
+// big wheel.
 func (ext *Extension) add(img Image, l oci.Layer, title string) {
 	if slices.ContainsFunc(img.Layers, func(had oci.Layer) bool { return had.Digest == l.Digest }) ||
 		slices.ContainsFunc(ext.Layers, func(had Titled) bool { return had.Digest == l.Digest }) {
@@ -108,7 +108,7 @@ func (inst *Installer) fragmentPath(key string) string {
 	return filepath.Join(inst.Cache, "laid", key+".tar")
 }
 
-// lay returns a call's wheels as laid down, laying those that aren't.
+// lay returns a call's wheels, laid down. It lays down those that aren't.
 func (inst *Installer) lay(ctx context.Context, c *call) ([]laidWheel, error) {
 	k := memo.NewKey("laid 1")
 	for _, d := range c.pinned.Packages {
@@ -161,7 +161,7 @@ func (inst *Installer) wheelLayer(ctx context.Context, c *call, wheels ...laidWh
 	})
 }
 
-// needFragments lays wheels again whose fragments are gone.
+// needFragments lays down again the wheels that have lost their fragments.
 func (inst *Installer) needFragments(ctx context.Context, c *call, wheels []laidWheel) error {
 	var missing []Distribution
 	for _, w := range wheels {
@@ -182,7 +182,8 @@ func (inst *Installer) needFragments(ctx context.Context, c *call, wheels []laid
 	return err
 }
 
-// copyFragment adds a fragment to a layer. What another wheel has put there already is the same: see conflicts.
+// copyFragment adds a fragment to a layer. It skips files that another wheel has put there:
+// conflicts has found that they are the same.
 func (inst *Installer) copyFragment(lw *oci.LayerWriter, w laidWheel) error {
 	f, err := os.Open(inst.fragmentPath(w.Key))
 	if err != nil {
@@ -200,8 +201,8 @@ func (inst *Installer) copyFragment(lw *oci.LayerWriter, w laidWheel) error {
 	})
 }
 
-// conflicts finds files that two wheels of the image have with different
-// content, and files where another wheel needs a directory.
+// conflicts finds files that two wheels of the image have with different content, and files where
+// another wheel needs a directory.
 func (inst *Installer) conflicts(s plan.Step) error {
 	type owner struct {
 		wheel string

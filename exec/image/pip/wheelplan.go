@@ -29,7 +29,7 @@ type wheelPlan struct {
 	big     bool
 }
 
-// member is a file to lay down: a wheel's, or one that is generated.
+// member is a file to lay down. It comes from a wheel, or is generated.
 type member struct {
 	path   string // relative to the image's root
 	mode   int64
@@ -40,8 +40,8 @@ type member struct {
 
 func siteDir(py python) string { return venvDir + "/lib/python" + py.Short + "/site-packages" }
 
-// planWheel opens a wheel and decides where its members go. The wheel may be hostile:
-// no path leads out of the virtual environment.
+// planWheel opens a wheel and decides where its members go. The wheel may be hostile, so planWheel
+// refuses paths that lead out of the virtual environment.
 func planWheel(file string, d Distribution, py python) (*wheelPlan, error) {
 	z, err := zip.OpenReader(file)
 	if err != nil {
@@ -123,13 +123,13 @@ var nameSeparators = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCo
 
 func normalName(s string) string { return strings.ToLower(nameSeparators().ReplaceAllString(s, "-")) }
 
-// place decides where a member goes. What the installer writes itself isn't kept.
+// place decides where a member goes. It drops members that the installer writes itself.
 func (p *wheelPlan) place(f *zip.File, py python) (m member, keep bool, err error) {
 	if !fs.ValidPath(f.Name) || strings.ContainsAny(f.Name, "\\\x00") {
 		return m, false, fmt.Errorf("it has a member named %q", f.Name)
 	}
 	if !f.Mode().IsRegular() {
-		return m, false, fmt.Errorf("its member %s is no regular file", f.Name)
+		return m, false, fmt.Errorf("its member %s isn't a regular file", f.Name)
 	}
 	m = member{path: siteDir(py) + "/" + f.Name, mode: 0o644, file: f}
 	if f.Mode()&0o111 != 0 {
@@ -164,8 +164,8 @@ func (p *wheelPlan) place(f *zip.File, py python) (m member, keep bool, err erro
 	return m, true, nil
 }
 
-// generate adds what installers write: programs for entry points, and INSTALLER. A program that
-// the wheel brings for an entry point is replaced.
+// generate adds what installers write: programs for entry points, and INSTALLER. It replaces a
+// program that the wheel brings for an entry point.
 func (p *wheelPlan) generate(py python) error {
 	programs, err := p.entryPoints()
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/flytestar/flytestar/internal/text"
 )
 
-// Failed is how a container's process failed.
+// Failed says how a container's process failed.
 type Failed struct {
 	exec.Exit
 	Log []string // the last lines of its log, safe to print
@@ -28,7 +28,7 @@ func (e *Failed) Error() string {
 	return fmt.Sprintf("exited with %d", e.Code)
 }
 
-// At returns the failure of what at pos, with the log's end in a note.
+// At returns the failure as an error at pos that says what failed. A note has the end of the log.
 func (e *Failed) At(pos diag.Position, what string) *diag.Error {
 	d := diag.Errorf(pos, diag.Build, "%s %s", what, e.Error())
 	if strings.HasPrefix(what, "apt ") || strings.HasPrefix(what, "pip ") {
@@ -63,7 +63,8 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// lines returns the last lines, safe to print: no credentials in URLs, no control characters.
+// lines returns the last lines. They are safe to print: they have no credentials in URLs and no
+// control characters.
 func (t *tail) lines() []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -1,7 +1,7 @@
 // Package process runs the processes of a build in containers.
 //
-//   - process.go has [Runner]. It gives a container what it needs of this machine's network settings.
-//   - failed.go says how a process [Failed], with the end of its log.
+//   - process.go has [Runner], which also passes on this machine's network settings.
+//   - failed.go has [Failed]: how a process failed, with the end of its log.
 package process
 
 import (
@@ -26,8 +26,8 @@ type Runner struct {
 // DefaultPath is the PATH of Debian bases, and of containers whose image has none.
 const DefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// Run runs a container of a build to its end. A process that fails is a [*Failed]. Run takes its
-// standard error, and its standard output if nobody else does.
+// Run runs a container to its end. If its process fails, the error is a [*Failed] with the end of
+// the log. The log has the standard error, and the standard output unless c.Stdout is set.
 func (r *Runner) Run(ctx context.Context, c *exec.Container) error {
 	if r.Sandbox == nil {
 		return diag.Errorf(diag.Position{}, diag.System, "this step needs containers, which don't work here").
@@ -56,11 +56,11 @@ func (r *Runner) Run(ctx context.Context, c *exec.Container) error {
 	return nil
 }
 
-// caPath is where containers with network find this machine's CA bundle.
+// caPath is where containers with a network find this machine's CA bundle.
 const caPath = "/run/flytestar/ca.pem"
 
-// connect gives a container with network the proxies and the CA bundle of this machine. Neither
-// enters the layer or its key.
+// connect gives a container the proxies and the CA bundle of this machine. Neither gets into the
+// layer or its key.
 func (r *Runner) connect(c *exec.Container) error {
 	for _, name := range []string{"http_proxy", "https_proxy", "no_proxy", "all_proxy"} {
 		for _, n := range []string{name, strings.ToUpper(name)} {
@@ -94,7 +94,7 @@ func addEnv(c *exec.Container, name, value string) {
 // Environ is an environment: KEY=VALUE.
 type Environ []string
 
-// Get returns the value of a variable; "" if it isn't set. The last one counts.
+// Get returns the value of a variable; "" if it isn't set. The last setting counts.
 func (env Environ) Get(name string) string {
 	value := ""
 	for _, e := range env {
@@ -105,7 +105,7 @@ func (env Environ) Get(name string) string {
 	return value
 }
 
-// systemBundles are where systems keep their CA bundle.
+// systemBundles are the places where systems keep their CA bundle.
 var systemBundles = []string{"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"}
 
 // caBundle returns the file of the CAs that this machine trusts; empty if there is none.

@@ -1,5 +1,5 @@
-// Package scratch holds files that aren't whole yet: scratch directories that outlive no process, locks
-// that die with their holder, and files that appear by rename.
+// Package scratch has locks that end with the process that holds them, scratch directories that are
+// removed once their process is gone, and files that appear whole.
 package scratch
 
 import (
@@ -15,15 +15,16 @@ import (
 	"time"
 )
 
-// Dir is a scratch directory of this process. Its lock, PATH.lock beside it, says that it is in use.
+// Dir is a scratch directory of this process. Its lock, PATH.lock beside it, says that it is in
+// use.
 type Dir struct {
 	Path string
 	held *os.File
 }
 
-// Open makes a scratch directory below parent, which must exist, and removes those whose process
-// is gone. The file guard is locked meanwhile, so that nobody takes a lock file that was just
-// made for one that is left over.
+// Open makes a scratch directory below parent, which must exist. It removes the scratch directories
+// of processes that are gone. While it does so it holds the lock file guard, so that nobody
+// takes a lock file that was just made for one that is left over.
 func Open(parent, guard string) (_ *Dir, err error) {
 	unlock, err := Lock(context.Background(), guard)
 	if err != nil {
@@ -51,7 +52,7 @@ func (d *Dir) Close() error {
 	return errors.Join(os.RemoveAll(d.Path), os.Remove(d.Path+".lock"), d.held.Close())
 }
 
-// sweep removes the scratch directories whose process is gone.
+// sweep removes the scratch directories of processes that are gone.
 func sweep(parent string) error {
 	locks, err := filepath.Glob(filepath.Join(parent, "*.lock"))
 	if err != nil {
@@ -86,8 +87,8 @@ func tryLock(path string) (*os.File, error) {
 	return f, nil
 }
 
-// Lock waits until it holds the lock file at path, against goroutines and processes. The caller
-// calls the function that it returns. The file stays: only what it locks comes and goes.
+// Lock waits until it holds the lock file at path, which excludes goroutines and processes. The
+// caller calls unlock. The file stays.
 func Lock(ctx context.Context, path string) (unlock func() error, err error) {
 	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
 		f, err := tryLock(path)
