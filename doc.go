@@ -32,7 +32,9 @@
 //	exec/image       Builder: OCI images, without a daemon
 //	exec/image/oci   the layout that keeps images: blobs, layers, manifests
 //	exec/image/pip   pip steps: what to install, and the layers of it
-//	exec/image/debian  Debian bases from a mirror
+//	exec/image/debian  Debian bases
+//	exec/image/debian/archive  Debian's archive on a mirror: signatures, indices, downloads
+//	exec/image/debian/control  the format of Debian's files
 //	exec/image/memo  what was made of what, so that it is made once
 //	exec/image/process  processes of a build, in containers
 //	exec/image/scratch  locks, scratch directories, files that appear by rename

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/flytestar/flytestar/diag"
-	"github.com/flytestar/flytestar/exec/image/debian"
+	"github.com/flytestar/flytestar/exec/image/debian/archive"
 	"github.com/flytestar/flytestar/exec/image/pip"
 	"github.com/flytestar/flytestar/exec/sandbox"
 	"github.com/flytestar/flytestar/internal/home"
@@ -85,10 +85,10 @@ func evaluator(ctx context.Context) Finding {
 
 func debianMirror(ctx context.Context) Finding {
 	f := Finding{Name: "debian mirror", Needed: true}
-	sources, err := debian.HostSources("/")
+	sources, err := archive.HostSources("/")
 	if err == nil {
 		var suite, mirror string
-		suite, mirror, err = (&debian.Debian{Sources: sources}).Probe(ctx)
+		suite, mirror, err = (&archive.Mirror{Sources: sources}).Probe(ctx)
 		f.Detail = fmt.Sprintf("%s has %s, signed by a key of this machine's keyring", mirror, suite)
 	}
 	return f.because(err, "image.from_debian_base needs it; image.from_base(REF) does without")

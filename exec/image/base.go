@@ -19,6 +19,7 @@ import (
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/exec/image/debian"
+	"github.com/flytestar/flytestar/exec/image/debian/archive"
 	"github.com/flytestar/flytestar/exec/image/memo"
 	"github.com/flytestar/flytestar/exec/image/oci"
 	"github.com/flytestar/flytestar/exec/image/process"
@@ -33,7 +34,7 @@ type Debian interface {
 	// Build writes a base's layers into dir, and returns them bottom first.
 	Build(ctx context.Context, c *debian.Closure, dir string, watch exec.Watch) ([]*debian.Layer, error)
 	// Fetch downloads one package of a suite and returns the path of its .deb.
-	Fetch(ctx context.Context, suite, name string, watch exec.Watch) (string, debian.Package, error)
+	Fetch(ctx context.Context, suite, name string, watch exec.Watch) (string, archive.Package, error)
 }
 
 // baseName says what an image starts from, and when that was resolved.

@@ -18,7 +18,7 @@ import (
 
 	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/exec/image"
-	"github.com/flytestar/flytestar/exec/local"
+	"github.com/flytestar/flytestar/exec/sandbox"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -78,7 +78,7 @@ func TestCancelledMidway(t *testing.T) {
 
 func cancelMidway(t *testing.T, inDiff bool) {
 	home, workspace := t.TempDir(), busyboxWorkspace(t)
-	real, err := local.NewSandbox(local.Options{Home: home})
+	real, err := sandbox.New(sandbox.Options{Home: home})
 	if err != nil {
 		t.Skipf("no sandbox here: %v", err)
 	}
@@ -86,11 +86,11 @@ func cancelMidway(t *testing.T, inDiff bool) {
 	defer cancel()
 	mark := "mark-" + rand.Text() // in the command line of whatever runs for this build
 	ran := false
-	sandbox := &interrupted{Sandbox: real, inDiff: inDiff, cancel: func() {
+	containers := &interrupted{Sandbox: real, inDiff: inDiff, cancel: func() {
 		ran = len(running(t, mark)) > 0
 		cancel()
 	}}
-	b, err := image.NewBuilder(image.Options{Home: home, Workspace: workspace, Sandbox: sandbox, Environ: []string{}})
+	b, err := image.NewBuilder(image.Options{Home: home, Workspace: workspace, Sandbox: containers, Environ: []string{}})
 	must(t, err)
 	defer func() { must(t, b.Close()) }()
 	img := onBusybox("cat /bin/sh /bin/sh /bin/sh /bin/sh > /big; test -e /run/go || { echo started; sh -c 'sleep 1000; : " + mark + "'; }")
@@ -99,7 +99,7 @@ func cancelMidway(t *testing.T, inDiff bool) {
 	if !errors.Is(err, context.Canceled) {
 		t.Fatalf("the cancelled build: %v", err)
 	}
-	if n := sandbox.running.Load(); n != 0 {
+	if n := containers.running.Load(); n != 0 {
 		t.Errorf("%d containers are still running", n)
 	}
 	if !ran && !inDiff {
@@ -116,7 +116,7 @@ func cancelMidway(t *testing.T, inDiff bool) {
 		t.Errorf("something is still mounted below %s, %v", home, err)
 	}
 
-	sandbox.let.Store(true)
+	containers.let.Store(true)
 	digest, err := b.Build(t.Context(), img, nil)
 	must(t, err)
 	image.Validated(t, b, digest)

@@ -9,6 +9,9 @@ import (
 	"path"
 	"strconv"
 	"strings"
+
+	"github.com/flytestar/flytestar/exec/image/debian/archive"
+	"github.com/flytestar/flytestar/exec/image/debian/control"
 )
 
 const (
@@ -62,7 +65,7 @@ func readMember(deb, name string, read func(io.Reader) error) error {
 		if !ok {
 			continue
 		}
-		r, err := decompress(io.NewSectionReader(f, m.offset, m.size), ext)
+		r, err := archive.Decompress(io.NewSectionReader(f, m.offset, m.size), ext)
 		if err != nil {
 			return fmt.Errorf("%s: %s: %w", path.Base(deb), m.name, err)
 		}
@@ -131,8 +134,8 @@ type controlFile struct {
 }
 
 // readControl reads a .deb's control archive: its control paragraph, and the other files.
-func readControl(deb string) (paragraph, []controlFile, error) {
-	var p paragraph
+func readControl(deb string) (control.Paragraph, []controlFile, error) {
+	var p control.Paragraph
 	var files []controlFile
 	err := entries(deb, "control.tar", maxControl, func(hdr *tar.Header, r io.Reader) error {
 		name := path.Clean("/" + hdr.Name)[1:]
@@ -147,7 +150,7 @@ func readControl(deb string) (paragraph, []controlFile, error) {
 			files = append(files, controlFile{name, hdr.Mode & 0o777, data})
 			return nil
 		}
-		paragraphs, err := parseControl(data)
+		paragraphs, err := control.Parse(data)
 		if err == nil && len(paragraphs) != 1 {
 			err = errors.New("not one paragraph")
 		}

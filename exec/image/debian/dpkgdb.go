@@ -10,6 +10,9 @@ import (
 	"path"
 	"sort"
 	"strings"
+
+	"github.com/flytestar/flytestar/exec/image/debian/archive"
+	"github.com/flytestar/flytestar/exec/image/debian/control"
 )
 
 // database is dpkg's database of packages that are unpacked and not yet
@@ -24,20 +27,20 @@ const dpkgDir = "var/lib/dpkg/"
 
 // record is what the database needs to know of one package while it is unpacked.
 type record struct {
-	paragraph paragraph
+	paragraph control.Paragraph
 	files     []controlFile
 	list      bytes.Buffer      // lines of info/NAME.list
 	conffiles map[string]string // path to MD5, hex
 }
 
 // newRecord reads a package's control archive.
-func newRecord(deb string, want Package) (*record, error) {
+func newRecord(deb string, want archive.Package) (*record, error) {
 	p, files, err := readControl(deb)
 	if err != nil {
 		return nil, err
 	}
-	if p.get("Package") != want.Name || p.get("Version") != want.Version || p.get("Architecture") != want.Arch {
-		return nil, fmt.Errorf("the file is %s %s for %s, not %s %s for %s", p.get("Package"), p.get("Version"), p.get("Architecture"),
+	if p.Get("Package") != want.Name || p.Get("Version") != want.Version || p.Get("Architecture") != want.Arch {
+		return nil, fmt.Errorf("the file is %s %s for %s, not %s %s for %s", p.Get("Package"), p.Get("Version"), p.Get("Architecture"),
 			want.Name, want.Version, want.Arch)
 	}
 	r := &record{paragraph: p, files: files, conffiles: map[string]string{}}
@@ -72,21 +75,23 @@ func (r *record) note(hdr *tar.Header, content io.Reader) (io.Reader, func()) {
 // add adds a package whose data archive has been noted whole.
 func (db *database) add(r *record) error {
 	p := r.paragraph
-	status := paragraph{{"Package", p.get("Package")}, {"Status", "install ok unpacked"}}
+	var status control.Paragraph
+	status.Add("Package", p.Get("Package"))
+	status.Add("Status", "install ok unpacked")
 	for _, f := range p {
-		if f.name != "Package" && f.name != "Status" && f.name != "Conffiles" {
+		if f.Name != "Package" && f.Name != "Status" && f.Name != "Conffiles" {
 			status = append(status, f)
 		}
 	}
 	if value := r.conffileField(); value != "" {
-		status = append(status, field{"Conffiles", value})
+		status.Add("Conffiles", value)
 	}
-	status.write(&db.status)
+	status.Write(&db.status)
 	db.status.WriteByte('\n')
 
-	base := p.get("Package")
-	if p.get("Multi-Arch") == "same" {
-		base += ":" + p.get("Architecture")
+	base := p.Get("Package")
+	if p.Get("Multi-Arch") == "same" {
+		base += ":" + p.Get("Architecture")
 	}
 	db.info = append(db.info, controlFile{base + ".list", 0o644, r.list.Bytes()})
 	for _, f := range r.files {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -22,6 +21,8 @@ import (
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/exec/image/debian/archive"
+	"github.com/flytestar/flytestar/exec/image/debian/control"
 )
 
 // Build makes a base's layers, as tars in the directory dir: bottom first, the
@@ -56,28 +57,21 @@ func buildError(ctx context.Context, err error) error {
 	return errorf(diag.Build, "debian base: %w", err)
 }
 
-// resolveAgain is how users get another closure.
-const resolveAgain = "remove index/closures in flytestar's home directory, so that the base is resolved again"
-
 // check refuses a closure that can't have come from Resolve. It was read from a file, which may be damaged.
 func (c *Closure) check() error {
 	bad := func(format string, args ...any) error {
-		return errorf(diag.Source, "what is remembered of the debian base: "+format, args...).WithHint(resolveAgain)
+		return errorf(diag.Source, "what is remembered of the debian base: "+format, args...).WithHint(archive.ResolveAgain)
 	}
 	for _, src := range c.Sources {
-		u, err := url.Parse(src.URI)
-		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.User != nil || strings.ContainsAny(src.URI, " \n\r\t") {
-			return bad("a source's URI isn't http or https, or has credentials")
-		}
-		if !validSuite(src.Suite) {
-			return bad("%.60q is no suite", src.Suite)
+		if err := src.Check(); err != nil {
+			return bad("%w", err)
 		}
 	}
-	if !validName(c.Arch) || c.Date.IsZero() || len(c.Packages) == 0 {
+	if !control.ValidName(c.Arch) || c.Date.IsZero() || len(c.Packages) == 0 {
 		return bad("it has no architecture, date or packages")
 	}
 	for i, p := range c.Packages {
-		if err := p.check(); err != nil {
+		if err := p.Check(); err != nil {
 			return bad("%w", err)
 		}
 		if i > 0 && c.Packages[i-1].Name >= p.Name {
@@ -144,19 +138,23 @@ func (c *Closure) aptSources() []byte {
 		if i > 0 {
 			b.WriteByte('\n')
 		}
-		p := paragraph{{"Types", "deb"}, {"URIs", src.URI}, {"Suites", src.Suite}, {"Components", "main"},
-			{"Signed-By", "/" + archiveKeyring + ".gpg"}}
+		var p control.Paragraph
+		p.Add("Types", "deb")
+		p.Add("URIs", src.URI)
+		p.Add("Suites", src.Suite)
+		p.Add("Components", "main")
+		p.Add("Signed-By", archive.Keyring)
 		if src.NoValidUntil {
-			p = append(p, field{"Check-Valid-Until", "no"})
+			p.Add("Check-Valid-Until", "no")
 		}
-		p.write(&b)
+		p.Write(&b)
 	}
 	return b.Bytes()
 }
 
 // parcel is a package on its way into the layer.
 type parcel struct {
-	Package
+	archive.Package
 	deb   string        // in the cache
 	data  string        // its data archive, decompressed, in a temporary file
 	ready chan struct{} // closed once data is there
@@ -192,33 +190,25 @@ func (d *Debian) prepare(ctx context.Context, c *Closure, parcels []*parcel, wat
 	slices.SortStableFunc(order, func(a, b *parcel) int { return int(b.Size - a.Size) })
 	cpus := semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0)))
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(inFlight + runtime.GOMAXPROCS(0))
-	net := semaphore.NewWeighted(inFlight)
+	g.SetLimit(archive.Downloads + runtime.GOMAXPROCS(0))
 	for _, p := range order {
 		g.Go(func() error {
-			err := limited(ctx, net, func() (err error) {
-				p.deb, err = d.fetchPackage(ctx, c.Sources, p.Package, got)
-				return err
-			})
-			if err != nil {
+			var err error
+			if p.deb, err = d.FetchPackage(ctx, c.Sources, p.Package, got); err != nil {
 				return err
 			}
-			err = limited(ctx, cpus, func() error { return decompressData(p.deb, p.data) })
-			if err == nil {
-				close(p.ready)
+			if err := cpus.Acquire(ctx, 1); err != nil {
+				return err
 			}
-			return err
+			defer cpus.Release(1)
+			if err := decompressData(p.deb, p.data); err != nil {
+				return err
+			}
+			close(p.ready)
+			return nil
 		})
 	}
 	return g.Wait()
-}
-
-func limited(ctx context.Context, s *semaphore.Weighted, do func() error) error {
-	if err := s.Acquire(ctx, 1); err != nil {
-		return err
-	}
-	defer s.Release(1)
-	return do()
 }
 
 // progress reports bytes as they come, some times a second.

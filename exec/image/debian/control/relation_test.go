@@ -1,4 +1,4 @@
-package debian
+package control
 
 import (
 	"testing"
@@ -7,21 +7,21 @@ import (
 )
 
 func TestParseRelations(t *testing.T) {
-	got, err := parseRelations("libc6 (>= 2.36), awk:any | mawk (<<1.4~), python3:native (= 1:2-3+b1) ,")
+	got, err := ParseRelations("libc6 (>= 2.36), awk:any | mawk (<<1.4~), python3:native (= 1:2-3+b1) ,")
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := [][]relation{
+	want := [][]Relation{
 		{{"libc6", "", ">=", "2.36"}},
 		{{"awk", "any", "", ""}, {"mawk", "", "<<", "1.4~"}},
 		{{"python3", "native", "=", "1:2-3+b1"}},
 	}
-	if d := cmp.Diff(want, got, cmp.AllowUnexported(relation{})); d != "" {
+	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}
 	for _, bad := range []string{"a (>= 1", "../x", "a (1)", "A", "a ()", "a b"} {
-		if got, err := parseRelations(bad); err == nil {
-			t.Errorf("parseRelations(%q) = %v", bad, got)
+		if got, err := ParseRelations(bad); err == nil {
+			t.Errorf("ParseRelations(%q) = %v", bad, got)
 		}
 	}
 }
@@ -38,15 +38,15 @@ func TestHolds(t *testing.T) {
 		{"1.0-1+b1", "=", "1.0-1", false},
 		{"1.0", "<=", "1.0", true},
 	} {
-		got, err := relation{op: c.op, bound: c.bound}.holds(c.version)
+		got, err := Relation{Op: c.op, Bound: c.bound}.Holds(c.version)
 		if err != nil || got != c.want {
 			t.Errorf("%s %s %s: %v, %v", c.version, c.op, c.bound, got, err)
 		}
 	}
-	if _, err := (relation{op: "<>", bound: "1"}).holds("2"); err == nil {
+	if _, err := (Relation{Op: "<>", Bound: "1"}).Holds("2"); err == nil {
 		t.Error("an unknown operator passes")
 	}
-	if _, err := (relation{op: "=", bound: "x y"}).holds("2"); err == nil {
+	if _, err := (Relation{Op: "=", Bound: "x y"}).Holds("2"); err == nil {
 		t.Error("a broken version passes")
 	}
 }

@@ -1,4 +1,4 @@
-package debian
+package archive
 
 import (
 	"bytes"
@@ -9,8 +9,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/exec/image/debian/archivetest"
 )
 
 // entriesOf lists what a directory has.
@@ -27,21 +29,27 @@ func entriesOf(t *testing.T, dir string) []string {
 	return all
 }
 
+// mirrorOf reads one suite of an archive.
+func mirrorOf(m *archivetest.Mirror, suite string) *Mirror {
+	sources := Sources{list: []Source{{URI: m.URL, Suite: suite}}}
+	return &Mirror{Sources: sources, Keyring: m.Keyring, Cache: filepath.Join(m.AptRoot(), "cache"), pause: time.Millisecond}
+}
+
 func TestFetch(t *testing.T) {
-	m := newMirror(t)
-	m.add("Package: tool", file("./usr/bin/tool", "x"))
-	m.sign("bookworm")
-	d := m.debian("bookworm")
+	m := archivetest.New(t)
+	m.Add("Package: tool", archivetest.File("./usr/bin/tool", "x"))
+	m.Sign("bookworm")
+	d := mirrorOf(m, "bookworm")
 	path, p, err := d.Fetch(t.Context(), "", "tool", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	data, err := os.ReadFile(path)
-	if err != nil || !bytes.Equal(data, m.files["pool/tool.deb"]) || p.Version != "1.0" {
+	if err != nil || !bytes.Equal(data, m.Files["pool/tool.deb"]) || p.Version != "1.0" {
 		t.Errorf("got %d bytes of %+v, %v", len(data), p, err)
 	}
-	before := len(m.asked)
-	if _, _, err := d.Fetch(t.Context(), "bookworm", "tool", nil); err != nil || len(m.asked) != before {
+	before := len(m.Asked)
+	if _, _, err := d.Fetch(t.Context(), "bookworm", "tool", nil); err != nil || len(m.Asked) != before {
 		t.Errorf("a cached package was asked for again, or %v", err)
 	}
 	if err := os.WriteFile(path, bytes.Repeat([]byte("x"), len(data)), 0o644); err != nil {
@@ -62,11 +70,11 @@ func TestFetchWrong(t *testing.T) {
 		"longer":      func(data []byte) []byte { return append(bytes.Clone(data), 'x') },
 		"shorter":     func(data []byte) []byte { return data[:len(data)-1] },
 	} {
-		m := newMirror(t)
-		m.add("Package: tool")
-		m.sign("bookworm")
-		m.files["pool/tool.deb"] = change(m.files["pool/tool.deb"])
-		d := m.debian("bookworm")
+		m := archivetest.New(t)
+		m.Add("Package: tool")
+		m.Sign("bookworm")
+		m.Files["pool/tool.deb"] = change(m.Files["pool/tool.deb"])
+		d := mirrorOf(m, "bookworm")
 		_, _, err := d.Fetch(t.Context(), "", "tool", nil)
 		e := (*diag.Error)(nil)
 		if !errors.As(err, &e) || e.Class != diag.System || e.Hint == "" {
@@ -79,13 +87,13 @@ func TestFetchWrong(t *testing.T) {
 }
 
 func TestFetchRetries(t *testing.T) {
-	m := newMirror(t)
-	m.add("Package: tool")
-	m.sign("bookworm")
+	m := archivetest.New(t)
+	m.Add("Package: tool")
+	m.Sign("bookworm")
 	failures := map[string]int{}
-	m.before = func(w http.ResponseWriter, r *http.Request) bool {
-		m.mu.Lock()
-		defer m.mu.Unlock()
+	m.Before = func(w http.ResponseWriter, r *http.Request) bool {
+		m.Mu.Lock()
+		defer m.Mu.Unlock()
 		if failures[r.URL.Path]++; failures[r.URL.Path] > 2 {
 			return false
 		}
@@ -97,18 +105,18 @@ func TestFetchRetries(t *testing.T) {
 		w.Write([]byte("cut off"))
 		return true
 	}
-	if _, _, err := m.debian("bookworm").Fetch(t.Context(), "", "tool", nil); err != nil {
+	if _, _, err := mirrorOf(m, "bookworm").Fetch(t.Context(), "", "tool", nil); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestFetchRefused(t *testing.T) {
 	for code, hint := range map[int]string{http.StatusNotFound: "is resolved again", http.StatusUnauthorized: "credentials"} {
-		m := newMirror(t)
-		m.add("Package: tool")
-		m.sign("bookworm")
+		m := archivetest.New(t)
+		m.Add("Package: tool")
+		m.Sign("bookworm")
 		asked := 0
-		m.before = func(w http.ResponseWriter, r *http.Request) bool {
+		m.Before = func(w http.ResponseWriter, r *http.Request) bool {
 			if !strings.Contains(r.URL.Path, "/pool/") {
 				return false
 			}
@@ -116,13 +124,13 @@ func TestFetchRefused(t *testing.T) {
 			w.WriteHeader(code)
 			return true
 		}
-		_, _, err := m.debian("bookworm").Fetch(t.Context(), "", "tool", nil)
+		_, _, err := mirrorOf(m, "bookworm").Fetch(t.Context(), "", "tool", nil)
 		e := (*diag.Error)(nil)
 		if !errors.As(err, &e) || !strings.Contains(e.Hint, hint) || asked != 1 {
 			t.Errorf("%d: asked %d times, got %v", code, asked, err)
 		}
 	}
-	d := &Debian{pause: 1, Cache: t.TempDir(), Sources: Sources{list: []Source{{URI: "http://127.0.0.1:1/debian", Suite: "x"}}}}
+	d := &Mirror{pause: 1, Cache: t.TempDir(), Sources: Sources{list: []Source{{URI: "http://127.0.0.1:1/debian", Suite: "x"}}}}
 	_, _, err := d.Fetch(t.Context(), "", "tool", nil)
 	e := (*diag.Error)(nil)
 	if !errors.As(err, &e) || e.Class != diag.System || !strings.Contains(e.Hint, "network") {
@@ -132,46 +140,46 @@ func TestFetchRefused(t *testing.T) {
 
 // Credentials go to the mirror that they are for, and into no error.
 func TestFetchCredentials(t *testing.T) {
-	m := newMirror(t)
-	m.add("Package: tool")
-	m.sign("bookworm")
-	list, err := parseOneLine([]byte("deb " + strings.Replace(m.server.URL, "://", "://name:secret@", 1) + "/debian bookworm main"))
+	m := archivetest.New(t)
+	m.Add("Package: tool")
+	m.Sign("bookworm")
+	list, err := parseOneLine([]byte("deb " + strings.Replace(m.URL, "://", "://name:secret@", 1) + " bookworm main"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := m.debian("bookworm")
+	d := mirrorOf(m, "bookworm")
 	d.Sources.list = list
 	_, p, err := d.Fetch(t.Context(), "", "tool", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, r := range m.asked {
+	for _, r := range m.Asked {
 		if name, password, _ := r.BasicAuth(); name != "name" || password != "secret" {
 			t.Errorf("%s was asked for as %q", r.URL, name)
 		}
 	}
-	m.asked = nil
+	m.Asked = nil
 	d.Cache = t.TempDir()
 	locked := []Source{{URI: list[0].URI, Suite: "bookworm"}} // as it comes from a lock
-	if _, err := d.fetchPackage(t.Context(), locked, p, func(int64) {}); err != nil {
+	if _, err := d.FetchPackage(t.Context(), locked, p, func(int64) {}); err != nil {
 		t.Fatal(err)
 	}
-	if name, _, _ := m.asked[0].BasicAuth(); name != "name" {
+	if name, _, _ := m.Asked[0].BasicAuth(); name != "name" {
 		t.Error("a locked source lost its credentials")
 	}
-	delete(m.files, "pool/tool.deb")
+	delete(m.Files, "pool/tool.deb")
 	d.Cache = t.TempDir()
-	if _, err := d.fetchPackage(t.Context(), locked, p, func(int64) {}); err == nil || strings.Contains(err.Error(), "secret") {
+	if _, err := d.FetchPackage(t.Context(), locked, p, func(int64) {}); err == nil || strings.Contains(err.Error(), "secret") {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestFetchCancelled(t *testing.T) {
-	m := newMirror(t)
-	m.add("Package: tool")
-	m.sign("bookworm")
+	m := archivetest.New(t)
+	m.Add("Package: tool")
+	m.Sign("bookworm")
 	ctx, cancel := context.WithCancel(t.Context())
-	m.before = func(w http.ResponseWriter, r *http.Request) bool {
+	m.Before = func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.Contains(r.URL.Path, "/pool/") {
 			return false
 		}
@@ -181,7 +189,7 @@ func TestFetchCancelled(t *testing.T) {
 		<-r.Context().Done()
 		return true
 	}
-	d := m.debian("bookworm")
+	d := mirrorOf(m, "bookworm")
 	if _, _, err := d.Fetch(ctx, "", "tool", nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}

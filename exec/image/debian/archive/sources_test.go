@@ -1,4 +1,4 @@
-package debian
+package archive
 
 import (
 	"encoding/json"
@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/exec/image/debian/archivetest"
 )
 
 // host makes a root with apt sources: name below etc/apt to content.
@@ -71,12 +72,11 @@ func TestHostSources(t *testing.T) {
 	if p, _ := s.list[1].user.Password(); p != "secret" {
 		t.Error("the credentials are lost")
 	}
-	c := &Closure{Sources: s.list}
-	data, err := json.Marshal(c)
+	data, err := json.Marshal(s.list)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if text := string(data) + string(c.aptSources()); strings.Contains(text, "secret") || strings.Contains(text, "user") {
+	if text := string(data); strings.Contains(text, "secret") || strings.Contains(text, "user") {
 		t.Errorf("credentials got out: %s", text)
 	}
 }
@@ -167,11 +167,22 @@ func FuzzSources(f *testing.F) {
 				continue
 			}
 			for _, s := range list {
-				c := &Closure{Arch: "amd64", Date: testTime, Sources: []Source{s}, Packages: []Package{
-					{Name: "a", Version: "1", Arch: "all", Filename: "a", SHA256: sum(nil), Size: 1}}}
-				if err := c.check(); err != nil {
+				if err := s.Check(); err != nil {
 					t.Errorf("%+v: %v", s, err)
 				}
+			}
+		}
+	})
+}
+
+func FuzzIndex(f *testing.F) {
+	f.Add("Package: a\nVersion: 1\nArchitecture: all\nFilename: pool/a\nSize: 1\nSHA256: " + archivetest.Sum(nil) + "\nDepends: b | c (>= 1)\n\nPackage: b\nProvides: c (= 2)\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		s := NewSuite("amd64", []Source{{URI: "http://m", Suite: "x"}})
+		s.Add(0, text)
+		for _, name := range s.Names() {
+			if c, err := s.Candidate(name); err == nil && c != nil && c.Check() != nil {
+				t.Error(c.Check())
 			}
 		}
 	})

@@ -1,4 +1,4 @@
-package debian
+package archive
 
 import (
 	"bytes"
@@ -17,6 +17,7 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/exec/image/debian/control"
 )
 
 // maxRelease bounds an InRelease file; Debian's are below 200 kB.
@@ -40,8 +41,8 @@ type indexFile struct {
 }
 
 // release fetches and verifies the InRelease of src.
-func (d *Debian) release(ctx context.Context, src Source) (*release, error) {
-	data, err := d.fetchSmall(ctx, src, "dists/"+src.Suite+"/InRelease", maxRelease)
+func (m *Mirror) release(ctx context.Context, src Source) (*release, error) {
+	data, err := m.fetchSmall(ctx, src, "dists/"+src.Suite+"/InRelease", maxRelease)
 	if status := (*statusError)(nil); errors.As(err, &status) && status.code == http.StatusNotFound {
 		return nil, errorf(diag.Build, "%s has no suite %q", src.URI, src.Suite).
 			WithHint("check the suite's name; another mirror may have it")
@@ -49,11 +50,11 @@ func (d *Debian) release(ctx context.Context, src Source) (*release, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys, err := d.keys(src)
+	keys, err := m.keys(src)
 	if err != nil {
 		return nil, err
 	}
-	text, err := verify(data, keys, d.now())
+	text, err := verify(data, keys, m.now())
 	if err != nil {
 		return nil, errorf(diag.System, "%s %s: the index's signature doesn't verify: %w", src.URI, src.Suite, err).
 			WithHint("check the mirror and the keyring (package debian-archive-keyring, or Signed-By in the source)")
@@ -62,7 +63,7 @@ func (d *Debian) release(ctx context.Context, src Source) (*release, error) {
 	if err != nil {
 		return nil, errorf(diag.System, "%s %s: InRelease: %w", src.URI, src.Suite, err)
 	}
-	if err := r.accept(src, d.now()); err != nil {
+	if err := r.accept(src, m.now()); err != nil {
 		return nil, err
 	}
 	r.source = src
@@ -70,16 +71,16 @@ func (d *Debian) release(ctx context.Context, src Source) (*release, error) {
 }
 
 // defaultSuite is the host's own suite if the sources have it, else their newest.
-func (d *Debian) defaultSuite(ctx context.Context) (string, error) {
-	names, err := d.Sources.suites()
-	if err != nil || len(names) == 1 || names[0] == d.Sources.suite {
+func (m *Mirror) defaultSuite(ctx context.Context) (string, error) {
+	names, err := m.Sources.suites()
+	if err != nil || len(names) == 1 || names[0] == m.Sources.suite {
 		return first(names), err
 	}
 	var newest *release
 	var best string
 	for _, name := range names {
-		src, _ := d.Sources.find(name)
-		r, err := d.release(ctx, src)
+		src, _ := m.Sources.find(name)
+		r, err := m.release(ctx, src)
 		if err != nil {
 			return "", err
 		}
@@ -102,19 +103,19 @@ func newer(a, b string) bool {
 	if a == "" || b == "" {
 		return b == "" && a != ""
 	}
-	order, err := compareVersions(a, b)
+	order, err := control.CompareVersions(a, b)
 	return err == nil && order > 0
 }
 
 // keys returns the keyring that must have signed src.
-func (d *Debian) keys(src Source) (openpgp.EntityList, error) {
+func (m *Mirror) keys(src Source) (openpgp.EntityList, error) {
 	files := src.keyring
 	if src.keys == nil && len(files) == 0 {
 		switch {
-		case d.Keyring != "":
-			files = []string{d.Keyring}
-		case d.Sources.keyring != "":
-			files = []string{d.Sources.keyring}
+		case m.Keyring != "":
+			files = []string{m.Keyring}
+		case m.Sources.keyring != "":
+			files = []string{m.Sources.keyring}
 		default:
 			return nil, errorf(diag.System, "no keyring to verify %s %s with", src.URI, src.Suite).
 				WithHint("install debian-archive-keyring, or name a keyring in the source with Signed-By")
@@ -174,7 +175,7 @@ type parsedRelease struct {
 
 // parseRelease parses the signed text of an InRelease.
 func parseRelease(text []byte) (*parsedRelease, error) {
-	paragraphs, err := parseControl(text)
+	paragraphs, err := control.Parse(text)
 	if err != nil {
 		return nil, err
 	}
@@ -182,21 +183,21 @@ func parseRelease(text []byte) (*parsedRelease, error) {
 		return nil, errors.New("it has not one paragraph")
 	}
 	p := paragraphs[0]
-	r := &parsedRelease{suite: p.get("Suite")}
-	r.codename = p.get("Codename")
-	r.version = p.get("Version")
-	r.byHash = p.get("Acquire-By-Hash") == "yes"
-	r.allInArch = !slices.Contains(p.words("Architectures"), "all") ||
-		slices.Contains(p.words("No-Support-for-Architecture-all"), "Packages")
-	if r.date, err = parseDate(p.get("Date")); err != nil {
+	r := &parsedRelease{suite: p.Get("Suite")}
+	r.codename = p.Get("Codename")
+	r.version = p.Get("Version")
+	r.byHash = p.Get("Acquire-By-Hash") == "yes"
+	r.allInArch = !slices.Contains(p.Words("Architectures"), "all") ||
+		slices.Contains(p.Words("No-Support-for-Architecture-all"), "Packages")
+	if r.date, err = parseDate(p.Get("Date")); err != nil {
 		return nil, err
 	}
-	if until := p.get("Valid-Until"); until != "" {
+	if until := p.Get("Valid-Until"); until != "" {
 		if r.validUntil, err = parseDate(until); err != nil {
 			return nil, err
 		}
 	}
-	r.files, err = parseHashes(p.get("SHA256"))
+	r.files, err = parseHashes(p.Get("SHA256"))
 	return r, err
 }
 

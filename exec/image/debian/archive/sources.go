@@ -1,4 +1,4 @@
-package debian
+package archive
 
 import (
 	"errors"
@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/exec/image/debian/control"
 )
 
 // Source is one suite of a Debian archive on a mirror.
@@ -34,7 +35,23 @@ type Sources struct {
 	keyring string // default keyring: the host's, beside the sources
 }
 
+// archiveKeyring is where Debian keeps its keys, without an extension.
 const archiveKeyring = "usr/share/keyrings/debian-archive-keyring"
+
+// Keyring is the file of Debian's keys in a base.
+const Keyring = "/" + archiveKeyring + ".gpg"
+
+// Check refuses what can't be a source.
+func (s Source) Check() error {
+	u, err := url.Parse(s.URI)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.User != nil || strings.ContainsAny(s.URI, " \n\r\t") {
+		return errors.New("a source's URI isn't http or https, or has credentials")
+	}
+	if !validSuite(s.Suite) {
+		return fmt.Errorf("%.60q isn't a suite", s.Suite)
+	}
+	return nil
+}
 
 // HostSources reads apt's configuration below root ("/", or a test's directory):
 // etc/apt/sources.list and sources.list.d. It keeps Debian's own archives, that is,
@@ -136,22 +153,22 @@ func readSources(root, file string) ([]Source, error) {
 
 // parseDeb822 parses the content of a .sources file.
 func parseDeb822(data []byte) ([]Source, error) {
-	paragraphs, err := parseControl(data)
+	paragraphs, err := control.Parse(data)
 	if err != nil {
 		return nil, err
 	}
 	var all []Source
 	for _, p := range paragraphs {
-		if no(p.get("Enabled")) || !slices.Contains(p.words("Types"), "deb") || !slices.Contains(p.words("Components"), "main") {
+		if no(p.Get("Enabled")) || !slices.Contains(p.Words("Types"), "deb") || !slices.Contains(p.Words("Components"), "main") {
 			continue
 		}
-		proto := Source{NoValidUntil: no(p.get("Check-Valid-Until"))}
-		if signed := p.get("Signed-By"); strings.Contains(signed, "-----BEGIN") {
+		proto := Source{NoValidUntil: no(p.Get("Check-Valid-Until"))}
+		if signed := p.Get("Signed-By"); strings.Contains(signed, "-----BEGIN") {
 			proto.keys = []byte(embeddedKey(signed))
 		} else {
 			proto.keyring = strings.Fields(signed)
 		}
-		list, err := proto.expand(p.words("URIs"), p.words("Suites"))
+		list, err := proto.expand(p.Words("URIs"), p.Words("Suites"))
 		if err != nil {
 			return nil, err
 		}
@@ -260,7 +277,7 @@ func validSuite(s string) bool {
 // another one is: a mirror carries all of them.
 func (s Sources) forSuite(suite string) ([]Source, error) {
 	if !validSuite(suite) || strings.ContainsAny(suite, "/-") {
-		return nil, errorf(diag.Source, "%q is no name of a Debian suite", suite).WithHint(`such as "bookworm", "trixie" or "stable"`)
+		return nil, errorf(diag.Source, "%q isn't the name of a Debian suite", suite).WithHint(`such as "bookworm", "trixie" or "stable"`)
 	}
 	if group := s.group(suite); group != nil {
 		return group, nil

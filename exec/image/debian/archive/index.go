@@ -1,10 +1,11 @@
-package debian
+package archive
 
 import (
 	"bufio"
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path"
 	"slices"
@@ -20,18 +21,19 @@ import (
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/exec/image/debian/control"
 )
 
 // maxIndex bounds an uncompressed package index; sid's has 60 MB.
 const maxIndex = 1 << 30
 
-// archive is what the sources of one suite have for one architecture. Its
-// stanzas are parsed when they are asked for: a closure needs 200 of 63,000.
-type archive struct {
-	codename string
-	arch     string
-	date     time.Time // of the suite's own Release
-	sources  []Source  // with codenames for suites
+// Suite is what the sources of one suite have for one architecture. It parses stanzas when they are
+// asked for: a base needs 200 of 63,000.
+type Suite struct {
+	Codename string
+	Arch     string
+	Date     time.Time // of the suite's own Release
+	Sources  []Source  // with codenames for suites
 	byName   map[string][]stanza
 	provided map[string][]string // virtual name to packages
 	core     []string            // Essential, or of Priority required
@@ -40,85 +42,91 @@ type archive struct {
 // stanza is a package's paragraph in an index, unparsed.
 type stanza struct {
 	text   string
-	source int // in archive.sources
+	source int // in Suite.Sources
 }
 
-// candidate is a package that could be in a closure.
-type candidate struct {
+// Candidate is a package with what it needs and excludes.
+type Candidate struct {
 	Package
-	core      bool
-	depends   [][]relation // Pre-Depends too
-	conflicts [][]relation // Breaks too
-	provides  [][]relation
+	Core      bool                 // Essential, or of Priority required
+	Depends   [][]control.Relation // Pre-Depends too
+	Conflicts [][]control.Relation // Breaks too
+	Provides  [][]control.Relation
 }
 
-// archive returns the archive of a suite, reading its indices the first time.
-func (d *Debian) archive(ctx context.Context, suite, arch string, watch exec.Watch) (*archive, error) {
-	if suite == "" {
+// NewSuite returns a suite without packages.
+func NewSuite(arch string, sources []Source) *Suite {
+	return &Suite{Arch: arch, Sources: slices.Clone(sources), byName: map[string][]stanza{}, provided: map[string][]string{}}
+}
+
+// Suite returns a suite for an architecture. The first call reads its indices. An empty name means
+// this machine's own suite if the sources have it, else their newest.
+func (m *Mirror) Suite(ctx context.Context, name, arch string, watch exec.Watch) (*Suite, error) {
+	if name == "" {
 		var err error
-		if suite, err = d.defaultSuite(ctx); err != nil {
+		if name, err = m.defaultSuite(ctx); err != nil {
 			return nil, err
 		}
 	}
-	sources, err := d.Sources.forSuite(suite)
+	sources, err := m.Sources.forSuite(name)
 	if err != nil {
 		return nil, err
 	}
-	return d.shelf(sources[0].Suite + " " + arch).take(func() (*archive, error) {
-		step(watch, "debian "+sources[0].Suite+": package index", 0, 0)
-		return d.readArchive(ctx, sources, arch)
+	return m.shelf(sources[0].Suite + " " + arch).take(func() (*Suite, error) {
+		step(watch, "debian "+sources[0].Suite+": package index", 0)
+		return m.readSuite(ctx, sources, arch)
 	})
 }
 
-// shelf has an archive once it was read; who wants it meanwhile waits.
+// shelf has a suite once that was read. Whoever wants it while it is read waits.
 type shelf struct {
-	mu      sync.Mutex
-	archive *archive
+	mu    sync.Mutex
+	suite *Suite
 }
 
-func (d *Debian) shelf(key string) *shelf {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.shelves == nil {
-		d.shelves = map[string]*shelf{}
+func (m *Mirror) shelf(key string) *shelf {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.shelves == nil {
+		m.shelves = map[string]*shelf{}
 	}
-	if d.shelves[key] == nil {
-		d.shelves[key] = &shelf{}
+	if m.shelves[key] == nil {
+		m.shelves[key] = &shelf{}
 	}
-	return d.shelves[key]
+	return m.shelves[key]
 }
 
-func (s *shelf) take(read func() (*archive, error)) (*archive, error) {
+func (s *shelf) take(read func() (*Suite, error)) (*Suite, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.archive != nil {
-		return s.archive, nil
+	if s.suite != nil {
+		return s.suite, nil
 	}
 	a, err := read()
 	if err == nil {
-		s.archive = a
+		s.suite = a
 	}
 	return a, err
 }
 
-// readArchive reads the indices of all sources at once.
-func (d *Debian) readArchive(ctx context.Context, sources []Source, arch string) (*archive, error) {
-	a := &archive{arch: arch, sources: slices.Clone(sources), byName: map[string][]stanza{}, provided: map[string][]string{}}
+// readSuite reads the indices of all sources at once.
+func (m *Mirror) readSuite(ctx context.Context, sources []Source, arch string) (*Suite, error) {
+	a := NewSuite(arch, sources)
 	scans := make([]*scan, len(sources))
 	g, gctx := errgroup.WithContext(ctx)
 	for i, src := range sources {
 		g.Go(func() error {
-			r, err := d.release(gctx, src)
+			r, err := m.release(gctx, src)
 			if err != nil {
 				return err
 			}
 			if !strings.Contains(src.Suite, "/") {
-				a.sources[i].Suite = r.codename
+				a.Sources[i].Suite = r.codename
 			}
 			if i == 0 {
-				a.codename, a.date = r.codename, r.date
+				a.Codename, a.Date = r.codename, r.date
 			}
-			scans[i], err = d.scanRelease(gctx, r, arch, i)
+			scans[i], err = m.scanRelease(gctx, r, arch, i)
 			return err
 		})
 	}
@@ -131,7 +139,31 @@ func (d *Debian) readArchive(ctx context.Context, sources []Source, arch string)
 	return a, nil
 }
 
-func (a *archive) merge(s *scan) {
+// Core lists the packages that are Essential or of Priority required, by name.
+func (a *Suite) Core() []string {
+	core := slices.Clone(a.core)
+	slices.Sort(core)
+	return slices.Compact(core)
+}
+
+// Providers lists the packages that provide a name, sorted by their own names.
+func (a *Suite) Providers(name string) []string {
+	providers := slices.Clone(a.provided[name])
+	slices.Sort(providers)
+	return providers
+}
+
+// Names lists all packages, in no order.
+func (a *Suite) Names() []string { return slices.Collect(maps.Keys(a.byName)) }
+
+// Add adds the packages of an index that one of the suite's sources has.
+func (a *Suite) Add(source int, index string) {
+	s := &scan{source: source}
+	s.add(index)
+	a.merge(s)
+}
+
+func (a *Suite) merge(s *scan) {
 	for _, f := range s.found {
 		a.byName[f.name] = append(a.byName[f.name], f.stanza)
 		if f.core {
@@ -146,7 +178,7 @@ func (a *archive) merge(s *scan) {
 }
 
 // scanRelease reads the indices that r has for arch.
-func (d *Debian) scanRelease(ctx context.Context, r *release, arch string, source int) (*scan, error) {
+func (m *Mirror) scanRelease(ctx context.Context, r *release, arch string, source int) (*scan, error) {
 	s := &scan{source: source}
 	arches := []string{arch}
 	if !r.allInArch {
@@ -157,7 +189,7 @@ func (d *Debian) scanRelease(ctx context.Context, r *release, arch string, sourc
 		if err != nil {
 			return nil, err
 		}
-		cached, err := d.fetchFile(ctx, r.source, r.indexPath(name, file), file.sha256, file.size, func(int64) {})
+		cached, err := m.fetchFile(ctx, r.source, r.indexPath(name, file), file.sha256, file.size, func(int64) {})
 		if err != nil {
 			return nil, err
 		}
@@ -177,7 +209,7 @@ func readCompressed(name, ext string, limit int64) (string, error) {
 		return "", err
 	}
 	defer f.Close()
-	r, err := decompress(f, ext)
+	r, err := Decompress(f, ext)
 	if err != nil {
 		return "", err
 	}
@@ -192,8 +224,8 @@ func readCompressed(name, ext string, limit int64) (string, error) {
 	return b.String(), nil
 }
 
-// decompress reads r by a file name's extension; "" and ".tar" are plain.
-func decompress(r io.Reader, ext string) (io.ReadCloser, error) {
+// Decompress reads r by a file name's extension; "" and ".tar" are plain.
+func Decompress(r io.Reader, ext string) (io.ReadCloser, error) {
 	r = bufio.NewReaderSize(r, 256<<10) // xz reads single bytes
 	switch ext {
 	case "", ".tar":
@@ -239,7 +271,7 @@ func (s *scan) add(text string) {
 			line, rest, _ = strings.Cut(rest, "\n")
 			f.line(line)
 		}
-		if validName(f.name) {
+		if control.ValidName(f.name) {
 			s.found = append(s.found, f)
 		}
 		text = strings.TrimLeft(text[end:], "\n")
@@ -266,22 +298,22 @@ func (f *found) line(line string) {
 	}
 }
 
-// candidate returns the newest version of a package, or nil if there is none.
-func (a *archive) candidate(name string) (*candidate, error) {
-	var best *candidate
+// Candidate returns the newest version of a package, or nil if there is none.
+func (a *Suite) Candidate(name string) (*Candidate, error) {
+	var best *Candidate
 	for _, s := range a.byName[name] {
 		c, err := a.parse(s)
 		if err != nil {
-			return nil, errorf(diag.System, "%s %s: the index entry of %s: %w", a.sources[s.source].URI, a.sources[s.source].Suite, name, err)
+			return nil, errorf(diag.System, "%s %s: the index entry of %s: %w", a.Sources[s.source].URI, a.Sources[s.source].Suite, name, err)
 		}
-		if c.Arch != "all" && c.Arch != a.arch {
+		if c.Arch != "all" && c.Arch != a.Arch {
 			continue
 		}
 		if best == nil {
 			best = c
 			continue
 		}
-		order, err := compareVersions(c.Version, best.Version)
+		order, err := control.CompareVersions(c.Version, best.Version)
 		if err != nil {
 			return nil, errorf(diag.System, "%s: %w", name, err)
 		}
@@ -293,51 +325,34 @@ func (a *archive) candidate(name string) (*candidate, error) {
 }
 
 // parse parses a stanza, and refuses one with a path or hash that can't be used.
-func (a *archive) parse(s stanza) (*candidate, error) {
-	paragraphs, err := parseControl([]byte(s.text))
+func (a *Suite) parse(s stanza) (*Candidate, error) {
+	paragraphs, err := control.Parse([]byte(s.text))
 	if err != nil {
 		return nil, err
 	}
 	p := paragraphs[0]
-	c := &candidate{
+	c := &Candidate{
 		Package: Package{
-			Name: p.get("Package"), Version: p.get("Version"), Arch: p.get("Architecture"),
-			Suite: a.sources[s.source].Suite, Filename: p.get("Filename"), SHA256: p.get("SHA256"),
+			Name: p.Get("Package"), Version: p.Get("Version"), Arch: p.Get("Architecture"),
+			Suite: a.Sources[s.source].Suite, Filename: p.Get("Filename"), SHA256: p.Get("SHA256"),
 		},
-		core: p.get("Essential") == "yes" || p.get("Priority") == "required",
+		Core: p.Get("Essential") == "yes" || p.Get("Priority") == "required",
 	}
-	if c.Size, err = strconv.ParseInt(p.get("Size"), 10, 64); err != nil {
+	if c.Size, err = strconv.ParseInt(p.Get("Size"), 10, 64); err != nil {
 		return nil, err
 	}
-	if err := c.Package.check(); err != nil {
+	if err := c.Package.Check(); err != nil {
 		return nil, err
 	}
 	for _, f := range []struct {
 		name string
-		to   *[][]relation
-	}{{"Pre-Depends", &c.depends}, {"Depends", &c.depends}, {"Conflicts", &c.conflicts}, {"Breaks", &c.conflicts}, {"Provides", &c.provides}} {
-		groups, err := parseRelations(p.get(f.name))
+		to   *[][]control.Relation
+	}{{"Pre-Depends", &c.Depends}, {"Depends", &c.Depends}, {"Conflicts", &c.Conflicts}, {"Breaks", &c.Conflicts}, {"Provides", &c.Provides}} {
+		groups, err := control.ParseRelations(p.Get(f.name))
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", f.name, err)
 		}
 		*f.to = append(*f.to, groups...)
 	}
 	return c, nil
-}
-
-// check refuses what can't be a package: its fields become paths and URLs.
-func (p Package) check() error {
-	switch {
-	case !validName(p.Name):
-		return fmt.Errorf("%.60q is no package name", p.Name)
-	case p.Version == "" || strings.ContainsAny(p.Version, " \n/"):
-		return fmt.Errorf("%.60q is no version", p.Version)
-	case !validName(p.Arch):
-		return fmt.Errorf("%.60q is no architecture", p.Arch)
-	case p.Filename == "" || path.Clean("/"+p.Filename) != "/"+strings.TrimPrefix(p.Filename, "./"):
-		return fmt.Errorf("%.200q is no path in an archive", p.Filename)
-	case !isSHA256(p.SHA256) || p.Size <= 0:
-		return fmt.Errorf("%s has no valid SHA256 and size", p.Name)
-	}
-	return nil
 }

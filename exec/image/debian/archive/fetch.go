@@ -1,4 +1,4 @@
-package debian
+package archive
 
 import (
 	"cmp"
@@ -16,35 +16,47 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/flytestar/flytestar/diag"
 )
 
 const (
-	attempts = 4                // of one request
-	stall    = 30 * time.Second // without a byte, before a request is given up
-	inFlight = 8                // downloads at once
+	attempts  = 4                // of one request
+	stall     = 30 * time.Second // without a byte, before a request is given up
+	Downloads = 8                // that a mirror is asked for at a time
 )
 
-// httpClient is d.Client, or one for the environment's proxies and this
+// httpClient is m.Client, or one for the environment's proxies and this
 // machine's certificate authorities. A request's stall is watched in body.
-func (d *Debian) httpClient() *http.Client {
-	if d.Client != nil {
-		return d.Client
+func (m *Mirror) httpClient() *http.Client {
+	if m.Client != nil {
+		return m.Client
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.client == nil {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.client == nil {
 		t := http.DefaultTransport.(*http.Transport).Clone()
-		t.MaxIdleConnsPerHost = inFlight
+		t.MaxIdleConnsPerHost = Downloads
 		t.ResponseHeaderTimeout = stall
 		t.DisableCompression = true
-		d.client = &http.Client{Transport: t}
+		m.client = &http.Client{Transport: t}
 	}
-	return d.client
+	return m.client
+}
+
+// downloads bounds how many files are fetched at a time.
+func (m *Mirror) downloads() *semaphore.Weighted {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.slots == nil {
+		m.slots = semaphore.NewWeighted(Downloads)
+	}
+	return m.slots
 }
 
 // open requests a path below src's URI.
-func (d *Debian) open(ctx context.Context, src Source, path string) (*body, error) {
+func (m *Mirror) open(ctx context.Context, src Source, path string) (*body, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, src.URI+"/"+escape(path), nil)
 	if err != nil {
@@ -55,7 +67,7 @@ func (d *Debian) open(ctx context.Context, src Source, path string) (*body, erro
 	if password, _ := src.user.Password(); src.user != nil {
 		req.SetBasicAuth(src.user.Username(), password)
 	}
-	resp, err := d.httpClient().Do(req)
+	resp, err := m.httpClient().Do(req)
 	if err != nil {
 		cancel(nil)
 		return nil, err
@@ -114,8 +126,8 @@ type statusError struct {
 func (e *statusError) Error() string { return "the server answers " + e.text }
 
 // retry calls do until it succeeds, fails for good, or has failed too often.
-func (d *Debian) retry(ctx context.Context, do func() error) error {
-	pause := cmp.Or(d.pause, 250*time.Millisecond)
+func (m *Mirror) retry(ctx context.Context, do func() error) error {
+	pause := cmp.Or(m.pause, 250*time.Millisecond)
 	for n := 1; ; n++ {
 		err := do()
 		if err == nil || n == attempts || !transient(err) || ctx.Err() != nil {
@@ -140,6 +152,9 @@ func transient(err error) bool {
 	return !errors.As(err, &file) && !errors.Is(err, errHash)
 }
 
+// ResolveAgain is a hint: how users get the packages that the mirror has now.
+const ResolveAgain = "remove index/closures in flytestar's home directory, so that the base is resolved again"
+
 // explain turns a failed request into an error for the user.
 func explain(ctx context.Context, src Source, path string, err error) error {
 	if ctx.Err() != nil {
@@ -157,7 +172,7 @@ func explain(ctx context.Context, src Source, path string, err error) error {
 	case errors.Is(err, errHash):
 		return e.WithHint("the mirror, or what stands before it, serves something else than the signed index names: try again later or another mirror")
 	case errors.As(err, &status) && status.code == http.StatusNotFound:
-		return e.WithHint("the mirror doesn't have that file any more: " + resolveAgain + ", or use a snapshot mirror")
+		return e.WithHint("the mirror doesn't have that file any more: " + ResolveAgain + ", or use a snapshot mirror")
 	case errors.As(err, &status) && (status.code == http.StatusUnauthorized || status.code == http.StatusForbidden):
 		return e.WithHint("the mirror wants credentials: put them into apt's auth.conf, readable for this user, or into the source's URI")
 	}
@@ -165,10 +180,10 @@ func explain(ctx context.Context, src Source, path string, err error) error {
 }
 
 // fetchSmall returns the content at path, which may have at most limit bytes.
-func (d *Debian) fetchSmall(ctx context.Context, src Source, path string, limit int64) ([]byte, error) {
+func (m *Mirror) fetchSmall(ctx context.Context, src Source, path string, limit int64) ([]byte, error) {
 	var data []byte
-	err := d.retry(ctx, func() error {
-		body, err := d.open(ctx, src, path)
+	err := m.retry(ctx, func() error {
+		body, err := m.open(ctx, src, path)
 		if err != nil {
 			return err
 		}
@@ -190,23 +205,28 @@ var errHash = errors.New("size or hash differs from the index")
 // fetchFile returns the cache's file for what lies at path, downloading it if
 // need be. A cached file is hashed again on each use, so that what a crash or
 // anyone else left there can't be taken for it. got hears of bytes as they come.
-func (d *Debian) fetchFile(ctx context.Context, src Source, path, sum string, size int64, got func(n int64)) (string, error) {
+func (m *Mirror) fetchFile(ctx context.Context, src Source, path, sum string, size int64, got func(n int64)) (string, error) {
 	if !isSHA256(sum) || size < 0 {
 		return "", errorf(diag.System, "%s has no valid SHA256 and size", path)
 	}
-	name := filepath.Join(d.Cache, "sha256-"+sum)
+	slots := m.downloads()
+	if err := slots.Acquire(ctx, 1); err != nil {
+		return "", err
+	}
+	defer slots.Release(1)
+	name := filepath.Join(m.Cache, "sha256-"+sum)
 	if hashFile(name, size) == sum {
 		got(size)
 		return name, nil
 	}
-	if err := os.MkdirAll(d.Cache, 0o755); err != nil {
+	if err := os.MkdirAll(m.Cache, 0o755); err != nil {
 		return "", errorf(diag.System, "make the package cache: %w", err)
 	}
 	var counted int64
-	err := d.retry(ctx, func() error {
+	err := m.retry(ctx, func() error {
 		got(-counted)
 		counted = 0
-		return d.download(ctx, src, path, name, sum, size, func(n int64) { counted += n; got(n) })
+		return m.download(ctx, src, path, name, sum, size, func(n int64) { counted += n; got(n) })
 	})
 	if err != nil {
 		return "", explain(ctx, src, path, err)
@@ -215,13 +235,13 @@ func (d *Debian) fetchFile(ctx context.Context, src Source, path, sum string, si
 }
 
 // download writes what lies at path to name, which appears whole and verified, or not at all.
-func (d *Debian) download(ctx context.Context, src Source, path, name, sum string, size int64, got func(n int64)) error {
-	body, err := d.open(ctx, src, path)
+func (m *Mirror) download(ctx context.Context, src Source, path, name, sum string, size int64, got func(n int64)) error {
+	body, err := m.open(ctx, src, path)
 	if err != nil {
 		return err
 	}
 	defer body.Close()
-	tmp, err := os.CreateTemp(d.Cache, "download-")
+	tmp, err := os.CreateTemp(m.Cache, "download-")
 	if err != nil {
 		return err
 	}
