@@ -11,15 +11,14 @@ import (
 	"github.com/flytestar/flytestar/exec/image/debian/control"
 )
 
-// preferred wins where several packages would do: gawk and usrmerge, which come
-// first in the dependencies, need a libc of their own and all of Perl.
+// preferred are packages to choose where several would do. The first in the dependencies are gawk
+// and usrmerge, which bring libraries of their own and all of Perl.
 var preferred = []string{"mawk", "usr-is-merged"}
 
-// Resolve reads the signed indices of the suite and returns the exact packages
-// of a base: what is Essential or of Priority required, apt, ca-certificates and
-// Python if asked for, with all they depend on, in the newest versions; no
-// recommendations. It uses the network and writes only the cache. Errors are
-// *diag.Error, or ctx's.
+// Resolve reads the signed indices of the suite and returns the exact packages of a base: those
+// that are Essential or of Priority required, apt, ca-certificates, Python if asked for, and all
+// that they depend on. It takes the newest versions and leaves out recommendations. It uses the
+// network and writes only the cache. Errors are *diag.Error, or ctx's.
 func (d *Debian) Resolve(ctx context.Context, req Request, watch exec.Watch) (*Closure, error) {
 	if req.Arch == "" {
 		req.Arch = archive.HostArch()
@@ -109,8 +108,8 @@ func (s *selection) close() error {
 	return nil
 }
 
-// satisfy chooses a package for one group of alternatives, unless a chosen one
-// satisfies it: a preferred one if it can, otherwise the first that can.
+// satisfy chooses a package for one group of alternatives, unless a chosen package satisfies it. It
+// chooses a preferred package if one will do, else the first that will do.
 func (s *selection) satisfy(by *archive.Candidate, group []control.Relation) error {
 	var options []*archive.Candidate
 	for _, r := range group {
@@ -147,8 +146,8 @@ func (s *selection) satisfy(by *archive.Candidate, group []control.Relation) err
 	return nil
 }
 
-// suppliers lists the packages that may satisfy a dependency on name: the one
-// of that name, then those that provide it, by their own names.
+// suppliers lists the packages that may satisfy a dependency on name: first the package of that
+// name, then those that provide it, sorted.
 func (s *selection) suppliers(name string) []string {
 	return append([]string{name}, s.Providers(name)...)
 }
@@ -168,8 +167,8 @@ func (s *selection) satisfied(r control.Relation) (bool, error) {
 	return false, nil
 }
 
-// supplies reports whether c satisfies r, itself or by what it provides. An
-// unversioned provision satisfies no versioned dependency (Debian policy 7.5).
+// supplies reports whether c satisfies r, itself or by what it provides. What is provided without a
+// version satisfies no dependency with one (Debian policy 7.5).
 func (s *selection) supplies(c *archive.Candidate, r control.Relation) (bool, error) {
 	if r.Arch != "" && r.Arch != "any" && r.Arch != "native" && r.Arch != s.Arch {
 		return false, nil
@@ -191,7 +190,7 @@ func (s *selection) supplies(c *archive.Candidate, r control.Relation) (bool, er
 	return false, nil
 }
 
-// checkConflicts refuses a closure whose packages exclude each other: dpkg would.
+// checkConflicts refuses packages that exclude each other, as dpkg would.
 func (s *selection) checkConflicts() error {
 	for _, c := range s.queue {
 		for _, group := range c.Conflicts {

@@ -14,12 +14,12 @@
 package debian
 
 // Maintainer scripts run once per base, in a container made of the packages' layer. Preinst scripts
-// don't run: in a fresh root they only guard upgrades. The one that does more is base-passwd's; what
-// it does is in unpack.go.
+// don't run: in a fresh root they only guard upgrades. The one that does more is base-passwd's;
+// what it does is in unpack.go.
 //
-// Configuring takes half of a bootstrap's time, and half of that is one Python process that compiles
-// the standard library. So the postinsts find that compiler masked, and a second container does the
-// same work at the same time, in parallel.
+// Configuring takes half of a bootstrap's time, and half of that is one Python process that
+// compiles the standard library. So the postinsts find that compiler masked, and a second container
+// does the same work at the same time, in parallel.
 
 import (
 	"time"

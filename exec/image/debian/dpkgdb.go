@@ -15,8 +15,8 @@ import (
 	"github.com/flytestar/flytestar/exec/image/debian/control"
 )
 
-// database is dpkg's database of packages that are unpacked and not yet
-// configured, as dpkg itself would have left it (dpkg's doc/spec, deb-triggers(5)).
+// database is dpkg's database of packages that are unpacked but not yet configured. It is as dpkg
+// would have left it (dpkg's doc/spec, deb-triggers(5)).
 type database struct {
 	status   bytes.Buffer
 	info     []controlFile // below var/lib/dpkg/info
@@ -56,8 +56,8 @@ func newRecord(deb string, want archive.Package) (*record, error) {
 	return r, nil
 }
 
-// note records an entry of the data archive. It returns what to read the
-// entry's content through: a configuration file's hash is taken on the way.
+// note records an entry of the data archive. It returns a reader of the entry's content, which
+// hashes a configuration file while it is read, and a function to call at the end.
 func (r *record) note(hdr *tar.Header, content io.Reader) (io.Reader, func()) {
 	name := path.Clean("/" + hdr.Name)
 	if name == "/" {
@@ -105,8 +105,8 @@ func (db *database) add(r *record) error {
 	return nil
 }
 
-// conffileField is the value of the status field Conffiles. The hash is
-// already the file's: so dpkg takes it for unmodified at the next upgrade.
+// conffileField returns the value of the status field Conffiles. It has the hashes of the files as
+// they are, so that dpkg takes them for unmodified at the next upgrade.
 func (r *record) conffileField() string {
 	var names []string
 	for name, sum := range r.conffiles {
@@ -139,7 +139,7 @@ func (db *database) interests(pkg, text string) error {
 			continue
 		}
 		if strings.ContainsAny(trigger, "/\x00") || trigger == "File" || trigger == "Unincorp" || trigger == "Lock" || trigger[0] == '.' {
-			return fmt.Errorf("%.60q is no trigger", trigger)
+			return fmt.Errorf("%.60q isn't a trigger", trigger)
 		}
 		db.triggers[trigger] = append(db.triggers[trigger], pkg+option)
 	}

@@ -25,10 +25,10 @@ import (
 	"github.com/flytestar/flytestar/exec/image/debian/control"
 )
 
-// Build makes a base's layers, as tars in the directory dir: bottom first, the
-// packages, what configuring them changed, and Python's bytecode if there is a
-// Python. The same closure gives the same bytes. On an error, nothing of it is
-// left in dir and nothing of it runs. Errors are *diag.Error, or ctx's.
+// Build makes the layers of a base, as tars in the directory dir. Bottom first, they are the
+// packages, what configuring them changed, and Python's bytecode if there is a Python. The same
+// closure gives the same bytes. After an error, nothing is left in dir and nothing still runs.
+// Errors are *diag.Error, or ctx's.
 func (d *Debian) Build(ctx context.Context, c *Closure, dir string, watch exec.Watch) ([]*Layer, error) {
 	if err := c.check(); err != nil {
 		return nil, err
@@ -45,7 +45,7 @@ func (d *Debian) Build(ctx context.Context, c *Closure, dir string, watch exec.W
 	return append([]*Layer{packages}, layers...), nil
 }
 
-// buildError makes err an error for the user, if it isn't one.
+// buildError returns err as an error for the user, unless it is one.
 func buildError(ctx context.Context, err error) error {
 	known := (*diag.Error)(nil)
 	if ctx.Err() != nil {
@@ -57,7 +57,8 @@ func buildError(ctx context.Context, err error) error {
 	return errorf(diag.Build, "debian base: %w", err)
 }
 
-// check refuses a closure that can't have come from Resolve. It was read from a file, which may be damaged.
+// check refuses a closure that can't have come from Resolve: it was read from a file, which may be
+// damaged.
 func (c *Closure) check() error {
 	bad := func(format string, args ...any) error {
 		return errorf(diag.Source, "what is remembered of the debian base: "+format, args...).WithHint(archive.ResolveAgain)
@@ -113,8 +114,8 @@ func (d *Debian) fill(ctx context.Context, t *tree, c *Closure, watch exec.Watch
 	return t.w.finish()
 }
 
-// mergeUsr adds the links of a merged /usr, which must be there before any
-// package. A package that has them too (base-files, since trixie) agrees.
+// mergeUsr adds the links of a merged /usr, which must be there before any package. A package that
+// has the same links (base-files, since trixie) is fine.
 func mergeUsr(t *tree, arch string) error {
 	names := []string{"bin", "lib", "sbin"}
 	if dir := map[string]string{"amd64": "lib64", "loong64": "lib64", "ppc64el": "lib64", "mips64el": "lib64"}[arch]; dir != "" {
@@ -131,7 +132,7 @@ func mergeUsr(t *tree, arch string) error {
 	return nil
 }
 
-// aptSources is the file from which apt in the base installs more.
+// aptSources returns the file that says where apt in the base finds more packages.
 func (c *Closure) aptSources() []byte {
 	var b bytes.Buffer
 	for i, src := range c.Sources {
@@ -152,7 +153,7 @@ func (c *Closure) aptSources() []byte {
 	return b.Bytes()
 }
 
-// parcel is a package on its way into the layer.
+// parcel is a package that goes into the layer.
 type parcel struct {
 	archive.Package
 	deb   string        // in the cache
@@ -160,9 +161,8 @@ type parcel struct {
 	ready chan struct{} // closed once data is there
 }
 
-// addPackages downloads, decompresses and merges the packages: the downloads in
-// parallel, as are the decompressions, each beginning when its package is there;
-// the merge in order, behind them.
+// addPackages downloads, decompresses and merges the packages. Downloads run in parallel. Each
+// package is decompressed, in parallel too, once it is there, and merged in order after that.
 func (d *Debian) addPackages(ctx context.Context, t *tree, db *database, c *Closure, watch exec.Watch) error {
 	tmp, err := os.MkdirTemp(filepath.Dir(t.w.file.Name()), "unpack-")
 	if err != nil {
@@ -179,7 +179,8 @@ func (d *Debian) addPackages(ctx context.Context, t *tree, db *database, c *Clos
 	return g.Wait()
 }
 
-// prepare fetches and decompresses all parcels, the biggest first: the last to come must be small.
+// prepare fetches and decompresses all parcels. The biggest come first, so that the merge doesn't
+// wait for a big one at the end.
 func (d *Debian) prepare(ctx context.Context, c *Closure, parcels []*parcel, watch exec.Watch) error {
 	var total int64
 	for _, p := range parcels {
@@ -246,8 +247,8 @@ func decompressData(deb, name string) error {
 	})
 }
 
-// merge adds the parcels to the tree: base-files, which has the
-// directories' owners and modes, then the others by name.
+// merge adds the parcels to the tree. base-files comes first, since it has the owners and modes of
+// directories; the others follow by name.
 func merge(ctx context.Context, t *tree, db *database, parcels []*parcel) error {
 	order := slices.Clone(parcels)
 	slices.SortStableFunc(order, func(a, b *parcel) int { return rank(a) - rank(b) })
@@ -298,8 +299,8 @@ func mergePackage(t *tree, db *database, p *parcel) error {
 	return db.add(rec)
 }
 
-// accounts are base-passwd's masters, and where its preinst would have put them:
-// scripts that are configured before base-passwd already need the names.
+// accounts are base-passwd's masters, with the places where its preinst would have put them.
+// Packages that are configured before base-passwd need the names.
 var accounts = map[string]string{
 	"usr/share/base-passwd/passwd.master": "etc/passwd",
 	"usr/share/base-passwd/group.master":  "etc/group",

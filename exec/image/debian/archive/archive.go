@@ -1,6 +1,7 @@
 // Package archive reads a Debian archive from a mirror, and trusts only what Debian has signed.
 //
-//   - sources.go reads from apt's configuration where packages come from; auth.go reads credentials.
+//   - sources.go reads from apt's configuration where packages come from; auth.go reads
+//     credentials.
 //   - release.go verifies the signed InRelease of a suite.
 //   - index.go reads the indices of packages: a [Suite] finds a package in them.
 //   - fetch.go downloads, and keeps what it downloaded by hash.
@@ -108,8 +109,9 @@ func (m *Mirror) Fetch(ctx context.Context, suite, name string, watch exec.Watch
 	return deb, c.Package, err
 }
 
-// FetchPackage gets a package from its source among sources, and returns the path of its .deb in the
-// cache. got is told of bytes as they come; n is negative where a download begins again.
+// FetchPackage gets a package from its source among sources. It returns the path of the .deb in the
+// cache. It calls got with the number of bytes that have come, and with a negative number when a
+// download begins again.
 func (m *Mirror) FetchPackage(ctx context.Context, sources []Source, p Package, got func(n int64)) (string, error) {
 	for _, src := range sources {
 		if src.Suite == p.Suite {

@@ -18,9 +18,8 @@ type login struct {
 	user               *url.Userinfo
 }
 
-// readAuth reads apt's credentials below root. A file that this user may not
-// read is left out: then a mirror that wants credentials refuses, and the
-// error's hint speaks of them.
+// readAuth reads apt's credentials below root. It leaves out files that this user may not read. A
+// mirror that wants credentials refuses then, and the hint of that error speaks of them.
 func readAuth(root string) ([]login, error) {
 	files := []string{filepath.Join(root, "etc/apt/auth.conf")}
 	more, err := filepath.Glob(filepath.Join(root, "etc/apt/auth.conf.d/*.conf"))
@@ -78,8 +77,8 @@ func newLogin(machine string, user *url.Userinfo) login {
 	return l
 }
 
-// fits reports whether l is for a URI. Like apt, a login without a scheme is
-// never sent over plain http.
+// fits reports whether l is for a URI. As with apt, a login without a scheme is never sent over
+// plain http.
 func (l login) fits(uri string) bool {
 	u, err := url.Parse(uri)
 	if err != nil || u.Scheme != cmp.Or(l.scheme, "https") {

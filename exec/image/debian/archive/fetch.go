@@ -21,14 +21,15 @@ import (
 	"github.com/flytestar/flytestar/diag"
 )
 
+// Bounds of requests. Downloads is how many files a mirror is asked for at a time.
 const (
 	attempts  = 4                // of one request
-	stall     = 30 * time.Second // without a byte, before a request is given up
-	Downloads = 8                // that a mirror is asked for at a time
+	stall     = 30 * time.Second // without a byte: then a request is given up
+	Downloads = 8                // at a time
 )
 
-// httpClient is m.Client, or one for the environment's proxies and this
-// machine's certificate authorities. A request's stall is watched in body.
+// httpClient returns m.Client, or one with the environment's proxies and this machine's certificate
+// authorities. body gives up requests that stall.
 func (m *Mirror) httpClient() *http.Client {
 	if m.Client != nil {
 		return m.Client
@@ -93,7 +94,7 @@ func escape(path string) string {
 
 var errStalled = fmt.Errorf("nothing came for %v", stall)
 
-// body is a response's body that errs once no byte has come for a while.
+// body is a response's body that fails if no byte comes for a while.
 type body struct {
 	io.ReadCloser
 	ctx    context.Context
@@ -142,8 +143,9 @@ func (m *Mirror) retry(ctx context.Context, do func() error) error {
 	}
 }
 
-// transient reports whether a request may succeed when made again: network
-// failures and a server's, a cut body too; not a refusal, nor this machine's disk.
+// transient reports whether a request may succeed when it is made again. So it is after failures of
+// the network and the server, and if a body was cut off. A refusal stays, and so does a failure of
+// this machine's disk.
 func transient(err error) bool {
 	if status := (*statusError)(nil); errors.As(err, &status) {
 		return status.code >= 500 || status.code == http.StatusTooManyRequests || status.code == http.StatusRequestTimeout
@@ -170,11 +172,11 @@ func explain(ctx context.Context, src Source, path string, err error) error {
 	case errors.As(err, &file):
 		return e.WithHint("the cache's disk is at fault, not the network: is it full, or not writable?")
 	case errors.Is(err, errHash):
-		return e.WithHint("the mirror, or what stands before it, serves something else than the signed index names: try again later or another mirror")
+		return e.WithHint("the mirror, or a proxy before it, serves something else than its signed index names: try again later or another mirror")
 	case errors.As(err, &status) && status.code == http.StatusNotFound:
 		return e.WithHint("the mirror doesn't have that file any more: " + ResolveAgain + ", or use a snapshot mirror")
 	case errors.As(err, &status) && (status.code == http.StatusUnauthorized || status.code == http.StatusForbidden):
-		return e.WithHint("the mirror wants credentials: put them into apt's auth.conf, readable for this user, or into the source's URI")
+		return e.WithHint("the mirror wants credentials: put them into apt's auth.conf, which this user must be able to read, or into the source's URI")
 	}
 	return e.WithHint("check the network, the proxy variables and the mirror in apt's sources")
 }
@@ -202,9 +204,9 @@ func (m *Mirror) fetchSmall(ctx context.Context, src Source, path string, limit 
 
 var errHash = errors.New("size or hash differs from the index")
 
-// fetchFile returns the cache's file for what lies at path, downloading it if
-// need be. A cached file is hashed again on each use, so that what a crash or
-// anyone else left there can't be taken for it. got hears of bytes as they come.
+// fetchFile returns the file in the cache that has the content at path. It downloads what isn't
+// there. It hashes a cached file again on each use, since a crash or somebody else may have left
+// other content there. It calls got as FetchPackage does.
 func (m *Mirror) fetchFile(ctx context.Context, src Source, path, sum string, size int64, got func(n int64)) (string, error) {
 	if !isSHA256(sum) || size < 0 {
 		return "", errorf(diag.System, "%s has no valid SHA256 and size", path)
@@ -234,7 +236,7 @@ func (m *Mirror) fetchFile(ctx context.Context, src Source, path, sum string, si
 	return name, nil
 }
 
-// download writes what lies at path to name, which appears whole and verified, or not at all.
+// download writes the content at path to name. The file appears whole and verified, or not at all.
 func (m *Mirror) download(ctx context.Context, src Source, path, name, sum string, size int64, got func(n int64)) error {
 	body, err := m.open(ctx, src, path)
 	if err != nil {
@@ -266,7 +268,7 @@ func (m *Mirror) download(ctx context.Context, src Source, path, name, sum strin
 	return os.Rename(tmp.Name(), name)
 }
 
-// counter is a writer that only says how much is written.
+// counter is a writer that only tells how much is written.
 type counter func(n int64)
 
 func (c counter) Write(p []byte) (int, error) {

@@ -24,7 +24,7 @@ import (
 	"github.com/flytestar/flytestar/exec/image/debian/control"
 )
 
-// maxIndex bounds an uncompressed package index; sid's has 60 MB.
+// maxIndex bounds an uncompressed package index, in bytes. That of sid has 60 MB.
 const maxIndex = 1 << 30
 
 // Suite is what the sources of one suite have for one architecture. It parses stanzas when they are
@@ -156,7 +156,7 @@ func (a *Suite) Providers(name string) []string {
 // Names lists all packages, in no order.
 func (a *Suite) Names() []string { return slices.Collect(maps.Keys(a.byName)) }
 
-// Add adds the packages of an index that one of the suite's sources has.
+// Add adds the packages of an index. source is the index's source, by number in Sources.
 func (a *Suite) Add(source int, index string) {
 	s := &scan{source: source}
 	s.add(index)
@@ -224,7 +224,7 @@ func readCompressed(name, ext string, limit int64) (string, error) {
 	return b.String(), nil
 }
 
-// Decompress reads r by a file name's extension; "" and ".tar" are plain.
+// Decompress decompresses r as the extension of its file's name says; "" and ".tar" are plain.
 func Decompress(r io.Reader, ext string) (io.ReadCloser, error) {
 	r = bufio.NewReaderSize(r, 256<<10) // xz reads single bytes
 	switch ext {
@@ -245,7 +245,7 @@ func Decompress(r io.Reader, ext string) (io.ReadCloser, error) {
 	return nil, fmt.Errorf("unknown compression %q", ext)
 }
 
-// scan is the first, quick pass over an index: names only.
+// scan is a first, quick pass over an index: it reads only names.
 type scan struct {
 	source int
 	found  []found
@@ -258,7 +258,7 @@ type found struct {
 	provides []string // virtual names
 }
 
-// add splits an index into its stanzas. Stanzas without a valid name are left out.
+// add splits an index into its stanzas. It leaves out stanzas without a valid name.
 func (s *scan) add(text string) {
 	for text != "" {
 		end := strings.Index(text, "\n\n")
@@ -278,7 +278,7 @@ func (s *scan) add(text string) {
 	}
 }
 
-// line notes what a field says, if it is one of the four that a scan needs.
+// line takes up a field if it is one of the four that a scan needs.
 func (f *found) line(line string) {
 	if line == "" || (line[0] != 'P' && line[0] != 'E') {
 		return
@@ -324,7 +324,7 @@ func (a *Suite) Candidate(name string) (*Candidate, error) {
 	return best, nil
 }
 
-// parse parses a stanza, and refuses one with a path or hash that can't be used.
+// parse parses a stanza. It refuses one with a path or hash that can't be used.
 func (a *Suite) parse(s stanza) (*Candidate, error) {
 	paragraphs, err := control.Parse([]byte(s.text))
 	if err != nil {

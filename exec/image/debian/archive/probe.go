@@ -2,9 +2,9 @@ package archive
 
 import "context"
 
-// Probe reads the signed index of the suite that a base would be made of, and
-// returns the suite and where it comes from, without credentials. It writes
-// nothing. The error says whether sources, mirror or keyring are at fault.
+// Probe reads the signed index of the suite that a base would be made of. It returns the suite and
+// its mirror, without credentials, and writes nothing. The error says whether the sources, the
+// mirror or the keyring is at fault.
 func (m *Mirror) Probe(ctx context.Context) (suite, mirror string, err error) {
 	suite, err = m.defaultSuite(ctx)
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 	"github.com/flytestar/flytestar/exec/image/debian/control"
 )
 
-// maxRelease bounds an InRelease file; Debian's are below 200 kB.
+// maxRelease bounds an InRelease file, in bytes. Debian's have less than 200 kB.
 const maxRelease = 8 << 20
 
 // release is a verified InRelease.
@@ -70,7 +70,7 @@ func (m *Mirror) release(ctx context.Context, src Source) (*release, error) {
 	return &r.release, nil
 }
 
-// defaultSuite is the host's own suite if the sources have it, else their newest.
+// defaultSuite returns the host's own suite if the sources have it, else their newest.
 func (m *Mirror) defaultSuite(ctx context.Context) (string, error) {
 	names, err := m.Sources.suites()
 	if err != nil || len(names) == 1 || names[0] == m.Sources.suite {
@@ -98,7 +98,8 @@ func first(names []string) string {
 	return names[0]
 }
 
-// newer compares versions of Debian; testing and unstable, which have none, are never newer.
+// newer reports whether a is a newer version of Debian than b. Testing and unstable have no
+// version, and are never newer.
 func newer(a, b string) bool {
 	if a == "" || b == "" {
 		return b == "" && a != ""
@@ -107,7 +108,7 @@ func newer(a, b string) bool {
 	return err == nil && order > 0
 }
 
-// keys returns the keyring that must have signed src.
+// keys returns the keys of which one must have signed src.
 func (m *Mirror) keys(src Source) (openpgp.EntityList, error) {
 	files := src.keyring
 	if src.keys == nil && len(files) == 0 {
@@ -141,7 +142,7 @@ func (m *Mirror) keys(src Source) (openpgp.EntityList, error) {
 	return all, nil
 }
 
-// readKeys reads an OpenPGP keyring, armored or not; none from no bytes.
+// readKeys reads an OpenPGP keyring, armored or not. No bytes have no keys.
 func readKeys(data []byte) (openpgp.EntityList, error) {
 	switch {
 	case len(data) == 0:
@@ -152,8 +153,8 @@ func readKeys(data []byte) (openpgp.EntityList, error) {
 	return openpgp.ReadKeyRing(bytes.NewReader(data))
 }
 
-// verify returns the text of a clear-signed message that one of keys signed:
-// the signed bytes themselves, nothing before or behind them.
+// verify returns the text of a clear-signed message that one of keys signed. It returns only what
+// was signed, and nothing before or after that.
 func verify(data []byte, keys openpgp.EntityList, now time.Time) ([]byte, error) {
 	block, _ := clearsign.Decode(data)
 	if block == nil {
@@ -166,7 +167,7 @@ func verify(data []byte, keys openpgp.EntityList, now time.Time) ([]byte, error)
 	return block.Bytes, nil
 }
 
-// parsedRelease is a release with what only accept looks at.
+// parsedRelease is a release with what only accept needs.
 type parsedRelease struct {
 	release
 	suite      string
@@ -180,7 +181,7 @@ func parseRelease(text []byte) (*parsedRelease, error) {
 		return nil, err
 	}
 	if len(paragraphs) != 1 {
-		return nil, errors.New("it has not one paragraph")
+		return nil, errors.New("it must have one paragraph")
 	}
 	p := paragraphs[0]
 	r := &parsedRelease{suite: p.Get("Suite")}
@@ -201,7 +202,7 @@ func parseRelease(text []byte) (*parsedRelease, error) {
 	return r, err
 }
 
-// parseHashes parses the SHA256 field: a hash, a size and a path a line.
+// parseHashes parses the SHA256 field. Each line has a hash, a size and a path.
 func parseHashes(value string) (map[string]indexFile, error) {
 	files := map[string]indexFile{}
 	for _, line := range strings.Split(value, "\n") {
@@ -238,8 +239,8 @@ func parseDate(s string) (time.Time, error) {
 	return time.Time{}, errors.New("a date can't be parsed")
 }
 
-// accept checks that the release is src's, and still valid: a mirror, or who
-// stands before it, could replay an old one, or another suite's.
+// accept checks that the release is src's and still valid. A mirror, or somebody between us and the
+// mirror, could serve an old one or that of another suite.
 func (r *parsedRelease) accept(src Source, now time.Time) error {
 	want := strings.TrimSuffix(src.Suite, "/updates")
 	if r.codename == "" || (want != r.codename && want != r.suite) {
@@ -253,8 +254,8 @@ func (r *parsedRelease) accept(src Source, now time.Time) error {
 	return nil
 }
 
-// indexNames are the compressed forms of an index, preferred first: gzip is a
-// third bigger than xz and decompresses five times as fast, which wins above 4 MB/s.
+// indexNames are the compressed forms of an index, in order of preference. gzip is a third bigger
+// than xz and decompresses five times as fast: that is faster where 4 MB/s or more come in.
 var indexNames = []string{"Packages.gz", "Packages.xz"}
 
 // index finds the package index of an architecture.
@@ -269,8 +270,8 @@ func (r *release) index(arch string) (string, indexFile, error) {
 		WithHint("the architecture isn't in this suite or on this mirror")
 }
 
-// indexPath is where the mirror has an index: by hash if it can, since what
-// lies under the name may be replaced while it is read.
+// indexPath returns where the mirror has an index. That is by hash if the mirror can do so, since
+// the file of a name may be replaced while it is read.
 func (r *release) indexPath(name string, f indexFile) string {
 	dists := "dists/" + r.source.Suite + "/"
 	if !r.byHash {

@@ -19,11 +19,11 @@ import (
 type Source struct {
 	URI   string `json:"uri"`   // http or https, without credentials and final slash
 	Suite string `json:"suite"` // "bookworm", "bookworm-security", …
-	// NoValidUntil accepts an index past its Valid-Until date, as the user's
-	// Check-Valid-Until: no asks for; snapshots need it.
+	// NoValidUntil accepts an index after its Valid-Until date. The user asks for that with
+	// Check-Valid-Until: no; snapshots need it.
 	NoValidUntil bool `json:"noValidUntil,omitempty"`
 
-	user    *url.Userinfo // credentials for URI: used in requests, written nowhere
+	user    *url.Userinfo // credentials for URI; they are used in requests, and written nowhere
 	keyring []string      // files of Signed-By
 	keys    []byte        // an armored key in Signed-By itself
 }
@@ -31,14 +31,14 @@ type Source struct {
 // Sources are all suites that the configuration has, in its order.
 type Sources struct {
 	list    []Source
-	suite   string // to prefer where list has several: the host's own codename
-	keyring string // default keyring: the host's, beside the sources
+	suite   string // the host's own codename: preferred where list has several
+	keyring string // the host's: for sources without a Signed-By
 }
 
 // archiveKeyring is where Debian keeps its keys, without an extension.
 const archiveKeyring = "usr/share/keyrings/debian-archive-keyring"
 
-// Keyring is the file of Debian's keys in a base.
+// Keyring is the path of Debian's keys in a base.
 const Keyring = "/" + archiveKeyring + ".gpg"
 
 // Check refuses what can't be a source.
@@ -53,10 +53,10 @@ func (s Source) Check() error {
 	return nil
 }
 
-// HostSources reads apt's configuration below root ("/", or a test's directory):
-// etc/apt/sources.list and sources.list.d. It keeps Debian's own archives, that is,
-// http and https sources of component main that aren't signed by another
-// keyring than Debian's, with the credentials that auth.conf has for them. The error's hint says what a host without them can do.
+// HostSources reads apt's configuration below root: etc/apt/sources.list and sources.list.d. It
+// keeps Debian's own archives: http and https sources of component main, unless another keyring
+// than Debian's signs them. They get the credentials that auth.conf has for them. If there are
+// none, the error's hint says what to do.
 func HostSources(root string) (Sources, error) {
 	files, err := aptFiles(root)
 	if err != nil {
@@ -82,7 +82,7 @@ func HostSources(root string) (Sources, error) {
 	return s, nil
 }
 
-// add keeps the first source of each suite: a second mirror of it adds nothing.
+// add keeps the first source of each suite: a second mirror would add nothing.
 func (s *Sources) add(list []Source) {
 	for _, src := range list {
 		if _, ok := s.find(src.Suite); !ok {
@@ -91,7 +91,7 @@ func (s *Sources) add(list []Source) {
 	}
 }
 
-// logIn gives the sources without credentials those that fit.
+// logIn gives sources without credentials the logins that fit.
 func (s *Sources) logIn(logins []login) {
 	for i := range s.list {
 		for _, l := range logins {
@@ -177,7 +177,8 @@ func parseDeb822(data []byte) ([]Source, error) {
 	return all, nil
 }
 
-// embeddedKey undoes deb822's form of a multi-line value: one leading blank, and " ." for an empty line.
+// embeddedKey undoes deb822's form of a value of several lines: each has a leading blank, and " ."
+// is an empty line.
 func embeddedKey(value string) string {
 	lines := strings.Split(strings.TrimSpace(value), "\n")
 	for i, l := range lines {
@@ -231,8 +232,8 @@ func (s *Source) setOptions(options []string) {
 	}
 }
 
-// expand returns a source per suite, at the first URI that is http or https.
-// It has none if another keyring than Debian's signs it.
+// expand returns a source for each suite, at the first URI that is http or https. It returns none
+// if another keyring than Debian's signs them.
 func (s Source) expand(uris, suites []string) ([]Source, error) {
 	if !s.isDebian() {
 		return nil, nil
@@ -272,9 +273,8 @@ func validSuite(s string) bool {
 		strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-./") == ""
 }
 
-// forSuite returns the sources of a base: those of the suite, its updates and
-// its security updates. A suite that isn't configured is looked for where
-// another one is: a mirror carries all of them.
+// forSuite returns the sources of a base: the suite, its updates and its security updates. If the
+// suite isn't configured, forSuite takes the mirror of one that is: mirrors have all suites.
 func (s Sources) forSuite(suite string) ([]Source, error) {
 	if !validSuite(suite) || strings.ContainsAny(suite, "/-") {
 		return nil, errorf(diag.Source, "%q isn't the name of a Debian suite", suite).WithHint(`such as "bookworm", "trixie" or "stable"`)
@@ -296,7 +296,8 @@ func (s Sources) forSuite(suite string) ([]Source, error) {
 	return group, nil
 }
 
-// group returns the configured sources of a suite, its own first, or nil without that.
+// group returns the configured sources of a suite. Its own is the first; without that, group
+// returns nil.
 func (s Sources) group(suite string) []Source {
 	main, ok := s.find(suite)
 	if !ok {
@@ -330,11 +331,11 @@ func (s Sources) suites() ([]string, error) {
 	return names, nil
 }
 
-// codename reads the host's VERSION_CODENAME; empty if it has none.
+// codename returns the host's VERSION_CODENAME; "" if it has none.
 func codename(root string) string {
 	data, err := os.ReadFile(filepath.Join(root, "etc/os-release"))
 	if err != nil {
-		return "" // then the newest suite of the sources is taken
+		return "" // the newest suite of the sources is taken then
 	}
 	for _, line := range strings.Split(string(data), "\n") {
 		if v, ok := strings.CutPrefix(line, "VERSION_CODENAME="); ok {
@@ -344,7 +345,7 @@ func codename(root string) string {
 	return ""
 }
 
-// hostKeyring is the archive keyring below root, or "".
+// hostKeyring returns the archive keyring below root; "" if there is none.
 func hostKeyring(root string) string {
 	for _, ext := range []string{".gpg", ".pgp"} {
 		name := filepath.Join(root, archiveKeyring+ext)

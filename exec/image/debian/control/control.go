@@ -15,7 +15,7 @@ type Field struct{ Name, Value string }
 // Paragraph is one stanza of a file in Debian's control format (deb822).
 type Paragraph []Field
 
-// Get returns the value of a field, whose name is compared without case; "" if missing.
+// Get returns the value of a field; "" if there is none. Case doesn't count in the name.
 func (p Paragraph) Get(name string) string {
 	for _, f := range p {
 		if strings.EqualFold(f.Name, name) {

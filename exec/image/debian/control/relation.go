@@ -7,7 +7,7 @@ import (
 	version "github.com/knqyf263/go-deb-version"
 )
 
-// CompareVersions orders versions as dpkg does. A version that can't be parsed is an error.
+// CompareVersions orders versions as dpkg does. It returns an error if it can't parse one.
 func CompareVersions(a, b string) (int, error) {
 	if a == b {
 		return 0, nil
@@ -23,7 +23,7 @@ func CompareVersions(a, b string) (int, error) {
 	return va.Compare(vb), nil
 }
 
-// Relation is one alternative of a dependency: a name and, perhaps, a version's bounds.
+// Relation is one alternative of a dependency: a name and, perhaps, a bound of its version.
 type Relation struct {
 	Name, Arch string // Arch: what follows a colon: "any", "native" or an architecture
 	Op, Bound  string // Op: "", "<<", "<=", "=", ">=", ">>"
