@@ -1,14 +1,16 @@
-"""Compiles modules out of wheels to bytecode, the same bytes every time.
+"""Compiles modules of wheels to bytecode, to the same bytes every time.
 
 usage: compile.py JOBS
 
-JOBS is JSON: a list of chunks, each a list of [wheel, member, path]: wheel is a number, its file
-NUMBER.whl beside JOBS; path is where the member will be installed. The answer is a tar on standard
-output that has the bytecode of each module at NUMBER/ and its path in __pycache__. A module that doesn't compile
-(a template, or code for another Python) is left out, as installers do.
+JOBS is JSON: a list of chunks. Each chunk is a list of [wheel, member, path]. wheel is a number: the
+file is NUMBER.whl beside JOBS. path is where the member will be installed.
 
-Each chunk has a process of its own, forked off this one, since what an interpreter has
-compiled before shows in the bytes that it marshals next.
+The answer is a tar on standard output. It has the bytecode of each module at NUMBER/ and its path in
+__pycache__. A module that doesn't compile is left out, as installers do: it is a template, or code for
+another Python.
+
+Each chunk is compiled in a process of its own, forked off this one: what an interpreter has compiled
+before shows in the bytes that it marshals next.
 """
 import importlib.util
 import io
@@ -71,7 +73,7 @@ def wait():
 def main():
     with open(sys.argv[1]) as f:
         chunks = json.load(f)
-    # Not multiprocessing: its pool forks processes off a thread, and now and then one hangs.
+    # multiprocessing isn't used: its pool forks processes off a thread, and now and then one hangs.
     directory, running = tempfile.mkdtemp(), 0
     outputs = [os.path.join(directory, str(i)) for i in range(len(chunks))]
     for chunk, output in zip(chunks, outputs):

@@ -2,12 +2,15 @@
 
 usage: resolve.py CONFIG
 
-CONFIG is JSON: {"args": arguments of both runs of pip, "requirements": arguments that name the requirements, "have": SHA-256 hex digests
-of the distributions that need not be fetched}. The answer is a tar on
-standard output: the wheels, then result.json, a list of
-{"name", "version", "url", "sha256", "wheel"}, where sha256 is of the
-distribution that the index has (or null) and wheel is the tar's member (or null).
-Everything else goes to standard error. A failing pip is exit status 1.
+CONFIG is JSON with these keys:
+  args          arguments of both runs of pip
+  requirements  arguments that name the requirements
+  have          SHA-256 hex digests of the distributions that need not be fetched
+
+The answer is a tar on standard output: the wheels, then result.json, a list of
+{"name", "version", "url", "sha256", "wheel"}. sha256 is that of the distribution in the index, or
+null. wheel is the name of its member in the tar, or null. Everything else goes to standard error.
+If pip fails, the exit status is 1.
 """
 import io
 import json
@@ -18,7 +21,7 @@ import sys
 import tarfile
 import traceback
 
-import pip._internal.commands.install  # noqa: F401: for the processes to come
+import pip._internal.commands.install  # noqa: F401: so that forks have it
 import pip._internal.commands.wheel  # noqa: F401
 from pip._internal.cli.main import main as pip_main
 
@@ -28,7 +31,7 @@ def normal(name):
 
 
 def run(args):
-    """Runs pip in a process forked off this one, which has imported pip already: most of a short run is that."""
+    """Runs pip in a fork of this process, which has imported pip: that takes most of a short run."""
     pid = os.fork()
     if pid == 0:
         status = 1
