@@ -42,6 +42,7 @@ import (
 	"github.com/flytestar/flytestar/exec/image/memo"
 	"github.com/flytestar/flytestar/exec/image/oci"
 	"github.com/flytestar/flytestar/exec/image/pip"
+	"github.com/flytestar/flytestar/internal/home"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -80,14 +81,14 @@ func NewBuilder(opts Options) (*Builder, error) {
 	if opts.Environ == nil {
 		opts.Environ = os.Environ()
 	}
-	return &Builder{opts, newStore(opts.Home), semaphore.NewWeighted(int64(opts.Jobs))}, nil
+	return &Builder{opts, newStore(home.Dir(opts.Home)), semaphore.NewWeighted(int64(opts.Jobs))}, nil
 }
 
 // Close removes the builder's scratch directory. No other method may be running.
 func (b *Builder) Close() error { return b.store.close() }
 
 // Layout returns the directory of the OCI image layout that the builder writes.
-func (b *Builder) Layout() string { return filepath.Join(b.opts.Home, "images") }
+func (b *Builder) Layout() string { return b.store.home.Images() }
 
 // record says which image was built for a declared digest.
 type record struct {
@@ -104,7 +105,7 @@ func (b *Builder) recordPath(declared, platform string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("declared digest %q: %w", declared, err)
 	}
-	return filepath.Join(b.opts.Home, "resolved", h.Hex+"-"+strings.ReplaceAll(platform, "/", "-")+".json"), nil
+	return filepath.Join(b.store.home.Resolved(), h.Hex+"-"+strings.ReplaceAll(platform, "/", "-")+".json"), nil
 }
 
 // recalled returns the record of an image, and whether all its blobs are there.

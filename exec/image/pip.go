@@ -16,7 +16,7 @@ import (
 // installer returns the installer for the pip steps of an image on st's base.
 func (j *job) installer(st *state) *pip.Installer {
 	opts := pip.Options{
-		Build: pipBuild{j}, Memo: j.memo, Layout: j.store.layout, Cache: j.store.cache(),
+		Build: pipBuild{j}, Memo: j.memo, Layout: j.store.layout, Cache: j.store.home.Cache(""),
 		Environ: j.opts.Environ, Slots: j.slots, Platform: j.img.Platform, Base: j.soFar(st),
 	}
 	if j.opts.Workspace != nil {

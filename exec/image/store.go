@@ -8,6 +8,7 @@ import (
 	"github.com/flytestar/flytestar/exec/image/memo"
 	"github.com/flytestar/flytestar/exec/image/oci"
 	"github.com/flytestar/flytestar/exec/image/scratch"
+	"github.com/flytestar/flytestar/internal/home"
 )
 
 // store is what the builder keeps under the home:
@@ -24,7 +25,7 @@ import (
 //
 // Nothing is written before begin: looking at images has no effects.
 type store struct {
-	home   string
+	home   home.Dir
 	layout *oci.Layout
 	memo   *memo.Memo
 
@@ -32,19 +33,13 @@ type store struct {
 	dir *scratch.Dir
 }
 
-func newStore(home string) *store {
-	locks := filepath.Join(home, "locks")
+func newStore(dir home.Dir) *store {
 	return &store{
-		home: home,
-		layout: &oci.Layout{
-			Dir: filepath.Join(home, "images"), Trees: filepath.Join(home, "index", "trees"), Lock: filepath.Join(locks, "index.json"),
-		},
-		memo: &memo.Memo{Index: filepath.Join(home, "index"), Locks: locks},
+		home:   dir,
+		layout: &oci.Layout{Dir: dir.Images(), Trees: filepath.Join(dir.Index(), "trees"), Lock: filepath.Join(dir.Locks(), "index.json")},
+		memo:   &memo.Memo{Index: dir.Index(), Locks: dir.Locks()},
 	}
 }
-
-// cache is the directory of downloads.
-func (s *store) cache() string { return filepath.Join(s.home, "cache") }
 
 // scratch is this builder's scratch directory. It is there once begin is done.
 func (s *store) scratch() string { return s.layout.Scratch }
@@ -56,12 +51,12 @@ func (s *store) begin() error {
 	if s.dir != nil {
 		return nil
 	}
-	for _, d := range []string{"images", "resolved", "index", "cache/wheels", "locks", "tmp/images"} {
-		if err := os.MkdirAll(filepath.Join(s.home, d), 0o755); err != nil {
+	for _, d := range []string{s.home.Images(), s.home.Resolved(), s.home.Index(), s.home.Cache("wheels"), s.home.Locks(), s.home.BuilderScratch()} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
 			return err
 		}
 	}
-	dir, err := scratch.Open(filepath.Join(s.home, "tmp", "images"), filepath.Join(s.home, "locks", "tmp"))
+	dir, err := scratch.Open(s.home.BuilderScratch(), filepath.Join(s.home.Locks(), "tmp"))
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package debian
 
 import (
 	"archive/tar"
-	"bytes"
 	"context"
 	_ "embed"
 	"errors"
@@ -12,12 +11,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/internal/text"
 )
 
 // configure lets dpkg configure the unpacked packages while Python compiles its library. It returns
@@ -123,7 +122,7 @@ func (d *Debian) difference(ctx context.Context, run *exec.Container, name strin
 }
 
 func (d *Debian) runInto(ctx context.Context, run *exec.Container, w *layerWriter, keep keep) (*Layer, error) {
-	log := &tail{}
+	log := &text.Tail{Bytes: maxTail}
 	run.Stdout, run.Stderr = log, log
 	pr, pw := io.Pipe()
 	run.Diff = pw
@@ -206,24 +205,3 @@ func keepConfiguration(name string, hdr *tar.Header) bool {
 
 // maxTail is how much of a container's output an error shows.
 const maxTail = 4 << 10
-
-// tail keeps the end of what is written to it.
-type tail struct {
-	mu  sync.Mutex
-	buf []byte
-}
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.buf = append(t.buf, p...); len(t.buf) > 2*maxTail {
-		t.buf = bytes.Clone(t.buf[len(t.buf)-maxTail:])
-	}
-	return len(p), nil
-}
-
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return strings.TrimSpace(strings.ToValidUTF8(string(t.buf[max(0, len(t.buf)-maxTail):]), "?"))
-}

@@ -113,7 +113,7 @@ func TestTreeRefuses(t *testing.T) {
 		"is a file in pkg":        {archivetest.File("./x", "1"), archivetest.File("./x/y", "1")},
 		"directory \"x\" is a fi": {archivetest.File("./x", "1"), archivetest.Dir("./x/")},
 		"too many links":          {archivetest.Link("./a", "b"), archivetest.Link("./b", "a"), archivetest.File("./a/x", "1")},
-		"isn't a file before it":       {{Typeflag: tar.TypeLink, Name: "./x", Linkname: "./etc/shadow"}},
+		"isn't a file before it":  {{Typeflag: tar.TypeLink, Name: "./x", Linkname: "./etc/shadow"}},
 		"of a type that no base":  {{Typeflag: tar.TypeChar, Name: "./dev/mem", Devmajor: 1, Devminor: 1}},
 		"not a path":              {archivetest.File(strings.Repeat("a/", 3000)+"x", "1")},
 	} {

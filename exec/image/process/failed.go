@@ -1,10 +1,8 @@
 package process
 
 import (
-	"bytes"
 	"fmt"
 	"strings"
-	"sync"
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
@@ -46,38 +44,11 @@ const (
 	tailBytes = 8 << 10
 )
 
-// tail keeps the end of what is written to it.
-type tail struct {
-	mu  sync.Mutex
-	buf []byte
-}
-
-// Write implements io.Writer.
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.buf = append(t.buf, p...)
-	if n := len(t.buf) - tailBytes; n > tailBytes {
-		t.buf = append([]byte{}, t.buf[n:]...)
-	}
-	return len(p), nil
-}
-
-// lines returns the last lines. They are safe to print: they have no credentials in URLs and no
-// control characters.
-func (t *tail) lines() []string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	log := strings.ToValidUTF8(string(bytes.TrimSpace(t.buf)), "?")
-	if log == "" {
+// lastLines returns the lines of a log's end. They are safe to print, and have no credentials.
+func lastLines(log *text.Tail) []string {
+	end := text.Safe(text.Redact(strings.TrimSpace(log.String())))
+	if end == "" {
 		return nil
 	}
-	log = strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\n' && r != '\t' || r == 0x7f {
-			return -1
-		}
-		return r
-	}, text.Redact(log))
-	all := strings.Split(log, "\n")
-	return all[max(0, len(all)-tailLines):]
+	return strings.Split(end, "\n")
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/internal/text"
 )
 
 // Runner runs containers in the build of one image.
@@ -41,7 +42,7 @@ func (r *Runner) Run(ctx context.Context, c *exec.Container) error {
 			return err
 		}
 	}
-	log := &tail{}
+	log := &text.Tail{Bytes: tailBytes, Lines: tailLines}
 	if c.Stdout == nil {
 		c.Stdout = log
 	}
@@ -51,7 +52,7 @@ func (r *Runner) Run(ctx context.Context, c *exec.Container) error {
 		return err
 	}
 	if exit.Code != 0 {
-		return &Failed{*exit, log.lines()}
+		return &Failed{*exit, lastLines(log)}
 	}
 	return nil
 }
