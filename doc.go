@@ -34,6 +34,7 @@
 //	exec/image/pip   pip steps: what to install, and the layers of it
 //	exec/image/debian  Debian bases
 //	exec/image/debian/archive  Debian's archive on a mirror: signatures, indices, downloads
+//	exec/image/debian/archivetest  a small Debian archive, for tests
 //	exec/image/debian/control  the format of Debian's files
 //	exec/image/memo  what was made of what, so that it is made once
 //	exec/image/process  processes of a build, in containers
