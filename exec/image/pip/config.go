@@ -20,13 +20,13 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// pipConfig is the part of the user's pip configuration that decides what pip finds and where:
+// settings is the part of the user's pip configuration that decides what pip finds and where:
 // values by option name. It may have credentials. So it gets into a container as a file of mode
-// 0600, and only [pipConfig.public] gets into keys.
-type pipConfig map[string][]string
+// 0600, and only [settings.public] gets into keys.
+type settings map[string][]string
 
-// pipOptions are the options that are taken over. The value says whether an option is a list.
-var pipOptions = map[string]bool{
+// knownOptions are the options that are taken over. The value says whether an option is a list.
+var knownOptions = map[string]bool{
 	"index-url": false, "extra-index-url": true, "no-index": false, "find-links": true, "trusted-host": true,
 	"proxy": false, "timeout": false, "retries": false, "cert": false, "client-cert": false,
 	"prefer-binary": false, "only-binary": true, "no-binary": true,
@@ -34,14 +34,14 @@ var pipOptions = map[string]bool{
 
 // readConfig reads pip's configuration as "pip install" does: the global file, the user's file,
 // that of PIP_CONFIG_FILE, then the variables PIP_…. The last one counts.
-func readConfig(env process.Environ) (pipConfig, error) {
-	c := pipConfig{}
+func readConfig(env process.Environ) (settings, error) {
+	c := settings{}
 	for _, f := range configFiles(env) {
 		if err := c.read(f); err != nil {
 			return nil, err
 		}
 	}
-	for name, list := range pipOptions {
+	for name, list := range knownOptions {
 		v := env.Get("PIP_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_")))
 		if v == "" {
 			continue
@@ -82,7 +82,7 @@ func configFiles(env process.Environ) []string {
 }
 
 // read adds the sections [global] and [install] of a file. A missing file adds nothing.
-func (c pipConfig) read(file string) error {
+func (c settings) read(file string) error {
 	f, err := os.Open(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -116,7 +116,7 @@ func (c pipConfig) read(file string) error {
 	}
 	for _, section := range []string{"global", "install"} {
 		for name, v := range sections[section] {
-			if list, known := pipOptions[name]; known && list {
+			if list, known := knownOptions[name]; known && list {
 				c[name] = strings.Fields(v)
 			} else if known {
 				c[name] = []string{strings.TrimSpace(v)}
@@ -128,8 +128,8 @@ func (c pipConfig) read(file string) error {
 
 // withStep returns the configuration for a step that may name indices itself. If it names one, the
 // indices that the user has configured aren't asked.
-func (c pipConfig) withStep(s plan.Step) pipConfig {
-	out := pipConfig{}
+func (c settings) withStep(s plan.Step) settings {
+	out := settings{}
 	for name, v := range c {
 		out[name] = slices.Clone(v)
 	}
@@ -143,7 +143,7 @@ func (c pipConfig) withStep(s plan.Step) pipConfig {
 }
 
 // public returns the options that decide what a resolution comes to, without credentials.
-func (c pipConfig) public() []string {
+func (c settings) public() []string {
 	var out []string
 	for _, name := range []string{"index-url", "extra-index-url", "no-index", "find-links", "prefer-binary", "only-binary", "no-binary"} {
 		out = append(out, name)
@@ -156,16 +156,16 @@ func (c pipConfig) public() []string {
 
 // Where the resolver's container finds its configuration.
 const (
-	pipDir    = "/run/flytestar"
-	pipConf   = pipDir + "/pip.conf"
-	pipClient = pipDir + "/client.pem"
-	pipNetrc  = pipDir + "/netrc"
+	runDir     = "/run/flytestar"
+	confPath   = runDir + "/pip.conf"
+	clientPath = runDir + "/client.pem"
+	netrcPath  = runDir + "/netrc"
 )
 
 // apply puts the configuration into a container, as a file that only its root can read. Local
 // directories of find-links become mounts.
-func (c pipConfig) apply(into *exec.Container, netrc []byte) error {
-	out := pipConfig{}
+func (c settings) apply(into *exec.Container, netrc []byte) error {
+	out := settings{}
 	for name, v := range c {
 		out[name] = slices.Clone(v)
 	}
@@ -174,7 +174,7 @@ func (c pipConfig) apply(into *exec.Container, netrc []byte) error {
 		if !ok {
 			continue
 		}
-		target := fmt.Sprintf("%s/links/%d", pipDir, i)
+		target := fmt.Sprintf("%s/links/%d", runDir, i)
 		into.Mounts = append(into.Mounts, exec.Mount{Source: dir, Target: target})
 		out["find-links"][i] = target
 	}
@@ -183,26 +183,26 @@ func (c pipConfig) apply(into *exec.Container, netrc []byte) error {
 		if err != nil {
 			return fmt.Errorf("pip's client certificate: %w", err)
 		}
-		into.Files = append(into.Files, exec.File{Path: pipClient, Mode: 0o600, Data: data})
-		out["client-cert"] = []string{pipClient}
+		into.Files = append(into.Files, exec.File{Path: clientPath, Mode: 0o600, Data: data})
+		out["client-cert"] = []string{clientPath}
 	}
 	if v := out["cert"]; len(v) == 1 {
 		data, err := os.ReadFile(v[0])
 		if err != nil {
 			return fmt.Errorf("pip's CA bundle: %w", err)
 		}
-		into.Files = append(into.Files, exec.File{Path: pipDir + "/pip-ca.pem", Mode: 0o644, Data: data})
-		out["cert"] = []string{pipDir + "/pip-ca.pem"}
+		into.Files = append(into.Files, exec.File{Path: runDir + "/pip-ca.pem", Mode: 0o644, Data: data})
+		out["cert"] = []string{runDir + "/pip-ca.pem"}
 		into.Env = append(into.Env, "PIP_CERT="+out["cert"][0])
 	}
-	into.Files = append(into.Files, exec.File{Path: pipNetrc, Mode: 0o600, Data: netrc}, exec.File{Path: pipConf, Mode: 0o600, Data: out.ini()})
-	into.Env = append(into.Env, "NETRC="+pipNetrc, "PIP_CONFIG_FILE="+pipConf, "PIP_DISABLE_PIP_VERSION_CHECK=1", "PIP_NO_INPUT=1", "PIP_NO_COLOR=1")
+	into.Files = append(into.Files, exec.File{Path: netrcPath, Mode: 0o600, Data: netrc}, exec.File{Path: confPath, Mode: 0o600, Data: out.ini()})
+	into.Env = append(into.Env, "NETRC="+netrcPath, "PIP_CONFIG_FILE="+confPath, "PIP_DISABLE_PIP_VERSION_CHECK=1", "PIP_NO_INPUT=1", "PIP_NO_COLOR=1")
 	return nil
 }
 
 // netrc returns a netrc file with the credentials for the hosts of the indices. They come from the
 // indices' URLs, since pip doesn't use those for every file of an index, and from the user's netrc.
-func netrc(env process.Environ, c pipConfig, want wanted) ([]byte, error) {
+func netrc(env process.Environ, c settings, want wanted) ([]byte, error) {
 	places := [][]string{c["index-url"], c["extra-index-url"], c["find-links"]}
 	for _, f := range want.files {
 		places = append(places, withUser().FindAllString(string(f.Data), -1))
@@ -272,7 +272,7 @@ func parseNetrc(text string) map[string]*url.Userinfo {
 }
 
 // ini returns the configuration as a file for pip.
-func (c pipConfig) ini() []byte {
+func (c settings) ini() []byte {
 	var b strings.Builder
 	b.WriteString("[global]\n")
 	for _, name := range slices.Sorted(maps.Keys(c)) {

@@ -58,7 +58,7 @@ timeout = 9
 }
 
 func TestPipConfigOfStep(t *testing.T) {
-	c := pipConfig{"index-url": {"https://mine.example/"}, "extra-index-url": {"https://extra.example/"}, "no-index": {"true"}}
+	c := settings{"index-url": {"https://mine.example/"}, "extra-index-url": {"https://extra.example/"}, "no-index": {"true"}}
 	own := c.withStep(plan.Step{IndexURL: "https://step.example/"})
 	if got := strings.Join(own.public(), " "); strings.Contains(got, "mine") || strings.Contains(got, "extra.example") || strings.Contains(got, "true") || !strings.Contains(got, "step.example") {
 		t.Errorf("with an index of its own: %s", got)
@@ -74,7 +74,7 @@ func TestPipConfigOfStep(t *testing.T) {
 
 func TestPipConfigTravels(t *testing.T) {
 	links := t.TempDir()
-	c := pipConfig{"index-url": {"https://me:secret@index.example/simple"}, "find-links": {"https://x.example/", links, "file://" + links}}
+	c := settings{"index-url": {"https://me:secret@index.example/simple"}, "find-links": {"https://x.example/", links, "file://" + links}}
 	var into exec.Container
 	must(t, c.apply(&into, nil))
 	for _, e := range append(into.Env, into.Args...) {
@@ -98,7 +98,7 @@ func TestNetrc(t *testing.T) {
 	home := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(home, ".netrc"), []byte("machine extra.example\n  login you\n  password \"pw\"\nmachine other.example login x password never\ndefault login d password never\n"), 0o600))
 	env := process.Environ{"HOME=" + home}
-	got, err := netrc(env, pipConfig{"index-url": {"https://me:p%22w@index.example/simple"}, "extra-index-url": {"https://extra.example/"}, "find-links": {"/dir"}},
+	got, err := netrc(env, settings{"index-url": {"https://me:p%22w@index.example/simple"}, "extra-index-url": {"https://extra.example/"}, "find-links": {"/dir"}},
 		wanted{files: []exec.File{{Data: []byte("x @ https://u:v@direct.example/x.whl ; python_version > '3'\n")}}})
 	must(t, err)
 	want := "machine direct.example login \"u\" password \"v\"\nmachine extra.example login \"you\" password \"pw\"\nmachine index.example login \"me\" password \"p\\\"w\"\n"

@@ -48,7 +48,7 @@ func withoutUsers(urls []string) []string {
 
 // ask requests the root of an index, with the proxy and certificate authorities that pip is
 // configured to use.
-func (c pipConfig) ask(ctx context.Context, index string) error {
+func (c settings) ask(ctx context.Context, index string) error {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	defer transport.CloseIdleConnections()
 	if v := c["proxy"]; len(v) == 1 {

@@ -41,7 +41,7 @@ func (inst *Installer) requirements(s plan.Step) (wanted, error) {
 			return wanted{}, diag.Errorf(s.Pos, diag.Build, "%q isn't a requirement", l).WithHint("write a package as in \"numpy>=2\", with one string for each")
 		}
 	}
-	name := pipDir + "/requirements.txt"
+	name := runDir + "/requirements.txt"
 	return wanted{[]exec.File{{Path: name, Mode: 0o600, Data: joined(lines)}}, []string{"-r", name}}, nil
 }
 
@@ -53,13 +53,13 @@ func (inst *Installer) requirementsFile(s plan.Step) (wanted, error) {
 	if err != nil {
 		return wanted{}, err
 	}
-	w := wanted{args: []string{"-r", path.Join(pipDir, "requirements", s.Src)}}
+	w := wanted{args: []string{"-r", path.Join(runDir, "requirements", s.Src)}}
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(found.Files))) {
 		data, err := fs.ReadFile(inst.Workspace, name)
 		if err != nil {
 			return wanted{}, err
 		}
-		w.files = append(w.files, exec.File{Path: path.Join(pipDir, "requirements", name), Mode: 0o600, Data: data})
+		w.files = append(w.files, exec.File{Path: path.Join(runDir, "requirements", name), Mode: 0o600, Data: data})
 	}
 	return w, nil
 }

@@ -14,7 +14,7 @@ func TestRequirements(t *testing.T) {
 	must(t, err)
 	var names []string
 	for _, f := range w.files {
-		names = append(names, strings.TrimPrefix(f.Path, pipDir+"/requirements/"))
+		names = append(names, strings.TrimPrefix(f.Path, runDir+"/requirements/"))
 	}
 	if got := strings.Join(names, " "); got != "r/more.txt r/pins.txt r/req.txt" {
 		t.Errorf("files %s", got)

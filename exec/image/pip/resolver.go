@@ -76,10 +76,10 @@ func (inst *Installer) wheelPath(d Distribution) string {
 }
 
 // runPip runs the resolver in the image so far.
-func (inst *Installer) runPip(ctx context.Context, img Image, s plan.Step, py python, config pipConfig, want wanted, constraints []string) (*Pinned, error) {
+func (inst *Installer) runPip(ctx context.Context, img Image, s plan.Step, py python, config settings, want wanted, constraints []string) (*Pinned, error) {
 	c := &exec.Container{
 		Name: "pip", Layers: inst.Layout.Open(img.Layers), Network: true, Workdir: "/",
-		Args: []string{py.Executable, pipDir + "/resolve.py", pipDir + "/resolve.json"},
+		Args: []string{py.Executable, runDir + "/resolve.py", runDir + "/resolve.json"},
 		Env:  append(slices.Clone(img.Environ), "PYTHONDONTWRITEBYTECODE=1", "PYTHONIOENCODING=utf-8"),
 	}
 	ask := struct {
@@ -103,16 +103,16 @@ func (inst *Installer) runPip(ctx context.Context, img Image, s plan.Step, py py
 		ask.Args = append(ask.Args, "--pre")
 	}
 	if len(constraints) > 0 {
-		ask.Requirements = append(ask.Requirements, "-c", pipDir+"/constraints.txt")
+		ask.Requirements = append(ask.Requirements, "-c", runDir+"/constraints.txt")
 	}
 	data, err := json.Marshal(ask)
 	if err != nil {
 		return nil, err
 	}
 	c.Files = append([]exec.File{
-		{Path: pipDir + "/resolve.py", Mode: 0o644, Data: resolveScript},
-		{Path: pipDir + "/resolve.json", Mode: 0o644, Data: data},
-		{Path: pipDir + "/constraints.txt", Mode: 0o600, Data: joined(constraints)},
+		{Path: runDir + "/resolve.py", Mode: 0o644, Data: resolveScript},
+		{Path: runDir + "/resolve.json", Mode: 0o644, Data: data},
+		{Path: runDir + "/constraints.txt", Mode: 0o600, Data: joined(constraints)},
 	}, want.files...)
 	netrc, err := netrc(inst.Environ, config, want)
 	if err == nil {
@@ -247,7 +247,7 @@ func (inst *Installer) takeWheels(ctx context.Context, s plan.Step, py python, c
 		return err
 	})
 	if err != nil {
-		return nil, pipError(s, err)
+		return nil, explain(s, err)
 	}
 	var all []answer
 	if err := json.Unmarshal(result, &all); err != nil {
@@ -267,9 +267,9 @@ func (inst *Installer) takeWheels(ctx context.Context, s plan.Step, py python, c
 
 // Patterns of file and package names that a resolver may send.
 var (
-	wheelName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_.+!-]{1,200}\.whl$`) })
-	pipName   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`) })
-	hexSum    = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9a-f]{64}$`) })
+	wheelName   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_.+!-]{1,200}\.whl$`) })
+	projectName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`) })
+	hexSum      = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9a-f]{64}$`) })
 )
 
 // stream runs a container and visits the entries of the tar that it writes to its standard output.
@@ -329,7 +329,7 @@ func (inst *Installer) keepWheel(py python, a answer, dir string, sums map[strin
 	if a.SHA256 != nil {
 		d.Source = *a.SHA256
 	}
-	if !pipName().MatchString(d.Name) || d.Source != "" && !hexSum().MatchString(d.Source) {
+	if !projectName().MatchString(d.Name) || d.Source != "" && !hexSum().MatchString(d.Source) {
 		return d, fmt.Errorf("the resolver's answer has the name %q and the hash %q", d.Name, d.Source)
 	}
 	if a.Wheel == nil {
@@ -369,8 +369,8 @@ var unreachable = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`NewConnectionError|Max retries exceeded|Temporary failure in name resolution|Name or service not known|CERTIFICATE_VERIFY_FAILED|Connection (refused|reset|timed out)|ProxyError|ReadTimeoutError`)
 })
 
-// pipError says what the resolver's failure means.
-func pipError(s plan.Step, err error) error {
+// explain says what the resolver's failure means.
+func explain(s plan.Step, err error) error {
 	var failed *process.Failed
 	if !errors.As(err, &failed) {
 		return err

@@ -290,7 +290,7 @@ func (inst *Installer) compile(ctx context.Context, call *call, plans []*wheelPl
 	chunks := [][][3]any{}
 	c := &exec.Container{
 		Name: "bytecode", Layers: inst.Layout.Open(call.under), Workdir: "/",
-		Args: []string{py.Executable, pipDir + "/compile.py", pipDir + "/jobs.json"},
+		Args: []string{py.Executable, runDir + "/compile.py", runDir + "/jobs.json"},
 		Env:  []string{"PATH=" + process.DefaultPath, "HOME=/root", "PYTHONHASHSEED=0", "PYTHONDONTWRITEBYTECODE=1"},
 	}
 	for i, p := range plans {
@@ -303,7 +303,7 @@ func (inst *Installer) compile(ctx context.Context, call *call, plans []*wheelPl
 		for chunk := range slices.Chunk(modules, moduleChunk) {
 			chunks = append(chunks, chunk)
 		}
-		c.Mounts = append(c.Mounts, exec.Mount{Source: inst.wheelPath(p.dist), Target: fmt.Sprintf("%s/%d.whl", pipDir, i)})
+		c.Mounts = append(c.Mounts, exec.Mount{Source: inst.wheelPath(p.dist), Target: fmt.Sprintf("%s/%d.whl", runDir, i)})
 	}
 	if len(chunks) == 0 {
 		return out, nil
@@ -312,7 +312,7 @@ func (inst *Installer) compile(ctx context.Context, call *call, plans []*wheelPl
 	if err != nil {
 		return nil, err
 	}
-	c.Files = []exec.File{{Path: pipDir + "/compile.py", Mode: 0o644, Data: compileScript}, {Path: pipDir + "/jobs.json", Mode: 0o644, Data: data}}
+	c.Files = []exec.File{{Path: runDir + "/compile.py", Mode: 0o644, Data: compileScript}, {Path: runDir + "/jobs.json", Mode: 0o644, Data: data}}
 	err = inst.stream(ctx, c, func(hdr *tar.Header, r io.Reader) error {
 		number, name, _ := strings.Cut(hdr.Name, "/")
 		i, err := strconv.Atoi(number)
