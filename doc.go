@@ -38,7 +38,6 @@
 //	exec/image/debian/control  the format of Debian's files
 //	exec/image/memo  what was made of what, so that it is made once
 //	exec/image/process  processes of a build, in containers
-//	exec/image/scratch  locks, scratch directories, files that appear by rename
 //	exec/sandbox     Sandbox: containers on this machine
 //	exec/sandbox/layer   layers of images to directories, changes of a container to a layer
 //	exec/sandbox/inside  what runs in a container before its program does

@@ -159,7 +159,7 @@ func (j *job) debianBase(ctx context.Context, b plan.Base) (base, error) {
 
 // bootstrap builds a Debian base.
 func (j *job) bootstrap(ctx context.Context, name baseName, c *debian.Closure) (base, error) {
-	dir, err := os.MkdirTemp(j.store.scratch(), "debian")
+	dir, err := j.store.scratch().Dir(0o755)
 	if err != nil {
 		return base{}, err
 	}

@@ -17,7 +17,6 @@
 //	debian   makes Debian bases
 //	memo     remembers what was made, by a key over everything that makes it
 //	process  runs the processes of a build
-//	scratch  has locks, scratch directories, and files that appear whole
 //
 // What two images share is made once, also across processes. The same inputs give the same bytes.
 package image

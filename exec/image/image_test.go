@@ -297,7 +297,7 @@ func TestCancelledBefore(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
-	if left, _ := os.ReadDir(b.store.scratch()); len(left) > 0 {
+	if left, _ := os.ReadDir(b.store.scratch().Path()); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
 }

@@ -125,7 +125,7 @@ func TestPullErrors(t *testing.T) {
 			t.Errorf("%s: %#v", ref, err)
 		}
 	}
-	left, err := filepath.Glob(b.store.scratch() + "/*")
+	left, err := filepath.Glob(b.store.scratch().Path() + "/*")
 	if err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/flytestar/flytestar/exec/image/memo"
 	"github.com/flytestar/flytestar/exec/image/oci"
-	"github.com/flytestar/flytestar/exec/image/scratch"
+	"github.com/flytestar/flytestar/internal/durable"
 	"github.com/flytestar/flytestar/internal/home"
 )
 
@@ -18,7 +18,7 @@ import (
 //	index/KIND/KEY.json     what was made for a key: layers, bases, pip resolutions, …
 //	cache/                  downloads and wheels, by content
 //	locks/                  a lock file for each key that something was ever made for
-//	tmp/images/NAME/        scratch of a living process, which holds NAME.lock
+//	tmp/images/NAME/        scratch of a living process, which has locked it
 //
 // Files appear by rename, complete and synced: a builder that is killed at any moment leaves a
 // store that can be read.
@@ -30,7 +30,7 @@ type store struct {
 	memo   *memo.Memo
 
 	mu  sync.Mutex // guards dir until begin is done
-	dir *scratch.Dir
+	dir *durable.Scratch
 }
 
 func newStore(dir home.Dir) *store {
@@ -42,7 +42,7 @@ func newStore(dir home.Dir) *store {
 }
 
 // scratch is this builder's scratch directory. It is there once begin is done.
-func (s *store) scratch() string { return s.layout.Scratch }
+func (s *store) scratch() *durable.Scratch { return s.layout.Scratch }
 
 // begin makes what is missing below home, and sweeps the scratch directories of dead processes.
 func (s *store) begin() error {
@@ -51,16 +51,16 @@ func (s *store) begin() error {
 	if s.dir != nil {
 		return nil
 	}
-	for _, d := range []string{s.home.Images(), s.home.Resolved(), s.home.Index(), s.home.Cache("wheels"), s.home.Locks(), s.home.BuilderScratch()} {
+	for _, d := range []string{s.home.Images(), s.home.Resolved(), s.home.Index(), s.home.Cache("wheels"), s.home.Locks()} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			return err
 		}
 	}
-	dir, err := scratch.Open(s.home.BuilderScratch(), filepath.Join(s.home.Locks(), "tmp"))
+	dir, err := durable.OpenScratch(s.home.BuilderScratch())
 	if err != nil {
 		return err
 	}
-	s.layout.Scratch, s.memo.Scratch = dir.Path, dir.Path
+	s.layout.Scratch, s.memo.Scratch = dir, dir
 	if err := s.layout.Init(); err != nil {
 		_ = dir.Close() // why there is no layout is what the user must know
 		return err

@@ -89,7 +89,7 @@ func TestKill(t *testing.T) {
 	must(t, again.store.begin())
 	left, err := filepath.Glob(filepath.Join(b.opts.Home, "tmp", "images", "*"))
 	must(t, err)
-	if len(left) != 4 { // the two builders' directories and locks
+	if len(left) != 2 { // the two builders' directories
 		t.Errorf("in tmp: %v", left)
 	}
 }

@@ -18,15 +18,15 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/flytestar/flytestar/exec/image/scratch"
+	"github.com/flytestar/flytestar/internal/durable"
 )
 
 // Memo is a store of memories.
 type Memo struct {
-	Index   string // directory of the memories
-	Locks   string // directory with a lock file for each key that something was ever made for
-	Scratch string // directory where files are written before they appear
-	Looking bool   // make nothing: Made fails with ErrUnmade instead
+	Index   string           // directory of the memories
+	Locks   string           // directory with a lock file for each key that something was ever made for
+	Scratch *durable.Scratch // where files are written before they appear
+	Looking bool             // make nothing: Made fails with ErrUnmade instead
 }
 
 // Look returns a memo that only looks at what is there.
@@ -56,11 +56,11 @@ func Made[T any](ctx context.Context, m *Memo, kind string, k *Key, valid func(T
 	if m.Looking {
 		return v, &Unmade{kind}
 	}
-	unlock, err := scratch.Lock(ctx, filepath.Join(m.Locks, kind+"-"+k.Hex()))
+	lock, err := durable.WaitLock(ctx, filepath.Join(m.Locks, kind+"-"+k.Hex()))
 	if err != nil {
 		return v, err
 	}
-	defer func() { err = errors.Join(err, unlock()) }()
+	defer func() { err = errors.Join(err, lock.Unlock()) }()
 	if v, ok, err = ReadFile(path, valid); ok || err != nil {
 		return v, err
 	}
@@ -118,5 +118,5 @@ func (m *Memo) WriteFile(path string, v any) error {
 	if err != nil {
 		return err
 	}
-	return scratch.WriteFile(m.Scratch, path, data)
+	return m.Scratch.WriteFile(path, data, 0o644)
 }

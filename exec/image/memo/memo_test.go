@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/flytestar/flytestar/exec/image/scratch"
+	"github.com/flytestar/flytestar/internal/durable"
 )
 
 func TestMadeOnce(t *testing.T) {
@@ -41,9 +41,9 @@ func TestMadeOnce(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
 	defer cancel()
-	unlock, err := scratch.Lock(t.Context(), filepath.Join(m.Locks, "test-"+NewKey("held").Hex()))
+	lock, err := durable.WaitLock(t.Context(), filepath.Join(m.Locks, "test-"+NewKey("held").Hex()))
 	must(t, err)
-	defer unlock()
+	defer lock.Unlock()
 	if _, err := Made(ctx, m, "test", NewKey("held"), nil, func() (int, error) { return 0, nil }); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("waiting for another's lock: %v", err)
 	}
@@ -87,8 +87,11 @@ func TestKeysOfKind(t *testing.T) {
 
 func newMemo(t *testing.T) *Memo {
 	home := t.TempDir()
-	m := &Memo{Index: filepath.Join(home, "index"), Locks: filepath.Join(home, "locks"), Scratch: filepath.Join(home, "tmp")}
-	must(t, errors.Join(os.Mkdir(m.Locks, 0o755), os.Mkdir(m.Scratch, 0o755)))
+	scratch, err := durable.OpenScratch(filepath.Join(home, "tmp"))
+	must(t, err)
+	t.Cleanup(func() { must(t, scratch.Close()) })
+	m := &Memo{Index: filepath.Join(home, "index"), Locks: filepath.Join(home, "locks"), Scratch: scratch}
+	must(t, os.Mkdir(m.Locks, 0o755))
 	return m
 }
 

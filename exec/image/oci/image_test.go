@@ -22,13 +22,17 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
+
+	"github.com/flytestar/flytestar/internal/durable"
 )
 
 func newLayout(t testing.TB) *Layout {
 	t.Helper()
 	home := t.TempDir()
-	l := &Layout{Dir: filepath.Join(home, "images"), Trees: filepath.Join(home, "trees"), Scratch: filepath.Join(home, "tmp"), Lock: filepath.Join(home, "lock")}
-	must(t, os.Mkdir(l.Scratch, 0o755))
+	scratch, err := durable.OpenScratch(filepath.Join(home, "tmp"))
+	must(t, err)
+	t.Cleanup(func() { must(t, scratch.Close()) })
+	l := &Layout{Dir: filepath.Join(home, "images"), Trees: filepath.Join(home, "trees"), Scratch: scratch, Lock: filepath.Join(home, "lock")}
 	must(t, l.Init())
 	return l
 }
@@ -178,7 +182,7 @@ func TestImport(t *testing.T) {
 	if _, err := os.Stat(damaged.blobPath(digest.String())); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the damaged blob: %v", err)
 	}
-	if left, err := os.ReadDir(damaged.Scratch); err != nil || len(left) > 0 {
+	if left, err := os.ReadDir(damaged.Scratch.Path()); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
 }

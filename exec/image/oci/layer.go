@@ -186,7 +186,7 @@ func (l *Layout) putLayer(write func(io.Writer) (*tree, error)) (Layer, error) {
 	if err != nil {
 		return Layer{}, err
 	}
-	defer blob.abort()
+	defer blob.close()
 	diff := sha256.New()
 	zw := newGzipWriter(blob)
 	t, err := write(io.MultiWriter(diff, zw))
@@ -222,7 +222,7 @@ func (l *Layout) ImportLayer(ctx context.Context, in v1.Layer, diffID string, pr
 	if err != nil {
 		return Layer{}, err
 	}
-	defer blob.abort()
+	defer blob.close()
 	if _, err := io.Copy(blob, io.TeeReader(Cancellable(ctx, r), progress)); err != nil {
 		return Layer{}, err
 	}

@@ -30,15 +30,15 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
-	"github.com/flytestar/flytestar/exec/image/scratch"
+	"github.com/flytestar/flytestar/internal/durable"
 )
 
 // Layout is an OCI image layout. Its methods may be called concurrently, also by several processes.
 type Layout struct {
-	Dir     string // has oci-layout, index.json and blobs/sha256/
-	Trees   string // directory with what layers do to directories: HEX.json, by diff id
-	Scratch string // directory on the same file system, where files are written before they appear
-	Lock    string // lock file that is held while index.json changes
+	Dir     string           // has oci-layout, index.json and blobs/sha256/
+	Trees   string           // directory with what layers do to directories: HEX.json, by diff id
+	Scratch *durable.Scratch // on the same file system: where files are written before they appear
+	Lock    string           // lock file that is held while index.json changes
 }
 
 // Blob names a blob of a layout.
@@ -48,40 +48,47 @@ type Blob struct {
 }
 
 // Init makes what is missing of the layout.
-func (l *Layout) Init() error {
+func (l *Layout) Init() (err error) {
 	if err := os.MkdirAll(filepath.Join(l.Dir, "blobs", "sha256"), 0o755); err != nil {
 		return err
 	}
+	missing := map[string]string{}
 	for name, content := range map[string]string{
 		"oci-layout": `{"imageLayoutVersion":"1.0.0"}`,
 		"index.json": `{"schemaVersion":2,"mediaType":"` + string(types.OCIImageIndex) + `","manifests":[]}`,
 	} {
-		if err := l.initFile(filepath.Join(l.Dir, name), content); err != nil {
+		_, err := os.Stat(filepath.Join(l.Dir, name))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err != nil {
+			missing[name] = content
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return l.initFiles(missing)
+}
+
+// initFiles writes files, by name, that weren't there a moment ago. Another process may have made
+// them by now, and listed an image in one.
+func (l *Layout) initFiles(files map[string]string) (err error) {
+	lock, err := durable.WaitLock(context.Background(), l.Lock)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Unlock()) }()
+	for name, content := range files {
+		path := filepath.Join(l.Dir, name)
+		if _, err := os.Stat(path); err == nil {
+			continue
+		}
+		if err := l.Scratch.WriteFile(path, []byte(content), 0o644); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// initFile writes a file that isn't there yet.
-func (l *Layout) initFile(path, content string) error {
-	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	// Another process may have made the file by now. Then a link fails; a rename would replace it.
-	f, err := os.CreateTemp(l.Scratch, "layout")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.WriteString(content)
-	if err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err = os.Link(f.Name(), path); errors.Is(err, fs.ErrExist) {
-		return nil
-	}
-	return err
 }
 
 // refName is the annotation by which tools find an image in a layout.
@@ -89,11 +96,11 @@ const refName = "org.opencontainers.image.ref.name"
 
 // List lists a manifest in index.json under ref. It replaces what had that name.
 func (l *Layout) List(ctx context.Context, ref string, desc v1.Descriptor) (err error) {
-	unlock, err := scratch.Lock(ctx, l.Lock)
+	lock, err := durable.WaitLock(ctx, l.Lock)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, unlock()) }()
+	defer func() { err = errors.Join(err, lock.Unlock()) }()
 	path := filepath.Join(l.Dir, "index.json")
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -109,7 +116,7 @@ func (l *Layout) List(ctx context.Context, ref string, desc v1.Descriptor) (err 
 	if data, err = json.Marshal(&index); err != nil {
 		return err
 	}
-	return scratch.WriteFile(l.Scratch, path, data)
+	return l.Scratch.WriteFile(path, data, 0o644)
 }
 
 // blobPath is where a blob lies; digest is "sha256:…".
@@ -130,20 +137,19 @@ func (l *Layout) putBlob(data []byte) (Blob, error) {
 	if l.HasBlob(b) {
 		return b, nil
 	}
-	return b, scratch.WriteFile(l.Scratch, l.blobPath(b.Digest), data)
+	return b, l.Scratch.WriteFile(l.blobPath(b.Digest), data, 0o644)
 }
 
 // blobWriter writes a blob whose digest is known at the end.
 type blobWriter struct {
 	l    *Layout
-	f    *os.File
+	f    *durable.File
 	hash hash.Hash
 	size int64
-	done bool
 }
 
 func (l *Layout) newBlob() (*blobWriter, error) {
-	f, err := os.CreateTemp(l.Scratch, "blob")
+	f, err := l.Scratch.Create()
 	if err != nil {
 		return nil, err
 	}
@@ -165,19 +171,10 @@ func (b *blobWriter) digest() string { return "sha256:" + hex.EncodeToString(b.h
 func (b *blobWriter) commit() (string, error) {
 	digest := b.digest()
 	if b.l.HasBlob(Blob{digest, b.size}) {
-		return digest, nil // abort, which follows, removes this copy
+		return digest, nil // close, which follows, removes this copy
 	}
-	if err := scratch.Install(b.f, b.l.blobPath(digest)); err != nil {
-		return "", err
-	}
-	b.done = true
-	return digest, nil
+	return digest, b.f.Commit(b.l.blobPath(digest), 0o644)
 }
 
-// abort removes what commit didn't install. Call it in any case.
-func (b *blobWriter) abort() {
-	if !b.done {
-		b.f.Close()
-		os.Remove(b.f.Name())
-	}
-}
+// close removes the blob unless it was committed. Call it in any case.
+func (b *blobWriter) close() { b.f.Close() }

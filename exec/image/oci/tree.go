@@ -9,8 +9,6 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
-
-	"github.com/flytestar/flytestar/exec/image/scratch"
 )
 
 // tree is what a layer does to the directories of an image. A layer that is laid over an image must
@@ -91,7 +89,7 @@ func (l *Layout) writeTree(diffID string, t *tree) error {
 	if err != nil {
 		return err
 	}
-	return scratch.WriteFile(l.Scratch, l.treePath(diffID), data)
+	return l.Scratch.WriteFile(l.treePath(diffID), data, 0o644)
 }
 
 // Forest reads the trees of layers, bottom first.

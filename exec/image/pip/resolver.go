@@ -156,7 +156,7 @@ func sdists(py python) string { return "sdists/" + py.key(memo.NewKey("sdist 1")
 func (inst *Installer) pipWheel(ctx context.Context) (Distribution, error) {
 	// It is remembered, since reading the mirror's index takes longer than pip does.
 	return memo.Made(ctx, inst.Memo, "pip-wheels", memo.NewKey("pip wheel 1").Str(inst.Suite), inst.hasWheel, func() (d Distribution, err error) {
-		dir, err := os.MkdirTemp(inst.Memo.Scratch, "pip")
+		dir, err := inst.Memo.Scratch.Dir(0o755)
 		if err != nil {
 			return d, err
 		}
@@ -226,7 +226,7 @@ type answer struct {
 
 // takeWheels runs the resolver's container and puts the wheels that it sends into the cache.
 func (inst *Installer) takeWheels(ctx context.Context, s plan.Step, py python, c *exec.Container) (*Pinned, error) {
-	dir, err := os.MkdirTemp(inst.Memo.Scratch, "wheels")
+	dir, err := inst.Memo.Scratch.Dir(0o755)
 	if err != nil {
 		return nil, err
 	}

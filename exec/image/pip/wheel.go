@@ -27,7 +27,6 @@ import (
 	"github.com/flytestar/flytestar/exec/image/memo"
 	"github.com/flytestar/flytestar/exec/image/oci"
 	"github.com/flytestar/flytestar/exec/image/process"
-	"github.com/flytestar/flytestar/exec/image/scratch"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -336,11 +335,10 @@ const maxBytecode = 256 << 20
 // writeFragment lays a wheel down.
 func (inst *Installer) writeFragment(ctx context.Context, p *wheelPlan, bytecode []member, py python) (laidWheel, error) {
 	w := laidWheel{Name: p.dist.Name + " " + p.dist.Version, Key: laidKey(p.dist, py), Big: p.big}
-	f, err := os.CreateTemp(inst.Memo.Scratch, "fragment")
+	f, err := inst.Memo.Scratch.Create()
 	if err != nil {
 		return w, err
 	}
-	defer os.Remove(f.Name())
 	defer f.Close()
 	tw := tar.NewWriter(f)
 	brought := map[string]bool{}
@@ -368,11 +366,7 @@ func (inst *Installer) writeFragment(ctx context.Context, p *wheelPlan, bytecode
 	if err := tw.Close(); err != nil {
 		return w, err
 	}
-	path := inst.fragmentPath(w.Key)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return w, err
-	}
-	if err := scratch.Install(f, path); err != nil {
+	if err := f.Commit(inst.fragmentPath(w.Key), 0o644); err != nil {
 		return w, err
 	}
 	return w, inst.Memo.Remember("wheels", w.Key, w)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/flytestar/flytestar/exec/image/memo"
 	"github.com/flytestar/flytestar/exec/image/oci"
+	"github.com/flytestar/flytestar/internal/durable"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -26,14 +27,16 @@ import (
 func newInstaller(t testing.TB, files map[string]string) *Installer {
 	t.Helper()
 	home := t.TempDir()
-	for _, dir := range []string{"tmp", "locks", "cache/wheels"} {
+	for _, dir := range []string{"locks", "cache/wheels"} {
 		must(t, os.MkdirAll(filepath.Join(home, dir), 0o755))
 	}
 	workspace := fstest.MapFS{}
 	for name, content := range files {
 		workspace[name] = &fstest.MapFile{Data: []byte(content)}
 	}
-	tmp := filepath.Join(home, "tmp")
+	tmp, err := durable.OpenScratch(filepath.Join(home, "tmp"))
+	must(t, err)
+	t.Cleanup(func() { must(t, tmp.Close()) })
 	layout := &oci.Layout{Dir: filepath.Join(home, "images"), Trees: filepath.Join(home, "trees"), Scratch: tmp, Lock: filepath.Join(home, "locks", "index.json")}
 	must(t, layout.Init())
 	return New(Options{
