@@ -47,10 +47,9 @@ var imports = []struct {
 	{"exec/image/debian/archive", []string{"diag", "exec", "exec/image/debian/control"}},
 	{"exec/image/debian/archivetest", nil},
 	{"exec/image/debian/control", nil},
-	{"exec/image/pip", []string{"diag", "plan", "exec", "exec/image/memo", "exec/image/oci", "exec/image/process", "exec/image/scratch", "internal/durable", "internal/text", "workspace"}}, // not the builder, which it hands layers to
-	{"exec/image/oci", []string{"exec", "internal/durable", "exec/image/scratch"}},                                                                                                          // not how builds remember what they made
-	{"exec/image/memo", []string{"internal/durable", "exec/image/scratch"}},
-	{"exec/image/scratch", nil},
+	{"exec/image/pip", []string{"diag", "plan", "exec", "exec/image/memo", "exec/image/oci", "exec/image/process", "internal/durable", "internal/text", "workspace"}}, // not the builder, which it hands layers to
+	{"exec/image/oci", []string{"exec", "internal/durable"}},                                                                                                          // not how builds remember what they made
+	{"exec/image/memo", []string{"internal/durable"}},
 	{"exec/image/process", []string{"diag", "exec", "internal/text"}},
 	{"exec/storetest", []string{"plan", "exec"}},
 	{"exec/artifact", []string{"plan", "exec", "internal/durable"}},
