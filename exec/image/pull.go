@@ -13,6 +13,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/flytestar/flytestar/diag"
@@ -21,6 +22,7 @@ import (
 	"github.com/flytestar/flytestar/exec/image/oci"
 	"github.com/flytestar/flytestar/internal/ociref"
 	"github.com/flytestar/flytestar/plan"
+	"github.com/flytestar/flytestar/workspace"
 )
 
 // remoteBase pulls an image from a registry. It resolves a tag once, until somebody removes the
@@ -172,15 +174,19 @@ func (j *job) layoutBase(ctx context.Context, b plan.Base, ref ociref.Ref) (base
 	if j.opts.Workspace == nil {
 		return base{}, fmt.Errorf("there is no workspace to take %s from", b.Ref)
 	}
-	source := oci.Source{Root: j.opts.Workspace, Dir: ref.Layout}
-	desc, err := source.Find(ref.Tag, j.img.Platform)
+	found, err := workspace.FindLayout(j.opts.Workspace.FS(), ref.Layout, ref.Tag, j.img.Platform)
 	if err != nil {
 		return base{}, diag.Errorf(b.Pos, diag.Build, "%s: %w", b.Ref, err)
 	}
+	digest, err := v1.NewHash(found.Digest)
+	if err != nil {
+		return base{}, diag.Errorf(b.Pos, diag.Build, "%s: %w", b.Ref, err)
+	}
+	desc := v1.Descriptor{MediaType: types.MediaType(found.MediaType), Digest: digest, Size: found.Size}
 	k := memo.NewKey("layout 1").Str(desc.Digest.String()).Str(j.img.Platform)
 	made, err := memo.Made(ctx, j.memo, "bases", k, j.store.hasBase, func() (base, error) {
 		j.step("import " + b.Ref)
-		img, err := source.Image(*desc)
+		img, err := oci.Source{Root: j.opts.Workspace, Dir: ref.Layout}.Image(desc)
 		if err != nil {
 			return base{}, err
 		}
