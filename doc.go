@@ -33,12 +33,21 @@
 //	internal/measure bounds of values that native code walks in one step
 //	check            everything that finds and mends, as a session
 //	lint             what shows in the syntax; layout; the edits that mend findings
+//	internal/ociref  references to images, of registries and of layouts
+//	internal/text    strings that are safe to show
 //	internal/durable locks, files that appear whole, scratch directories
 //	internal/python  versions, specifiers, requirements and markers of Python packages
 //	exec             contracts: Builder, Sandbox, Executor, Store, Bodies, Event
 //	exec/engine      drives runs
 //	exec/image       Builder: OCI images, without a daemon
-//	exec/image/debian  Debian bases from a mirror
+//	exec/image/oci   the layout that keeps images: blobs, layers, manifests
+//	exec/image/pip   pip steps: what to install, and the layers of it
+//	exec/image/debian  Debian bases
+//	exec/image/debian/archive  Debian's archive on a mirror: signatures, indices, downloads
+//	exec/image/debian/archivetest  a small Debian archive, for tests
+//	exec/image/debian/control  the format of Debian's files
+//	exec/image/memo  what was made of what, so that it is made once
+//	exec/image/process  processes of a build, in containers
 //	exec/sandbox     Sandbox: containers on this machine
 //	exec/sandbox/layer   layers of images to directories, changes of a container to a layer
 //	exec/sandbox/inside  what runs in a container before its program does

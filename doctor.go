@@ -15,8 +15,8 @@ import (
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/evaluator"
 	"github.com/flytestar/flytestar/evaluator/lockdown"
-	"github.com/flytestar/flytestar/exec/image"
-	"github.com/flytestar/flytestar/exec/image/debian"
+	"github.com/flytestar/flytestar/exec/image/debian/archive"
+	"github.com/flytestar/flytestar/exec/image/pip"
 	"github.com/flytestar/flytestar/exec/sandbox"
 	"github.com/flytestar/flytestar/internal/home"
 )
@@ -86,10 +86,10 @@ func examineEvaluator(ctx context.Context) Finding {
 
 func debianMirror(ctx context.Context) Finding {
 	f := Finding{Name: "debian mirror", Needed: true}
-	sources, err := debian.HostSources("/")
+	sources, err := archive.HostSources("/")
 	if err == nil {
 		var suite, mirror string
-		suite, mirror, err = (&debian.Debian{Sources: sources}).Probe(ctx)
+		suite, mirror, err = (&archive.Mirror{Sources: sources}).Probe(ctx)
 		f.Detail = fmt.Sprintf("%s has %s, signed by a key of this machine's keyring", mirror, suite)
 	}
 	return f.because(err, "image.from_debian_base needs it; image.from_base(REF) does without")
@@ -98,7 +98,7 @@ func debianMirror(ctx context.Context) Finding {
 func pythonIndex(ctx context.Context) Finding {
 	f := Finding{Name: "python index", Needed: true}
 	var err error
-	f.Detail, err = image.ProbePip(ctx, nil)
+	f.Detail, err = pip.Probe(ctx, nil)
 	return f.because(err, "check the network, the proxy variables, and index-url in pip's configuration")
 }
 

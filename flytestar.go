@@ -15,6 +15,7 @@ import (
 	"github.com/flytestar/flytestar/exec/artifact"
 	"github.com/flytestar/flytestar/exec/engine"
 	"github.com/flytestar/flytestar/internal/home"
+	"github.com/flytestar/flytestar/internal/ociref"
 	"github.com/flytestar/flytestar/interp"
 	"github.com/flytestar/flytestar/language"
 	"github.com/flytestar/flytestar/lint"
@@ -277,7 +278,7 @@ func (w *Workflow) Path(v plan.Value) (path string, err error) {
 // where NAME is how the builder lists it in its layout (spec.md, "Images").
 func (w *Workflow) Reference(i plan.BuildImage) string {
 	hex := strings.TrimPrefix(i.Declared, "sha256:")
-	return "oci:" + w.home.Images() + ":" + hex[:min(12, len(hex))]
+	return ociref.FromLayout(w.home.Images(), hex[:min(12, len(hex))])
 }
 
 // files returns the workspace's files, for packages that only read them.

@@ -12,6 +12,7 @@ import (
 	"github.com/flytestar/flytestar/exec/engine"
 	"github.com/flytestar/flytestar/exec/image"
 	"github.com/flytestar/flytestar/exec/image/debian"
+	"github.com/flytestar/flytestar/exec/image/debian/archive"
 	"github.com/flytestar/flytestar/exec/local"
 	"github.com/flytestar/flytestar/exec/sandbox"
 	"github.com/flytestar/flytestar/plan"
@@ -147,11 +148,11 @@ func imagesByEnvironment(g *plan.Graph, p *plan.Plan) map[int]string {
 // hostDebian makes Debian bases from this machine's own apt sources. A machine without any is an error
 // only when a workflow needs a Debian base.
 func hostDebian(cache string, sandbox exec.Sandbox) image.Debian {
-	sources, err := debian.HostSources("/")
+	sources, err := archive.HostSources("/")
 	if err != nil {
 		return noDebian{err}
 	}
-	return &debian.Debian{Sources: sources, Cache: cache, Sandbox: sandbox}
+	return &debian.Debian{Mirror: &archive.Mirror{Sources: sources, Cache: cache}, Sandbox: sandbox}
 }
 
 // noDebian fails with the reason why this machine has no Debian sources.
@@ -165,8 +166,8 @@ func (n noDebian) Build(context.Context, *debian.Closure, string, exec.Watch) ([
 	return nil, n.err
 }
 
-func (n noDebian) Fetch(context.Context, string, string, exec.Watch) (string, debian.Package, error) {
-	return "", debian.Package{}, n.err
+func (n noDebian) Fetch(context.Context, string, string, exec.Watch) (string, archive.Package, error) {
+	return "", archive.Package{}, n.err
 }
 
 // closeInto keeps the error of close, unless there is one already.

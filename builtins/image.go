@@ -11,6 +11,7 @@ import (
 
 	"github.com/flytestar/flytestar/builtins/site"
 	"github.com/flytestar/flytestar/builtins/unpack"
+	"github.com/flytestar/flytestar/internal/ociref"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -279,29 +280,17 @@ func fromScratch(th *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, 
 	return &Image{base: plan.Base{Kind: plan.BaseScratch}, site: site.Of(th)}, nil
 }
 
-// refRE is what registry references match, roughly: the builder parses them in full.
-var refRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/@-]*$`) })
-
-// refBase returns the base for a registry reference or "oci:DIR[:TAG]".
+// refBase returns the base for a registry reference or "oci:DIR[:TAG]", with DIR as a path of the
+// workspace. Whether it is a reference at all is one of the checks.
 func refBase(th *starlark.Thread, ref string) (plan.Base, error) {
 	base := plan.Base{Kind: plan.BaseRef, Ref: ref}
-	dir, ok := strings.CutPrefix(ref, "oci:")
+	dir, tag, ok := ociref.CutLayout(ref)
 	if !ok {
-		if !refRE().MatchString(ref) {
-			return base, errorf("%q is no registry reference", ref).WithHint(`write HOST/NAME:TAG, or "oci:DIR" for a layout in the workspace`)
-		}
 		return base, nil
 	}
-	dir, tag, tagged := strings.Cut(dir, ":")
 	dir, err := workspacePath(th, "image.from_base", dir)
-	if err != nil {
-		return base, err
-	}
-	base.Ref = "oci:" + dir
-	if tagged {
-		base.Ref += ":" + tag
-	}
-	return base, nil
+	base.Ref = ociref.FromLayout(dir, tag)
+	return base, err
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -3,12 +3,12 @@ package plan
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
+
+	"github.com/flytestar/flytestar/internal/text"
 )
 
 // This file describes the parts of a graph for people: in plans, drawings and differences.
@@ -34,27 +34,27 @@ func (b Base) String() string {
 		}
 		return s
 	case BaseRef:
-		return "from " + redact(b.Ref)
+		return "from " + text.Redact(b.Ref)
 	}
 	return "from scratch"
 }
 
 // String describes the step on one line: "pip numpy pandas (pre-releases)".
 func (s *Step) String() string {
-	text, notes := "", []string(nil)
+	what, notes := "", []string(nil)
 	switch s.Kind {
 	case StepPip, StepApt:
-		text = strings.Join(s.Packages, " ")
+		what = strings.Join(s.Packages, " ")
 	case StepRequirements:
-		text = s.Src
+		what = s.Src
 	case StepCommands:
-		text = strings.Join(s.Commands, " && ")
+		what = strings.Join(s.Commands, " && ")
 	case StepEnv:
-		text = strings.Join(assignments(s.EnvVars), " ")
+		what = strings.Join(assignments(s.EnvVars), " ")
 	case StepFile, StepFolder:
-		text = s.Src + " -> " + s.Dst
+		what = s.Src + " -> " + s.Dst
 	default:
-		text = s.Name
+		what = s.Name
 	}
 	if s.IndexURL != "" {
 		notes = append(notes, "index "+s.IndexURL)
@@ -72,9 +72,9 @@ func (s *Step) String() string {
 		notes = append(notes, "without "+strings.Join(s.Ignore, " "))
 	}
 	if len(notes) > 0 {
-		text += " (" + strings.Join(notes, ", ") + ")"
+		what += " (" + strings.Join(notes, ", ") + ")"
 	}
-	return strings.TrimSpace(string(s.Kind) + " " + redact(text))
+	return strings.TrimSpace(string(s.Kind) + " " + text.Redact(what))
 }
 
 // assignments returns variables as NAME=VALUE, sorted. It quotes values that would otherwise run
@@ -89,16 +89,6 @@ func assignments(vars map[string]string) []string {
 		out = append(out, k+"="+v)
 	}
 	return out
-}
-
-// userinfo matches the credentials in a URL.
-var userinfo = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(://)[^/@\s"']+@`) })
-
-func redact(s string) string {
-	if !strings.Contains(s, "://") {
-		return s
-	}
-	return userinfo().ReplaceAllString(s, "$1")
 }
 
 // Signature returns a task's inputs and result: "(x: str, n: int = 3) -> File".

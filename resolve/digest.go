@@ -9,11 +9,12 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"net/url"
 	"path"
 	"slices"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/internal/ociref"
+	"github.com/flytestar/flytestar/internal/text"
 	"github.com/flytestar/flytestar/plan"
 	"github.com/flytestar/flytestar/workspace"
 )
@@ -100,8 +101,8 @@ func (d *digester) base(b plan.Base) error {
 	d.str(string(b.Kind))
 	d.str(b.Suite)
 	d.bool(b.Python)
-	dir, tag, ok := layoutOf(b)
-	if !ok {
+	dir, tag, ok := ociref.CutLayout(b.Ref)
+	if !ok || b.Kind != plan.BaseRef {
 		d.str(b.Ref)
 		return nil
 	}
@@ -143,23 +144,12 @@ func (d *digester) step(s *plan.Step) error {
 
 // index writes the indices that a step's packages come from.
 func (d *digester) index(s *plan.Step) {
-	d.str(withoutUser(s.IndexURL))
+	d.str(text.WithoutUser(s.IndexURL))
 	d.count('l', len(s.ExtraIndexURLs))
 	for _, u := range s.ExtraIndexURLs {
-		d.str(withoutUser(u))
+		d.str(text.WithoutUser(u))
 	}
 	d.bool(s.Pre)
-}
-
-// withoutUser drops the user and password from a URL. What is downloaded doesn't depend on them,
-// and a digest of a short password gives the password away.
-func withoutUser(s string) string {
-	u, err := url.Parse(s)
-	if err != nil || u.User == nil {
-		return s
-	}
-	u.User = nil
-	return u.String()
 }
 
 func (d *digester) requirements(name string) error {

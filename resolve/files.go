@@ -5,12 +5,10 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"strings"
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/internal/python"
 	"github.com/flytestar/flytestar/plan"
-	"github.com/flytestar/flytestar/workspace"
 )
 
 // This file is FS112: a file of the workspace that a build or a run needs can't be used. All such
@@ -47,34 +45,6 @@ func (c *checker) reportAny(e *diag.Error) {
 	if e != nil {
 		c.findings.report(e)
 	}
-}
-
-// baseFile checks an "oci:DIR" base.
-func (c *checker) baseFile(b plan.Base) *diag.Error {
-	dir, tag, ok := layoutOf(b)
-	if !ok {
-		return nil
-	}
-	if err := lookFor(c.files, dir, b.Pos, isDir); err != nil {
-		return err
-	}
-	if err := lookFor(c.files, path.Join(dir, workspace.LayoutIndex), b.Pos, isFile); err != nil {
-		return err.WithHint("oci: names the directory of an OCI image layout, which has an %s", workspace.LayoutIndex)
-	}
-	if _, err := workspace.FindLayout(c.files, dir, tag, c.packages.platform); err != nil {
-		return unusableFile.Finding(b.Pos, "%s: %w", b.Ref, err)
-	}
-	return nil
-}
-
-// layoutOf returns the directory and the tag of an "oci:DIR" or "oci:DIR:TAG" base.
-func layoutOf(b plan.Base) (dir, tag string, ok bool) {
-	rest, ok := strings.CutPrefix(b.Ref, "oci:")
-	if !ok || b.Kind != plan.BaseRef {
-		return "", "", false
-	}
-	dir, tag, _ = strings.Cut(rest, ":")
-	return path.Clean(dir), tag, true
 }
 
 // stepFile checks what a step takes from the workspace.

@@ -65,29 +65,6 @@ func (c *checker) eachStep(find func(s *plan.Step) *diag.Error) {
 	}
 }
 
-// mutableBases is FS205. It is a warning if the reference doesn't even name a release.
-func (c *checker) mutableBases() {
-	for i := range c.graph.Images {
-		b := c.graph.Images[i].Base
-		if b.Kind != plan.BaseRef || strings.HasPrefix(b.Ref, "oci:") || strings.Contains(b.Ref, "@") {
-			continue
-		}
-		f := mutableBase.Finding(b.Pos, "the base %s can change: its tag can be moved to another image", b.Ref)
-		if tag := tagOf(b.Ref); tag == "" || tag == "latest" {
-			f.Msg = "the base " + b.Ref + " is whatever is newest when it is first resolved: it has no tag but latest"
-			f.Severity = diag.SeverityWarning
-		}
-		c.findings.report(f.WithHint(`add the digest: "%s@sha256:…"`, b.Ref))
-	}
-}
-
-// tagOf returns the tag of a reference without digest. A port isn't one.
-func tagOf(ref string) string {
-	name := ref[strings.LastIndex(ref, "/")+1:]
-	_, tag, _ := strings.Cut(name, ":")
-	return tag
-}
-
 // hiddenInstalls is FS211.
 func (c *checker) hiddenInstalls() {
 	c.eachStep(func(s *plan.Step) *diag.Error {

@@ -250,7 +250,7 @@ func TestPlanReportsFiles(t *testing.T) {
 		files := workspace(nil)
 		files["pipe"] = &fstest.MapFile{Mode: fs.ModeNamedPipe}
 		files["link"] = &fstest.MapFile{Data: []byte("other"), Mode: fs.ModeSymlink}
-		g := &plan.Graph{Images: []plan.Image{on(plan.Base{}, s)}, Environments: []plan.Environment{{}}, Tasks: []plan.Task{{}}}
+		g := &plan.Graph{Images: []plan.Image{on(plan.Base{}, s)}, Environments: []plan.Environment{{}}, Tasks: []plan.Task{{Body: plan.Body{Kind: plan.BodyStarlark}}}}
 		_, err := resolve.Plan(g, files, 0, platform)
 		var e *diag.Error
 		if !errors.As(err, &e) || e.Pos != s.Pos || e.Class != diag.Source {

@@ -38,8 +38,8 @@ var (
 	}
 	commandsDrawn = []string{"mkdir -p /a && chmod 7 /a", "pip install a", "curl example.org", "apt-get -q update; apt-get -y install a", "echo pip install"}
 	basesDrawn    = []plan.Base{
-		{Kind: plan.BaseScratch}, {Kind: plan.BaseRef, Ref: "example:5000/a"}, {Kind: plan.BaseRef, Ref: "a:latest"}, {Kind: plan.BaseRef, Ref: "a:1"},
-		{Kind: plan.BaseRef, Ref: "a:1@sha256:00"}, {Kind: plan.BaseRef, Ref: "oci:a"},
+		{Kind: plan.BaseScratch}, {Kind: plan.BaseRef, Ref: "example:5000/a"}, {Kind: plan.BaseRef, Ref: "aa:latest"}, {Kind: plan.BaseRef, Ref: "aa:1"},
+		{Kind: plan.BaseRef, Ref: "aa:1@sha256:" + strings.Repeat("0", 64)}, {Kind: plan.BaseRef, Ref: "oci:a"},
 	}
 )
 
@@ -395,9 +395,9 @@ func obviousCallWarnings(g *plan.Graph, cited map[[2]int]plan.Call, closures []m
 
 func obviousImageWarnings(image *plan.Image, want map[string]bool) {
 	switch image.Base.Ref {
-	case "example:5000/a", "a:latest":
+	case "example:5000/a", "aa:latest":
 		want[found("FS205", image.Base.Pos, diag.SeverityWarning)] = true
-	case "a:1":
+	case "aa:1":
 		want[found("FS205", image.Base.Pos, diag.SeverityInfo)] = true
 	}
 	for _, s := range image.Steps {

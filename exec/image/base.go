@@ -19,6 +19,11 @@ import (
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/exec/image/debian"
+	"github.com/flytestar/flytestar/exec/image/debian/archive"
+	"github.com/flytestar/flytestar/exec/image/memo"
+	"github.com/flytestar/flytestar/exec/image/oci"
+	"github.com/flytestar/flytestar/exec/image/process"
+	"github.com/flytestar/flytestar/internal/ociref"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -29,10 +34,10 @@ type Debian interface {
 	// Build writes a base's layers into dir, and returns them bottom first.
 	Build(ctx context.Context, c *debian.Closure, dir string, watch exec.Watch) ([]*debian.Layer, error)
 	// Fetch downloads one package of a suite and returns the path of its .deb.
-	Fetch(ctx context.Context, suite, name string, watch exec.Watch) (string, debian.Package, error)
+	Fetch(ctx context.Context, suite, name string, watch exec.Watch) (string, archive.Package, error)
 }
 
-// baseName says what an image starts from, and since when that is known.
+// baseName says what an image starts from, and when that was resolved.
 type baseName struct {
 	Kind   plan.BaseKind `json:"kind"`
 	Name   string        `json:"name,omitempty"`   // suite or reference
@@ -66,59 +71,62 @@ func baseTitle(b plan.Base) string {
 // base is what an image starts from, in the store.
 type base struct {
 	baseName
-	Layers  []layer      `json:"layers"`
+	Layers  []oci.Layer  `json:"layers"`
 	Config  v1.Config    `json:"config"`
 	History []v1.History `json:"history"`
 	Epoch   time.Time    `json:"epoch"` // no file that a step changes gets a later time
-	// Manifest is a pulled image's own, for images without further steps; Blobs are all that it needs.
+	// Manifest is the one that a pulled image came with: an image without steps keeps it. Blobs are
+	// all that belong to it.
 	Manifest *v1.Descriptor `json:"manifest,omitempty"`
-	Blobs    []blob         `json:"blobs,omitempty"`
+	Blobs    []oci.Blob     `json:"blobs,omitempty"`
 }
 
 // whole returns a pulled image as it is.
-func (b base) whole() (v1.Descriptor, []blob, error) { return *b.Manifest, b.Blobs, nil }
+func (b base) whole() (v1.Descriptor, []oci.Blob, error) { return *b.Manifest, b.Blobs, nil }
 
 // hasBase reports whether everything of a base is there.
 func (s *store) hasBase(b base) bool {
 	for _, l := range b.Layers {
-		if !s.has(l) {
+		if !s.layout.Has(l) {
 			return false
 		}
 	}
 	for _, bl := range b.Blobs {
-		if !s.hasBlob(bl.Digest, bl.Size) {
+		if !s.layout.HasBlob(bl) {
 			return false
 		}
 	}
 	return true
 }
 
-// base returns what the image starts from, making it if need be.
+// base returns what the image starts from. It makes what isn't there.
 func (j *job) base(ctx context.Context, b plan.Base) (base, error) {
 	switch b.Kind {
 	case plan.BaseScratch:
-		return base{baseName: baseName{Kind: b.Kind}, Epoch: fileTime}, nil
+		return base{baseName: baseName{Kind: b.Kind}, Epoch: oci.FileTime}, nil
 	case plan.BaseDebian:
 		return j.debianBase(ctx, b)
 	case plan.BaseRef:
-		if dir, ok := strings.CutPrefix(b.Ref, "oci:"); ok {
-			return j.layoutBase(ctx, b, dir)
+		ref, err := ociref.Parse(b.Ref)
+		if err != nil {
+			return base{}, diag.Errorf(b.Pos, diag.Build, "%q isn't an image reference: %w", b.Ref, err)
 		}
-		return j.remoteBase(ctx, b)
+		if ref.Layout != "" {
+			return j.layoutBase(ctx, b, ref)
+		}
+		return j.remoteBase(ctx, b, ref.Registry)
 	}
 	return base{}, fmt.Errorf("unknown base %q", b.Kind)
 }
 
-// defaultPath is the PATH of Debian bases, and of containers whose image has none.
-const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-// dated is something resolved, and when.
+// dated is a value with the time when it was resolved.
 type dated[T any] struct {
 	Time  time.Time `json:"time"`
 	Value T         `json:"value"`
 }
 
-// debianBase resolves a Debian base, once until its memory is removed, and builds it, once for each closure.
+// debianBase resolves a Debian base and builds it. It resolves once, until somebody removes the
+// memory of that, and builds once for each closure.
 func (j *job) debianBase(ctx context.Context, b plan.Base) (base, error) {
 	if j.opts.Debian == nil {
 		return base{}, diag.Errorf(b.Pos, diag.System, "no Debian mirror is configured").
@@ -128,8 +136,8 @@ func (j *job) debianBase(ctx context.Context, b plan.Base) (base, error) {
 	if err != nil {
 		return base{}, err
 	}
-	k := newKey("debian closure 1").str(b.Suite).bool(b.Python).str(arch)
-	closure, err := made(ctx, j, "closures", k, nil, func() (dated[*debian.Closure], error) {
+	k := memo.NewKey("debian closure 1").Str(b.Suite).Bool(b.Python).Str(arch)
+	closure, err := memo.Made(ctx, j.memo, "closures", k, nil, func() (dated[*debian.Closure], error) {
 		c, err := j.opts.Debian.Resolve(ctx, debian.Request{Suite: b.Suite, Python: b.Python, Arch: arch}, j.nested())
 		return dated[*debian.Closure]{time.Now().UTC(), c}, err
 	})
@@ -142,7 +150,7 @@ func (j *job) debianBase(ctx context.Context, b plan.Base) (base, error) {
 	}
 	sum := sha256.Sum256(data)
 	name := baseName{b.Kind, closure.Value.Suite, "sha256:" + hex.EncodeToString(sum[:]), closure.Time}
-	made, err := made(ctx, j, "bases", newKey("debian base 1").str(name.Digest), j.store.hasBase, func() (base, error) {
+	made, err := memo.Made(ctx, j.memo, "bases", memo.NewKey("debian base 1").Str(name.Digest), j.store.hasBase, func() (base, error) {
 		return j.bootstrap(ctx, name, closure.Value)
 	})
 	made.baseName = name // the same closure may have been resolved again since
@@ -151,7 +159,7 @@ func (j *job) debianBase(ctx context.Context, b plan.Base) (base, error) {
 
 // bootstrap builds a Debian base.
 func (j *job) bootstrap(ctx context.Context, name baseName, c *debian.Closure) (base, error) {
-	dir, err := os.MkdirTemp(j.store.tmp, "debian")
+	dir, err := j.store.scratch().Dir(0o755)
 	if err != nil {
 		return base{}, err
 	}
@@ -161,7 +169,7 @@ func (j *job) bootstrap(ctx context.Context, name baseName, c *debian.Closure) (
 		return base{}, err
 	}
 	made := base{baseName: name, Epoch: c.Date.UTC().Truncate(time.Second)}
-	made.Config = v1.Config{Env: []string{"PATH=" + defaultPath}, Cmd: []string{"/bin/sh"}}
+	made.Config = v1.Config{Env: []string{"PATH=" + process.DefaultPath}, Cmd: []string{"/bin/sh"}}
 	made.Layers, err = j.importTars(ctx, layers)
 	for range made.Layers {
 		made.History = append(made.History, v1.History{Created: v1.Time{Time: made.Epoch}, CreatedBy: "debian " + c.Suite})
@@ -169,36 +177,40 @@ func (j *job) bootstrap(ctx context.Context, name baseName, c *debian.Closure) (
 	return made, err
 }
 
-// importTars puts a base's layers into the store, byte for byte, since the sandbox that
-// configured the base has unpacked them already.
-func (j *job) importTars(ctx context.Context, in []*debian.Layer) ([]layer, error) {
-	out := make([]layer, len(in))
+// importTars puts a base's layers into the store byte for byte: the sandbox that configured the
+// base has unpacked them already, and knows them by their diff ids.
+func (j *job) importTars(ctx context.Context, in []*debian.Layer) ([]oci.Layer, error) {
+	out := make([]oci.Layer, len(in))
 	g, ctx := errgroup.WithContext(ctx)
 	for i, l := range in {
 		g.Go(func() error {
+			if err := j.slots.Acquire(ctx, 1); err != nil {
+				return err
+			}
+			defer j.slots.Release(1)
 			r, err := l.Uncompressed()
 			if err != nil {
 				return err
 			}
 			defer r.Close()
-			out[i], err = j.store.importTar(ctx, r)
+			out[i], err = j.store.layout.ImportTar(ctx, r)
 			return err
 		})
 	}
 	return out, g.Wait()
 }
 
-// nested is a watch for parts that don't know the image's name.
+// nested is a watch for callees that don't know the image's name.
 func (j *job) nested() exec.Watch { return func(e exec.Event) { j.event(e) } }
 
-// copyTar copies entries. If edit is set, it may change an entry's header and
-// content, or drop the entry.
-func copyTar(t *tarball, r io.Reader, edit func(*tar.Header, io.Reader) (keep bool, content io.Reader, err error)) error {
+// copyTar copies the entries of a tar into a layer. edit, if there is one, may change an entry's
+// header and content, or drop the entry.
+func copyTar(w *oci.LayerWriter, r io.Reader, edit func(*tar.Header, io.Reader) (keep bool, content io.Reader, err error)) error {
 	tr := tar.NewReader(r)
 	for {
 		hdr, err := tr.Next()
 		if err == io.EOF {
-			// What follows the end mark belongs to the stream too: its writer waits for us.
+			// Read also what follows the end mark: the writer waits until it is read.
 			_, err := io.Copy(io.Discard, r)
 			return err
 		}
@@ -220,13 +232,13 @@ func copyTar(t *tarball, r io.Reader, edit func(*tar.Header, io.Reader) (keep bo
 			}
 			content = edited
 		}
-		if err := t.header(hdr, content); err != nil {
+		if err := w.Add(hdr, content); err != nil {
 			return err
 		}
 	}
 }
 
-// debianArch is Debian's name of a platform's architecture.
+// debianArch returns Debian's name for the architecture of a platform.
 func debianArch(platform string) (string, error) {
 	arch, ok := map[string]string{
 		"linux/amd64": "amd64", "linux/arm64": "arm64", "linux/arm64/v8": "arm64", "linux/386": "i386",

@@ -45,8 +45,8 @@ func wheelhouse(b *testing.B, packages ...string) string {
 	return dir
 }
 
-// BenchmarkAddPackage adds a small package to the list of an image of twenty; nothing is downloaded.
-// It reports the seconds between the steps that the builder announces.
+// BenchmarkAddPackage adds a small package to the list of an image of twenty; nothing is
+// downloaded. It reports the seconds between the steps that the builder announces.
 func BenchmarkAddPackage(b *testing.B) {
 	liveHome(b)
 	dir := wheelhouse(b, append([]string{"tomli"}, twenty...)...)

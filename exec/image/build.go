@@ -2,7 +2,6 @@ package image
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -12,44 +11,57 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/exec/image/memo"
+	"github.com/flytestar/flytestar/exec/image/oci"
+	"github.com/flytestar/flytestar/exec/image/pip"
+	"github.com/flytestar/flytestar/exec/image/process"
+	"github.com/flytestar/flytestar/internal/text"
 	"github.com/flytestar/flytestar/plan"
 )
 
-// job is one image on its way.
+// job is the build of one image.
 type job struct {
 	*Builder
 	img   plan.BuildImage
 	watch exec.Watch
-	dry   bool // look only at what is there; what isn't is errUnmade
+	memo  *memo.Memo // what was made before; in a dry walk it only looks
 }
 
-// state is an image as far as its steps have been walked.
+func (b *Builder) job(img plan.BuildImage, watch exec.Watch) *job {
+	return &job{Builder: b, img: img, watch: watch, memo: b.store.memo}
+}
+
+// processes runs the job's containers.
+func (j *job) processes() *process.Runner {
+	return &process.Runner{Sandbox: j.opts.Sandbox, Platform: j.img.Platform, Environ: j.opts.Environ}
+}
+
+// state is the image after the steps so far.
 type state struct {
 	base    base
-	layers  []layer
+	layers  []oci.Layer
 	config  v1.Config
 	history []v1.History
 	ran     bool // a step has run something in a container
-	calls   []*call
+	pip     *pip.Installer
 }
 
 // event tells the watch, if there is one.
 func (j *job) event(e exec.Event) {
-	if j.watch == nil || j.dry {
+	if j.watch == nil || j.memo.Looking {
 		return
 	}
 	e.Time, e.Image = time.Now(), strings.Join(j.img.Environments, ",")
 	j.watch(e)
 }
 
-// step says what is being done.
+// step reports what is being done.
 func (j *job) step(what string) { j.event(exec.Event{Kind: exec.ImageStep, Step: what}) }
 
-// named says in an error which environments the image belongs to.
+// named adds to an error which environments the image belongs to.
 func (j *job) named(err error) error {
 	err = systemError(err)
 	var e *diag.Error
@@ -61,17 +73,9 @@ func (j *job) named(err error) error {
 	return &named
 }
 
-// made returns what was made of a key, making it unless the walk is dry.
-func made[T any](ctx context.Context, j *job, kind string, k *key, valid func(T) bool, maker func() (T, error)) (T, error) {
-	if j.dry {
-		maker = nil
-	}
-	return once(ctx, j.store, kind, k.hex(), valid, maker)
-}
-
-// layer returns the layer of a key.
-func (j *job) layer(ctx context.Context, k *key, maker func() (layer, error)) (layer, error) {
-	return made(ctx, j, "layers", k, j.store.has, maker)
+// layer returns the layer of a key. It calls maker if there is none.
+func (j *job) layer(ctx context.Context, k *memo.Key, maker func() (oci.Layer, error)) (oci.Layer, error) {
+	return memo.Made(ctx, j.memo, "layers", k, j.store.layout.Has, maker)
 }
 
 // build makes the image and records it.
@@ -88,22 +92,19 @@ func (j *job) build(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := j.store.addToIndex(ctx, declared.Hex[:12], desc); err != nil {
+	if err := j.store.layout.List(ctx, declared.Hex[:12], desc); err != nil {
 		return "", err
 	}
-	rec := &record{Platform: j.img.Platform, Digest: desc.Digest.String(), Time: time.Now().UTC(), Base: st.base.baseName, Blobs: blobs}
-	for _, c := range st.calls {
-		rec.Pip = append(rec.Pip, c.pinned)
-	}
+	rec := &record{Platform: j.img.Platform, Digest: desc.Digest.String(), Time: time.Now().UTC(), Base: st.base.baseName, Blobs: blobs, Pip: st.pip.Pinned()}
 	path, err := j.recordPath(j.img.Declared, j.img.Platform)
 	if err != nil {
 		return "", err
 	}
-	return rec.Digest, j.store.remember(path, rec)
+	return rec.Digest, j.memo.WriteFile(path, rec)
 }
 
-// walk goes through the base and the steps. It returns the number of the step
-// at which it ended with an error, -1 for the base.
+// walk goes through the base and the steps. With an error it returns the number of the step that
+// failed, or -1 for the base.
 func (j *job) walk(ctx context.Context, st *state) (int, error) {
 	var err error
 	if st.base, err = j.base(ctx, j.img.Image.Base); err != nil {
@@ -112,6 +113,7 @@ func (j *job) walk(ctx context.Context, st *state) (int, error) {
 	st.layers = slices.Clone(st.base.Layers)
 	st.config = *st.base.Config.DeepCopy()
 	st.history = slices.Clone(st.base.History)
+	st.pip = j.installer(st)
 	for i, s := range j.img.Image.Steps {
 		if err := j.extend(ctx, st, s); err != nil {
 			return i, buildError(s.Pos, err)
@@ -122,11 +124,11 @@ func (j *job) walk(ctx context.Context, st *state) (int, error) {
 
 // extend takes one step.
 func (j *job) extend(ctx context.Context, st *state, s plan.Step) error {
-	var l layer
+	var l oci.Layer
 	var err error
 	switch s.Kind {
 	case plan.StepPip, plan.StepRequirements:
-		return j.pip(ctx, st, s)
+		return j.install(ctx, st, s)
 	case plan.StepApt:
 		l, err = j.apt(ctx, st, s)
 	case plan.StepCommands:
@@ -160,19 +162,19 @@ func (j *job) extend(ctx context.Context, st *state, s plan.Step) error {
 	return nil
 }
 
-// configured notes in the history a step that only changes the configuration.
+// configured adds a step that only changes the configuration to the history.
 func (st *state) configured(s plan.Step) error {
 	st.history = append(st.history, v1.History{Created: v1.Time{Time: st.base.Epoch}, CreatedBy: stepTitle(s), EmptyLayer: true})
 	return nil
 }
 
 // add puts a layer on top.
-func (st *state) add(l layer, title string) {
+func (st *state) add(l oci.Layer, title string) {
 	st.layers = append(st.layers, l)
 	st.history = append(st.history, v1.History{Created: v1.Time{Time: st.base.Epoch}, CreatedBy: title})
 }
 
-// setEnv sets a variable of the image's environment, in its place if it is there.
+// setEnv sets a variable of the image's environment. A variable that is there keeps its place.
 func (st *state) setEnv(name, value string) {
 	for i, e := range st.config.Env {
 		if strings.HasPrefix(e, name+"=") {
@@ -193,25 +195,19 @@ func (st *state) env(name string) string {
 	return ""
 }
 
-// diffIDs names the layers by content.
-func diffIDs(layers []layer) []string {
-	ids := make([]string, len(layers))
-	for i, l := range layers {
-		ids[i] = l.DiffID
+// stepTitle describes a step in a line, for history, progress and messages. It leaves out the
+// credentials that a URL in the step may have.
+func stepTitle(s plan.Step) string {
+	if isPip(s) {
+		return pip.Title(s)
 	}
-	return ids
+	return text.Redact(title(s))
 }
-
-// stepTitle describes a step in a line, for history, progress and messages: without the
-// credentials that a URL in it may have.
-func stepTitle(s plan.Step) string { return redact(title(s)) }
 
 func title(s plan.Step) string {
 	switch s.Kind {
-	case plan.StepPip, plan.StepApt:
-		return string(s.Kind) + " " + strings.Join(s.Packages, " ")
-	case plan.StepRequirements:
-		return "requirements " + s.Src
+	case plan.StepApt:
+		return "apt " + strings.Join(s.Packages, " ")
 	case plan.StepCommands:
 		return "commands " + strings.Join(s.Commands, "; ")
 	case plan.StepFile, plan.StepFolder:
@@ -223,51 +219,13 @@ func title(s plan.Step) string {
 }
 
 // assemble writes the image's configuration and manifest.
-func (j *job) assemble(st *state) (v1.Descriptor, []blob, error) {
+func (j *job) assemble(st *state) (v1.Descriptor, []oci.Blob, error) {
 	if st.base.Manifest != nil && len(j.img.Image.Steps) == 0 {
 		return st.base.whole()
 	}
 	os, rest, _ := strings.Cut(j.img.Platform, "/")
 	arch, variant, _ := strings.Cut(rest, "/")
-	cfg := v1.ConfigFile{
-		OS: os, Architecture: arch, Variant: variant, Created: v1.Time{Time: st.base.Epoch},
-		Config: st.config, History: st.history, RootFS: v1.RootFS{Type: "layers", DiffIDs: []v1.Hash{}},
-	}
-	m := v1.Manifest{SchemaVersion: 2, MediaType: types.OCIManifestSchema1, Layers: []v1.Descriptor{}}
-	var blobs []blob
-	for _, l := range st.layers {
-		diff, err := v1.NewHash(l.DiffID)
-		if err != nil {
-			return v1.Descriptor{}, nil, err
-		}
-		digest, err := v1.NewHash(l.Digest)
-		if err != nil {
-			return v1.Descriptor{}, nil, err
-		}
-		cfg.RootFS.DiffIDs = append(cfg.RootFS.DiffIDs, diff)
-		m.Layers = append(m.Layers, v1.Descriptor{MediaType: l.MediaType, Digest: digest, Size: l.Size})
-		blobs = append(blobs, blob{l.Digest, l.Size})
-	}
-	config, err := j.putJSON(types.OCIConfigJSON, cfg)
-	if err != nil {
-		return v1.Descriptor{}, nil, err
-	}
-	m.Config = config
-	manifest, err := j.putJSON(types.OCIManifestSchema1, m)
-	manifest.Platform = &v1.Platform{OS: os, Architecture: arch, Variant: variant}
-	return manifest, append(blobs, blob{config.Digest.String(), config.Size}, blob{manifest.Digest.String(), manifest.Size}), err
-}
-
-// putJSON writes v as a blob.
-func (j *job) putJSON(mediaType types.MediaType, v any) (v1.Descriptor, error) {
-	data, err := json.Marshal(v)
-	if err != nil {
-		return v1.Descriptor{}, err
-	}
-	digest, err := j.store.putBlob(data)
-	if err != nil {
-		return v1.Descriptor{}, err
-	}
-	h, err := v1.NewHash(digest)
-	return v1.Descriptor{MediaType: mediaType, Digest: h, Size: int64(len(data))}, err
+	return j.store.layout.PutImage(v1.ConfigFile{
+		OS: os, Architecture: arch, Variant: variant, Created: v1.Time{Time: st.base.Epoch}, Config: st.config, History: st.history,
+	}, st.layers)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/flytestar/flytestar/exec/image/oci"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -18,7 +19,7 @@ func TestFiles(t *testing.T) {
 		"run.sh*": "#!/bin/sh", "data.txt": "data",
 		"app/main.py": "m", "app/lib/x.py": "x", "app/lib/skip.pyc": "c", "app/link": "-> lib/x.py", "app/.dockerignore": "secret\n", "app/secret": "s",
 	})
-	img := built(t, b, scratch(
+	img := built(t, b, onNothing(
 		plan.Step{Kind: plan.StepWorkdir, Name: "/srv"},
 		plan.Step{Kind: plan.StepFile, Src: "run.sh", Dst: "bin/"},
 		plan.Step{Kind: plan.StepFile, Src: "data.txt", Dst: "/etc/conf.txt"},
@@ -37,14 +38,14 @@ func TestFiles(t *testing.T) {
 // TestFilesOnBase lays files over a base whose /bin is a link and whose /tmp has a mode of its own.
 func TestFilesOnBase(t *testing.T) {
 	b := newBuilder(t, map[string]string{"tool*": "t", "d/bin/more*": "m", "d/tmp/x": "x"})
-	base, err := b.store.writeLayer(t.Context(), func(w *tarball) error {
+	base, err := b.store.layout.WriteLayer(t.Context(), func(w *oci.LayerWriter) error {
 		for _, h := range []*tar.Header{
 			{Typeflag: tar.TypeDir, Name: "usr", Mode: 0o755}, {Typeflag: tar.TypeDir, Name: "usr/bin", Mode: 0o755},
 			{Typeflag: tar.TypeSymlink, Name: "bin", Linkname: "usr/bin"}, {Typeflag: tar.TypeSymlink, Name: "abs", Linkname: "/usr/bin/../bin"},
 			{Typeflag: tar.TypeSymlink, Name: "loop", Linkname: "loop"}, {Typeflag: tar.TypeDir, Name: "tmp", Mode: 0o1777, Uid: 7},
 		} {
-			h.ModTime = fileTime
-			if err := w.header(h, nil); err != nil {
+			h.ModTime = oci.FileTime
+			if err := w.Add(h, nil); err != nil {
 				return err
 			}
 		}
@@ -52,12 +53,12 @@ func TestFilesOnBase(t *testing.T) {
 	})
 	must(t, err)
 	lay := func(step plan.Step) (string, error) {
-		j := &job{Builder: b, img: scratch()}
-		l, err := j.filesLayer(t.Context(), &state{layers: []layer{base}}, step)
+		j := b.job(onNothing(), nil)
+		l, err := j.filesLayer(t.Context(), &state{layers: []oci.Layer{base}}, step)
 		if err != nil {
 			return "", err
 		}
-		r, err := b.store.open([]layer{l})[0].Uncompressed()
+		r, err := b.store.layout.Open([]oci.Layer{l})[0].Uncompressed()
 		must(t, err)
 		defer r.Close()
 		var names []string
@@ -105,14 +106,14 @@ func TestFilesRefuse(t *testing.T) {
 		"missing":           {Kind: plan.StepFolder, Src: "none", Dst: "/f"},
 		"root":              {Kind: plan.StepFile, Src: "ok", Dst: "/.."},
 	} {
-		if d, err := b.Build(t.Context(), scratch(s), nil); err == nil {
+		if d, err := b.Build(t.Context(), onNothing(s), nil); err == nil {
 			t.Errorf("%s: built %s", name, d)
 		}
 	}
 }
 
 func TestReproducible(t *testing.T) {
-	img := scratch(plan.Step{Kind: plan.StepFolder, Src: "d", Dst: "/d"}, plan.Step{Kind: plan.StepFile, Src: "d/a", Dst: "/x"})
+	img := onNothing(plan.Step{Kind: plan.StepFolder, Src: "d", Dst: "/d"}, plan.Step{Kind: plan.StepFile, Src: "d/a", Dst: "/x"})
 	var digests []string
 	for range 2 {
 		b := newBuilder(t, map[string]string{"d/a": "a", "d/b/c*": "c"})

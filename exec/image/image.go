@@ -1,28 +1,28 @@
-// Package image builds OCI images in-process: no daemon, and no root for what
+// Package image builds OCI images in this process: without a daemon, and without root for what
 // doesn't need it. [Builder] implements [exec.Builder].
 //
-//   - image.go has the entry points; build.go walks an image's steps, and assembles
-//     its configuration and manifest.
-//   - base.go makes what an image starts from: Debian (package debian), a pulled
-//     reference or a layout in the workspace (pull.go), nothing.
-//   - pip.go takes pip steps: requirements, and how calls agree. resolver.go runs pip, with the
-//     user's own configuration (pipconf.go), in a container; python.go finds the image's Python and makes its virtual environment.
-//     wheelplan.go decides where a wheel's members go, wheel.go lays and layers them.
-//   - state.go says what of an image is there.
-//   - probe.go asks the index whether it is there, for doctor.
-//   - run.go runs apt and commands in a container and normalises what they changed.
-//   - files.go and ignore.go take files from the workspace.
-//   - store.go keeps it all: an OCI image layout, and an index from keys (key.go)
-//     to layers. layer.go writes layers, gzip.go compresses them, tree.go
-//     remembers their directories.
+//   - image.go has the builder's methods; state.go says how much of an image is there.
+//   - build.go walks through the steps of an image, and puts the image together.
+//   - base.go makes what an image starts from: a Debian base, an image of a registry or of a layout
+//     in the workspace (pull.go), or nothing.
+//   - run.go runs apt and commands in a container, and normalises what they changed.
+//   - files.go takes files from the workspace.
+//   - pip.go hands pip steps to package pip.
+//   - store.go says where everything is kept.
 //
-// A layer is named by a key over everything that makes it, so that what two images share is made
-// once, also across processes. The same inputs give the same bytes.
+// The packages below know nothing of the builder:
+//
+//	oci      keeps layers and images
+//	pip      takes pip and requirements steps
+//	debian   makes Debian bases
+//	memo     remembers what was made, by a key over everything that makes it
+//	process  runs the processes of a build
+//
+// What two images share is made once, also across processes. The same inputs give the same bytes.
 package image
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -34,9 +34,14 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/exec/image/memo"
+	"github.com/flytestar/flytestar/exec/image/oci"
+	"github.com/flytestar/flytestar/exec/image/pip"
+	"github.com/flytestar/flytestar/internal/home"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -46,7 +51,9 @@ type Options struct {
 	Workspace *os.Root     // where files, folders, requirements and oci: bases come from; nil: such steps fail
 	Sandbox   exec.Sandbox // runs apt, commands, pip; nil: such steps fail
 	Debian    Debian       // makes Debian bases and fetches pip; nil: such steps fail
-	Jobs      int          // layers and downloads made at a time within one image; 0: one per CPU
+	// Jobs is how many layers are fetched or made at a time, in all images together. 0 means the
+	// number of CPUs that this process may use.
+	Jobs int
 	// Environ is where pip's settings, proxies and the CA bundle are looked up
 	// (PIP_…, HTTPS_PROXY, SSL_CERT_FILE, HOME, XDG_CONFIG_HOME); nil: this process's environment.
 	Environ []string
@@ -56,12 +63,13 @@ type Options struct {
 type Builder struct {
 	opts  Options
 	store *store
+	slots *semaphore.Weighted // Jobs places: each layer that is fetched or made takes one
 }
 
 var _ exec.Builder = (*Builder)(nil)
 
-// NewBuilder returns a builder on the store under opts.Home, which the first
-// Build makes if need be: before that, nothing is written. The caller closes the builder.
+// NewBuilder returns a builder on the store under opts.Home. Nothing is written before the first
+// Build, which makes the store if it isn't there. The caller closes the builder.
 func NewBuilder(opts Options) (*Builder, error) {
 	if opts.Home == "" {
 		return nil, diag.Errorf(diag.Position{}, diag.System, "the image builder has no home directory").WithHint("set FLYTESTAR_HOME")
@@ -72,29 +80,23 @@ func NewBuilder(opts Options) (*Builder, error) {
 	if opts.Environ == nil {
 		opts.Environ = os.Environ()
 	}
-	return &Builder{opts, &store{home: opts.Home}}, nil
+	return &Builder{opts, newStore(home.Dir(opts.Home)), semaphore.NewWeighted(int64(opts.Jobs))}, nil
 }
 
-// Close removes the builder's scratch directory. Nothing may be under way.
+// Close removes the builder's scratch directory. No other method may be running.
 func (b *Builder) Close() error { return b.store.close() }
 
 // Layout returns the directory of the OCI image layout that the builder writes.
-func (b *Builder) Layout() string { return filepath.Join(b.opts.Home, "images") }
+func (b *Builder) Layout() string { return b.store.home.Images() }
 
-// record is what the image of a declared digest came to.
+// record says which image was built for a declared digest.
 type record struct {
-	Platform string    `json:"platform"`
-	Digest   string    `json:"digest"` // of the manifest
-	Time     time.Time `json:"time"`   // when it was built
-	Base     baseName  `json:"base"`
-	Pip      []*pinned `json:"pip,omitempty"` // by call
-	Blobs    []blob    `json:"blobs"`         // manifest, configuration and layers
-}
-
-// blob names a blob of the store.
-type blob struct {
-	Digest string `json:"digest"`
-	Size   int64  `json:"size"`
+	Platform string        `json:"platform"`
+	Digest   string        `json:"digest"` // of the manifest
+	Time     time.Time     `json:"time"`   // when it was built
+	Base     baseName      `json:"base"`
+	Pip      []*pip.Pinned `json:"pip,omitempty"` // by call
+	Blobs    []oci.Blob    `json:"blobs"`         // manifest, configuration and layers
 }
 
 func (b *Builder) recordPath(declared, platform string) (string, error) {
@@ -102,7 +104,7 @@ func (b *Builder) recordPath(declared, platform string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("declared digest %q: %w", declared, err)
 	}
-	return filepath.Join(b.opts.Home, "resolved", h.Hex+"-"+strings.ReplaceAll(platform, "/", "-")+".json"), nil
+	return filepath.Join(b.store.home.Resolved(), h.Hex+"-"+strings.ReplaceAll(platform, "/", "-")+".json"), nil
 }
 
 // recalled returns the record of an image, and whether all its blobs are there.
@@ -111,12 +113,12 @@ func (b *Builder) recalled(img plan.BuildImage) (rec *record, complete bool, err
 	if err != nil {
 		return nil, false, err
 	}
-	rec, ok, err := recall[*record](path, nil)
+	rec, ok, err := memo.ReadFile[*record](path, nil)
 	if err != nil || !ok {
 		return nil, false, err
 	}
 	for _, bl := range rec.Blobs {
-		if !b.store.hasBlob(bl.Digest, bl.Size) {
+		if !b.store.layout.HasBlob(bl) {
 			return rec, false, nil
 		}
 	}
@@ -125,7 +127,7 @@ func (b *Builder) recalled(img plan.BuildImage) (rec *record, complete bool, err
 
 // Build implements [exec.Builder].
 func (b *Builder) Build(ctx context.Context, img plan.BuildImage, watch exec.Watch) (string, error) {
-	j := &job{Builder: b, img: img, watch: watch}
+	j := b.job(img, watch)
 	rec, complete, err := b.recalled(img)
 	if err != nil {
 		return "", systemError(err)
@@ -149,7 +151,7 @@ func (b *Builder) Build(ctx context.Context, img plan.BuildImage, watch exec.Wat
 
 // Image implements [exec.Builder].
 func (b *Builder) Image(ctx context.Context, digest string) (*exec.Image, error) {
-	m, cfg, err := b.store.readImage(digest)
+	m, cfg, err := b.store.layout.Manifest(digest)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, diag.Errorf(diag.Position{}, diag.System, "image %s isn't in the store: %w", digest, err).WithHint("build it again")
 	}
@@ -157,48 +159,22 @@ func (b *Builder) Image(ctx context.Context, digest string) (*exec.Image, error)
 		return nil, systemError(fmt.Errorf("image %s: %w", digest, err))
 	}
 	img := &exec.Image{Digest: digest, Env: cfg.Config.Env, Workdir: cfg.Config.WorkingDir, User: cfg.Config.User}
-	for i, l := range m.Layers {
-		l := layer{Digest: l.Digest.String(), DiffID: cfg.RootFS.DiffIDs[i].String(), Size: l.Size, MediaType: l.MediaType}
-		img.Layers = append(img.Layers, storedLayer{l, b.store.blobPath(l.Digest)})
-	}
+	img.Layers = b.store.layout.Open(oci.Layers(m, cfg))
 	return img, nil
 }
 
-// readImage reads a manifest and the configuration that it names.
-func (s *store) readImage(digest string) (*v1.Manifest, *v1.ConfigFile, error) {
-	if _, err := v1.NewHash(digest); err != nil {
-		return nil, nil, err
-	}
-	var m v1.Manifest
-	var cfg v1.ConfigFile
-	data, err := os.ReadFile(s.blobPath(digest))
-	if err == nil {
-		err = json.Unmarshal(data, &m)
-	}
-	if err == nil {
-		data, err = os.ReadFile(s.blobPath(m.Config.Digest.String()))
-	}
-	if err == nil {
-		err = json.Unmarshal(data, &cfg)
-	}
-	if err == nil && len(m.Layers) != len(cfg.RootFS.DiffIDs) {
-		err = fmt.Errorf("%d layers, but %d diff ids", len(m.Layers), len(cfg.RootFS.DiffIDs))
-	}
-	return &m, &cfg, err
-}
-
-// systemError returns err as an error of the machine, unless it says more itself.
+// systemError returns err as an error of the machine, unless err has a class of its own.
 func systemError(err error) error { return classed(diag.Position{}, diag.System, err) }
 
-// buildError returns err as an error of the build step at pos, unless it says
-// more itself or the machine is at fault.
+// buildError returns err as an error of the build step at pos, unless err has a class of its own
+// or the machine is at fault.
 func buildError(pos diag.Position, err error) error { return classed(pos, diag.Build, err) }
 
-// machineFaults are errors of the machine, whatever step meets them.
+// machineFaults are errors that are the machine's fault, whichever step they occur in.
 var machineFaults = []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EIO, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM}
 
 func classed(pos diag.Position, class diag.Class, err error) error {
-	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errUnmade) {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, memo.ErrUnmade) {
 		return err
 	}
 	var e *diag.Error

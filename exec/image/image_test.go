@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,6 +24,7 @@ import (
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/exec/image/oci"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -70,8 +72,8 @@ func declare(img plan.Image) plan.BuildImage {
 	return plan.BuildImage{Image: img, Environments: []string{"test_env"}, Platform: "linux/amd64", Declared: "sha256:" + hex.EncodeToString(sum[:])}
 }
 
-// scratch declares an image of steps on nothing.
-func scratch(steps ...plan.Step) plan.BuildImage {
+// onNothing declares an image of steps on nothing.
+func onNothing(steps ...plan.Step) plan.BuildImage {
 	for i := range steps {
 		steps[i].Pos = diag.Position{File: "x.star", Line: i + 1, Col: 1}
 	}
@@ -126,7 +128,7 @@ func listing(t testing.TB, img v1.Image) map[string]string {
 
 func TestConfiguration(t *testing.T) {
 	b := newBuilder(t, nil)
-	img := built(t, b, scratch(
+	img := built(t, b, onNothing(
 		plan.Step{Kind: plan.StepEnv, EnvVars: map[string]string{"B": "2", "A": "1"}},
 		plan.Step{Kind: plan.StepWorkdir, Name: "/srv"},
 		plan.Step{Kind: plan.StepEnv, EnvVars: map[string]string{"B": "3"}},
@@ -140,7 +142,7 @@ func TestConfiguration(t *testing.T) {
 	if cfg.Config.WorkingDir != "/srv" || cfg.Config.User != "1000:1000" || cfg.OS != "linux" || cfg.Architecture != "amd64" {
 		t.Errorf("configuration %+v", cfg)
 	}
-	if !cfg.Created.Equal(fileTime) || len(cfg.History) != 4 {
+	if !cfg.Created.Equal(oci.FileTime) || len(cfg.History) != 4 {
 		t.Errorf("created %v, history %v", cfg.Created, cfg.History)
 	}
 	digest, err := img.Digest()
@@ -160,7 +162,7 @@ func TestStates(t *testing.T) {
 		must(t, err)
 		return out
 	}
-	img := scratch(plan.Step{Kind: plan.StepFile, Src: "a.txt", Dst: "/a"})
+	img := onNothing(plan.Step{Kind: plan.StepFile, Src: "a.txt", Dst: "/a"})
 	if got := state(img); got.State != plan.ImageBuild || got.Why == "" || got.Digest != "" {
 		t.Errorf("before: %+v", got)
 	}
@@ -169,9 +171,7 @@ func TestStates(t *testing.T) {
 	if got := state(img); got.State != plan.ImageHit || got.Digest != digest || !strings.HasPrefix(got.Why, "built just now") {
 		t.Errorf("after: %+v", got)
 	}
-	opened, err := b.Image(t.Context(), digest)
-	must(t, err)
-	must(t, os.Remove(opened.Layers[0].(storedLayer).path))
+	must(t, os.Remove(blobPath(b, manifestOf(t, b, digest).Layers[0].Digest.String())))
 	if got := state(img); got.State != plan.ImageBuild {
 		t.Errorf("with a blob gone: %+v", got)
 	}
@@ -186,11 +186,12 @@ func TestStates(t *testing.T) {
 	}
 }
 
-// TestStateSaysWhatIsThere: how far an image's layers go, which step is the first without one, and what a built one takes.
+// TestStateSaysWhatIsThere: how far an image's layers go, which step is the first without one, and
+// what a built one takes.
 func TestStateSaysWhatIsThere(t *testing.T) {
 	b := newBuilder(t, map[string]string{"a.txt": "a", "b.txt": "b"})
 	file := func(name string) plan.Step { return plan.Step{Kind: plan.StepFile, Src: name, Dst: "/" + name} }
-	short := scratch(file("a.txt"))
+	short := onNothing(file("a.txt"))
 	_, err := b.Build(t.Context(), short, nil)
 	must(t, err)
 	state := func(img plan.BuildImage) plan.BuildImage {
@@ -199,14 +200,14 @@ func TestStateSaysWhatIsThere(t *testing.T) {
 		must(t, err)
 		return out
 	}
-	long := scratch(file("a.txt"), plan.Step{Kind: plan.StepEnv, EnvVars: map[string]string{"A": "1"}}, file("b.txt"))
+	long := onNothing(file("a.txt"), plan.Step{Kind: plan.StepEnv, EnvVars: map[string]string{"A": "1"}}, file("b.txt"))
 	if got := state(long); got.State != plan.ImageBuild || got.Reused != 1 || got.Size != 0 || !strings.HasPrefix(got.Why, "step 3 of 3, file b.txt /b.txt, has no layer") {
 		t.Errorf("a longer image: %+v", got)
 	}
-	if got := state(scratch(file("b.txt"), plan.Step{Kind: plan.StepApt, Packages: []string{"gcc"}})); got.State != plan.ImageUnresolved || got.Reused != 0 || !strings.HasSuffix(got.Why, "step 2 is to be resolved then") {
+	if got := state(onNothing(file("b.txt"), plan.Step{Kind: plan.StepApt, Packages: []string{"gcc"}})); got.State != plan.ImageUnresolved || got.Reused != 0 || !strings.HasSuffix(got.Why, "step 2 is to be resolved then") {
 		t.Errorf("with apt later on: %+v", got)
 	}
-	alike := scratch(file("a.txt"), plan.Step{Kind: plan.StepUser, Name: "1000"})
+	alike := onNothing(file("a.txt"), plan.Step{Kind: plan.StepUser, Name: "1000"})
 	if got := state(alike); got.State != plan.ImageBuild || got.Reused != 1 || !strings.Contains(got.Why, "every layer is there") {
 		t.Errorf("with other settings: %+v", got)
 	}
@@ -215,11 +216,10 @@ func TestStateSaysWhatIsThere(t *testing.T) {
 	}
 	digest, err := b.Build(t.Context(), long, nil)
 	must(t, err)
-	opened, err := b.Image(t.Context(), digest)
-	must(t, err)
 	want := int64(0) // the manifest, the configuration and the layers
-	for _, name := range []string{digest, manifestOf(t, b, digest).Config.Digest.String(), opened.Layers[0].(storedLayer).Digest, opened.Layers[1].(storedLayer).Digest} {
-		info, err := os.Stat(b.store.blobPath(name))
+	m := manifestOf(t, b, digest)
+	for _, name := range []string{digest, m.Config.Digest.String(), m.Layers[0].Digest.String(), m.Layers[1].Digest.String()} {
+		info, err := os.Stat(blobPath(b, name))
 		must(t, err)
 		want += info.Size()
 	}
@@ -231,19 +231,23 @@ func TestStateSaysWhatIsThere(t *testing.T) {
 
 func manifestOf(t *testing.T, b *Builder, digest string) *v1.Manifest {
 	t.Helper()
-	m, _, err := b.store.readImage(digest)
+	m, _, err := b.store.layout.Manifest(digest)
 	must(t, err)
 	return m
+}
+
+func blobPath(b *Builder, digest string) string {
+	return filepath.Join(b.Layout(), "blobs", "sha256", strings.TrimPrefix(digest, "sha256:"))
 }
 
 // neverDebian panics when it is asked for anything: State must not.
 type neverDebian struct{ Debian }
 
 func TestStateWritesNothing(t *testing.T) {
-	b := newBuilder(t, map[string]string{"a.txt": "a"})
-	b.opts.Home = filepath.Join(t.TempDir(), "not", "there", "yet")
-	b.store.home = b.opts.Home
-	_, err := b.State(t.Context(), scratch(plan.Step{Kind: plan.StepFile, Src: "a.txt", Dst: "/a"}, plan.Step{Kind: plan.StepApt, Packages: []string{"gcc"}}))
+	workspace := newBuilder(t, map[string]string{"a.txt": "a"}).opts.Workspace
+	b, err := NewBuilder(Options{Home: filepath.Join(t.TempDir(), "not", "there", "yet"), Workspace: workspace})
+	must(t, err)
+	_, err = b.State(t.Context(), onNothing(plan.Step{Kind: plan.StepFile, Src: "a.txt", Dst: "/a"}, plan.Step{Kind: plan.StepApt, Packages: []string{"gcc"}}))
 	must(t, err)
 	if _, err := os.Stat(filepath.Dir(b.opts.Home)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the home: %v", err)
@@ -252,12 +256,12 @@ func TestStateWritesNothing(t *testing.T) {
 
 func TestErrorsNameTheEnvironments(t *testing.T) {
 	b := newBuilder(t, nil)
-	_, err := b.Build(t.Context(), scratch(plan.Step{Kind: plan.StepFile, Src: "none", Dst: "/a"}), nil)
+	_, err := b.Build(t.Context(), onNothing(plan.Step{Kind: plan.StepFile, Src: "none", Dst: "/a"}), nil)
 	var e *diag.Error
 	if !errors.As(err, &e) || e.Class != diag.Build || e.Pos.Line != 1 || !strings.HasPrefix(e.Msg, "image of test_env: ") {
 		t.Errorf("got %#v", err)
 	}
-	_, err = b.Build(t.Context(), scratch(plan.Step{Kind: plan.StepCommands, Commands: []string{"true"}}), nil)
+	_, err = b.Build(t.Context(), onNothing(plan.Step{Kind: plan.StepCommands, Commands: []string{"true"}}), nil)
 	if !errors.As(err, &e) || e.Class != diag.System || e.Hint == "" {
 		t.Errorf("without a sandbox: %#v", err)
 	}
@@ -273,7 +277,7 @@ func TestEvents(t *testing.T) {
 	b := newBuilder(t, nil)
 	var kinds []string
 	watch := func(e exec.Event) { kinds = append(kinds, string(e.Kind)+" "+e.Image) }
-	img := scratch(plan.Step{Kind: plan.StepUser, Name: "0"})
+	img := onNothing(plan.Step{Kind: plan.StepUser, Name: "0"})
 	for range 2 {
 		_, err := b.Build(t.Context(), img, watch)
 		must(t, err)
@@ -283,15 +287,17 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-func TestCancelled(t *testing.T) {
+// TestCancelledBefore: what is cancelled before it begins leaves nothing. TestCancelledMidway has
+// the rest.
+func TestCancelledBefore(t *testing.T) {
 	b := newBuilder(t, map[string]string{"a.txt": strings.Repeat("a", 1<<20)})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := b.Build(ctx, scratch(plan.Step{Kind: plan.StepFile, Src: "a.txt", Dst: "/a"}), nil)
+	_, err := b.Build(ctx, onNothing(plan.Step{Kind: plan.StepFile, Src: "a.txt", Dst: "/a"}), nil)
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
-	if left, _ := os.ReadDir(b.store.tmp); len(left) > 0 {
+	if left, _ := os.ReadDir(b.store.scratch().Path()); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
 }
@@ -304,4 +310,16 @@ func TestAgo(t *testing.T) {
 			t.Errorf("ago(%v) = %q, want %q", d, got, want)
 		}
 	}
+}
+
+// sample is n bytes, half of them random.
+func sample(n int) []byte {
+	r := rand.New(rand.NewPCG(1, 2))
+	b := make([]byte, n)
+	for i := range b {
+		if i%128 < 64 {
+			b[i] = byte(r.Uint32())
+		}
+	}
+	return b
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/exec/image"
 	"github.com/flytestar/flytestar/exec/image/debian"
+	"github.com/flytestar/flytestar/exec/image/debian/archive"
 	"github.com/flytestar/flytestar/exec/sandbox"
 	"github.com/flytestar/flytestar/plan"
 )
@@ -59,7 +60,7 @@ func liveHome(t testing.TB) {
 		t.Skip("builds a Debian base from the mirror: not with -short")
 	}
 	live.once.Do(func() {
-		sources, err := debian.HostSources("/")
+		sources, err := archive.HostSources("/")
 		if err != nil {
 			live.skip = "no Debian mirror is configured: " + err.Error()
 			return
@@ -72,7 +73,9 @@ func liveHome(t testing.TB) {
 			live.skip = "no sandbox here: " + err.Error()
 			return
 		}
-		live.debian = &debian.Debian{Sources: sources, Cache: filepath.Join(live.home, "cache", "debian"), Sandbox: live.sandbox}
+		live.debian = &debian.Debian{
+			Mirror: &archive.Mirror{Sources: sources, Cache: filepath.Join(live.home, "cache", "debian")}, Sandbox: live.sandbox,
+		}
 	})
 	if live.skip != "" {
 		t.Skip(live.skip)

@@ -3,13 +3,19 @@ package image
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log"
+	"net/http"
 	"net/http/httptest"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
@@ -21,6 +27,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/exec/image/oci"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -106,9 +113,11 @@ func TestPullErrors(t *testing.T) {
 		host + "/none:1":    {diag.Build, "has no image"},
 		host + "/arm:1":     {diag.Build, "for linux/arm64, not for linux/amd64"},
 		"127.0.0.1:1/x:1":   {diag.System, "can't pull"},
-		"UPPER/not a ref":   {diag.Build, "no image reference"},
+		"UPPER/not a ref":   {diag.Build, "isn't an image reference"},
+		"@sha256:abc":       {diag.Build, "isn't an image reference"},
+		"oci:":              {diag.Build, "isn't an image reference"},
 		"oci:nowhere":       {diag.Build, "no OCI image layout"},
-		"oci:../../outside": {diag.Build, "escapes"},
+		"oci:../../outside": {diag.Build, "invalid argument"},
 	} {
 		_, err := b.Build(t.Context(), on(ref), nil)
 		var e *diag.Error
@@ -116,7 +125,7 @@ func TestPullErrors(t *testing.T) {
 			t.Errorf("%s: %#v", ref, err)
 		}
 	}
-	left, err := filepath.Glob(b.store.tmp + "/*")
+	left, err := filepath.Glob(b.store.scratch().Path() + "/*")
 	if err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
@@ -128,11 +137,11 @@ func TestLayoutBase(t *testing.T) {
 	dir := b.opts.Workspace.Name() + "/base"
 	p, err := layout.Write(dir, empty.Index)
 	must(t, err)
-	must(t, p.AppendImage(img, layout.WithAnnotations(map[string]string{refName: "v1"})))
+	must(t, p.AppendImage(img, layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": "v1"})))
 	if got := digestOf(t, built(t, b, on("oci:base"))); got != digestOf(t, img) {
 		t.Errorf("got %s", got)
 	}
-	must(t, p.AppendImage(randomImage(t, "amd64"), layout.WithAnnotations(map[string]string{refName: "v2"})))
+	must(t, p.AppendImage(randomImage(t, "amd64"), layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": "v2"})))
 	if got := digestOf(t, built(t, b, on("oci:base:v1"))); got != digestOf(t, img) {
 		t.Errorf("v1: %s", got)
 	}
@@ -162,7 +171,76 @@ func TestLayoutDamaged(t *testing.T) {
 	if _, err := b.Build(context.Background(), on("oci:base"), nil); err == nil || !strings.Contains(err.Error(), "has the content of") {
 		t.Errorf("got %v", err)
 	}
-	if b.store.hasBlob("sha256:"+h.Hex, int64(len(data))) {
+	if b.store.layout.HasBlob(oci.Blob{Digest: "sha256:" + h.Hex, Size: int64(len(data))}) {
 		t.Error("the damaged blob is in the store")
+	}
+}
+
+// crowd counts the requests for some blobs that are under way at a time. Each waits a while for
+// more than limit to be there: only where nothing bounds them, they are.
+type crowd struct {
+	limit int32
+	blobs sync.Map // by digest
+	under atomic.Int32
+	most  atomic.Int32
+	over  chan struct{} // closed once there are more than limit
+	once  sync.Once
+}
+
+func (c *crowd) count(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, ok := c.blobs.Load(path.Base(r.URL.Path)); ok && r.Method == http.MethodGet {
+			now := c.under.Add(1)
+			defer c.under.Add(-1)
+			for was := c.most.Load(); now > was && !c.most.CompareAndSwap(was, now); was = c.most.Load() {
+			}
+			if now > c.limit {
+				c.once.Do(func() { close(c.over) })
+			}
+			select {
+			case <-c.over:
+			case <-time.After(50 * time.Millisecond):
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// TestDownloadsAreBounded pulls three images of two layers at once: Jobs bounds the downloads of
+// all images of a builder together.
+func TestDownloadsAreBounded(t *testing.T) {
+	t.Setenv("DOCKER_CONFIG", t.TempDir())
+	c := &crowd{limit: 2, over: make(chan struct{})}
+	srv := httptest.NewServer(c.count(registry.New(registry.Logger(log.New(io.Discard, "", 0)))))
+	defer srv.Close()
+	b, err := NewBuilder(Options{Home: t.TempDir(), Jobs: int(c.limit)})
+	must(t, err)
+	defer func() { must(t, b.Close()) }()
+	var images []plan.BuildImage
+	for i := range 3 {
+		ref, err := name.ParseReference(fmt.Sprintf("%s/image:%d", strings.TrimPrefix(srv.URL, "http://"), i))
+		must(t, err)
+		img := randomImage(t, "amd64")
+		must(t, remote.Write(ref, img))
+		layers, err := img.Layers()
+		must(t, err)
+		for _, l := range layers {
+			h, err := l.Digest()
+			must(t, err)
+			c.blobs.Store(h.String(), true)
+		}
+		images = append(images, on(ref.String()))
+	}
+	var all sync.WaitGroup
+	for _, img := range images {
+		all.Go(func() {
+			if _, err := b.Build(t.Context(), img, nil); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if n := c.most.Load(); n > c.limit || n < 1 {
+		t.Errorf("%d layers were downloaded at a time, want at most %d", n, c.limit)
 	}
 }

@@ -12,6 +12,8 @@ import (
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/exec/image/oci"
+	"github.com/flytestar/flytestar/exec/image/process"
 )
 
 // entries writes a tar of files, with times, and links.
@@ -38,7 +40,7 @@ func TestNormalise(t *testing.T) {
 	epoch := time.Unix(1_700_000_000, 0)
 	old, late := epoch.Add(-time.Hour), epoch.Add(time.Hour)
 	b := newBuilder(t, nil)
-	l, err := b.store.writeLayer(t.Context(), func(w *tarball) error {
+	l, err := b.store.layout.WriteLayer(t.Context(), func(w *oci.LayerWriter) error {
 		return copyTar(w, entries(t,
 			&tar.Header{Name: "etc/", Typeflag: tar.TypeDir, ModTime: late, Mode: 0o755},
 			&tar.Header{Name: "etc/shadow", Linkname: "root:*:30000:0:99999:7:::\nold:*:10000:0:::::\n", ModTime: late},
@@ -54,11 +56,11 @@ func TestNormalise(t *testing.T) {
 		), normalise(epoch))
 	})
 	must(t, err)
-	r, err := b.store.open([]layer{l})[0].Uncompressed()
+	r, err := b.store.layout.Open([]oci.Layer{l})[0].Uncompressed()
 	must(t, err)
 	defer r.Close()
 	got := map[string]string{}
-	must(t, copyTar(&tarball{ctx: t.Context(), tw: tar.NewWriter(io.Discard), seen: map[string]bool{}, tree: newTree()}, r, func(h *tar.Header, r io.Reader) (bool, io.Reader, error) {
+	must(t, copyTar(nil, r, func(h *tar.Header, r io.Reader) (bool, io.Reader, error) {
 		data, err := io.ReadAll(r)
 		got[h.Name] = h.ModTime.Sub(epoch).String() + h.Uname + " " + string(data)
 		return false, nil, err
@@ -70,7 +72,7 @@ func TestNormalise(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" || got["usr/.wh.gone"] == "" {
 		t.Error(diff)
 	}
-	tr, err := b.store.trees([]layer{l})
+	tr, err := b.store.layout.Forest([]oci.Layer{l})
 	must(t, err)
 	if !tr[0].Gone["usr/gone"] {
 		t.Error("the whiteout isn't in the tree")
@@ -88,35 +90,17 @@ func TestCopyTarRefuses(t *testing.T) {
 		if list == nil {
 			r = strings.NewReader(strings.Repeat("x", 1024))
 		}
-		if _, err := b.store.writeLayer(t.Context(), func(w *tarball) error { return copyTar(w, r, normalise(fileTime)) }); err == nil {
+		if _, err := b.store.layout.WriteLayer(t.Context(), func(w *oci.LayerWriter) error { return copyTar(w, r, normalise(oci.FileTime)) }); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
 }
 
-func TestTail(t *testing.T) {
-	var log tail
-	for range 5000 {
-		io.WriteString(&log, "line\n")
-	}
-	io.WriteString(&log, "Looking in indexes: https://me:secret@index.example/simple\n\x1b[31mred\n\xff\n")
-	lines := log.lines()
-	text := strings.Join(lines, "\n")
-	if len(lines) != tailLines || strings.Contains(text, "secret") || strings.Contains(text, "\x1b") || !strings.HasSuffix(text, "https://index.example/simple\n[31mred\n?") {
-		t.Errorf("%d lines:\n%s", len(lines), text)
-	}
-}
-
-func TestExitErrors(t *testing.T) {
-	e := &exitError{exec.Exit{Code: 2}, []string{"cc: not found", commandMark + "2"}}
-	d := e.at(diag.Position{}, e.command([]string{"true", "make"}))
+func TestFailedCommand(t *testing.T) {
+	e := &process.Failed{Exit: exec.Exit{Code: 2}, Log: []string{"cc: not found", commandMark + "2"}}
+	d := e.At(diag.Position{}, failedCommand(e, []string{"true", "make"}))
 	if d.Msg != `command 2, "make", exited with 2` || len(d.Notes) != 1 || strings.Contains(d.Notes[0].Msg, commandMark) || !strings.Contains(d.Notes[0].Msg, "cc: not found") {
 		t.Errorf("%s %v", d.Msg, d.Notes)
-	}
-	for want, exit := range map[string]exec.Exit{"ran out of memory": {Code: 137, Signal: "SIGKILL", OOM: true}, "was killed by SIGTERM": {Code: 143, Signal: "SIGTERM"}} {
-		if got := (&exitError{exit, nil}).Error(); got != want {
-			t.Errorf("%q, want %q", got, want)
-		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/flytestar/flytestar/exec/image/memo"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -19,7 +20,8 @@ func (b *Builder) State(ctx context.Context, img plan.BuildImage) (plan.BuildIma
 		img.Why = "built " + ago(rec.Time) + " on " + rec.Base.String()
 		return img, nil
 	}
-	j := &job{Builder: b, img: img, dry: true}
+	j := b.job(img, nil)
+	j.memo = b.store.memo.Look()
 	st := &state{}
 	at, err := j.walk(ctx, st)
 	img.Reused = len(st.layers)
@@ -28,7 +30,7 @@ func (b *Builder) State(ctx context.Context, img plan.BuildImage) (plan.BuildIma
 		img.State, img.Why = plan.ImageBuild, "it was built "+ago(rec.Time)+", but its manifest is gone; every layer is there"
 	case err == nil:
 		img.State, img.Why = plan.ImageBuild, "no such image was built, but every layer is there"
-	case errors.Is(err, errUnmade):
+	case errors.Is(err, memo.ErrUnmade):
 		img.State, img.Why = j.missing(at, err)
 	default:
 		return img, j.named(err)
@@ -36,8 +38,8 @@ func (b *Builder) State(ctx context.Context, img plan.BuildImage) (plan.BuildIma
 	return img, nil
 }
 
-// Size returns how many bytes an image takes in the store, compressed; 0 if it isn't there.
-// Like State it only looks.
+// Size returns how many bytes an image takes in the store, compressed; 0 if it isn't there. Like
+// State it only reads.
 func (b *Builder) Size(img plan.BuildImage) (int64, error) {
 	rec, complete, err := b.recalled(img)
 	if err != nil || !complete {
@@ -46,7 +48,7 @@ func (b *Builder) Size(img plan.BuildImage) (int64, error) {
 	return rec.size(), nil
 }
 
-// size is how many bytes the blobs take.
+// size returns how many bytes the blobs take.
 func (r *record) size() int64 {
 	total := int64(0)
 	for _, b := range r.Blobs {
@@ -55,13 +57,13 @@ func (r *record) size() int64 {
 	return total
 }
 
-// missing says what a dry walk that ended at step at means; -1 is the base.
+// missing says what it means that a dry walk ended at a step; -1 is the base.
 func (j *job) missing(at int, err error) (plan.ImageState, string) {
 	img := j.img.Image
 	kind := ""
-	var u *unmade
+	var u *memo.Unmade
 	if errors.As(err, &u) {
-		kind = u.kind
+		kind = u.Kind
 	}
 	if at < 0 {
 		return j.missingBase(kind)

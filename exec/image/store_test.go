@@ -9,8 +9,6 @@ import (
 	osexec "os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,7 +18,8 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// buildForever builds images of a growing number of layers and says so on standard output, until it is killed.
+// buildForever builds images of a growing number of layers and says so on standard output, until it
+// is killed.
 func buildForever(home, workspace string) error {
 	root, err := os.OpenRoot(workspace)
 	if err != nil {
@@ -40,12 +39,12 @@ func buildForever(home, workspace string) error {
 
 // numbered is an image of a layer that number n has for its own.
 func numbered(n int) plan.BuildImage {
-	return scratch(plan.Step{Kind: plan.StepFile, Src: "big", Dst: fmt.Sprintf("/big-%d", n)})
+	return onNothing(plan.Step{Kind: plan.StepFile, Src: "big", Dst: fmt.Sprintf("/big-%d", n)})
 }
 
-// process starts a process that builds forever in b's home, and returns when
+// startProcess starts a process that builds forever in b's home, and returns when
 // it has built its first images.
-func process(t *testing.T, b *Builder, workspace string, images int) *osexec.Cmd {
+func startProcess(t *testing.T, b *Builder, workspace string, images int) *osexec.Cmd {
 	t.Helper()
 	cmd := osexec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), "FLYTESTAR_TEST_SECOND="+b.opts.Home, "FLYTESTAR_TEST_WORKSPACE="+workspace)
@@ -73,7 +72,7 @@ func TestKill(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(workspace, "big"), sample(4<<20), 0o644))
 	b := newBuilder(t, nil)
 	for round := range 4 {
-		cmd := process(t, b, workspace, 1)
+		cmd := startProcess(t, b, workspace, 1)
 		time.Sleep(time.Duration(round) * 7 * time.Millisecond)
 		must(t, cmd.Process.Kill())
 		cmd.Wait()
@@ -90,7 +89,7 @@ func TestKill(t *testing.T) {
 	must(t, again.store.begin())
 	left, err := filepath.Glob(filepath.Join(b.opts.Home, "tmp", "images", "*"))
 	must(t, err)
-	if len(left) != 4 { // the two builders' directories and locks
+	if len(left) != 2 { // the two builders' directories
 		t.Errorf("in tmp: %v", left)
 	}
 }
@@ -104,7 +103,7 @@ func TestProcesses(t *testing.T) {
 	must(t, err)
 	defer root.Close()
 	b.opts.Workspace = root
-	first, second := process(t, b, workspace, 1), process(t, b, workspace, 1)
+	first, second := startProcess(t, b, workspace, 1), startProcess(t, b, workspace, 1)
 	for n := range 30 {
 		built(t, b, numbered(n))
 	}
@@ -114,62 +113,27 @@ func TestProcesses(t *testing.T) {
 	}
 }
 
-func TestOnce(t *testing.T) {
-	b := newBuilder(t, nil)
-	var runs atomic.Int32
-	var all sync.WaitGroup
-	for range 20 {
-		all.Go(func() {
-			got, err := once(t.Context(), b.store, "test", "key", nil, func() (int, error) {
-				time.Sleep(20 * time.Millisecond)
-				return int(runs.Add(1)), nil
-			})
-			if got != 1 || err != nil {
-				t.Errorf("got %d, %v", got, err)
-			}
-		})
-	}
-	all.Wait()
-	if n := runs.Load(); n != 1 {
-		t.Errorf("made %d times", n)
-	}
-	if _, err := once(t.Context(), b.store, "test", "other", nil, func() (int, error) { return 0, os.ErrInvalid }); !errors.Is(err, os.ErrInvalid) {
-		t.Errorf("a failure: %v", err)
-	}
-	if got, err := once(t.Context(), b.store, "test", "other", nil, func() (int, error) { return 5, nil }); got != 5 || err != nil {
-		t.Errorf("after a failure: %d, %v", got, err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
-	defer cancel()
-	unlock, err := b.store.lock(t.Context(), "test-held")
-	must(t, err)
-	defer unlock()
-	if _, err := once(ctx, b.store, "test", "held", nil, func() (int, error) { return 0, nil }); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("waiting for another's lock: %v", err)
-	}
-}
-
 func TestIndexNames(t *testing.T) {
 	b := newBuilder(t, nil)
-	img := scratch(plan.Step{Kind: plan.StepUser, Name: "1"})
+	img := onNothing(plan.Step{Kind: plan.StepUser, Name: "1"})
 	built(t, b, img)
 	must(t, os.RemoveAll(filepath.Join(b.opts.Home, "resolved")))
 	built(t, b, img)
-	built(t, b, scratch(plan.Step{Kind: plan.StepUser, Name: "2"}))
+	built(t, b, onNothing(plan.Step{Kind: plan.StepUser, Name: "2"}))
 	p, err := layout.FromPath(b.Layout())
 	must(t, err)
 	index, err := p.ImageIndex()
 	must(t, err)
 	m, err := index.IndexManifest()
 	must(t, err)
-	if len(m.Manifests) != 2 || m.Manifests[0].Annotations[refName] != img.Declared[7:19] {
+	if len(m.Manifests) != 2 || m.Manifests[0].Annotations["org.opencontainers.image.ref.name"] != img.Declared[7:19] {
 		t.Errorf("index.json lists %+v", m.Manifests)
 	}
 }
 
 func TestDamage(t *testing.T) {
 	b := newBuilder(t, nil)
-	img := scratch(plan.Step{Kind: plan.StepUser, Name: "1"})
+	img := onNothing(plan.Step{Kind: plan.StepUser, Name: "1"})
 	built(t, b, img)
 	path, err := b.recordPath(img.Declared, img.Platform)
 	must(t, err)
@@ -181,7 +145,7 @@ func TestDamage(t *testing.T) {
 
 func BenchmarkNothingToDo(b *testing.B) {
 	builder := newBuilder(b, map[string]string{"a": "a"})
-	img := scratch(plan.Step{Kind: plan.StepFile, Src: "a", Dst: "/a"})
+	img := onNothing(plan.Step{Kind: plan.StepFile, Src: "a", Dst: "/a"})
 	built(b, builder, img)
 	for b.Loop() {
 		again, err := NewBuilder(Options{Home: builder.opts.Home})

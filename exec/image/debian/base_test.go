@@ -13,6 +13,7 @@ import (
 
 	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/exec/image/debian"
+	"github.com/flytestar/flytestar/exec/image/debian/archive"
 	"github.com/flytestar/flytestar/exec/sandbox"
 )
 
@@ -25,7 +26,7 @@ func live(t testing.TB, dir string) *debian.Debian {
 	if testing.Short() {
 		t.Skip("short: a base is a download of 40 MB")
 	}
-	sources, err := debian.HostSources("/")
+	sources, err := archive.HostSources("/")
 	if err != nil {
 		t.Skip("no mirror: ", err)
 	}
@@ -33,7 +34,7 @@ func live(t testing.TB, dir string) *debian.Debian {
 	if err != nil {
 		t.Skip("no sandbox: ", err)
 	}
-	d := &debian.Debian{Sources: sources, Cache: filepath.Join(dir, "cache"), Sandbox: containers}
+	d := &debian.Debian{Mirror: &archive.Mirror{Sources: sources, Cache: filepath.Join(dir, "cache")}, Sandbox: containers}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	if _, _, err := d.Probe(ctx); err != nil {

@@ -1,6 +1,6 @@
-# Compiles every module below the directories given, in parallel. What a process
-# has compiled before shows in the bytes that it writes, so the number of workers
-# and who compiles what depend on the files alone.
+# Compiles every module below the directories that are given, in parallel. What a process has compiled
+# before shows in the bytes that it writes. So the number of workers, and who compiles what, depend
+# only on the files.
 import os
 import py_compile
 import sys

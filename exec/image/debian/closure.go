@@ -1,30 +1,29 @@
 package debian
 
 import (
-	"cmp"
 	"context"
-	"path"
 	"slices"
 	"strings"
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/exec/image/debian/archive"
+	"github.com/flytestar/flytestar/exec/image/debian/control"
 )
 
-// preferred wins where several packages would do: gawk and usrmerge, which come
-// first in the dependencies, need a libc of their own and all of Perl.
+// preferred are packages to choose where several would do. The first in the dependencies are gawk
+// and usrmerge, which bring libraries of their own and all of Perl.
 var preferred = []string{"mawk", "usr-is-merged"}
 
-// Resolve reads the signed indices of the suite and returns the exact packages
-// of a base: what is Essential or of Priority required, apt, ca-certificates and
-// Python if asked for, with all they depend on, in the newest versions; no
-// recommendations. It uses the network and writes only the cache. Errors are
-// *diag.Error, or ctx's.
+// Resolve reads the signed indices of the suite and returns the exact packages of a base: those
+// that are Essential or of Priority required, apt, ca-certificates, Python if asked for, and all
+// that they depend on. It takes the newest versions and leaves out recommendations. It uses the
+// network and writes only the cache. Errors are *diag.Error, or ctx's.
 func (d *Debian) Resolve(ctx context.Context, req Request, watch exec.Watch) (*Closure, error) {
 	if req.Arch == "" {
-		req.Arch = HostArch()
+		req.Arch = archive.HostArch()
 	}
-	a, err := d.archive(ctx, req.Suite, req.Arch, watch)
+	a, err := d.Suite(ctx, req.Suite, req.Arch, watch)
 	if err != nil {
 		return nil, err
 	}
@@ -32,7 +31,7 @@ func (d *Debian) Resolve(ctx context.Context, req Request, watch exec.Watch) (*C
 	if req.Python {
 		seeds = append(seeds, "python3")
 	}
-	s := &selection{archive: a, chosen: map[string]*candidate{}, provided: map[string][]*candidate{}}
+	s := newSelection(a)
 	if err := s.seed(seeds); err != nil {
 		return nil, err
 	}
@@ -42,104 +41,65 @@ func (d *Debian) Resolve(ctx context.Context, req Request, watch exec.Watch) (*C
 	if err := s.checkConflicts(); err != nil {
 		return nil, err
 	}
-	c := &Closure{Suite: a.codename, Arch: req.Arch, Date: a.date, Sources: a.sources}
+	c := &Closure{Suite: a.Codename, Arch: req.Arch, Date: a.Date, Sources: a.Sources}
 	for _, p := range s.queue {
 		c.Packages = append(c.Packages, p.Package)
 	}
-	slices.SortFunc(c.Packages, func(x, y Package) int { return strings.Compare(x.Name, y.Name) })
+	slices.SortFunc(c.Packages, func(x, y archive.Package) int { return strings.Compare(x.Name, y.Name) })
 	return c, nil
-}
-
-// Fetch gets the newest version of one package of a suite ("" as in
-// [Request]), verified, and returns the path of its .deb in the cache. Its
-// dependencies don't come along.
-func (d *Debian) Fetch(ctx context.Context, suite, name string, watch exec.Watch) (string, Package, error) {
-	a, err := d.archive(ctx, suite, HostArch(), watch)
-	if err != nil {
-		return "", Package{}, err
-	}
-	c, err := a.candidate(name)
-	if err != nil {
-		return "", Package{}, err
-	}
-	if c == nil {
-		return "", Package{}, errorf(diag.System, "debian %s has no package %q", a.codename, name)
-	}
-	step(watch, "debian "+a.codename+": "+name, 0, c.Size)
-	deb, err := d.fetchPackage(ctx, a.sources, c.Package, func(int64) {})
-	return deb, c.Package, err
-}
-
-// fetchPackage gets a package from its source among sources.
-func (d *Debian) fetchPackage(ctx context.Context, sources []Source, p Package, got func(n int64)) (string, error) {
-	for _, src := range sources {
-		if src.Suite == p.Suite {
-			return d.fetchFile(ctx, d.withCredentials(src), path.Clean(p.Filename), p.SHA256, p.Size, got)
-		}
-	}
-	return "", errorf(diag.System, "package %s is of suite %q, which has no source", p.Name, p.Suite)
-}
-
-// withCredentials returns src with the credentials that the configuration has for its URI:
-// a closure that was read from a lock has none.
-func (d *Debian) withCredentials(src Source) Source {
-	for _, own := range d.Sources.list {
-		if src.user == nil && own.URI == src.URI {
-			src.user = own.user
-		}
-	}
-	return src
 }
 
 // selection is a closure being computed.
 type selection struct {
-	*archive
-	chosen   map[string]*candidate
-	provided map[string][]*candidate // virtual name to chosen packages
-	queue    []*candidate            // chosen, in the order of choice
+	*archive.Suite
+	chosen   map[string]*archive.Candidate
+	provided map[string][]*archive.Candidate // virtual name to chosen packages
+	queue    []*archive.Candidate            // chosen, in the order of choice
+}
+
+func newSelection(s *archive.Suite) *selection {
+	return &selection{Suite: s, chosen: map[string]*archive.Candidate{}, provided: map[string][]*archive.Candidate{}}
 }
 
 // seed chooses the core of Debian and the named packages.
 func (s *selection) seed(names []string) error {
-	core := slices.Clone(s.core)
-	slices.Sort(core)
-	for _, name := range slices.Compact(core) {
-		c, err := s.candidate(name)
+	for _, name := range s.Core() {
+		c, err := s.Candidate(name)
 		if err != nil {
 			return err
 		}
-		if c != nil && c.core {
+		if c != nil && c.Core {
 			s.choose(c)
 		}
 	}
 	for _, name := range names {
-		c, err := s.candidate(name)
+		c, err := s.Candidate(name)
 		if err != nil {
 			return err
 		}
 		if c == nil {
-			return errorf(diag.System, "debian %s has no package %q", s.codename, name)
+			return errorf(diag.System, "debian %s has no package %q", s.Codename, name)
 		}
 		s.choose(c)
 	}
 	return nil
 }
 
-func (s *selection) choose(c *candidate) {
+func (s *selection) choose(c *archive.Candidate) {
 	if s.chosen[c.Name] != nil {
 		return
 	}
 	s.chosen[c.Name] = c
 	s.queue = append(s.queue, c)
-	for _, group := range c.provides {
-		s.provided[group[0].name] = append(s.provided[group[0].name], c)
+	for _, group := range c.Provides {
+		s.provided[group[0].Name] = append(s.provided[group[0].Name], c)
 	}
 }
 
 // close adds dependencies until all are satisfied.
 func (s *selection) close() error {
 	for i := 0; i < len(s.queue); i++ {
-		for _, group := range s.queue[i].depends {
+		for _, group := range s.queue[i].Depends {
 			if err := s.satisfy(s.queue[i], group); err != nil {
 				return err
 			}
@@ -148,16 +108,16 @@ func (s *selection) close() error {
 	return nil
 }
 
-// satisfy chooses a package for one group of alternatives, unless a chosen one
-// satisfies it: a preferred one if it can, otherwise the first that can.
-func (s *selection) satisfy(by *candidate, group []relation) error {
-	var options []*candidate
+// satisfy chooses a package for one group of alternatives, unless a chosen package satisfies it. It
+// chooses a preferred package if one will do, else the first that will do.
+func (s *selection) satisfy(by *archive.Candidate, group []control.Relation) error {
+	var options []*archive.Candidate
 	for _, r := range group {
 		if ok, err := s.satisfied(r); ok || err != nil {
 			return err
 		}
-		for _, name := range s.suppliers(r.name) {
-			c, err := s.candidate(name)
+		for _, name := range s.suppliers(r.Name) {
+			c, err := s.Candidate(name)
 			if err != nil {
 				return err
 			}
@@ -172,7 +132,7 @@ func (s *selection) satisfy(by *candidate, group []relation) error {
 		}
 	}
 	if len(options) == 0 {
-		return errorf(diag.System, "debian %s: %s %s needs %s, which no source has", s.codename, by.Name, by.Version, describe(group)).
+		return errorf(diag.System, "debian %s: %s %s needs %s, which no source has", s.Codename, by.Name, by.Version, describe(group)).
 			WithHint("the sources don't fit together: the suite, its updates and its security updates belong together")
 	}
 	best := options[0]
@@ -186,22 +146,20 @@ func (s *selection) satisfy(by *candidate, group []relation) error {
 	return nil
 }
 
-// suppliers lists the packages that may satisfy a dependency on name: the one
-// of that name, then those that provide it, by their own names.
+// suppliers lists the packages that may satisfy a dependency on name: first the package of that
+// name, then those that provide it, sorted.
 func (s *selection) suppliers(name string) []string {
-	providers := slices.Clone(s.archive.provided[name])
-	slices.SortFunc(providers, cmp.Compare[string])
-	return append([]string{name}, providers...)
+	return append([]string{name}, s.Providers(name)...)
 }
 
 // satisfied reports whether a chosen package satisfies r.
-func (s *selection) satisfied(r relation) (bool, error) {
-	if c := s.chosen[r.name]; c != nil {
+func (s *selection) satisfied(r control.Relation) (bool, error) {
+	if c := s.chosen[r.Name]; c != nil {
 		if ok, err := s.supplies(c, r); ok || err != nil {
 			return ok, err
 		}
 	}
-	for _, c := range s.provided[r.name] {
+	for _, c := range s.provided[r.Name] {
 		if ok, err := s.supplies(c, r); ok || err != nil {
 			return ok, err
 		}
@@ -209,35 +167,35 @@ func (s *selection) satisfied(r relation) (bool, error) {
 	return false, nil
 }
 
-// supplies reports whether c satisfies r, itself or by what it provides. An
-// unversioned provision satisfies no versioned dependency (Debian policy 7.5).
-func (s *selection) supplies(c *candidate, r relation) (bool, error) {
-	if r.arch != "" && r.arch != "any" && r.arch != "native" && r.arch != s.arch {
+// supplies reports whether c satisfies r, itself or by what it provides. What is provided without a
+// version satisfies no dependency with one (Debian policy 7.5).
+func (s *selection) supplies(c *archive.Candidate, r control.Relation) (bool, error) {
+	if r.Arch != "" && r.Arch != "any" && r.Arch != "native" && r.Arch != s.Arch {
 		return false, nil
 	}
-	if c.Name == r.name {
-		if ok, err := r.holds(c.Version); ok || err != nil {
+	if c.Name == r.Name {
+		if ok, err := r.Holds(c.Version); ok || err != nil {
 			return ok, wrap(c, err)
 		}
 	}
-	for _, group := range c.provides {
+	for _, group := range c.Provides {
 		p := group[0]
-		if p.name != r.name || (r.op != "" && p.op != "=") {
+		if p.Name != r.Name || (r.Op != "" && p.Op != "=") {
 			continue
 		}
-		if ok, err := r.holds(p.bound); ok || err != nil {
+		if ok, err := r.Holds(p.Bound); ok || err != nil {
 			return ok, wrap(c, err)
 		}
 	}
 	return false, nil
 }
 
-// checkConflicts refuses a closure whose packages exclude each other: dpkg would.
+// checkConflicts refuses packages that exclude each other, as dpkg would.
 func (s *selection) checkConflicts() error {
 	for _, c := range s.queue {
-		for _, group := range c.conflicts {
+		for _, group := range c.Conflicts {
 			r := group[0]
-			others := append([]*candidate{s.chosen[r.name]}, s.provided[r.name]...)
+			others := append([]*archive.Candidate{s.chosen[r.Name]}, s.provided[r.Name]...)
 			for _, other := range others {
 				if other == nil || other == c {
 					continue
@@ -245,7 +203,7 @@ func (s *selection) checkConflicts() error {
 				if ok, err := s.supplies(other, r); err != nil {
 					return err
 				} else if ok {
-					return errorf(diag.System, "debian %s: %s %s excludes %s %s, and the base needs both", s.codename, c.Name, c.Version, other.Name, other.Version).
+					return errorf(diag.System, "debian %s: %s %s excludes %s %s, and the base needs both", s.Codename, c.Name, c.Version, other.Name, other.Version).
 						WithHint("the sources don't fit together, or the mirror is in the middle of an update: try again later")
 				}
 			}
@@ -254,7 +212,7 @@ func (s *selection) checkConflicts() error {
 	return nil
 }
 
-func describe(group []relation) string {
+func describe(group []control.Relation) string {
 	names := make([]string, len(group))
 	for i, r := range group {
 		names[i] = r.String()
@@ -262,7 +220,7 @@ func describe(group []relation) string {
 	return strings.Join(names, " | ")
 }
 
-func wrap(c *candidate, err error) error {
+func wrap(c *archive.Candidate, err error) error {
 	if err == nil {
 		return nil
 	}

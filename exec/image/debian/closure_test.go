@@ -6,23 +6,26 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/flytestar/flytestar/exec/image/debian/archive"
+	"github.com/flytestar/flytestar/exec/image/debian/archivetest"
 )
 
 // core is what every test archive has: a small Essential set, apt and certificates.
-func (m *mirror) core() {
-	m.add("Package: base-files\nEssential: yes\nPre-Depends: awk")
-	m.add("Package: gawk\nProvides: awk")
-	m.add("Package: mawk\nProvides: awk")
-	m.add("Package: init\nPriority: required\nDepends: usrmerge | usr-is-merged")
-	m.add("Package: usrmerge\nDepends: perl")
-	m.add("Package: usr-is-merged")
-	m.add("Package: perl")
-	m.add("Package: apt\nDepends: libapt (>= 2), libc6:any\nRecommends: docs")
-	m.add("Package: libapt\nVersion: 2.1")
-	m.add("Package: libc6\nConflicts: libc5")
-	m.add("Package: docs")
-	m.add("Package: ca-certificates\nArchitecture: all\nDepends: openssl | libressl")
-	m.add("Package: openssl\nDepends: libc6 (>= 1.0)")
+func core(m *archivetest.Mirror) {
+	m.Add("Package: base-files\nEssential: yes\nPre-Depends: awk")
+	m.Add("Package: gawk\nProvides: awk")
+	m.Add("Package: mawk\nProvides: awk")
+	m.Add("Package: init\nPriority: required\nDepends: usrmerge | usr-is-merged")
+	m.Add("Package: usrmerge\nDepends: perl")
+	m.Add("Package: usr-is-merged")
+	m.Add("Package: perl")
+	m.Add("Package: apt\nDepends: libapt (>= 2), libc6:any\nRecommends: docs")
+	m.Add("Package: libapt\nVersion: 2.1")
+	m.Add("Package: libc6\nConflicts: libc5")
+	m.Add("Package: docs")
+	m.Add("Package: ca-certificates\nArchitecture: all\nDepends: openssl | libressl")
+	m.Add("Package: openssl\nDepends: libc6 (>= 1.0)")
 }
 
 func names(c *Closure) string {
@@ -34,13 +37,13 @@ func names(c *Closure) string {
 }
 
 func TestResolve(t *testing.T) {
-	m := newMirror(t)
-	m.core()
-	m.add("Package: python3\nDepends: python3-minimal (= 1.0), libz")
-	m.add("Package: python3-minimal\nDepends: python3") // a cycle is allowed
-	m.add("Package: libz-ng\nProvides: libz")
-	m.sign("bookworm")
-	d := m.debian("bookworm")
+	m := archivetest.New(t)
+	core(m)
+	m.Add("Package: python3\nDepends: python3-minimal (= 1.0), libz")
+	m.Add("Package: python3-minimal\nDepends: python3") // a cycle is allowed
+	m.Add("Package: libz-ng\nProvides: libz")
+	m.Sign("bookworm")
+	d := debianOf(t, m, "bookworm")
 	c, err := d.Resolve(t.Context(), Request{Arch: "amd64"}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -63,7 +66,7 @@ func TestResolve(t *testing.T) {
 	if err := json.Unmarshal(data, &back); err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff(c, &back, cmp.AllowUnexported(Source{})); d != "" {
+	if d := cmp.Diff(c, &back, cmp.AllowUnexported(archive.Source{})); d != "" {
 		t.Errorf("JSON changes it: %s", d)
 	}
 	if err := back.check(); err != nil {
@@ -73,24 +76,23 @@ func TestResolve(t *testing.T) {
 
 // The newest version wins, wherever it is, and says which suite has it.
 func TestResolveSecurity(t *testing.T) {
-	m := newMirror(t)
-	m.core()
-	m.sign("bookworm")
-	m.index.Reset()
-	m.add("Package: openssl\nVersion: 1.0+deb12u1\nDepends: libc6")
-	m.add("Package: libc6\nVersion: 0.9")
-	m.sign("bookworm-security")
-	d := m.debian("bookworm")
-	d.Sources.list = append(d.Sources.list, Source{URI: m.server.URL + "/debian", Suite: "bookworm-security"})
+	m := archivetest.New(t)
+	core(m)
+	m.Sign("bookworm")
+	m.Index.Reset()
+	m.Add("Package: openssl\nVersion: 1.0+deb12u1\nDepends: libc6")
+	m.Add("Package: libc6\nVersion: 0.9")
+	m.Sign("bookworm-security")
+	d := debianOf(t, m, "bookworm", "bookworm-security")
 	c, err := d.Resolve(t.Context(), Request{Arch: "amd64"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range c.Packages {
-		want := Package{Version: p.Version, Suite: "bookworm"}
+		want := archive.Package{Version: p.Version, Suite: "bookworm"}
 		switch p.Name {
 		case "openssl":
-			want = Package{Version: "1.0+deb12u1", Suite: "bookworm-security"}
+			want = archive.Package{Version: "1.0+deb12u1", Suite: "bookworm-security"}
 		case "libc6":
 			want.Version = "1.0"
 		}
@@ -101,57 +103,66 @@ func TestResolveSecurity(t *testing.T) {
 }
 
 func TestResolveErrors(t *testing.T) {
-	for want, add := range map[string]func(m *mirror){
-		"apt 1.0 needs libapt (>= 2), which no source has": func(m *mirror) {
-			m.add("Package: apt\nDepends: libapt (>= 2)")
-			m.add("Package: libapt\nVersion: 1.9")
-			m.add("Package: libapt-compat\nProvides: libapt")
-			m.add("Package: ca-certificates")
+	for want, add := range map[string]func(m *archivetest.Mirror){
+		"apt 1.0 needs libapt (>= 2), which no source has": func(m *archivetest.Mirror) {
+			m.Add("Package: apt\nDepends: libapt (>= 2)")
+			m.Add("Package: libapt\nVersion: 1.9")
+			m.Add("Package: libapt-compat\nProvides: libapt")
+			m.Add("Package: ca-certificates")
 		},
-		`has no package "ca-certificates"`: func(m *mirror) { m.add("Package: apt") },
-		"apt 1.0 excludes ca-certificates 1.0": func(m *mirror) {
-			m.add("Package: apt\nBreaks: ca-certificates (<< 2)")
-			m.add("Package: ca-certificates")
+		`has no package "ca-certificates"`: func(m *archivetest.Mirror) { m.Add("Package: apt") },
+		"apt 1.0 excludes ca-certificates 1.0": func(m *archivetest.Mirror) {
+			m.Add("Package: apt\nBreaks: ca-certificates (<< 2)")
+			m.Add("Package: ca-certificates")
 		},
-		"the index entry of apt": func(m *mirror) {
-			m.add("Package: ca-certificates")
-			m.index.WriteString("Package: apt\nVersion: 1\nArchitecture: amd64\nFilename: ../../etc/x\nSize: 1\nSHA256: " + sum(nil) + "\n\n")
+		"the index entry of apt": func(m *archivetest.Mirror) {
+			m.Add("Package: ca-certificates")
+			m.Index.WriteString("Package: apt\nVersion: 1\nArchitecture: amd64\nFilename: ../../etc/x\nSize: 1\nSHA256: " + archivetest.Sum(nil) + "\n\n")
 		},
 	} {
-		m := newMirror(t)
+		m := archivetest.New(t)
 		add(m)
-		m.sign("bookworm")
-		_, err := m.debian("bookworm").Resolve(t.Context(), Request{Arch: "amd64"}, nil)
+		m.Sign("bookworm")
+		_, err := debianOf(t, m, "bookworm").Resolve(t.Context(), Request{Arch: "amd64"}, nil)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}
 	}
-	m := newMirror(t)
-	m.core()
-	m.sign("bookworm")
-	if _, err := m.debian("bookworm").Resolve(t.Context(), Request{Arch: "s390x"}, nil); err == nil || !strings.Contains(err.Error(), "no packages for s390x") {
+	m := archivetest.New(t)
+	core(m)
+	m.Sign("bookworm")
+	if _, err := debianOf(t, m, "bookworm").Resolve(t.Context(), Request{Arch: "s390x"}, nil); err == nil || !strings.Contains(err.Error(), "no packages for s390x") {
 		t.Errorf("got %v", err)
 	}
 }
 
-func FuzzIndex(f *testing.F) {
-	f.Add("Package: a\nVersion: 1\nArchitecture: all\nFilename: pool/a\nSize: 1\nSHA256: " + sum(nil) + "\nDepends: b | c (>= 1)\n\nPackage: b\nProvides: c (= 2)\n")
+// FuzzSelection closes over whatever an index has.
+func FuzzSelection(f *testing.F) {
+	f.Add("Package: a\nVersion: 1\nArchitecture: all\nFilename: pool/a\nSize: 1\nSHA256: " + archivetest.Sum(nil) + "\nDepends: b | c (>= 1)\n\nPackage: b\nProvides: c (= 2)\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		s := &scan{}
-		s.add(text)
-		a := &archive{arch: "amd64", sources: []Source{{URI: "http://m", Suite: "x"}}, byName: map[string][]stanza{}, provided: map[string][]string{}}
-		a.merge(s)
-		for name := range a.byName {
-			c, err := a.candidate(name)
+		suite := archive.NewSuite("amd64", []archive.Source{{URI: "http://m", Suite: "x"}})
+		suite.Add(0, text)
+		for _, name := range suite.Names() {
+			c, err := suite.Candidate(name)
 			if err != nil || c == nil {
 				continue
 			}
-			if err := c.Package.check(); err != nil {
+			if err := c.Check(); err != nil {
 				t.Error(err)
 			}
-			sel := &selection{archive: a, chosen: map[string]*candidate{}, provided: map[string][]*candidate{}}
-			sel.choose(c)
-			_ = sel.close()
+			s := newSelection(suite)
+			s.choose(c)
+			_ = s.close()
 		}
 	})
+}
+
+// debianOf makes bases of suites of a mirror.
+func debianOf(t *testing.T, m *archivetest.Mirror, suites ...string) *Debian {
+	t.Helper()
+	sources, err := archive.HostSources(m.AptRoot(suites...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Debian{Mirror: &archive.Mirror{Sources: sources, Keyring: m.Keyring, Cache: t.TempDir()}}
 }

@@ -2,7 +2,6 @@ package debian
 
 import (
 	"archive/tar"
-	"bytes"
 	"context"
 	_ "embed"
 	"errors"
@@ -12,16 +11,16 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/internal/text"
 )
 
-// configure lets dpkg configure the unpacked packages, and Python compile its
-// library meanwhile. It returns the layers of what both changed.
+// configure lets dpkg configure the unpacked packages while Python compiles its library. It returns
+// the layers of what both changed.
 func (d *Debian) configure(ctx context.Context, c *Closure, packages *Layer, t *tree, dir string, watch exec.Watch) ([]*Layer, error) {
 	if d.Sandbox == nil {
 		return nil, errors.New("no sandbox to configure the packages in")
@@ -66,8 +65,8 @@ func (t *tree) pythonLibraries() []string {
 	return dirs
 }
 
-// dpkgConfigure is the container that configures all packages. The bytecode
-// compilers that postinst scripts call do nothing in it: see pythonCompile.
+// dpkgConfigure returns the container that configures all packages. In it, the bytecode compilers
+// that postinst scripts call do nothing: see pythonCompile.
 func dpkgConfigure(c *Closure, libraries []string) *exec.Container {
 	run := &exec.Container{
 		Name: "debian-configure",
@@ -87,8 +86,9 @@ func dpkgConfigure(c *Closure, libraries []string) *exec.Container {
 //go:embed bytecode.py
 var bytecodeScript string
 
-// pythonCompile is the container that compiles Python's bytecode: with its
-// sources' times, as Debian does it, since SOURCE_DATE_EPOCH would make it hashes.
+// pythonCompile returns the container that compiles Python's bytecode. As in Debian, the bytecode
+// has the times of its sources: SOURCE_DATE_EPOCH isn't set, since with it Python would write
+// hashes.
 func pythonCompile(libraries []string) *exec.Container {
 	run := &exec.Container{
 		Name: "debian-bytecode",
@@ -122,14 +122,14 @@ func (d *Debian) difference(ctx context.Context, run *exec.Container, name strin
 }
 
 func (d *Debian) runInto(ctx context.Context, run *exec.Container, w *layerWriter, keep keep) (*Layer, error) {
-	log := &tail{}
+	log := &text.Tail{Bytes: maxTail}
 	run.Stdout, run.Stderr = log, log
 	pr, pw := io.Pipe()
 	run.Diff = pw
 	filtered := make(chan error, 1)
 	go func() {
 		err := filter(w, pr, keep)
-		pr.CloseWithError(err) // nil too: then what follows the tar's end has nobody to read it
+		pr.CloseWithError(err) // also without an error: nobody reads what follows the end of the tar
 		filtered <- err
 	}()
 	exit, err := d.Sandbox.Run(ctx, run)
@@ -147,10 +147,11 @@ func (d *Debian) runInto(ctx context.Context, run *exec.Container, w *layerWrite
 	return w.finish()
 }
 
-// keep says what of a container's difference belongs to a base. name is clean, without a leading slash.
+// keep reports whether an entry that a container changed belongs to a base. name is clean and has
+// no leading slash.
 type keep func(name string, hdr *tar.Header) bool
 
-// filter copies a difference, leaving out what differs from one run to the next.
+// filter copies what a container changed. It leaves out what differs from one run to the next.
 func filter(w *layerWriter, diff io.Reader, keep keep) error {
 	tr := tar.NewReader(diff)
 	for {
@@ -166,7 +167,7 @@ func filter(w *layerWriter, diff io.Reader, keep keep) error {
 			continue
 		}
 		if hdr.Typeflag == tar.TypeDir {
-			hdr.ModTime = w.epoch // whether overlayfs keeps a copied directory's time is a race
+			hdr.ModTime = w.epoch // overlayfs keeps a copied directory's time in some runs only
 		}
 		if err := w.add(hdr, tr); err != nil {
 			return err
@@ -174,13 +175,13 @@ func filter(w *layerWriter, diff io.Reader, keep keep) error {
 	}
 }
 
-// keepBytecode keeps bytecode, and the directories that lead to it.
+// keepBytecode keeps bytecode and the directories above it.
 func keepBytecode(name string, hdr *tar.Header) bool {
 	return hdr.Typeflag == tar.TypeDir || strings.HasSuffix(name, ".pyc")
 }
 
-// keepConfiguration leaves out logs, caches, locks and backups, and the
-// bytecode that a script's Python wrote on the way.
+// keepConfiguration leaves out logs, caches, locks, backups, and bytecode that Python wrote when a
+// script ran it.
 func keepConfiguration(name string, hdr *tar.Header) bool {
 	dir, file := path.Split(name)
 	switch {
@@ -189,7 +190,7 @@ func keepConfiguration(name string, hdr *tar.Header) bool {
 	case hdr.Typeflag == tar.TypeDir:
 		return true
 	case strings.HasPrefix(name, "var/log/"):
-		return hdr.Size == 0 // btmp, wtmp and lastlog must be there, with their modes
+		return hdr.Size == 0 // btmp, wtmp and lastlog must exist with their modes
 	case strings.HasPrefix(name, "tmp/"), strings.HasPrefix(name, "run/"), strings.HasPrefix(name, "dev/"),
 		strings.HasPrefix(name, "var/cache/ldconfig/"), strings.HasPrefix(name, "var/lib/apt/lists/"),
 		strings.HasPrefix(name, "var/cache/apt/"), name == "etc/.pwd.lock":
@@ -204,24 +205,3 @@ func keepConfiguration(name string, hdr *tar.Header) bool {
 
 // maxTail is how much of a container's output an error shows.
 const maxTail = 4 << 10
-
-// tail keeps the end of what is written to it.
-type tail struct {
-	mu  sync.Mutex
-	buf []byte
-}
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.buf = append(t.buf, p...); len(t.buf) > 2*maxTail {
-		t.buf = bytes.Clone(t.buf[len(t.buf)-maxTail:])
-	}
-	return len(p), nil
-}
-
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return strings.TrimSpace(strings.ToValidUTF8(string(t.buf[max(0, len(t.buf)-maxTail):]), "?"))
-}

@@ -9,6 +9,9 @@ import (
 	"path"
 	"strconv"
 	"strings"
+
+	"github.com/flytestar/flytestar/exec/image/debian/archive"
+	"github.com/flytestar/flytestar/exec/image/debian/control"
 )
 
 const (
@@ -16,9 +19,9 @@ const (
 	maxControl = 64 << 20 // bytes of a package's control archive, unpacked
 )
 
-// Files calls visit for each entry of a .deb's data archive, in its order. Names
-// are as the package has them ("./usr/bin/x"): who writes them somewhere cleans
-// them first. r is valid during the call.
+// Files calls visit for each entry of a .deb's data archive, in its order. Names are as the package
+// has them ("./usr/bin/x") and may be hostile: clean them before you write to them. r is valid
+// during the call.
 func Files(deb string, visit func(hdr *tar.Header, r io.Reader) error) error {
 	return entries(deb, "data.tar", maxData, visit)
 }
@@ -42,7 +45,8 @@ func entries(deb, name string, limit int64, visit func(hdr *tar.Header, r io.Rea
 	})
 }
 
-// readMember gives read the decompressed content of a .deb's member, whose name has an extension more.
+// readMember calls read with the decompressed content of a member of a .deb. The member's name is
+// name and an extension.
 func readMember(deb, name string, read func(io.Reader) error) error {
 	f, err := os.Open(deb)
 	if err != nil {
@@ -62,7 +66,7 @@ func readMember(deb, name string, read func(io.Reader) error) error {
 		if !ok {
 			continue
 		}
-		r, err := decompress(io.NewSectionReader(f, m.offset, m.size), ext)
+		r, err := archive.Decompress(io.NewSectionReader(f, m.offset, m.size), ext)
 		if err != nil {
 			return fmt.Errorf("%s: %s: %w", path.Base(deb), m.name, err)
 		}
@@ -83,8 +87,8 @@ const (
 	arHeader = 60
 )
 
-// readAr lists the members of a .deb, an ar archive of size bytes (deb(5)). A .deb has
-// three; one with many more is refused.
+// readAr lists the members of a .deb, which is an ar archive of size bytes (deb(5)). A .deb has
+// three members; readAr refuses one with many more.
 func readAr(r io.ReaderAt, size int64) ([]member, error) {
 	var magic [len(arMagic)]byte
 	if _, err := r.ReadAt(magic[:], 0); err != nil || string(magic[:]) != arMagic {
@@ -97,7 +101,7 @@ func readAr(r io.ReaderAt, size int64) ([]member, error) {
 			return nil, err
 		}
 		if m.size > size-m.offset {
-			return nil, fmt.Errorf("member %q ends behind the archive", m.name)
+			return nil, fmt.Errorf("member %q ends after the archive", m.name)
 		}
 		if members = append(members, m); len(members) > 16 {
 			return nil, errors.New("too many members for a Debian package")
@@ -131,13 +135,13 @@ type controlFile struct {
 }
 
 // readControl reads a .deb's control archive: its control paragraph, and the other files.
-func readControl(deb string) (paragraph, []controlFile, error) {
-	var p paragraph
+func readControl(deb string) (control.Paragraph, []controlFile, error) {
+	var p control.Paragraph
 	var files []controlFile
 	err := entries(deb, "control.tar", maxControl, func(hdr *tar.Header, r io.Reader) error {
 		name := path.Clean("/" + hdr.Name)[1:]
 		if hdr.Typeflag != tar.TypeReg || strings.Contains(name, "/") {
-			return nil // dpkg keeps plain files of the top level only
+			return nil // dpkg keeps only plain files at the top
 		}
 		data, err := io.ReadAll(r)
 		if err != nil {
@@ -147,7 +151,7 @@ func readControl(deb string) (paragraph, []controlFile, error) {
 			files = append(files, controlFile{name, hdr.Mode & 0o777, data})
 			return nil
 		}
-		paragraphs, err := parseControl(data)
+		paragraphs, err := control.Parse(data)
 		if err == nil && len(paragraphs) != 1 {
 			err = errors.New("not one paragraph")
 		}

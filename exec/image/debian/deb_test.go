@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/flytestar/flytestar/exec/image/debian/archivetest"
 )
 
 func writeFile(t testing.TB, name string, data []byte) string {
@@ -20,7 +22,7 @@ func writeFile(t testing.TB, name string, data []byte) string {
 }
 
 func TestFiles(t *testing.T) {
-	deb := writeFile(t, "a.deb", buildDeb(t, "Package: a", nil, []*tar.Header{dir("./usr/"), file("./usr/x", "hello")}))
+	deb := writeFile(t, "a.deb", archivetest.BuildDeb(t, "Package: a", nil, []*tar.Header{archivetest.Dir("./usr/"), archivetest.File("./usr/x", "hello")}))
 	var got []string
 	err := Files(deb, func(hdr *tar.Header, r io.Reader) error {
 		data, err := io.ReadAll(r)
@@ -31,13 +33,13 @@ func TestFiles(t *testing.T) {
 		t.Errorf("got %v, %v", got, err)
 	}
 	p, files, err := readControl(deb)
-	if err != nil || p.get("Package") != "a" || len(files) != 0 {
+	if err != nil || p.Get("Package") != "a" || len(files) != 0 {
 		t.Errorf("got %v %v, %v", p, files, err)
 	}
 }
 
 func TestBrokenDebs(t *testing.T) {
-	good := buildDeb(t, "Package: a", nil, []*tar.Header{file("./x", "hello")})
+	good := archivetest.BuildDeb(t, "Package: a", nil, []*tar.Header{archivetest.File("./x", "hello")})
 	for name, data := range map[string][]byte{
 		"empty":         nil,
 		"no archive":    []byte("hello, world"),
@@ -59,7 +61,7 @@ func TestBrokenDebs(t *testing.T) {
 
 // Whatever an archive says, its members lie within it, and don't overlap.
 func FuzzReadAr(f *testing.F) {
-	f.Add(buildDeb(f, "Package: a", nil, []*tar.Header{file("./x", "hello")}))
+	f.Add(archivetest.BuildDeb(f, "Package: a", nil, []*tar.Header{archivetest.File("./x", "hello")}))
 	f.Add([]byte(arMagic + "debian-binary   0           0     0     100644  9999999999`\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		members, err := readAr(bytes.NewReader(data), int64(len(data)))

@@ -10,10 +10,13 @@ import (
 	"path"
 	"sort"
 	"strings"
+
+	"github.com/flytestar/flytestar/exec/image/debian/archive"
+	"github.com/flytestar/flytestar/exec/image/debian/control"
 )
 
-// database is dpkg's database of packages that are unpacked and not yet
-// configured, as dpkg itself would have left it (dpkg's doc/spec, deb-triggers(5)).
+// database is dpkg's database of packages that are unpacked but not yet configured. It is as dpkg
+// would have left it (dpkg's doc/spec, deb-triggers(5)).
 type database struct {
 	status   bytes.Buffer
 	info     []controlFile // below var/lib/dpkg/info
@@ -24,20 +27,20 @@ const dpkgDir = "var/lib/dpkg/"
 
 // record is what the database needs to know of one package while it is unpacked.
 type record struct {
-	paragraph paragraph
+	paragraph control.Paragraph
 	files     []controlFile
 	list      bytes.Buffer      // lines of info/NAME.list
 	conffiles map[string]string // path to MD5, hex
 }
 
 // newRecord reads a package's control archive.
-func newRecord(deb string, want Package) (*record, error) {
+func newRecord(deb string, want archive.Package) (*record, error) {
 	p, files, err := readControl(deb)
 	if err != nil {
 		return nil, err
 	}
-	if p.get("Package") != want.Name || p.get("Version") != want.Version || p.get("Architecture") != want.Arch {
-		return nil, fmt.Errorf("the file is %s %s for %s, not %s %s for %s", p.get("Package"), p.get("Version"), p.get("Architecture"),
+	if p.Get("Package") != want.Name || p.Get("Version") != want.Version || p.Get("Architecture") != want.Arch {
+		return nil, fmt.Errorf("the file is %s %s for %s, not %s %s for %s", p.Get("Package"), p.Get("Version"), p.Get("Architecture"),
 			want.Name, want.Version, want.Arch)
 	}
 	r := &record{paragraph: p, files: files, conffiles: map[string]string{}}
@@ -53,8 +56,8 @@ func newRecord(deb string, want Package) (*record, error) {
 	return r, nil
 }
 
-// note records an entry of the data archive. It returns what to read the
-// entry's content through: a configuration file's hash is taken on the way.
+// note records an entry of the data archive. It returns a reader of the entry's content, which
+// hashes a configuration file while it is read, and a function to call at the end.
 func (r *record) note(hdr *tar.Header, content io.Reader) (io.Reader, func()) {
 	name := path.Clean("/" + hdr.Name)
 	if name == "/" {
@@ -72,21 +75,23 @@ func (r *record) note(hdr *tar.Header, content io.Reader) (io.Reader, func()) {
 // add adds a package whose data archive has been noted whole.
 func (db *database) add(r *record) error {
 	p := r.paragraph
-	status := paragraph{{"Package", p.get("Package")}, {"Status", "install ok unpacked"}}
+	var status control.Paragraph
+	status.Add("Package", p.Get("Package"))
+	status.Add("Status", "install ok unpacked")
 	for _, f := range p {
-		if f.name != "Package" && f.name != "Status" && f.name != "Conffiles" {
+		if f.Name != "Package" && f.Name != "Status" && f.Name != "Conffiles" {
 			status = append(status, f)
 		}
 	}
 	if value := r.conffileField(); value != "" {
-		status = append(status, field{"Conffiles", value})
+		status.Add("Conffiles", value)
 	}
-	status.write(&db.status)
+	status.Write(&db.status)
 	db.status.WriteByte('\n')
 
-	base := p.get("Package")
-	if p.get("Multi-Arch") == "same" {
-		base += ":" + p.get("Architecture")
+	base := p.Get("Package")
+	if p.Get("Multi-Arch") == "same" {
+		base += ":" + p.Get("Architecture")
 	}
 	db.info = append(db.info, controlFile{base + ".list", 0o644, r.list.Bytes()})
 	for _, f := range r.files {
@@ -100,8 +105,8 @@ func (db *database) add(r *record) error {
 	return nil
 }
 
-// conffileField is the value of the status field Conffiles. The hash is
-// already the file's: so dpkg takes it for unmodified at the next upgrade.
+// conffileField returns the value of the status field Conffiles. It has the hashes of the files as
+// they are, so that dpkg takes them for unmodified at the next upgrade.
 func (r *record) conffileField() string {
 	var names []string
 	for name, sum := range r.conffiles {
@@ -134,7 +139,7 @@ func (db *database) interests(pkg, text string) error {
 			continue
 		}
 		if strings.ContainsAny(trigger, "/\x00") || trigger == "File" || trigger == "Unincorp" || trigger == "Lock" || trigger[0] == '.' {
-			return fmt.Errorf("%.60q is no trigger", trigger)
+			return fmt.Errorf("%.60q isn't a trigger", trigger)
 		}
 		db.triggers[trigger] = append(db.triggers[trigger], pkg+option)
 	}

@@ -28,8 +28,8 @@ func (l *Layer) DiffID() string { return l.diffID }
 // Uncompressed implements [exec.Layer].
 func (l *Layer) Uncompressed() (io.ReadCloser, error) { return os.Open(l.Path) }
 
-// layerWriter writes a layer's tar, with nothing in it that differs from one
-// time to the next: no names of owners, no times but mtimes, none above epoch.
+// layerWriter writes a layer's tar. It leaves out what differs from one time to the next: names of
+// owners, times other than the modification time, and times after epoch.
 type layerWriter struct {
 	file  *os.File
 	hash  hash.Hash
@@ -49,8 +49,8 @@ func createLayer(path string, epoch time.Time) (*layerWriter, error) {
 	return w, nil
 }
 
-// add writes an entry named and typed as hdr says. Times are clamped, never
-// raised: bytecode carries the times of its sources.
+// add writes an entry. A time after epoch becomes epoch; earlier times stay, since bytecode has the
+// times of its sources in it.
 func (w *layerWriter) add(hdr *tar.Header, r io.Reader) error {
 	clean := &tar.Header{
 		Typeflag: hdr.Typeflag, Name: hdr.Name, Linkname: hdr.Linkname, Size: hdr.Size, Mode: hdr.Mode & 0o7777,

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// tree merges the files of packages into one root file system, written as a
-// tar in which no path comes twice and no path leads through a link.
+// tree merges the files of packages into one root file system. It writes a tar in which no path
+// comes twice and no path leads through a link.
 type tree struct {
 	w       *layerWriter
 	entries map[string]entry // by path without a leading slash; "" is the root
@@ -28,8 +28,8 @@ func newTree(w *layerWriter) *tree {
 	return &tree{w: w, entries: map[string]entry{"": {kind: tar.TypeDir}}}
 }
 
-// add adds an entry of a package, as dpkg would unpack it: a directory that is
-// there already, or a link to one, stays.
+// add adds an entry of a package as dpkg would unpack it. A directory that is there already stays,
+// and so does a link to one.
 func (t *tree) add(by string, hdr *tar.Header, r io.Reader) error {
 	name, err := t.place(by, hdr.Name)
 	if err != nil {
@@ -52,7 +52,7 @@ func (t *tree) add(by string, hdr *tar.Header, r io.Reader) error {
 			return fmt.Errorf("%s: %q: %w", by, hdr.Name, err)
 		}
 		if t.entries[h.Linkname].kind != tar.TypeReg {
-			return fmt.Errorf("%s: %q links to %q, which is no file before it", by, hdr.Name, hdr.Linkname)
+			return fmt.Errorf("%s: %q links to %q, which isn't a file before it", by, hdr.Name, hdr.Linkname)
 		}
 	default:
 		return fmt.Errorf("%s: %q is of a type that no base has (%q)", by, hdr.Name, h.Typeflag)
@@ -87,8 +87,8 @@ func (t *tree) file(name string, mode int64, data []byte) error {
 	return t.add("the base", &tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: mode, Size: int64(len(data)), ModTime: t.w.epoch}, bytes.NewReader(data))
 }
 
-// place returns the path at which name ends up: links among its parents
-// followed as in a root file system, missing parents made.
+// place returns the path where name ends up. It follows links among the parents, as in a root file
+// system, and makes missing parents.
 func (t *tree) place(by, name string) (string, error) {
 	if strings.ContainsRune(name, 0) || len(name) > 4096 {
 		return "", errors.New("not a path")

@@ -13,12 +13,14 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/flytestar/flytestar/exec/image/debian/archivetest"
 )
 
 // grow adds entries to a fresh tree and returns the tar's listing.
 func grow(t *testing.T, entries ...*tar.Header) ([]string, error) {
 	t.Helper()
-	w, err := createLayer(filepath.Join(t.TempDir(), "x.tar"), testTime)
+	w, err := createLayer(filepath.Join(t.TempDir(), "x.tar"), archivetest.Time)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,7 +28,7 @@ func grow(t *testing.T, entries ...*tar.Header) ([]string, error) {
 	if err := mergeUsr(tree, "amd64"); err != nil {
 		t.Fatal(err)
 	}
-	tr := tar.NewReader(bytes.NewReader(buildTar(t, entries)))
+	tr := tar.NewReader(bytes.NewReader(archivetest.BuildTar(t, entries)))
 	for {
 		hdr, err := tr.Next()
 		if err == io.EOF {
@@ -81,12 +83,12 @@ func listing(t testing.TB, l *Layer) []string {
 
 func TestTree(t *testing.T) {
 	hard := &tar.Header{Typeflag: tar.TypeLink, Name: "./bin/y", Linkname: "./bin/x"}
-	got, err := grow(t, dir("./"), dir("./bin/"), file("./bin/x", "1"), hard, dir("./usr/bin/"), link("./bin/z", "x"),
-		dir("./opt/"), link("./opt/abs", "/usr/lib/q"), file("./opt/abs/f", "2"), link("./opt/up", "../../../../usr"), file("./opt/up/bin/w", "3"),
-		link("./usr/bin", "elsewhere"), // dpkg keeps the directory
-		dir("./opt/abs/"),              // and the link to one
-		link("./bin", "usr/bin"),       // and what is the same already
-		file("./no/parents/f", "4"))
+	got, err := grow(t, archivetest.Dir("./"), archivetest.Dir("./bin/"), archivetest.File("./bin/x", "1"), hard, archivetest.Dir("./usr/bin/"), archivetest.Link("./bin/z", "x"),
+		archivetest.Dir("./opt/"), archivetest.Link("./opt/abs", "/usr/lib/q"), archivetest.File("./opt/abs/f", "2"), archivetest.Link("./opt/up", "../../../../usr"), archivetest.File("./opt/up/bin/w", "3"),
+		archivetest.Link("./usr/bin", "elsewhere"), // dpkg keeps the directory
+		archivetest.Dir("./opt/abs/"),              // and the link to one
+		archivetest.Link("./bin", "usr/bin"),       // and what is the same already
+		archivetest.File("./no/parents/f", "4"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,15 +107,15 @@ func TestTree(t *testing.T) {
 
 func TestTreeRefuses(t *testing.T) {
 	for want, entries := range map[string][]*tar.Header{
-		"leaves its directory":    {file("./a/../../etc/x", "")},
-		"already in the base":     {file("./bin", "")},
-		"already in pkg":          {file("./x", "1"), file("./x", "1")},
-		"is a file in pkg":        {file("./x", "1"), file("./x/y", "1")},
-		"directory \"x\" is a fi": {file("./x", "1"), dir("./x/")},
-		"too many links":          {link("./a", "b"), link("./b", "a"), file("./a/x", "1")},
-		"no file before it":       {{Typeflag: tar.TypeLink, Name: "./x", Linkname: "./etc/shadow"}},
+		"leaves its directory":    {archivetest.File("./a/../../etc/x", "")},
+		"already in the base":     {archivetest.File("./bin", "")},
+		"already in pkg":          {archivetest.File("./x", "1"), archivetest.File("./x", "1")},
+		"is a file in pkg":        {archivetest.File("./x", "1"), archivetest.File("./x/y", "1")},
+		"directory \"x\" is a fi": {archivetest.File("./x", "1"), archivetest.Dir("./x/")},
+		"too many links":          {archivetest.Link("./a", "b"), archivetest.Link("./b", "a"), archivetest.File("./a/x", "1")},
+		"isn't a file before it":  {{Typeflag: tar.TypeLink, Name: "./x", Linkname: "./etc/shadow"}},
 		"of a type that no base":  {{Typeflag: tar.TypeChar, Name: "./dev/mem", Devmajor: 1, Devminor: 1}},
-		"not a path":              {file(strings.Repeat("a/", 3000)+"x", "1")},
+		"not a path":              {archivetest.File(strings.Repeat("a/", 3000)+"x", "1")},
 	} {
 		if _, err := grow(t, entries...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
@@ -122,12 +124,12 @@ func TestTreeRefuses(t *testing.T) {
 }
 
 func TestTimesAreClamped(t *testing.T) {
-	w, err := createLayer(filepath.Join(t.TempDir(), "x.tar"), testTime)
+	w, err := createLayer(filepath.Join(t.TempDir(), "x.tar"), archivetest.Time)
 	if err != nil {
 		t.Fatal(err)
 	}
-	old := testTime.Add(-time.Hour)
-	for name, at := range map[string]time.Time{"old": old.Add(time.Millisecond), "new": testTime.Add(time.Hour)} {
+	old := archivetest.Time.Add(-time.Hour)
+	for name, at := range map[string]time.Time{"old": old.Add(time.Millisecond), "new": archivetest.Time.Add(time.Hour)} {
 		if err := w.add(&tar.Header{Typeflag: tar.TypeReg, Name: name, ModTime: at, AccessTime: at, Uname: "x"}, strings.NewReader("")); err != nil {
 			t.Fatal(err)
 		}
@@ -146,7 +148,7 @@ func TestTimesAreClamped(t *testing.T) {
 		if err == io.EOF {
 			break
 		}
-		if want := map[string]time.Time{"old": old, "new": testTime}[hdr.Name]; !hdr.ModTime.Equal(want) || hdr.Uname != "" {
+		if want := map[string]time.Time{"old": old, "new": archivetest.Time}[hdr.Name]; !hdr.ModTime.Equal(want) || hdr.Uname != "" {
 			t.Errorf("%s: %v of %q, want %v", hdr.Name, hdr.ModTime, hdr.Uname, want)
 		}
 	}
@@ -154,8 +156,8 @@ func TestTimesAreClamped(t *testing.T) {
 
 // Whatever packages have, no path leaves the root, comes twice, or leads through a link or a file.
 func FuzzTree(f *testing.F) {
-	f.Add(buildTar(f, []*tar.Header{dir("./bin/"), file("./bin/x", "1"), link("./a", "../.."), file("./a/b", "2")}))
-	f.Add(buildTar(f, []*tar.Header{link("a", "/b"), link("b", "a"), {Typeflag: tar.TypeLink, Name: "c", Linkname: "a/../x"}}))
+	f.Add(archivetest.BuildTar(f, []*tar.Header{archivetest.Dir("./bin/"), archivetest.File("./bin/x", "1"), archivetest.Link("./a", "../.."), archivetest.File("./a/b", "2")}))
+	f.Add(archivetest.BuildTar(f, []*tar.Header{archivetest.Link("a", "/b"), archivetest.Link("b", "a"), {Typeflag: tar.TypeLink, Name: "c", Linkname: "a/../x"}}))
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, data []byte) {
 		tmp, err := os.MkdirTemp(dir, "")
@@ -163,7 +165,7 @@ func FuzzTree(f *testing.F) {
 			t.Fatal(err)
 		}
 		defer os.RemoveAll(tmp)
-		w, err := createLayer(filepath.Join(tmp, "x.tar"), testTime)
+		w, err := createLayer(filepath.Join(tmp, "x.tar"), archivetest.Time)
 		if err != nil {
 			t.Fatal(err)
 		}

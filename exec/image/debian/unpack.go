@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -22,12 +21,14 @@ import (
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/exec/image/debian/archive"
+	"github.com/flytestar/flytestar/exec/image/debian/control"
 )
 
-// Build makes a base's layers, as tars in the directory dir: bottom first, the
-// packages, what configuring them changed, and Python's bytecode if there is a
-// Python. The same closure gives the same bytes. On an error, nothing of it is
-// left in dir and nothing of it runs. Errors are *diag.Error, or ctx's.
+// Build makes the layers of a base, as tars in the directory dir. Bottom first, they are the
+// packages, what configuring them changed, and Python's bytecode if there is a Python. The same
+// closure gives the same bytes. After an error, nothing is left in dir and nothing still runs.
+// Errors are *diag.Error, or ctx's.
 func (d *Debian) Build(ctx context.Context, c *Closure, dir string, watch exec.Watch) ([]*Layer, error) {
 	if err := c.check(); err != nil {
 		return nil, err
@@ -44,7 +45,7 @@ func (d *Debian) Build(ctx context.Context, c *Closure, dir string, watch exec.W
 	return append([]*Layer{packages}, layers...), nil
 }
 
-// buildError makes err an error for the user, if it isn't one.
+// buildError returns err as an error for the user, unless it is one.
 func buildError(ctx context.Context, err error) error {
 	known := (*diag.Error)(nil)
 	if ctx.Err() != nil {
@@ -56,25 +57,22 @@ func buildError(ctx context.Context, err error) error {
 	return errorf(diag.Build, "debian base: %w", err)
 }
 
-// check refuses a closure that can't have come from Resolve: a lock is a file of the user's.
+// check refuses a closure that can't have come from Resolve: it was read from a file, which may be
+// damaged.
 func (c *Closure) check() error {
 	bad := func(format string, args ...any) error {
-		return errorf(diag.Source, "the lock of the debian base: "+format, args...).WithHint("resolve again: flytestar lock --upgrade")
+		return errorf(diag.Source, "what is remembered of the debian base: "+format, args...).WithHint(archive.ResolveAgain)
 	}
 	for _, src := range c.Sources {
-		u, err := url.Parse(src.URI)
-		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.User != nil || strings.ContainsAny(src.URI, " \n\r\t") {
-			return bad("a source's URI isn't http or https, or has credentials")
-		}
-		if !validSuite(src.Suite) {
-			return bad("%.60q is no suite", src.Suite)
+		if err := src.Check(); err != nil {
+			return bad("%w", err)
 		}
 	}
-	if !validName(c.Arch) || c.Date.IsZero() || len(c.Packages) == 0 {
+	if !control.ValidName(c.Arch) || c.Date.IsZero() || len(c.Packages) == 0 {
 		return bad("it has no architecture, date or packages")
 	}
 	for i, p := range c.Packages {
-		if err := p.check(); err != nil {
+		if err := p.Check(); err != nil {
 			return bad("%w", err)
 		}
 		if i > 0 && c.Packages[i-1].Name >= p.Name {
@@ -116,8 +114,8 @@ func (d *Debian) fill(ctx context.Context, t *tree, c *Closure, watch exec.Watch
 	return t.w.finish()
 }
 
-// mergeUsr adds the links of a merged /usr, which must be there before any
-// package. A package that has them too (base-files, since trixie) agrees.
+// mergeUsr adds the links of a merged /usr, which must be there before any package. A package that
+// has the same links (base-files, since trixie) is fine.
 func mergeUsr(t *tree, arch string) error {
 	names := []string{"bin", "lib", "sbin"}
 	if dir := map[string]string{"amd64": "lib64", "loong64": "lib64", "ppc64el": "lib64", "mips64el": "lib64"}[arch]; dir != "" {
@@ -134,34 +132,37 @@ func mergeUsr(t *tree, arch string) error {
 	return nil
 }
 
-// aptSources is the file from which apt in the base installs more.
+// aptSources returns the file that says where apt in the base finds more packages.
 func (c *Closure) aptSources() []byte {
 	var b bytes.Buffer
 	for i, src := range c.Sources {
 		if i > 0 {
 			b.WriteByte('\n')
 		}
-		p := paragraph{{"Types", "deb"}, {"URIs", src.URI}, {"Suites", src.Suite}, {"Components", "main"},
-			{"Signed-By", "/" + archiveKeyring + ".gpg"}}
+		var p control.Paragraph
+		p.Add("Types", "deb")
+		p.Add("URIs", src.URI)
+		p.Add("Suites", src.Suite)
+		p.Add("Components", "main")
+		p.Add("Signed-By", archive.Keyring)
 		if src.NoValidUntil {
-			p = append(p, field{"Check-Valid-Until", "no"})
+			p.Add("Check-Valid-Until", "no")
 		}
-		p.write(&b)
+		p.Write(&b)
 	}
 	return b.Bytes()
 }
 
-// parcel is a package on its way into the layer.
+// parcel is a package that goes into the layer.
 type parcel struct {
-	Package
+	archive.Package
 	deb   string        // in the cache
 	data  string        // its data archive, decompressed, in a temporary file
 	ready chan struct{} // closed once data is there
 }
 
-// addPackages downloads, decompresses and merges the packages: the downloads in
-// parallel, as are the decompressions, each beginning when its package is there;
-// the merge in order, behind them.
+// addPackages downloads, decompresses and merges the packages. Downloads run in parallel. Each
+// package is decompressed, in parallel too, once it is there, and merged in order after that.
 func (d *Debian) addPackages(ctx context.Context, t *tree, db *database, c *Closure, watch exec.Watch) error {
 	tmp, err := os.MkdirTemp(filepath.Dir(t.w.file.Name()), "unpack-")
 	if err != nil {
@@ -178,7 +179,8 @@ func (d *Debian) addPackages(ctx context.Context, t *tree, db *database, c *Clos
 	return g.Wait()
 }
 
-// prepare fetches and decompresses all parcels, the biggest first: the last to come must be small.
+// prepare fetches and decompresses all parcels. The biggest come first, so that the merge doesn't
+// wait for a big one at the end.
 func (d *Debian) prepare(ctx context.Context, c *Closure, parcels []*parcel, watch exec.Watch) error {
 	var total int64
 	for _, p := range parcels {
@@ -189,33 +191,25 @@ func (d *Debian) prepare(ctx context.Context, c *Closure, parcels []*parcel, wat
 	slices.SortStableFunc(order, func(a, b *parcel) int { return int(b.Size - a.Size) })
 	cpus := semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0)))
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(inFlight + runtime.GOMAXPROCS(0))
-	net := semaphore.NewWeighted(inFlight)
+	g.SetLimit(archive.Downloads + runtime.GOMAXPROCS(0))
 	for _, p := range order {
 		g.Go(func() error {
-			err := limited(ctx, net, func() (err error) {
-				p.deb, err = d.fetchPackage(ctx, c.Sources, p.Package, got)
-				return err
-			})
-			if err != nil {
+			var err error
+			if p.deb, err = d.FetchPackage(ctx, c.Sources, p.Package, got); err != nil {
 				return err
 			}
-			err = limited(ctx, cpus, func() error { return decompressData(p.deb, p.data) })
-			if err == nil {
-				close(p.ready)
+			if err := cpus.Acquire(ctx, 1); err != nil {
+				return err
 			}
-			return err
+			defer cpus.Release(1)
+			if err := decompressData(p.deb, p.data); err != nil {
+				return err
+			}
+			close(p.ready)
+			return nil
 		})
 	}
 	return g.Wait()
-}
-
-func limited(ctx context.Context, s *semaphore.Weighted, do func() error) error {
-	if err := s.Acquire(ctx, 1); err != nil {
-		return err
-	}
-	defer s.Release(1)
-	return do()
 }
 
 // progress reports bytes as they come, some times a second.
@@ -253,8 +247,8 @@ func decompressData(deb, name string) error {
 	})
 }
 
-// merge adds the parcels to the tree: base-files, which has the
-// directories' owners and modes, then the others by name.
+// merge adds the parcels to the tree. base-files comes first, since it has the owners and modes of
+// directories; the others follow by name.
 func merge(ctx context.Context, t *tree, db *database, parcels []*parcel) error {
 	order := slices.Clone(parcels)
 	slices.SortStableFunc(order, func(a, b *parcel) int { return rank(a) - rank(b) })
@@ -305,8 +299,8 @@ func mergePackage(t *tree, db *database, p *parcel) error {
 	return db.add(rec)
 }
 
-// accounts are base-passwd's masters, and where its preinst would have put them:
-// scripts that are configured before base-passwd already need the names.
+// accounts are base-passwd's masters, with the places where its preinst would have put them.
+// Packages that are configured before base-passwd need the names.
 var accounts = map[string]string{
 	"usr/share/base-passwd/passwd.master": "etc/passwd",
 	"usr/share/base-passwd/group.master":  "etc/group",

@@ -3,6 +3,7 @@ package debian
 import (
 	"archive/tar"
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -13,30 +14,33 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/exec/image/debian/archive"
+	"github.com/flytestar/flytestar/exec/image/debian/archivetest"
 )
 
 // toy is an archive whose packages have what dpkg's database has to record.
-func toy(t *testing.T) *mirror {
-	m := newMirror(t)
-	m.add("Package: base-files\nEssential: yes\nDescription: x\n long", dir("./"), dir("./etc/"), dir("./tmp/"))
-	m.add("Package: base-passwd\nEssential: yes", dir("./"), file("./usr/share/base-passwd/passwd.master", "root:*:0\n"),
-		file("./usr/share/base-passwd/group.master", "root:*:0:\n"))
-	m.add("Package: apt", dir("./"), dir("./bin/"), file("./bin/apt", "apt"))
-	m.add("Package: ca-certificates\nArchitecture: all")
+func toy(t *testing.T) *archivetest.Mirror {
+	m := archivetest.New(t)
+	m.Add("Package: base-files\nEssential: yes\nDescription: x\n long", archivetest.Dir("./"), archivetest.Dir("./etc/"), archivetest.Dir("./tmp/"))
+	m.Add("Package: base-passwd\nEssential: yes", archivetest.Dir("./"), archivetest.File("./usr/share/base-passwd/passwd.master", "root:*:0\n"),
+		archivetest.File("./usr/share/base-passwd/group.master", "root:*:0:\n"))
+	m.Add("Package: apt", archivetest.Dir("./"), archivetest.Dir("./bin/"), archivetest.File("./bin/apt", "apt"))
+	m.Add("Package: ca-certificates\nArchitecture: all")
 	lib := "Package: lib\nVersion: 1.0\nArchitecture: amd64\nMulti-Arch: same\nPriority: required"
-	script := file("./postinst", "#!/bin/sh\n")
+	script := archivetest.File("./postinst", "#!/bin/sh\n")
 	script.Mode = 0o755
-	deb := buildDeb(t, lib, []*tar.Header{script, file("./conffiles", "/etc/lib.conf\n"),
-		file("./triggers", "# x\ninterest-noawait ldconfig\ninterest /usr/share/x\nactivate y\n")},
-		[]*tar.Header{dir("./"), dir("./etc/"), file("./etc/lib.conf", "a=1\n")})
-	m.files["pool/lib.deb"] = deb
-	m.index.WriteString(lib + "\nFilename: pool/lib.deb\nSize: " + strconv.Itoa(len(deb)) + "\nSHA256: " + sum(deb) + "\n\n")
-	m.sign("bookworm")
+	deb := archivetest.BuildDeb(t, lib, []*tar.Header{script, archivetest.File("./conffiles", "/etc/lib.conf\n"),
+		archivetest.File("./triggers", "# x\ninterest-noawait ldconfig\ninterest /usr/share/x\nactivate y\n")},
+		[]*tar.Header{archivetest.Dir("./"), archivetest.Dir("./etc/"), archivetest.File("./etc/lib.conf", "a=1\n")})
+	m.Files["pool/lib.deb"] = deb
+	m.Index.WriteString(lib + "\nFilename: pool/lib.deb\nSize: " + strconv.Itoa(len(deb)) + "\nSHA256: " + archivetest.Sum(deb) + "\n\n")
+	m.Sign("bookworm")
 	return m
 }
 
 func TestUnpack(t *testing.T) {
-	d := toy(t).debian("bookworm")
+	m := toy(t)
+	d := debianOf(t, m, "bookworm")
 	c, err := d.Resolve(t.Context(), Request{Arch: "amd64"}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -65,7 +69,7 @@ func TestUnpack(t *testing.T) {
 		"0 644 var/lib/dpkg/arch = amd64\n",
 		"0 644 var/lib/dpkg/triggers/ldconfig = lib:amd64/noawait\n",
 		"0 644 var/lib/dpkg/triggers/File = /usr/share/x lib:amd64\n",
-		"0 644 etc/apt/sources.list.d/debian.sources = Types: deb\nURIs: " + d.Sources.list[0].URI +
+		"0 644 etc/apt/sources.list.d/debian.sources = Types: deb\nURIs: " + m.URL +
 			"\nSuites: bookworm\nComponents: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n",
 	} {
 		if !contains(list, want) {
@@ -98,18 +102,18 @@ func find(list []string, prefix string) string {
 
 // A base that can't be made leaves nothing behind.
 func TestUnpackFails(t *testing.T) {
-	for want, change := range map[string]func(m *mirror, c *Closure){
-		"is apt 1.0 for amd64, not apt 2.0": func(m *mirror, c *Closure) { c.Packages[0].Version = "2.0" },
-		"no source":                         func(m *mirror, c *Closure) { c.Packages[0].Suite = "x" },
-		"404":                               func(m *mirror, c *Closure) { delete(m.files, "pool/lib.deb") },
-		"no path in an archive":             func(m *mirror, c *Closure) { c.Packages[0].Filename = "../x" },
-		"http or https":                     func(m *mirror, c *Closure) { c.Sources[0].URI = "file:///etc" },
-		"has credentials":                   func(m *mirror, c *Closure) { c.Sources[0].URI = "http://a:b@m/x" },
-		"aren't in order":                   func(m *mirror, c *Closure) { c.Packages[1] = c.Packages[0] },
-		"no sandbox":                        func(m *mirror, c *Closure) {},
+	for want, change := range map[string]func(m *archivetest.Mirror, c *Closure){
+		"is apt 1.0 for amd64, not apt 2.0": func(m *archivetest.Mirror, c *Closure) { c.Packages[0].Version = "2.0" },
+		"no source":                         func(m *archivetest.Mirror, c *Closure) { c.Packages[0].Suite = "x" },
+		"404":                               func(m *archivetest.Mirror, c *Closure) { delete(m.Files, "pool/lib.deb") },
+		"isn't a path in an archive":        func(m *archivetest.Mirror, c *Closure) { c.Packages[0].Filename = "../x" },
+		"http or https":                     func(m *archivetest.Mirror, c *Closure) { c.Sources[0].URI = "file:///etc" },
+		"has credentials":                   func(m *archivetest.Mirror, c *Closure) { c.Sources[0].URI = "http://a:b@m/x" },
+		"aren't in order":                   func(m *archivetest.Mirror, c *Closure) { c.Packages[1] = c.Packages[0] },
+		"no sandbox":                        func(m *archivetest.Mirror, c *Closure) {},
 	} {
 		m := toy(t)
-		d := m.debian("bookworm")
+		d := debianOf(t, m, "bookworm")
 		c, err := d.Resolve(t.Context(), Request{Arch: "amd64"}, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -127,7 +131,7 @@ func TestUnpackFails(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	m := toy(t)
-	d := m.debian("bookworm")
+	d := debianOf(t, m, "bookworm")
 	c, err := d.Resolve(ctx, Request{Arch: "amd64"}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -143,13 +147,13 @@ func TestUnpackFails(t *testing.T) {
 }
 
 func TestFilter(t *testing.T) {
-	in := buildTar(t, []*tar.Header{
-		dir("etc/"), file("etc/shadow", "x"), file("etc/.pwd.lock", ""), file("etc/.wh.old", ""),
-		dir("usr/lib/python3/__pycache__/"), file("usr/lib/python3/__pycache__/a.cpython-311.pyc", "x"),
-		dir("var/log/"), file("var/log/btmp", ""), file("var/log/dpkg.log", "x"), file("var/log/apt/term.log", "x"),
-		file("var/cache/ldconfig/aux-cache", "x"), file("var/cache/debconf/config.dat", "x"), file("var/cache/debconf/config.dat-old", "x"),
-		file("var/lib/dpkg/status", "x"), file("var/lib/dpkg/status-old", "x"), file("var/lib/dpkg/lock", ""), file("var/lib/dpkg/triggers/Lock", ""),
-		file("tmp/x", "x"), dir("run/"), file("run/x", "x"),
+	in := archivetest.BuildTar(t, []*tar.Header{
+		archivetest.Dir("etc/"), archivetest.File("etc/shadow", "x"), archivetest.File("etc/.pwd.lock", ""), archivetest.File("etc/.wh.old", ""),
+		archivetest.Dir("usr/lib/python3/__pycache__/"), archivetest.File("usr/lib/python3/__pycache__/a.cpython-311.pyc", "x"),
+		archivetest.Dir("var/log/"), archivetest.File("var/log/btmp", ""), archivetest.File("var/log/dpkg.log", "x"), archivetest.File("var/log/apt/term.log", "x"),
+		archivetest.File("var/cache/ldconfig/aux-cache", "x"), archivetest.File("var/cache/debconf/config.dat", "x"), archivetest.File("var/cache/debconf/config.dat-old", "x"),
+		archivetest.File("var/lib/dpkg/status", "x"), archivetest.File("var/lib/dpkg/status-old", "x"), archivetest.File("var/lib/dpkg/lock", ""), archivetest.File("var/lib/dpkg/triggers/Lock", ""),
+		archivetest.File("tmp/x", "x"), archivetest.Dir("run/"), archivetest.File("run/x", "x"),
 	})
 	for _, c := range []struct {
 		keep keep
@@ -158,7 +162,7 @@ func TestFilter(t *testing.T) {
 		{keepConfiguration, "etc/ etc/shadow etc/.wh.old var/log/ var/log/btmp var/cache/debconf/config.dat var/lib/dpkg/status run/"},
 		{keepBytecode, "etc/ usr/lib/python3/__pycache__/ usr/lib/python3/__pycache__/a.cpython-311.pyc var/log/ run/"},
 	} {
-		w, err := createLayer(filepath.Join(t.TempDir(), "x.tar"), testTime)
+		w, err := createLayer(filepath.Join(t.TempDir(), "x.tar"), archivetest.Time)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -180,5 +184,50 @@ func TestFilter(t *testing.T) {
 			t.Error("no size")
 		}
 		os.Remove(l.Path)
+	}
+}
+
+// entriesOf lists what a directory has.
+func entriesOf(t *testing.T, dir string) []string {
+	t.Helper()
+	found, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, e := range found {
+		all = append(all, e.Name())
+	}
+	return all
+}
+
+// TestClosureWithoutCredentials: the mirror gets a password, and neither a closure nor the sources
+// in a base have it.
+func TestClosureWithoutCredentials(t *testing.T) {
+	m := toy(t)
+	root := m.AptRoot("bookworm")
+	login := "machine " + m.URL + " login somebody password secret\n"
+	if err := os.WriteFile(filepath.Join(root, "etc/apt/auth.conf"), []byte(login), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sources, err := archive.HostSources(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := debianOf(t, m, "bookworm")
+	d.Sources = sources
+	c, err := d.Resolve(t.Context(), Request{Arch: "amd64"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, password, _ := m.Asked[0].BasicAuth(); password != "secret" {
+		t.Error("the mirror didn't get the password: this test shows nothing")
+	}
+	data, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := string(data) + string(c.aptSources()); strings.Contains(text, "secret") || strings.Contains(text, "somebody") {
+		t.Errorf("credentials got out: %s", text)
 	}
 }
