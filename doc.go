@@ -34,6 +34,7 @@
 //	check            everything that finds and mends, as a session
 //	lint             what shows in the syntax; layout; the edits that mend findings
 //	internal/durable locks, files that appear whole, scratch directories
+//	internal/statictest  lets tests run as a statically linked program, as containers need
 //	internal/python  versions, specifiers, requirements and markers of Python packages
 //	exec             contracts: Builder, Sandbox, Executor, Store, Bodies, Event
 //	exec/engine      drives runs

@@ -32,6 +32,7 @@ var imports = []struct {
 	{"internal/startest", []string{"diag"}},
 	{"internal/measure", []string{"diag"}},
 	{"internal/home", nil},
+	{"internal/statictest", nil},
 	{"interp/summary", []string{"plan"}},
 	{"interp", []string{"diag", "plan", "interp/summary", "internal/measure", "internal/text"}}, // not builtins: they come as a Language
 	{"evaluator/wire", nil},
