@@ -36,6 +36,7 @@
 //	internal/ociref  references to images, of registries and of layouts
 //	internal/text    strings that are safe to show
 //	internal/durable locks, files that appear whole, scratch directories
+//	internal/statictest  lets tests run as a statically linked program, as containers need
 //	internal/python  versions, specifiers, requirements and markers of Python packages
 //	exec             contracts: Builder, Sandbox, Executor, Store, Bodies, Event
 //	exec/engine      drives runs

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/txtar"
@@ -27,7 +28,8 @@ func TestFix(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
-			t.Setenv("FLYTESTAR_HOME", t.TempDir())
+			t.Parallel()
+			opts := flytestar.LintOptions{Options: flytestar.Options{Home: t.TempDir()}}
 			a, err := txtar.ParseFile(file)
 			if err != nil {
 				t.Fatal(err)
@@ -35,8 +37,8 @@ func TestFix(t *testing.T) {
 			dir := t.TempDir()
 			given := workspaceOf(t, a, dir)
 			main := filepath.Join(dir, "main.star")
-			pretty := slices.DeleteFunc(slices.Clone(given), func(name string) bool { return !formatted(t, dir, name) })
-			left := fixIn(t, main)
+			pretty := slices.DeleteFunc(slices.Clone(given), func(name string) bool { return !formatted(t, dir, name, opts.Options) })
+			left := fixIn(t, main, opts)
 			got := &txtar.Archive{Comment: a.Comment}
 			for _, f := range a.Files {
 				if slices.Contains(given, f.Name) {
@@ -48,7 +50,7 @@ func TestFix(t *testing.T) {
 				if !bytes.Equal(before, after) {
 					got.Files = append(got.Files, txtar.File{Name: "want/" + name, Data: after})
 				}
-				if slices.Contains(pretty, name) && !formatted(t, dir, name) {
+				if slices.Contains(pretty, name) && !formatted(t, dir, name, opts.Options) {
 					t.Errorf("%s was formatted before", name)
 				}
 			}
@@ -62,7 +64,7 @@ func TestFix(t *testing.T) {
 			} else if want := txtar.Format(a); !bytes.Equal(txtar.Format(got), want) {
 				t.Errorf("got\n%s\nwant\n%s", txtar.Format(got), want)
 			}
-			if again := fixIn(t, main); !bytes.Equal(again, left) {
+			if again := fixIn(t, main, opts); !bytes.Equal(again, left) {
 				t.Errorf("the second time, what is left is\n%s\ninstead of\n%s", again, left)
 			}
 			for _, name := range given {
@@ -95,9 +97,9 @@ func workspaceOf(t *testing.T, a *txtar.Archive, dir string) []string {
 }
 
 // fixIn mends a file and returns the findings that are left, infos left out.
-func fixIn(t *testing.T, main string) []byte {
+func fixIn(t *testing.T, main string, opts flytestar.LintOptions) []byte {
 	t.Helper()
-	fixed, err := flytestar.Fix(t.Context(), []string{main}, flytestar.LintOptions{})
+	fixed, err := flytestar.Fix(t.Context(), []string{main}, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,10 +119,10 @@ func fixIn(t *testing.T, main string) []byte {
 	return b.Bytes()
 }
 
-func formatted(t *testing.T, dir, name string) bool {
+func formatted(t *testing.T, dir, name string, opts flytestar.Options) bool {
 	t.Helper()
 	source := readFile(t, filepath.Join(dir, name))
-	out, err := flytestar.Format(t.Context(), name, source, flytestar.Options{})
+	out, err := flytestar.Format(t.Context(), name, source, opts)
 	return err == nil && bytes.Equal(out, source)
 }
 
@@ -210,44 +212,54 @@ const workspacesFixed = 12
 // that says how it is mended is; comments are all there, and the second time there is nothing to
 // do.
 func TestFixRandom(t *testing.T) {
-	t.Setenv("FLYTESTAR_HOME", t.TempDir())
-	mended := 0
-	for seed := range workspacesFixed {
-		files := rapid.Custom(randomWorkspace).Example(seed)
-		a := &txtar.Archive{}
-		for _, name := range slices.Sorted(maps.Keys(files)) {
-			a.Files = append(a.Files, txtar.File{Name: name, Data: []byte(files[name])})
+	var mended atomic.Int64
+	t.Run("workspaces", func(t *testing.T) {
+		for seed := range workspacesFixed {
+			t.Run(fmt.Sprint(seed), func(t *testing.T) {
+				t.Parallel()
+				mended.Add(int64(fixRandom(t, seed)))
+			})
 		}
-		dir := t.TempDir()
-		workspaceOf(t, a, dir)
-		main := []string{filepath.Join(dir, "main.star")}
-		opts := flytestar.LintOptions{Options: flytestar.Options{Workspace: dir}}
-		fixed, err := flytestar.Fix(t.Context(), main, opts)
-		if err != nil {
-			t.Fatalf("%v in\n%s", err, txtar.Format(a))
-		}
-		mended += fixed.Mended
-		for _, e := range fixed.Linted[0].Findings {
-			if e.Severity != diag.SeverityInfo {
-				t.Errorf("left: %v, %v in\n%s", e, e.Notes, txtar.Format(a))
-			}
-		}
-		for _, c := range fixed.Changes {
-			if a, b := bytes.Count(c.Before, []byte("# ")), bytes.Count(c.After, []byte("# ")); a != b {
-				t.Errorf("%s had %d comments, now %d:\n%s", c.File, a, b, c.After)
-			}
-		}
-		if err := flytestar.Write(fixed.Changes); err != nil {
-			t.Fatal(err)
-		}
-		again, err := flytestar.Fix(t.Context(), main, opts)
-		if err != nil || again.Mended != 0 || len(again.Changes) != 0 {
-			t.Errorf("the second time: %v, %d changes in\n%s", err, len(again.Changes), txtar.Format(a))
+	})
+	if n := mended.Load(); n < workspacesFixed {
+		t.Errorf("only %d findings were mended", n)
+	}
+}
+
+// fixRandom mends a random workspace and returns how many findings were mended.
+func fixRandom(t *testing.T, seed int) int {
+	t.Helper()
+	files := rapid.Custom(randomWorkspace).Example(seed)
+	a := &txtar.Archive{}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		a.Files = append(a.Files, txtar.File{Name: name, Data: []byte(files[name])})
+	}
+	dir := t.TempDir()
+	workspaceOf(t, a, dir)
+	main := []string{filepath.Join(dir, "main.star")}
+	opts := flytestar.LintOptions{Options: flytestar.Options{Workspace: dir, Home: t.TempDir()}}
+	fixed, err := flytestar.Fix(t.Context(), main, opts)
+	if err != nil {
+		t.Fatalf("%v in\n%s", err, txtar.Format(a))
+	}
+	for _, e := range fixed.Linted[0].Findings {
+		if e.Severity != diag.SeverityInfo {
+			t.Errorf("left: %v, %v in\n%s", e, e.Notes, txtar.Format(a))
 		}
 	}
-	if mended < workspacesFixed {
-		t.Errorf("only %d findings were mended", mended)
+	for _, c := range fixed.Changes {
+		if a, b := bytes.Count(c.Before, []byte("# ")), bytes.Count(c.After, []byte("# ")); a != b {
+			t.Errorf("%s had %d comments, now %d:\n%s", c.File, a, b, c.After)
+		}
 	}
+	if err := flytestar.Write(fixed.Changes); err != nil {
+		t.Fatal(err)
+	}
+	again, err := flytestar.Fix(t.Context(), main, opts)
+	if err != nil || again.Mended != 0 || len(again.Changes) != 0 {
+		t.Errorf("the second time: %v, %d changes in\n%s", err, len(again.Changes), txtar.Format(a))
+	}
+	return fixed.Mended
 }
 
 // TestOverlay: files are known by whatever name; one that has two sources is refused.

@@ -33,6 +33,7 @@ var imports = []struct {
 	{"internal/measure", []string{"diag"}},
 	{"internal/home", nil},
 	{"internal/ociref", nil},
+	{"internal/statictest", nil},
 	{"interp/summary", []string{"plan"}},
 	{"interp", []string{"diag", "plan", "interp/summary", "internal/measure", "internal/text"}}, // not builtins: they come as a Language
 	{"evaluator/wire", nil},
@@ -56,7 +57,7 @@ var imports = []struct {
 	{"exec/image/debian/archivetest", nil},
 	{"exec/image/debian/control", nil},
 	{"exec/image/pip", []string{"diag", "plan", "exec", "exec/image/memo", "exec/image/oci", "exec/image/process", "internal/durable", "internal/text", "workspace"}}, // not the builder, which it hands layers to
-	{"exec/image/oci", []string{"exec", "internal/durable"}}, // not how builds remember what they made
+	{"exec/image/oci", []string{"exec", "internal/durable"}},                                                                                                          // not how builds remember what they made
 	{"exec/image/memo", []string{"internal/durable"}},
 	{"exec/image/process", []string{"diag", "exec", "internal/text"}},
 	{"exec/storetest", []string{"plan", "exec"}},

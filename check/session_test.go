@@ -9,15 +9,16 @@ import (
 	"testing"
 
 	"github.com/flytestar/flytestar/check"
+	"github.com/flytestar/flytestar/evaluator"
 	"github.com/flytestar/flytestar/interp"
+	"github.com/flytestar/flytestar/language"
 	"github.com/flytestar/flytestar/lint"
 	"github.com/flytestar/flytestar/plan"
-	"github.com/flytestar/flytestar/resolve/reach"
 	"github.com/flytestar/flytestar/workspace"
 )
 
 func TestMain(m *testing.M) {
-	interp.Init(reach.Language, lint.Tools(reach.Language))
+	evaluator.Init(language.New, lint.Tools(language.New))
 	os.Exit(m.Run())
 }
 
@@ -40,7 +41,7 @@ func open(t *testing.T, files map[string]string) (*check.Session, string) {
 		}
 	})
 	evaluate := func(ctx context.Context, entry string, source interp.Source) (*plan.Graph, error) {
-		e, g, err := interp.Start(ctx, interp.Options{Source: source, Entry: entry, Predeclared: reach.Predeclared(), GraphOnly: true})
+		e, g, err := evaluator.Start(ctx, evaluator.Options{Source: source, Entry: entry, Predeclared: language.Predeclared(), GraphOnly: true})
 		if err != nil {
 			return nil, err
 		}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/flytestar/flytestar"
 	"github.com/flytestar/flytestar/cmd/flytestar/values"
+	"github.com/flytestar/flytestar/internal/statictest"
 )
 
 var update = flag.Bool("update", false, "rewrite the goldens in testdata/script")
@@ -35,6 +36,7 @@ var shared suite
 
 func TestMain(m *testing.M) {
 	flytestar.Init()
+	statictest.Rerun()
 	shared.m = m
 	testscript.Main(&shared, map[string]func(){"flytestar": main, "without": without})
 }
@@ -153,7 +155,7 @@ func TestHooks(t *testing.T) {
 		t.Fatal(err)
 	}
 	entries := regexp.MustCompile(`(?m)^  entry: flytestar (\S+)$`).FindAllStringSubmatch(string(data), -1)
-	if len(entries) != strings.Count(string(data), "- id: ") {
+	if len(entries) == 0 || len(entries) != strings.Count(string(data), "- id: ") {
 		t.Errorf("entries are %q", entries)
 	}
 	root := newRoot(&app{})

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -16,7 +17,7 @@ import (
 	"time"
 )
 
-// sleeping is a workflow with a task that sleeps. The time marks the task's process.
+// sleeping is a workflow with a task that sleeps. The number of seconds marks the task's process.
 const sleeping = `
 env = task_environment(name = "e", image = image.from_debian_base())
 slow = task(env = env, command = ["sleep", "SECONDS"])
@@ -25,6 +26,10 @@ def _main():
     gather(slow.start(), slow.start())
 main = task(_main, env = top)
 `
+
+// mark returns a number of seconds that no other process of this machine sleeps, not even one of
+// the same test that somebody else runs.
+func mark(n int) string { return fmt.Sprintf("%d.%d", 31415+n, os.Getpid()) }
 
 // startSleeping starts a run of sleeping, and returns when its tasks are running.
 func startSleeping(t *testing.T, seconds string) *exec.Cmd {
@@ -66,7 +71,7 @@ func TestInterrupt(t *testing.T) {
 		signal  syscall.Signal
 		seconds string
 		code    int
-	}{{syscall.SIGINT, "31415.1", 130}, {syscall.SIGTERM, "31415.2", 143}} {
+	}{{syscall.SIGINT, mark(1), 130}, {syscall.SIGTERM, mark(2), 143}} {
 		cmd := startSleeping(t, test.seconds)
 		if err := cmd.Process.Signal(test.signal); err != nil {
 			t.Fatal(err)
@@ -78,22 +83,23 @@ func TestInterrupt(t *testing.T) {
 
 // TestKill: kill -9 leaves no process and no mount. The next run cleans up the rest.
 func TestKill(t *testing.T) {
-	cmd := startSleeping(t, "31415.3")
+	killed, interrupted := mark(3), mark(4)
+	cmd := startSleeping(t, killed)
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	cmd.Wait()
-	waitFor(t, "the containers' end", func() bool { return len(processes("31415.3")) == 0 })
+	waitFor(t, "the containers' end", func() bool { return len(processes(killed)) == 0 })
 	if m := mounts(t); len(m) > 0 {
 		t.Errorf("mounts are left: %s", m)
 	}
-	again := startSleeping(t, "31415.4")
+	again := startSleeping(t, interrupted)
 	if err := again.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
 	checkExit(t, again.Wait(), 130)
-	checkNothingLeft(t, "31415.3", cmd.Process.Pid)
-	checkNothingLeft(t, "31415.4", again.Process.Pid)
+	checkNothingLeft(t, killed, cmd.Process.Pid)
+	checkNothingLeft(t, interrupted, again.Process.Pid)
 }
 
 // TestBrokenPipe: it is an error if nobody reads standard output.
@@ -193,10 +199,13 @@ func mounts(t *testing.T) []string {
 	return found
 }
 
-// waitFor waits until a condition holds. It fails after a time that no machine needs.
+// patience is longer than any machine needs: what hasn't happened by then doesn't happen.
+const patience = 2 * time.Minute
+
+// waitFor waits until a condition holds, and fails when patience ends.
 func waitFor(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !holds(); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(patience); !holds(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%s doesn't come", what)
 		}

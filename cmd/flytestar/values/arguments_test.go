@@ -1,6 +1,8 @@
 package values
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -123,7 +125,7 @@ func checkUsage(t *testing.T, args []string, err error, want string) {
 	}
 }
 
-// FuzzDecodeJSON: every text on the command line is a value or an error.
+// FuzzDecodeJSON: every text on the command line is an error, or a value that can be printed as JSON.
 func FuzzDecodeJSON(f *testing.F) {
 	for _, s := range []string{`{"a": [1, 2.5, null]}`, `[`, `{"a":1,"a":2}`, `"\ud800"`, `[[[[`, `1e999`, `}`} {
 		f.Add(s)
@@ -131,8 +133,14 @@ func FuzzDecodeJSON(f *testing.F) {
 	types := argumentsGraph().Tasks[0].Inputs
 	f.Fuzz(func(t *testing.T, s string) {
 		for _, p := range types {
-			if v, err := fromText(s, p.Type); err == nil {
-				(&Printer{Format: "json", Path: func(plan.Value) (string, error) { return "", nil }}).show(v, nil)
+			v, err := fromText(s, p.Type)
+			if err != nil {
+				continue
+			}
+			var b bytes.Buffer
+			r := Printer{Format: "json", Path: func(plan.Value) (string, error) { return "", nil }}
+			if err := r.Print(&b, v); err != nil || !json.Valid(b.Bytes()) {
+				t.Errorf("%s from %q is printed as %q, %v", p.Name, s, b.String(), err)
 			}
 		}
 	})
