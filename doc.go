@@ -27,12 +27,14 @@
 //	evaluator/wire   messages in bytes
 //	evaluator/compiled  the directory of compiled modules and graphs
 //	resolve          graph and files to findings, digests and plan; pure
+//	resolve/packages what images declare of packages, and how that compares
 //	internal/home    where everything lies below the home directory
 //	internal/finding findings that more than one pass raises
 //	internal/text    what makes text safe to show
 //	internal/measure bounds of values that native code walks in one step
 //	check            everything that finds and mends, as a session
 //	lint             what shows in the syntax; layout; the edits that mend findings
+//	lint/findings    findings for other programs: SARIF, GitHub
 //	internal/ociref  references to images, of registries and of layouts
 //	internal/text    strings that are safe to show
 //	internal/durable locks, files that appear whole, scratch directories

@@ -46,8 +46,10 @@ var imports = []struct {
 	{"builtins", []string{"diag", "plan", "builtins/...", "internal/measure", "internal/ociref"}},                // not interp: it runs them
 	{"language/...", []string{"diag", "plan", "builtins/...", "interp/...", "language/...", "internal/finding"}}, // where the two meet
 	{"draw", []string{"diag", "plan"}},
-	{"resolve", []string{"diag", "plan", "workspace", "internal/finding", "internal/ociref", "internal/python", "internal/text"}},
-	{"lint", []string{"diag", "plan", "interp", "evaluator"}},
+	{"resolve/packages", []string{"diag", "plan", "workspace", "internal/python", "internal/text"}},
+	{"resolve", []string{"diag", "plan", "resolve/packages", "workspace", "internal/finding", "internal/ociref", "internal/python", "internal/text"}},
+	{"lint/findings", []string{"diag"}},
+	{"lint", []string{"diag", "plan", "interp", "evaluator", "lint/findings"}},
 	{"exec", []string{"diag", "plan"}},                                                                  // contracts only: not its own children, which implement them
 	{"exec/engine", []string{"diag", "plan", "exec", "workspace", "internal/finding", "internal/text"}}, // not what implements the contracts: it is handed that
 	{"exec/exectest", []string{"diag", "plan", "exec"}},
@@ -67,11 +69,11 @@ var imports = []struct {
 	{"exec/sandbox/inside", nil}, // what runs in a container knows nothing but its config
 	{"exec/sandbox/sandboxtest", []string{"exec/sandbox", "internal/home"}},
 	{"exec/local", []string{"diag", "plan", "exec"}}, // not exec/artifact and exec/sandbox: it is handed both
-	{".", []string{"diag", "plan", "interp", "evaluator/...", "language", "resolve", "lint", "exec/...", "workspace", "internal/home", "internal/ociref", "check"}},
-	{"check", []string{"diag", "plan", "interp", "evaluator", "resolve", "lint", "workspace"}}, // not the facade, which sits on it
+	{".", []string{"diag", "plan", "interp", "evaluator/...", "language", "resolve", "lint/...", "exec/...", "workspace", "internal/home", "internal/ociref", "check"}},
+	{"check", []string{"diag", "plan", "interp", "evaluator", "resolve", "lint/...", "workspace"}}, // not the facade, which sits on it
 	{"cmd/flytestar/console", []string{"diag", "evaluator/lockdown", "exec", "internal/text"}},
 	{"cmd/flytestar/values", []string{".", "diag", "plan", "internal/durable"}},
-	{"cmd/...", []string{".", "diag", "plan", "draw", "evaluator/lockdown", "exec", "interp", "lint", "internal/text", "cmd/..."}}, // the facade, and what it hands out
+	{"cmd/...", []string{".", "diag", "plan", "draw", "evaluator/lockdown", "exec", "interp", "lint/...", "internal/text", "cmd/..."}}, // the facade, and what it hands out
 	{"bench/...", []string{".", "diag", "plan", "resolve", "exec/..."}},
 }
 

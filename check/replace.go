@@ -6,6 +6,7 @@ import (
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/lint"
+	"github.com/flytestar/flytestar/lint/findings"
 )
 
 // Bounds of [Linted.Replacements] for each module.
@@ -17,8 +18,8 @@ const (
 // Replacements returns the edits that mend findings, each for its finding alone. Only the first
 // findings of each module have them. Unlike [Session.Fix], it doesn't look at whether the result
 // still evaluates.
-func (l *Linted) Replacements(ctx context.Context) (map[*diag.Error][]lint.Replacement, error) {
-	out := map[*diag.Error][]lint.Replacement{}
+func (l *Linted) Replacements(ctx context.Context) (map[*diag.Error][]findings.Replacement, error) {
+	out := map[*diag.Error][]findings.Replacement{}
 	for _, m := range l.Modules {
 		findings, fixes := l.mendable(m)
 		if len(fixes) == 0 {

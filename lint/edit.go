@@ -14,6 +14,7 @@ import (
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/evaluator"
 	"github.com/flytestar/flytestar/interp"
+	"github.com/flytestar/flytestar/lint/findings"
 )
 
 // editRequest asks for edits of one module.
@@ -63,7 +64,7 @@ func Edit(ctx context.Context, m Module, fixes []diag.Fix, options evaluator.Opt
 }
 
 // EditEach returns what each fix alone would change in m.
-func EditEach(ctx context.Context, m Module, fixes []diag.Fix, options evaluator.Options) ([][]Replacement, error) {
+func EditEach(ctx context.Context, m Module, fixes []diag.Fix, options evaluator.Options) ([][]findings.Replacement, error) {
 	edits, err := run[[]Edited](ctx, editTool, editRequest{Module: m, Fixes: fixes, Each: true, Limits: options.Limits}, options)
 	if err != nil {
 		return nil, err
@@ -71,13 +72,13 @@ func EditEach(ctx context.Context, m Module, fixes []diag.Fix, options evaluator
 	if len(*edits) != len(fixes) {
 		return nil, unasked("%d answers to %d fixes", len(*edits), len(fixes))
 	}
-	out := make([][]Replacement, len(fixes))
+	out := make([][]findings.Replacement, len(fixes))
 	for i, e := range *edits {
 		for _, s := range e.Splices {
 			if s.Start < 0 || s.End < s.Start || s.End > len(m.Source) {
 				return nil, unasked("an edit of bytes %d to %d", s.Start, s.End)
 			}
-			out[i] = append(out[i], Replacement{at(m, s.Start), at(m, s.End), s.Text})
+			out[i] = append(out[i], findings.Replacement{Start: at(m, s.Start), End: at(m, s.End), Text: s.Text})
 		}
 	}
 	return out, nil

@@ -7,7 +7,7 @@
 //     (suppress.go, comments.go).
 //   - [Format] lays a module out anew, unless that changes what the module means (format.go, same.go).
 //   - [Edit] makes the edits that findings carry (edit.go, depends.go, images.go).
-//   - [WriteSARIF] and [WriteGitHub] write findings for other programs.
+//   - Package findings writes them for other programs.
 //
 // No source is parsed in this process. [Check], [Format] and [Edit] run one of [Tools] in a process of
 // its own. There, starlark-go's parser comes first and checks how deep the syntax nests: buildtools

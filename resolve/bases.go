@@ -28,7 +28,7 @@ func (c *checker) baseFile(b plan.Base) *diag.Error {
 	if err := lookFor(c.files, path.Join(dir, workspace.LayoutIndex), b.Pos, isFile); err != nil {
 		return err.WithHint("oci: names the directory of an OCI image layout, which has an %s", workspace.LayoutIndex)
 	}
-	if _, err := workspace.FindLayout(c.files, dir, ref.Tag, c.packages.platform); err != nil {
+	if _, err := workspace.FindLayout(c.files, dir, ref.Tag, c.packages.Platform); err != nil {
 		return unusableFile.Finding(b.Pos, "%s: %w", b.Ref, err)
 	}
 	return nil

@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/internal/finding"
@@ -178,4 +179,19 @@ func (c *checker) possibleCalls() {
 				WithHint("call tasks by name where you can; calls like this are checked when they are made")
 		})
 	}
+}
+
+// describeBase says what an image starts from, for messages.
+func describeBase(b plan.Base) string {
+	switch b.Kind {
+	case plan.BaseRef:
+		return b.Ref
+	case plan.BaseScratch:
+		return "nothing"
+	}
+	name := strings.TrimSpace("Debian " + b.Suite)
+	if !b.Python {
+		name += " without Python"
+	}
+	return name
 }

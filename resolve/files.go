@@ -9,6 +9,7 @@ import (
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/internal/python"
 	"github.com/flytestar/flytestar/plan"
+	"github.com/flytestar/flytestar/resolve/packages"
 )
 
 // This file is FS112: a file of the workspace that a build or a run needs can't be used. All such
@@ -60,8 +61,8 @@ func (c *checker) stepFile(s *plan.Step) *diag.Error {
 		if err := lookFor(c.files, s.Src, s.Pos, isFile); err != nil {
 			return err
 		}
-		if f := c.packages.requirementsFile(s.Src); f.err != nil && f.err != errExhausted {
-			return unusableFile.Finding(s.Pos, "requirements file %w", f.err)
+		if f := c.packages.RequirementsFile(s.Src); f.Err != nil && f.Err != packages.ErrExhausted {
+			return unusableFile.Finding(s.Pos, "requirements file %w", f.Err)
 		}
 	case plan.StepFile:
 		if err := lookFor(c.files, s.Src, s.Pos, isFile); err != nil {

@@ -18,12 +18,12 @@ func (c *checker) unpinnedPackages() {
 		var names []string
 		switch s.Kind {
 		case plan.StepPip:
-			names = c.packages.unpinned(s.Packages, nil)
+			names = c.packages.Unpinned(s.Packages, nil)
 		case plan.StepRequirements:
 			var ok bool
 			if names, ok = files[s.Src]; !ok {
-				if f := c.packages.requirementsFile(s.Src); f.err == nil { // otherwise imageFiles' finding
-					names = c.packages.unpinned(f.Packages, f.Constraints)
+				if f := c.packages.RequirementsFile(s.Src); f.Err == nil { // otherwise imageFiles' finding
+					names = c.packages.Unpinned(f.Packages, f.Constraints)
 				}
 				files[s.Src] = names
 			}
@@ -34,24 +34,6 @@ func (c *checker) unpinnedPackages() {
 		return unpinnedPackage.Finding(s.Pos, "no exact version of %s", named(names, len(names))).
 			WithHint(`pin what results depend on: "name==1.2.3"`)
 	})
-}
-
-// unpinned returns the requirements that have an exact version neither themselves nor in
-// constraints.
-func (d *declarations) unpinned(texts, constraints []string) []string {
-	exact := map[string]bool{}
-	for _, text := range constraints {
-		if r := d.requirement(text); r != nil && r.pinned {
-			exact[r.Name] = true
-		}
-	}
-	var names []string
-	for _, text := range texts {
-		if r := d.requirement(text); r != nil && !r.pinned && !exact[r.Name] {
-			names = append(names, r.Text)
-		}
-	}
-	return names
 }
 
 // eachStep reports what find returns for each step of the images.

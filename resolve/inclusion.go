@@ -10,6 +10,7 @@ import (
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/plan"
+	"github.com/flytestar/flytestar/resolve/packages"
 )
 
 // inclusion is FS102 and FS103 for calls: the caller's image lacks packages that the callee's image
@@ -17,13 +18,13 @@ import (
 // nothing, so they need none.
 func (c *checker) inclusion() {
 	for _, e := range c.edges {
-		diff := c.packages.between(c.graph.Environments[e.from].Image, c.graph.Environments[e.to].Image)
-		if len(diff.lacks) > 0 {
+		diff := c.packages.Between(c.graph.Environments[e.from].Image, c.graph.Environments[e.to].Image)
+		if len(diff.Lacks) > 0 {
 			c.findings.reportLater(missingPackages.Code, e.severityOf(missingPackages), func() *diag.Error { return c.lackFinding(e, diff) })
-		} else if len(diff.doubts) > 0 {
+		} else if len(diff.Doubts) > 0 {
 			c.findings.reportLater(missingPackages.Code, diag.SeverityWarning, func() *diag.Error { return c.lackFinding(e, diff) })
 		}
-		if len(diff.conflicts) > 0 {
+		if len(diff.Conflicts) > 0 {
 			c.findings.reportLater(contradiction.Code, e.severityOf(contradiction), func() *diag.Error { return c.conflictFinding(e, diff) })
 		}
 	}
@@ -32,9 +33,9 @@ func (c *checker) inclusion() {
 // exhaustion reports that the images declare more than is compared. What wasn't looked at may have
 // findings.
 func (c *checker) exhaustion() {
-	if c.packages.exhausted() {
+	if c.packages.Exhausted() {
 		e := limitPackages.Errorf("the images declare too many packages: more than %d that differ, %d in all, %d bytes of requirements files or %d comparisons",
-			maxParsed, maxDeclared, maxRead, maxCompared).At(diag.Position{File: c.graph.Entry})
+			packages.MaxParsed, packages.MaxDeclared, packages.MaxRead, packages.MaxCompared).At(diag.Position{File: c.graph.Entry})
 		c.findings.report(e.WithHint("let environments share images, or orchestrate in environments without one"))
 	}
 }
@@ -52,11 +53,11 @@ func CallCheck(g *plan.Graph, files fs.FS, platform string) func(plan.Call) erro
 		mu.Lock()
 		defer mu.Unlock()
 		e := edge{g.Tasks[call.Caller].Env, g.Tasks[call.Callee].Env, &call}
-		diff := c.packages.between(g.Environments[e.from].Image, g.Environments[e.to].Image)
+		diff := c.packages.Between(g.Environments[e.from].Image, g.Environments[e.to].Image)
 		switch {
-		case len(diff.lacks) > 0:
+		case len(diff.Lacks) > 0:
 			return c.lackFinding(e, diff)
-		case len(diff.conflicts) > 0:
+		case len(diff.Conflicts) > 0:
 			return c.conflictFinding(e, diff)
 		}
 		return nil
@@ -64,15 +65,15 @@ func CallCheck(g *plan.Graph, files fs.FS, platform string) func(plan.Call) erro
 }
 
 // lackFinding returns FS102 for an edge.
-func (c *checker) lackFinding(e edge, diff *difference) *diag.Error {
-	lacks, total, doubtful := diff.lacks, diff.lacking, diff.lacking == 0
+func (c *checker) lackFinding(e edge, diff *packages.Difference) *diag.Error {
+	lacks, total, doubtful := diff.Lacks, diff.Lacking, diff.Lacking == 0
 	if doubtful {
-		lacks, total = diff.doubts, diff.doubtful
+		lacks, total = diff.Doubts, diff.Doubtful
 	}
 	from, to := &c.graph.Environments[e.from], &c.graph.Environments[e.to]
 	var names []string
 	for _, p := range lacks {
-		names = append(names, p.name)
+		names = append(names, p.Name)
 	}
 	f := c.finding(e, missingPackages)
 	lack := "lacks"
@@ -84,24 +85,24 @@ func (c *checker) lackFinding(e edge, diff *difference) *diag.Error {
 	f.Notes = append(f.Notes, declaredNotes(to.Name, lacks)...)
 	f.Notes = append(f.Notes, c.blindNotes(from)...)
 	if doubtful {
-		f.Notes = append(f.Notes, diag.Note{Pos: lacks[0].step.Pos, Msg: "whether the marker holds isn't known for both images"})
+		f.Notes = append(f.Notes, diag.Note{Pos: lacks[0].Step.Pos, Msg: "whether the marker holds isn't known for both images"})
 	}
-	f.Hint = fmt.Sprintf("add %s to the image of %q, or %s", describeCalls(withCalls(lacks[:min(len(lacks), maxNamed)])), from.Name, c.withoutImage(e))
+	f.Hint = fmt.Sprintf("add %s to the image of %q, or %s", packages.DescribeCalls(packages.WithCalls(lacks[:min(len(lacks), maxNamed)])), from.Name, c.withoutImage(e))
 	if len(lacks) == total {
-		f.Fix = &diag.Fix{Kind: diag.FixAddPackages, Pos: from.Pos, Image: c.graph.Images[from.Image].Pos, Calls: withCalls(lacks)}
+		f.Fix = &diag.Fix{Kind: diag.FixAddPackages, Pos: from.Pos, Image: c.graph.Images[from.Image].Pos, Calls: packages.WithCalls(lacks)}
 	}
 	return f
 }
 
 // declaredNotes says where an image declares packages, step by step.
-func declaredNotes(env string, list []declaration) []diag.Note {
+func declaredNotes(env string, list []packages.Declaration) []diag.Note {
 	texts := map[*plan.Step][]string{}
 	var steps []*plan.Step
 	for _, p := range list {
-		if texts[p.step] == nil {
-			steps = append(steps, p.step)
+		if texts[p.Step] == nil {
+			steps = append(steps, p.Step)
 		}
-		texts[p.step] = append(texts[p.step], p.text)
+		texts[p.Step] = append(texts[p.Step], p.Text)
 	}
 	slices.SortFunc(steps, func(a, b *plan.Step) int { return a.Pos.Compare(b.Pos) })
 	var notes []diag.Note
@@ -135,18 +136,18 @@ func (c *checker) withoutImage(e edge) string {
 }
 
 // conflictFinding returns FS103 for an edge.
-func (c *checker) conflictFinding(e edge, diff *difference) *diag.Error {
+func (c *checker) conflictFinding(e edge, diff *packages.Difference) *diag.Error {
 	from, to := &c.graph.Environments[e.from], &c.graph.Environments[e.to]
 	f := c.finding(e, contradiction)
 	var texts []string
-	for _, x := range diff.conflicts {
-		texts = append(texts, fmt.Sprintf("%s and %s", x.one.bare, x.other.bare))
+	for _, x := range diff.Conflicts {
+		texts = append(texts, fmt.Sprintf("%s and %s", x.One.Bare, x.Other.Bare))
 	}
-	f.Msg += fmt.Sprintf(", but no version satisfies both images' %s", named(texts, diff.conflicting))
-	for _, x := range diff.conflicts[:min(len(diff.conflicts), maxNamed/2)] {
+	f.Msg += fmt.Sprintf(", but no version satisfies both images' %s", named(texts, diff.Conflicting))
+	for _, x := range diff.Conflicts[:min(len(diff.Conflicts), maxNamed/2)] {
 		f.Notes = append(f.Notes,
-			diag.Note{Pos: x.one.step.Pos, Msg: fmt.Sprintf("the image of %q has %s", from.Name, x.one.text)},
-			diag.Note{Pos: x.other.step.Pos, Msg: fmt.Sprintf("the image of %q has %s", to.Name, x.other.text)})
+			diag.Note{Pos: x.One.Step.Pos, Msg: fmt.Sprintf("the image of %q has %s", from.Name, x.One.Text)},
+			diag.Note{Pos: x.Other.Step.Pos, Msg: fmt.Sprintf("the image of %q has %s", to.Name, x.Other.Text)})
 	}
 	f.Hint = fmt.Sprintf("let both admit one version, or %s", c.withoutImage(e))
 	return f
@@ -159,9 +160,9 @@ func (c *checker) contradictions() {
 		if !c.scope.images[i] {
 			continue
 		}
-		for list := c.packages.of(i); len(list) > 0; {
-			n := sameName(list, list[0])
-			if n > 1 && !satisfiable(list[:n]) {
+		for list := c.packages.Of(i); len(list) > 0; {
+			n := packages.SameName(list, list[0])
+			if n > 1 && !packages.Satisfiable(list[:n]) {
 				c.findings.report(selfContradiction(list[:n]))
 			}
 			list = list[n:]
@@ -171,18 +172,18 @@ func (c *checker) contradictions() {
 
 // selfContradiction is FS103 for declarations of one package in one image that contradict one
 // another.
-func selfContradiction(list []declaration) *diag.Error {
-	end := sort.Search(len(list), func(n int) bool { return !satisfiable(list[:n+1]) })
+func selfContradiction(list []packages.Declaration) *diag.Error {
+	end := sort.Search(len(list), func(n int) bool { return !packages.Satisfiable(list[:n+1]) })
 	last := list[end] // the first that contradicts those before it
 	var texts []string
 	var notes []diag.Note
 	for _, p := range list[:end] {
-		if (p.bare != p.name || p.manager == plan.StepApt) && !slices.Contains(texts, p.text) && len(texts) <= maxNamed {
-			texts = append(texts, p.text)
-			notes = append(notes, diag.Note{Pos: p.step.Pos, Msg: p.text + " is here"})
+		if (p.Bare != p.Name || p.Manager == plan.StepApt) && !slices.Contains(texts, p.Text) && len(texts) <= maxNamed {
+			texts = append(texts, p.Text)
+			notes = append(notes, diag.Note{Pos: p.Step.Pos, Msg: p.Text + " is here"})
 		}
 	}
-	f := contradiction.Finding(last.step.Pos, "no version satisfies %s and %s, which are in one image", strings.Join(texts, ", "), last.text)
+	f := contradiction.Finding(last.Step.Pos, "no version satisfies %s and %s, which are in one image", strings.Join(texts, ", "), last.Text)
 	f.Notes = notes[:min(len(notes), maxNamed)]
 	return f.WithHint("let both admit one version")
 }

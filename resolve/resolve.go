@@ -22,6 +22,7 @@ import (
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/internal/finding"
 	"github.com/flytestar/flytestar/plan"
+	"github.com/flytestar/flytestar/resolve/packages"
 	"github.com/flytestar/flytestar/workspace"
 )
 
@@ -81,7 +82,7 @@ type checker struct {
 	edges      []edge // by from
 	dependsOn  func(env int) []int32
 	containers []bool // the environments that have container tasks
-	packages   *declarations
+	packages   *packages.Declared
 	transitive []edge          // those of edges whose target is reached through other environments
 	callees    map[int]*callee // by task
 	findings   reporter
@@ -92,7 +93,7 @@ func newChecker(g *plan.Graph, files fs.FS, platform string) *checker {
 	c := &checker{
 		graph: g, files: files, reader: reader, containers: make([]bool, len(g.Environments)),
 		dependsOn: adjacency(len(g.Environments), func(env int) []int { return g.Environments[env].DependsOn }),
-		packages:  newDeclarations(g, reader, platform), findings: newReporter(), callees: map[int]*callee{},
+		packages:  packages.New(g, reader, platform), findings: newReporter(), callees: map[int]*callee{},
 	}
 	for i := range g.Tasks {
 		if t := &g.Tasks[i]; t.InContainer() {

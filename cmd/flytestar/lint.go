@@ -19,6 +19,7 @@ import (
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/internal/text"
 	"github.com/flytestar/flytestar/lint"
+	"github.com/flytestar/flytestar/lint/findings"
 )
 
 // lintOptions are the flags of lint.
@@ -248,7 +249,7 @@ func (a *app) writeLinted(ctx context.Context, o *lintOptions, linted []*flytest
 		}
 		return values.WriteJSON(a.out, map[string]any{"findings": all, "sandbox": a.sandbox})
 	}
-	var all []lint.Finding
+	var all []findings.Finding
 	for _, l := range linted {
 		edits, err := l.Replacements(ctx)
 		if err != nil {
@@ -259,10 +260,10 @@ func (a *app) writeLinted(ctx context.Context, o *lintOptions, linted []*flytest
 		}
 	}
 	if o.format.value == "sarif" {
-		return lint.WriteSARIF(a.out, all, flytestar.Rules(), readVersion().Version)
+		return findings.WriteSARIF(a.out, all, flytestar.Rules(), readVersion().Version)
 	}
 	var b bytes.Buffer
-	lint.WriteGitHub(&b, all) // a Buffer never fails
+	findings.WriteGitHub(&b, all) // a Buffer never fails
 	_, err := io.WriteString(a.out, text.Safe(b.String()))
 	return err
 }
@@ -275,7 +276,7 @@ type workspaceFinding struct {
 
 // exported returns a finding with the paths that other programs expect. They are relative to the
 // current directory, or to the workspace if that isn't below the current directory.
-func exported(workspace string, e *diag.Error, edits []lint.Replacement) lint.Finding {
+func exported(workspace string, e *diag.Error, edits []findings.Replacement) findings.Finding {
 	path := func(file string) string {
 		if file == "" {
 			return ""
@@ -285,7 +286,7 @@ func exported(workspace string, e *diag.Error, edits []lint.Replacement) lint.Fi
 		}
 		return file
 	}
-	f := lint.Finding{Error: e, File: path(e.Pos.File)}
+	f := findings.Finding{Error: e, File: path(e.Pos.File)}
 	for _, n := range e.Notes {
 		f.Files = append(f.Files, path(n.Pos.File))
 	}

@@ -1,4 +1,4 @@
-package lint_test
+package findings_test
 
 import (
 	"bytes"
@@ -11,28 +11,29 @@ import (
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/lint"
+	"github.com/flytestar/flytestar/lint/findings"
 )
 
 // exported is findings of every form: with and without a place, a rule, notes, a hint, a fix.
-func exported() []lint.Finding {
+func exported() []findings.Finding {
 	at := func(line, col int) diag.Position {
 		return diag.Position{File: "dir/a b.star", Line: line, Col: col}
 	}
-	return []lint.Finding{
+	return []findings.Finding{
 		{Error: &diag.Error{Pos: at(1, 2), Severity: diag.SeverityWarning, Code: "FS220", Msg: "the result of \"x\" isn't used", Hint: "use it",
 			Notes: []diag.Note{{Pos: at(3, 1), Msg: "declared here"}, {Msg: "nowhere"}}}, File: "w/dir/a b.star", Files: []string{"w/dir/a b.star", ""}},
 		{Error: &diag.Error{Pos: at(2, 0), Severity: diag.SeverityInfo, Code: "FS221", Msg: "100%, x hides: y\nand more"}, File: "dir/é:1.star"},
 		{Error: &diag.Error{Pos: diag.Position{File: "c.star"}, Severity: diag.SeverityError, Class: diag.Limit, Code: "max-steps", Msg: "too many"}, File: "c.star"},
 		{Error: &diag.Error{Severity: diag.SeverityError, Msg: "no place"}},
 		{Error: &diag.Error{Pos: at(4, 1), Severity: diag.SeverityWarning, Code: "load", Msg: "unused"}, File: "a.star",
-			Fix: []lint.Replacement{{Start: diag.Position{File: "a.star", Line: 4, Col: 1}, End: diag.Position{File: "a.star", Line: 5, Col: 1}, Text: ""}}},
+			Fix: []findings.Replacement{{Start: diag.Position{File: "a.star", Line: 4, Col: 1}, End: diag.Position{File: "a.star", Line: 5, Col: 1}, Text: ""}}},
 	}
 }
 
-func sarifOf(t *testing.T, findings []lint.Finding) []byte {
+func sarifOf(t *testing.T, list []findings.Finding) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	if err := lint.WriteSARIF(&b, findings, append(lint.Rules(), lint.Buildtools()...), "v1.2.3"); err != nil {
+	if err := findings.WriteSARIF(&b, list, append(lint.Rules(), lint.Buildtools()...), "v1.2.3"); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
@@ -59,7 +60,7 @@ func TestSARIFSchema(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, findings := range [][]lint.Finding{nil, exported()} {
+	for _, findings := range [][]findings.Finding{nil, exported()} {
 		log, err := jsonschema.UnmarshalJSON(bytes.NewReader(sarifOf(t, findings)))
 		if err != nil {
 			t.Fatal(err)
@@ -131,7 +132,7 @@ func TestSARIF(t *testing.T) {
 // TestGitHub has what GitHub's workflow commands escape.
 func TestGitHub(t *testing.T) {
 	var b bytes.Buffer
-	if err := lint.WriteGitHub(&b, exported()); err != nil {
+	if err := findings.WriteGitHub(&b, exported()); err != nil {
 		t.Fatal(err)
 	}
 	want := `::warning file=w/dir/a b.star,line=1,col=2,title=flytestar FS220::the result of "x" isn't used%0Ahint: use it

@@ -1,4 +1,4 @@
-package resolve
+package packages
 
 import (
 	"slices"
@@ -42,19 +42,4 @@ func comesWith(b plan.Base, name string) bool {
 	}
 	_, found := slices.BinarySearch(essential, name)
 	return found || b.Python && (name == "python3" || name == "python3-minimal")
-}
-
-// describeBase says what an image starts from, for messages.
-func describeBase(b plan.Base) string {
-	switch b.Kind {
-	case plan.BaseRef:
-		return b.Ref
-	case plan.BaseScratch:
-		return "nothing"
-	}
-	name := strings.TrimSpace("Debian " + b.Suite)
-	if !b.Python {
-		name += " without Python"
-	}
-	return name
 }

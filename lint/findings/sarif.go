@@ -1,4 +1,6 @@
-package lint
+// Package findings writes findings for other programs: [WriteSARIF] for what reads SARIF, and
+// [WriteGitHub] for GitHub's annotations.
+package findings
 
 import (
 	"encoding/json"
