@@ -13,8 +13,8 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// This file is the parent's side of bodies: requests go to a host, and the
-// wall clock runs while a body computes.
+// This file is the parent's side of bodies. Requests go to a host; the wall clock runs while a body
+// computes.
 
 // body is a body under way.
 type body struct {
@@ -22,9 +22,9 @@ type body struct {
 	id        uint64
 	task      string
 	host      plan.Host
-	ctx       context.Context // of what is asked of host
+	ctx       context.Context // for the calls of host
 	cancel    context.CancelFunc
-	asked     sync.WaitGroup // requests that host answers
+	asked     sync.WaitGroup // calls of host that are under way
 	done      chan struct{}  // closed once value and err are set
 
 	value plan.Value
@@ -32,26 +32,27 @@ type body struct {
 
 	mu     sync.Mutex
 	ended  bool // done, or cancelled
-	open   int  // requests without an answer
+	open   int  // requests that have no answer yet
 	turn   turn
-	stop   func()           // of the clock, which runs during a turn, and after a cancellation until the end
-	errors map[uint64]error // with what requests were answered, for those that failed
+	stop   func()           // stops the clock, which runs during a turn, and from a cancellation to the end
+	errors map[uint64]error // the errors of requests that failed
 }
 
 // turn is whether a body may compute.
 type turn int
 
-// The turns, of which each follows only the one before it, and paused held.
+// The turns. Each follows only the one before it; paused follows held.
 const (
 	paused turn = iota
 	wanted
 	held
 )
 
-// Body implements exec.Bodies: it evaluates the body of task, by full name. A
-// failure or error of host's that the body lets through is returned as host
-// returned it; an error of the body's own is a diag.List of class Task or Limit; ctx's own once it is done. When Body
-// returns, every call of host has returned.
+// Body implements exec.Bodies: it evaluates the body of the task with that full name. When it returns,
+// every call of host has returned.
+//
+// If the body lets a failure or error of host through, Body returns that very value. An error of the
+// body's own is a diag.List of class Task or Limit. Once ctx is done, the error is ctx's.
 func (e *Evaluator) Body(ctx context.Context, task string, inputs map[string]plan.Value, host plan.Host) (plan.Value, error) {
 	encoded, err := encodeInputs(inputs)
 	if err != nil {
@@ -82,7 +83,7 @@ func (e *Evaluator) Body(ctx context.Context, task string, inputs map[string]pla
 	return nil, e.interrupted(ctx, task)
 }
 
-// newBody enters a body into the evaluator's books.
+// newBody adds a body to the evaluator's.
 func (e *Evaluator) newBody(ctx context.Context, task string, host plan.Host) (*body, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -96,7 +97,7 @@ func (e *Evaluator) newBody(ctx context.Context, task string, host plan.Host) (*
 	return b, nil
 }
 
-// forget removes a body that the evaluator has never heard of.
+// forget removes a body that the process was never told about.
 func (e *Evaluator) forget(b *body) {
 	e.mu.Lock()
 	delete(e.bodies, b.id)
@@ -106,7 +107,7 @@ func (e *Evaluator) forget(b *body) {
 	b.endTurn()
 }
 
-// interrupted says why a body didn't come to its end.
+// interrupted says why a body didn't end by itself.
 func (e *Evaluator) interrupted(ctx context.Context, task string) error {
 	select {
 	case <-e.gone:
@@ -116,7 +117,7 @@ func (e *Evaluator) interrupted(ctx context.Context, task string) error {
 	}
 }
 
-// inTask names the task whose body ended with the evaluator.
+// inTask puts the task's name before the error that ended the evaluator.
 func inTask(task string, err error) error {
 	var e *diag.Error
 	if !errors.As(err, &e) {
@@ -129,8 +130,8 @@ func inTask(task string, err error) error {
 	return &d
 }
 
-// begin waits for the turn that is wanted and starts its clock. It returns
-// false if the body ends before.
+// begin waits for the turn that the body wants, and starts its clock. It returns false if the body ends
+// first.
 func (b *body) begin() bool {
 	select {
 	case b.evaluator.turns <- struct{}{}:
@@ -150,12 +151,12 @@ func (b *body) begin() bool {
 	return true
 }
 
-// pause ends the turn of a body that waits. An error ends the evaluator.
+// pause ends the turn of a body that waits. Its error ends the evaluator.
 func (b *body) pause() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
-	case b.ended: // it was on its way when the body was cancelled
+	case b.ended: // the message was sent before the body was cancelled
 	case b.turn != held:
 		return fmt.Errorf("%w: a pause without a turn", wire.ErrMalformed)
 	default:
@@ -164,7 +165,7 @@ func (b *body) pause() error {
 	return nil
 }
 
-// resume lets the body have a turn once there is one. An error ends the evaluator.
+// resume gives the body a turn once one is free. Its error ends the evaluator.
 func (b *body) resume() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -176,7 +177,7 @@ func (b *body) resume() error {
 		b.turn = wanted
 		go func() {
 			if b.begin() {
-				// It fails only if the evaluator is dead, which others notice.
+				// This fails only if the evaluator is dead, and listen notices that.
 				_ = b.evaluator.process.pipe.Send(toEvaluator{Turn: &turnMsg{b.id}})
 			}
 		}()
@@ -201,8 +202,8 @@ func (b *body) endTurn() {
 	b.turn = paused
 }
 
-// abandon ends a body whose caller is no longer interested. The evaluator still
-// has to say that it has ended, and within the wall clock.
+// abandon ends a body whose caller is no longer interested. The evaluator still has to say, within the
+// wall clock limit, that the body has ended.
 func (b *body) abandon() {
 	b.mu.Lock()
 	b.ended = true
@@ -210,27 +211,27 @@ func (b *body) abandon() {
 		b.startClock()
 	}
 	b.mu.Unlock()
-	// It fails only if the evaluator is dead, and then there is nothing to cancel.
+	// This fails only if the evaluator is dead, and then there is nothing to cancel.
 	_ = b.evaluator.process.pipe.Send(toEvaluator{Cancel: &cancelMsg{Body: b.id}})
 }
 
-// requestCost is what a request takes of the parent besides its message, a
-// goroutine above all, in bytes.
+// requestCost is what a request takes in the parent besides its message, in bytes. Most of it is a
+// goroutine.
 const requestCost = 8 << 10
 
-// take starts to answer a request of that size. An error ends the evaluator.
+// take starts to answer a request; size is its message's, in bytes. Its error ends the evaluator.
 func (b *body) take(m *requestMsg, size int64) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.ended {
-		return nil // it was on its way when the body was cancelled
+		return nil // the request was sent before the body was cancelled
 	}
 	if b.open == maxOpen {
 		return fmt.Errorf("%w: more than %d requests at once", wire.ErrMalformed, maxOpen)
 	}
 	ask, err := b.question(m)
 	if err != nil {
-		return fmt.Errorf("%w: %v", wire.ErrMalformed, err)
+		return fmt.Errorf("%w: %w", wire.ErrMalformed, err)
 	}
 	if err := b.evaluator.count(m); err != nil {
 		ask = func(*replyMsg) error { return err }
@@ -252,7 +253,7 @@ func (b *body) take(m *requestMsg, size int64) error {
 	return nil
 }
 
-// count counts a request against what a run may ask for.
+// count counts a request against the limits of a run.
 func (e *Evaluator) count(m *requestMsg) *diag.Error {
 	switch {
 	case m.Call != nil:
@@ -267,7 +268,7 @@ func (e *Evaluator) count(m *requestMsg) *diag.Error {
 	return nil
 }
 
-// question returns what a request asks of the host, as a function that fills in the answer.
+// question returns a function that asks the host what a request wants, and fills in the answer.
 func (b *body) question(m *requestMsg) (func(*replyMsg) error, error) {
 	switch {
 	case m.Call != nil:
@@ -297,7 +298,7 @@ func (b *body) question(m *requestMsg) (func(*replyMsg) error, error) {
 	}, nil
 }
 
-// reply asks the host, and sends its answer.
+// reply asks the host and sends its answer.
 func (b *body) reply(m *requestMsg, ask func(*replyMsg) error) {
 	r := &replyMsg{Body: b.id, Request: m.ID}
 	if err := ask(r); err != nil {
@@ -312,7 +313,8 @@ func (b *body) reply(m *requestMsg, ask func(*replyMsg) error) {
 	}
 }
 
-// send sends an answer. An error other than its size means that the evaluator is dead, which others notice.
+// send sends an answer. It may be too big. Any other error means that the evaluator is dead, and listen
+// notices that.
 func (b *body) send(r *replyMsg) {
 	if err := b.evaluator.process.pipe.Send(toEvaluator{Reply: r}); errors.Is(err, wire.ErrTooBig) {
 		b.fail(r, messageError("the answer", err))
@@ -320,7 +322,7 @@ func (b *body) send(r *replyMsg) {
 	}
 }
 
-// fail makes an answer of an error, and keeps the error for finish.
+// fail turns r into the answer for an error, and keeps the error for finish.
 func (b *body) fail(r *replyMsg, err error) {
 	b.mu.Lock()
 	b.errors[r.Request] = err
@@ -328,7 +330,7 @@ func (b *body) fail(r *replyMsg, err error) {
 	r.Value, r.Data, r.File = nil, nil, nil
 	var failure *plan.Failure
 	if errors.As(err, &failure) {
-		// What an orchestrator may depend on; logs are the machine's.
+		// An orchestrator may depend on these fields; a log belongs to the machine.
 		r.Failure = &plan.Failure{Kind: failure.Kind, Message: failure.Message, Task: failure.Task, Action: failure.Action}
 		return
 	}
@@ -339,7 +341,7 @@ func (b *body) fail(r *replyMsg, err error) {
 	r.Error = e
 }
 
-// finish takes the body's outcome.
+// finish takes the outcome of the body.
 func (b *body) finish(m *doneMsg) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -355,7 +357,7 @@ func (b *body) finish(m *doneMsg) error {
 	default:
 		v, err := plan.UnmarshalValue(m.Value)
 		if err != nil {
-			return fmt.Errorf("%w: %v", wire.ErrMalformed, err)
+			return fmt.Errorf("%w: %w", wire.ErrMalformed, err)
 		}
 		b.value = v
 	}

@@ -1,3 +1,17 @@
+// Package evaluator evaluates workflows in a process of its own, which can do nothing else.
+//
+//   - [Init] is called first in main. In the evaluator, the same program started again, it doesn't return:
+//     it locks the process down and serves (serve.go).
+//   - [Start] starts an evaluator, gives it the source that it asks for, and returns the graph
+//     (evaluator.go). [Evaluator.Body] then evaluates orchestrators' bodies in it (bodies.go).
+//   - [RunTool] runs other work on source, such as formatting, in such a process (tool.go).
+//   - message.go has what the two processes say to each other; process.go starts and ends the process.
+//
+// Three packages below know nothing of each other: wire puts messages into bytes, lockdown takes rights
+// away, compiled keeps what loading makes.
+//
+// The evaluator has no file system and no network. What it says isn't trusted: the parent bounds and
+// checks every message, and kills an evaluator that breaks the rules or takes too long.
 package evaluator
 
 import (
@@ -18,33 +32,33 @@ import (
 
 // Options say what to evaluate.
 type Options struct {
-	Source interp.Source // usually an [interp.Files]
-	Entry  string        // path of the module to load first, as in [Module.Path]
+	Source interp.Source // usually [interp.Files]
+	Entry  string        // path of the module to load first
 	Limits interp.Limits // zero fields mean the defaults
-	// RequireSandbox makes a lockdown below [Full] an error of class System,
-	// before any source is read.
+	// RequireSandbox makes anything less than a full lockdown an error of class System, before any
+	// source is read.
 	RequireSandbox bool
-	// Locked is told how far the process is locked down, before it gets any source. nil: nobody is.
+	// Locked is called with the lockdown, before the process gets any source. It may be nil.
 	Locked func(lockdown.State)
-	// Print is told what modules and bodies print; task is "" while modules
-	// load. It is called from one goroutine and must be quick. nil: nobody is told.
+	// Print is called with what modules and bodies print; task is "" while modules load. It is called
+	// from one goroutine, and must be quick. It may be nil.
 	Print func(pos diag.Position, task, text string)
 
-	// GraphOnly lets the evaluator end once it has sent the graph: bodies are an error then.
+	// GraphOnly lets the evaluator end once it has sent the graph. Bodies are an error then.
 	GraphOnly bool
 
-	// Cache is a directory of compiled modules, which is made if it isn't there.
-	// It must be nobody else's. Empty: modules are compiled each time.
+	// Cache is the directory where compiled modules and graphs are kept, see package compiled. It is
+	// made if it doesn't exist, and must be this user's own. Empty: nothing is kept.
 	Cache string
-	// Predeclared are the names that the language predeclares; what is compiled depends on them.
+	// Predeclared are the names that the language predeclares. Compiled modules depend on them.
 	Predeclared []string
-	// Notice is told what keeps the cache from being used. It is called before
-	// Start and before Close return. nil: nobody is told.
+	// Notice is called with what keeps the cache from being used, before Start or Close return. It
+	// may be nil.
 	Notice func(text string)
 }
 
-// Evaluator is the process that has loaded a workflow and evaluates its
-// bodies. It implements exec.Bodies. Its methods may be called concurrently.
+// Evaluator is the process that has loaded a workflow and evaluates its bodies. It implements
+// exec.Bodies. Several goroutines may call its methods.
 type Evaluator struct {
 	options  Options
 	limits   interp.Limits
@@ -52,35 +66,35 @@ type Evaluator struct {
 	cache    *compiled.Cache
 	entry    func() fetched // reads the entry module, once
 	lockdown lockdown.State
-	served   map[string]string // digest by path, of what was served while loading
-	size     int               // bytes of source, of all that was served
+	served   map[string]string // digests of the modules that were served, by path
+	size     int               // bytes of source that were served
 	prints   []printMsg        // what modules have printed, if the graph is to be kept
-	running  string            // the module that is compiled or runs, while loading
+	running  string            // while loading: the module that is being compiled or executed
 
-	// A turn holds one of these, so that the wall clock measures the body that computes and not how many do.
+	// A turn holds one of these. So the wall clock measures one body, not how many compute at once.
 	turns chan struct{}
 	gone  chan struct{} // closed when the process has ended; err says why
 
 	held  atomic.Int64 // bytes of the requests that wait for an answer
-	calls int          // made so far; listen's
-	text  int64        // bytes of files made of text so far; listen's
+	calls int          // calls made so far; only listen touches it
+	text  int64        // bytes of files made from text so far; only listen touches it
 
 	mu      sync.Mutex
 	err     error
 	last    uint64
 	bodies  map[uint64]*body
-	printed map[uint64]int // bytes, by body; 0 is the load
+	printed map[uint64]int // bytes printed, by body; 0 is the load
 }
 
-// maxPrinted bounds what is passed on of what one body, or the load, prints, in bytes.
+// maxPrinted bounds how much is passed on of what one body, or the load, prints, in bytes.
 const maxPrinted = 1 << 20
 
-// errClosed is why a process ended that Close has ended.
+// errClosed is the reason of a process that Close has ended.
 var errClosed = errors.New("the evaluator is closed")
 
-// Start starts an evaluator, which loads the entry and all that it loads, and
-// returns the graph. Modules' digests in it are of what was served. Errors are a diag.List or a
-// *diag.Error; ctx's own once it is done. ctx counts until Start returns.
+// Start starts an evaluator, has it load the entry and everything that the entry loads, and returns the
+// graph. The digests of modules in the graph are those of the source that was served. Its error is a
+// diag.List or a *diag.Error, or ctx's own once ctx is done. ctx counts only until Start returns.
 func Start(ctx context.Context, options Options) (*Evaluator, *plan.Graph, error) {
 	options.Limits = options.Limits.Defaults()
 	c := newCache(options)
@@ -106,7 +120,7 @@ func Start(ctx context.Context, options Options) (*Evaluator, *plan.Graph, error
 	if err != nil {
 		p.close(errClosed)
 		if !options.RequireSandbox {
-			e.entry() // nothing reads from the source once Start has returned
+			e.entry() // nothing may read from the source once Start has returned
 		}
 		e.cache.Close(e.limits.Wall)
 		return nil, nil, err
@@ -147,11 +161,11 @@ func newEvaluator(options Options, p *process, c *compiled.Cache) *Evaluator {
 	return e
 }
 
-// Lockdown returns what keeps the evaluator from everything but evaluating, and what of it this machine lacks.
+// Lockdown returns how far the evaluator is locked down, and what this machine lacks for more.
 func (e *Evaluator) Lockdown() lockdown.State { return e.lockdown }
 
-// Close ends the evaluator. Bodies under way return an error. What the load
-// had compiled is kept before it returns, if that takes no longer than loading may.
+// Close ends the evaluator. Bodies under way return an error. Close waits until compiled modules are
+// kept, but no longer than loading may take.
 func (e *Evaluator) Close() error {
 	if e.process != nil {
 		e.process.kill(errClosed)
@@ -162,10 +176,10 @@ func (e *Evaluator) Close() error {
 	return nil
 }
 
-// load speaks the first part of the protocol, up to the graph.
+// load goes through the first part of the protocol, up to the graph.
 func (e *Evaluator) load() (*plan.Graph, error) {
 	g, err := e.converse()
-	// A limit that killed the evaluator has no position of its own.
+	// If a limit killed the evaluator, nobody has said where it was.
 	if d, ok := err.(*diag.Error); ok && !d.Pos.IsValid() && d.Class == diag.Limit {
 		at := *d
 		at.Pos.File = e.running
@@ -174,7 +188,7 @@ func (e *Evaluator) load() (*plan.Graph, error) {
 	return g, err
 }
 
-// converse exchanges load's messages.
+// converse exchanges the messages of loading.
 func (e *Evaluator) converse() (*plan.Graph, error) {
 	var err error
 	if e.lockdown, err = e.process.greet(startMsg{Entry: e.options.Entry, GraphOnly: e.options.GraphOnly, Limits: e.limits}, e.options); err != nil {
@@ -202,7 +216,7 @@ func (e *Evaluator) converse() (*plan.Graph, error) {
 			return nil, m.Failed.Findings
 		case m.Graph != nil:
 			if err := e.adopt(m.Graph); err != nil {
-				return nil, e.process.death(fmt.Errorf("%w: %v", wire.ErrMalformed, err))
+				return nil, e.process.death(fmt.Errorf("%w: %w", wire.ErrMalformed, err))
 			}
 			return m.Graph, nil
 		default:
@@ -214,7 +228,7 @@ func (e *Evaluator) converse() (*plan.Graph, error) {
 // serve answers a request for a module's source.
 func (e *Evaluator) serve(path string) error {
 	if err := interp.CheckPath(path); err != nil {
-		return fmt.Errorf("%w: %v", wire.ErrMalformed, err)
+		return fmt.Errorf("%w: %w", wire.ErrMalformed, err)
 	}
 	if len(e.served) >= e.limits.Modules {
 		return fmt.Errorf("%w: more than %d modules", wire.ErrMalformed, e.limits.Modules)
@@ -228,18 +242,18 @@ func (e *Evaluator) serve(path string) error {
 	}
 	e.served[path] = f.digest
 	e.size += f.size
-	e.running = path // what takes too long from here on is compiling it
+	e.running = path // from here on the evaluator compiles it
 	return e.process.pipe.Send(toEvaluator{Source: &f.answer})
 }
 
-// fetched is a module as it was read.
+// fetched is a module that was read, or why it can't be.
 type fetched struct {
 	answer sourceMsg
 	digest string
 	size   int // bytes
 }
 
-// fetch reads a module, or why it can't be served.
+// fetch reads a module.
 func (e *Evaluator) fetch(path string) fetched {
 	data, err := interp.Read(e.options.Source, path, e.limits.Source)
 	if err != nil {
@@ -252,7 +266,7 @@ func (e *Evaluator) fetch(path string) fetched {
 	return f
 }
 
-// adopt checks a graph and sets what the parent knows better.
+// adopt checks a graph, and sets the digests, which the parent knows better.
 func (e *Evaluator) adopt(g *plan.Graph) error {
 	if err := g.Validate(); err != nil {
 		return err
@@ -281,7 +295,7 @@ func (e *Evaluator) print(m *printMsg) {
 		task = b.task
 	} else if m.Body != 0 {
 		e.mu.Unlock()
-		return // of a body that has been cancelled
+		return // its body has been cancelled
 	}
 	before := e.printed[m.Body]
 	e.printed[m.Body] += len(m.Text)
@@ -296,7 +310,7 @@ func (e *Evaluator) print(m *printMsg) {
 	}
 }
 
-// show passes on what is printed, and keeps it with the graph.
+// show passes on what is printed, and notes it if the graph is to be kept.
 func (e *Evaluator) show(m printMsg, task string) {
 	if e.options.GraphOnly && len(e.prints) <= maxPrints {
 		e.prints = append(e.prints, m)
@@ -306,7 +320,7 @@ func (e *Evaluator) show(m printMsg, task string) {
 	}
 }
 
-// listen takes messages once the graph is there, until the process ends.
+// listen takes messages after the graph, until the process ends.
 func (e *Evaluator) listen() {
 	for {
 		var m fromEvaluator

@@ -6,11 +6,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// makeRoom makes room in the heap, in huge pages where the system has them:
-// loading a large file spends a third of its time on touching pages of 4 KiB otherwise.
+// makeRoom makes room in the heap, in huge pages if the system has them. Otherwise loading a large file
+// spends a third of its time on touching pages of 4 KiB.
 func makeRoom(bytes int64) {
 	room := make([]byte, bytes)
-	_ = unix.Madvise(room, unix.MADV_HUGEPAGE) // without it, pages stay small
+	_ = unix.Madvise(room, unix.MADV_HUGEPAGE) // if this fails, pages stay small
 	runtime.KeepAlive(room)
-	runtime.GC() // gives the room, which nobody has touched, back to the heap
+	runtime.GC() // gives the untouched room back to the heap
 }

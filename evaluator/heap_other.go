@@ -2,5 +2,5 @@
 
 package evaluator
 
-// makeRoom does nothing: pages here are as large as they are.
+// makeRoom does nothing: there are no huge pages to ask for here.
 func makeRoom(int64) {}

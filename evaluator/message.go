@@ -14,30 +14,28 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// This file holds what the two processes say to each other. A message is its
-// length, four bytes with the greatest first, and its fields as in wire.go. Each
-// has exactly one of them set.
+// This file holds what the two processes say to each other. Each message has exactly one field set.
 //
 //	parent                     evaluator
 //	Start                   →
 //	                        ←  Hello
-//	                        ←  Output, or Failed, of a tool: the last
+//	                        ←  Output or Failed, the last message of a tool
 //	                        ←  Load, for each module
 //	Source                  →
 //	                        ←  Running, for each module
-//	                        ←  Graph, or Failed, which is the last
+//	                        ←  Graph; or Failed, the last message
 //	Body                    →
-//	                        ←  Request, for each that the body makes, several at once
+//	                        ←  Request, several at once
 //	Reply                   →
 //	                        ←  Pause, when the body waits for a reply
-//	                        ←  Resume, when it has it and would compute on
+//	                        ←  Resume, when it has the reply and wants to go on
 //	Turn                    →
 //	Cancel                  →
 //	                        ←  Done, also after Cancel
 //
 // Print may come at any time after Hello.
 
-// toEvaluator is a message of the parent's.
+// toEvaluator is a message of the parent.
 type toEvaluator struct {
 	Start  *startMsg
 	Source *sourceMsg
@@ -47,7 +45,7 @@ type toEvaluator struct {
 	Cancel *cancelMsg
 }
 
-// startMsg has a module to load, or a tool and what it is given.
+// startMsg says which module to load, or which tool to run.
 type startMsg struct {
 	Entry     string
 	GraphOnly bool // there will be no bodies
@@ -55,8 +53,7 @@ type startMsg struct {
 	Limits    interp.Limits
 }
 
-// sourceMsg answers a loadMsg, with a module's source or the module compiled,
-// or has what a tool works on.
+// sourceMsg answers a loadMsg with the module's source or its compiled form. For a tool, it is the input.
 type sourceMsg struct {
 	Data     []byte
 	Compiled []byte
@@ -69,30 +66,31 @@ type bodyMsg struct {
 	Inputs map[string]json.RawMessage // in plan.MarshalValue's form
 }
 
-// replyMsg answers a requestMsg: with a failure, an error, or else what was asked for.
+// replyMsg answers a requestMsg with a failure, with an error, or with the result of that kind of
+// request.
 type replyMsg struct {
 	Body    uint64
 	Request uint64
-	Value   json.RawMessage // Call
-	Data    []byte          // Read
-	File    *plan.File      // Text
+	Value   json.RawMessage // of Call
+	Data    []byte          // of Read
+	File    *plan.File      // of Text
 	Failure *plan.Failure
 	Error   *diag.Error
 }
 
-// turnMsg is about the turn of a body: that it ends, is wanted, or begins.
+// turnMsg says that the turn of a body ends, is wanted, or begins.
 type turnMsg struct {
 	Body uint64
 }
 
-// cancelMsg ends a body. Nothing that it asks for is answered any more.
+// cancelMsg ends a body. Its requests aren't answered any more.
 type cancelMsg struct {
 	Body uint64
 }
 
-// fromEvaluator is a message of the evaluator's, who may lie.
+// fromEvaluator is a message of the evaluator. It may be a lie.
 type fromEvaluator struct {
-	size int // bytes that it took
+	size int // bytes of the message
 
 	Hello   *helloMsg
 	Load    *loadMsg
@@ -115,12 +113,12 @@ type loadMsg struct {
 	Path string
 }
 
-// runningMsg says where the evaluator is, should it have to be killed there.
+// runningMsg says which module begins to run. The parent names it if it has to kill the evaluator.
 type runningMsg struct {
 	Path string
 }
 
-// outputMsg is what a tool has made.
+// outputMsg is the output of a tool.
 type outputMsg struct {
 	Data []byte
 }
@@ -135,7 +133,7 @@ type printMsg struct {
 	Text string
 }
 
-// requestMsg is a call of [plan.Host]. Exactly one of Call, Read and Text is set.
+// requestMsg asks for a call of a method of [plan.Host]. Exactly one of Call, Read and Text is set.
 type requestMsg struct {
 	Body uint64
 	ID   uint64 // unique within the body, from 1
@@ -161,19 +159,18 @@ type textMsg struct {
 	Text string
 }
 
-// doneMsg is how a body ended: with the error that a request was answered
-// with, with findings, or else with a value.
+// doneMsg says how a body ended: with a value, with findings, or with the error of a request.
 type doneMsg struct {
 	Body     uint64
 	Value    json.RawMessage
-	Passed   uint64 // the request whose failure or error the body let through
+	Passed   uint64 // the request, if the body let its failure or error through
 	Findings diag.List
 }
 
 // Bounds of what the evaluator may say.
 const (
 	maxFindings = 1000
-	maxNotes    = 10 + 1000   // callers, and for a cycle each module
+	maxNotes    = 10 + 1000   // callers; or the modules of a cycle
 	maxText     = 2 * maxSent // bytes of a message, hint, note or print
 	maxLayers   = 16
 	maxOpen     = 1024 // requests of one body that wait for an answer
@@ -181,13 +178,13 @@ const (
 	maxName     = 1024 // bytes of a task's full name or an artifact's name
 )
 
-// messageError is the limit error for a message that is too big. err says how big.
+// messageError returns the error for a message that exceeds the limit. err says how big it is.
 func messageError(what string, err error) *diag.Error {
 	return interp.ErrMessage.Errorf("%s: %v", what, err).
 		WithHint("pass large data as a File, or raise the limit with --max-message")
 }
 
-// check reports what in a message of the evaluator's can't be.
+// check returns an error if the evaluator can't mean the message. It makes text printable.
 func (m *fromEvaluator) check() error {
 	if n := count(m.Hello != nil, m.Load != nil, m.Running != nil, m.Graph != nil, m.Failed != nil, m.Output != nil, m.Print != nil, m.Request != nil, m.Pause != nil, m.Resume != nil, m.Done != nil); n != 1 {
 		return fmt.Errorf("%w: %d kinds at once", wire.ErrMalformed, n)
@@ -214,7 +211,7 @@ func (m *fromEvaluator) check() error {
 		}
 		return checkFindings(m.Done.Findings)
 	}
-	return nil // the parent checks paths when it uses them, the graph checks itself
+	return nil // paths are checked where they are used, graphs in adopt
 }
 
 func (m *helloMsg) check() error {
@@ -244,7 +241,7 @@ func (m *requestMsg) check() error {
 	return checkSize("name", len(m.Text.Name), maxName)
 }
 
-// checkFindings bounds findings and makes their text printable.
+// checkFindings returns an error if findings exceed their bounds. It makes their text printable.
 func checkFindings(l diag.List) error {
 	if err := checkSize("findings", len(l), maxFindings); err != nil {
 		return err
@@ -256,7 +253,7 @@ func checkFindings(l diag.List) error {
 		if e.Class == diag.Limit {
 			e.Err = diag.LimitName(e.Code) // causes don't pass between processes
 		}
-		e.Fix = nil // an evaluator doesn't say what is edited
+		e.Fix = nil // an evaluator may not decide on edits
 		longest := max(len(e.Msg), len(e.Hint), len(e.Code))
 		for i := range e.Notes {
 			n := &e.Notes[i]
@@ -288,7 +285,7 @@ func count(conditions ...bool) int {
 	return n
 }
 
-// printable replaces the characters with which text could take a terminal over.
+// printable replaces the characters that could take a terminal over.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if text.IsControl(r) && r != '\n' && r != '\t' {
@@ -298,12 +295,12 @@ func printable(s string) string {
 	}, s)
 }
 
-// maxSent is to how many bytes the evaluator cuts each text. The mark of the cut comes on top.
+// maxSent bounds each text that the evaluator sends, in bytes. The mark of a cut comes on top.
 const maxSent = 4000
 
 func clipped(s string) string { return text.Clip(s, maxSent) }
 
-// bounded cuts findings down to what may be sent.
+// bounded returns findings within the bounds of what may be sent.
 func bounded(l diag.List) diag.List {
 	out := make(diag.List, 0, min(len(l), maxFindings))
 	for _, e := range l {
@@ -321,7 +318,7 @@ func bounded(l diag.List) diag.List {
 	return out
 }
 
-// encodeInputs puts values by name into the form that messages have.
+// encodeInputs puts values, by name, into the form for messages.
 func encodeInputs(inputs map[string]plan.Value) (map[string]json.RawMessage, error) {
 	out := make(map[string]json.RawMessage, len(inputs))
 	for name, v := range inputs {

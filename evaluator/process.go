@@ -19,20 +19,20 @@ import (
 	"github.com/flytestar/flytestar/interp"
 )
 
-// process is the evaluator as a process.
+// process is an evaluator's process, as the parent has it.
 type process struct {
 	limits interp.Limits
 	cmd    *osexec.Cmd
 	pipe   *wire.Pipe
 	ours   []*os.File
 	stderr capped
-	exited chan struct{} // closed once it has been waited for
+	exited chan struct{} // closed once the process has ended
 
 	mu     sync.Mutex
 	reason error // why it was killed, if it was
 }
 
-// startProcess starts the evaluator.
+// startProcess starts a process.
 func startProcess(limits interp.Limits) (*process, error) {
 	if err := limits.Check(); err != nil {
 		return nil, err
@@ -57,14 +57,14 @@ func startProcess(limits interp.Limits) (*process, error) {
 	return p, nil
 }
 
-// What may pass beyond the evaluator's own clock before the parent ends it.
+// How long the parent waits before it ends the process.
 const (
 	startTime = 10 * time.Second       // from the start of the process to its first message
-	grace     = 300 * time.Millisecond // for the evaluator to say itself where it was
+	grace     = 300 * time.Millisecond // beyond a turn's limit, so that the evaluator can say where it is
 )
 
-// greet tells the process what to do and returns its lockdown, which is in
-// force before it begins. A lockdown that options don't accept is an error.
+// greet tells the process what to do and returns its lockdown, which is in force before it begins. It
+// returns an error if options demand more.
 func (p *process) greet(start startMsg, options Options) (lockdown.State, error) {
 	clock := time.AfterFunc(startTime, func() {
 		p.kill(diag.Errorf(diag.Position{}, diag.System, "the evaluator didn't start within %s", startTime))
@@ -92,14 +92,14 @@ func (p *process) greet(start startMsg, options Options) (lockdown.State, error)
 	return state, nil
 }
 
-// startClock kills the process unless stop is called within the wall clock limit.
+// startClock kills the process unless stop is called within the wall clock limit. what names the turn.
 func (p *process) startClock(what string) (stop func()) {
 	wall := p.limits.OverWall(what)
 	clock := time.AfterFunc(p.limits.Wall+grace, func() { p.kill(wall) })
 	return func() { clock.Stop() }
 }
 
-// receive reads a message that is in order.
+// receive reads a message and checks it.
 func (p *process) receive(m *fromEvaluator) error {
 	size, err := p.pipe.Receive(m)
 	if err != nil {
@@ -113,7 +113,7 @@ func startError(err error) *diag.Error {
 	return diag.Errorf(diag.Position{}, diag.System, "can't start the evaluator: %w", err)
 }
 
-// openPipes makes the two pipes and returns the evaluator's ends, for readFD and writeFD.
+// openPipes makes the two pipes and returns the evaluator's ends, to be readFD and writeFD.
 func (p *process) openPipes() ([]*os.File, error) {
 	childR, w, err := os.Pipe()
 	if err != nil {
@@ -138,8 +138,8 @@ func (p *process) closePipes() {
 	}
 }
 
-// run starts the process and waits for it on one thread, which lives as long:
-// the parent-death signal follows the thread, not the parent.
+// run starts the process, and waits for it on the same thread. The thread has to live as long as the
+// process: the parent-death signal comes when it ends, not when the parent does.
 func (p *process) run(self string, theirs []*os.File) error {
 	started := make(chan error)
 	go func() {
@@ -148,7 +148,7 @@ func (p *process) run(self string, theirs []*os.File) error {
 		err := p.start(self, theirs)
 		started <- err
 		if err == nil {
-			// Its error is how the process ended, which ProcessState has as well.
+			// The error says how the process ended; ProcessState does as well.
 			_ = p.cmd.Wait()
 			close(p.exited)
 		}
@@ -156,7 +156,7 @@ func (p *process) run(self string, theirs []*os.File) error {
 	return <-started
 }
 
-// start starts the process, as the first of [users] that this machine lets it be.
+// start starts the process as the first of [lockdown.Users] that works on this machine.
 func (p *process) start(self string, theirs []*os.File) (err error) {
 	for _, user := range lockdown.Users() {
 		p.cmd = p.command(self, theirs, user)
@@ -167,9 +167,9 @@ func (p *process) start(self string, theirs []*os.File) (err error) {
 	return err
 }
 
-// command is the process's command line. Nothing of the environment reaches
-// it, and it keeps no directory busy. That the number of threads is given keeps Go's runtime
-// from watching that of the cgroup, through a file that closeInherited closes.
+// command is the process's command line. The process gets nothing of the environment, and keeps no
+// directory busy. It is told the number of threads: otherwise Go's runtime watches the cgroup's through
+// a file, and lockdown.CloseInherited closes files.
 func (p *process) command(self string, theirs []*os.File, user int) *osexec.Cmd {
 	return &osexec.Cmd{
 		Path: self, Args: []string{evaluatorName}, Dir: "/",
@@ -178,7 +178,7 @@ func (p *process) command(self string, theirs []*os.File, user int) *osexec.Cmd 
 	}
 }
 
-// kill ends the process and all that it may have started. The first reason counts.
+// kill ends the process, and all processes that it may have started. The first reason counts.
 func (p *process) kill(reason error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -187,27 +187,27 @@ func (p *process) kill(reason error) {
 	}
 	p.reason = reason
 	select {
-	case <-p.exited: // its id may be another's by now
+	case <-p.exited: // another process may have its id by now
 	default:
 		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // it may just have exited
 	}
 }
 
-// close kills the process if it still runs, and frees what it held.
+// close kills the process if it still runs, and closes the pipes.
 func (p *process) close(reason error) {
 	p.kill(reason)
 	<-p.exited
 	p.closePipes()
 }
 
-// death says why the process ended, once it has. received is the error with
-// which its messages ended.
+// death waits for the process to end and says why it did. received is the error of reading its next
+// message.
 func (p *process) death(received error) error {
 	if errors.Is(received, wire.ErrMalformed) {
 		p.kill(diag.Errorf(diag.Position{}, diag.System, "the evaluator broke its rules: %w", received).
 			WithHint("a workflow file may have taken the evaluator over; whatever it did, it could reach nothing of this machine"))
 	}
-	// Without its pipe it is of no use, should it still run.
+	// If it still runs, it is of no use without its pipe.
 	p.kill(errPipe)
 	<-p.exited
 	p.mu.Lock()
@@ -218,10 +218,10 @@ func (p *process) death(received error) error {
 	return p.diagnose()
 }
 
-// errPipe is the reason to kill an evaluator that has closed its pipe, dying as a rule.
+// errPipe is the reason to kill a process whose pipe is closed. Usually it is dying.
 var errPipe = errors.New("the pipe was closed")
 
-// diagnose makes an error of the process's last words.
+// diagnose makes an error of what the process wrote to its standard error.
 func (p *process) diagnose() *diag.Error {
 	words := p.stderr.String()
 	switch {
@@ -235,7 +235,7 @@ func (p *process) diagnose() *diag.Error {
 	return diag.Errorf(diag.Position{}, diag.System, "the evaluator died (%s): %s", p.cmd.ProcessState, printable(clipped(first)))
 }
 
-// capped keeps the first bytes written to it and drops the rest.
+// capped keeps the first bytes that are written to it, and drops the rest.
 type capped struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -244,7 +244,7 @@ type capped struct {
 // maxStderr is how much of the evaluator's standard error is kept, in bytes.
 const maxStderr = 64 << 10
 
-// Write implements io.Writer. It always succeeds, so that the writer isn't held up.
+// Write implements io.Writer. It always succeeds, so the writer never waits.
 func (c *capped) Write(data []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -4,8 +4,8 @@ package evaluator
 
 import "os"
 
-// selfPath is the binary that runs.
+// selfPath returns the file of this program.
 func selfPath() (string, error) { return os.Executable() }
 
-// widen does nothing: pipes here hold what they hold.
+// widen does nothing: the size of pipes can't be set here.
 func widen(*os.File) {}

@@ -16,7 +16,7 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// evaluatorName is the evaluator's argv[0], by which it knows itself.
+// evaluatorName is the evaluator's argv[0]. By that the program knows that it is one.
 const evaluatorName = "flytestar-evaluator"
 
 // The evaluator's ends of its pipes.
@@ -25,13 +25,14 @@ const (
 	writeFD = 4
 )
 
-// maxStack bounds a goroutine's stack, in bytes. Data that nests too deeply
-// for what recurses over it overflows it, which ends the process.
+// maxStack bounds a goroutine's stack, in bytes. Recursing over data that nests too deep overflows it,
+// and that ends the process.
 const maxStack = 64 << 20
 
-// Init must be called first thing in main, and in TestMain of packages whose
-// tests call [Start] or [RunTool]. In the evaluator, which is the same binary, it doesn't
-// return. language is called once, and only there, with the limits in force; tools are what RunTool can name.
+// Init must be the first call in main, and in TestMain of packages whose tests call [Start] or
+// [RunTool]. The evaluator is the same binary, and there Init doesn't return. language makes the
+// language; it is called at most once, only in the evaluator, with the limits in force. tools are those
+// that RunTool can run, by name.
 func Init(language func(interp.Limits) interp.Language, tools map[string]Tool) {
 	if len(os.Args) == 0 || os.Args[0] != evaluatorName {
 		return
@@ -48,7 +49,7 @@ func Init(language func(interp.Limits) interp.Language, tools map[string]Tool) {
 	os.Exit(0)
 }
 
-// server is the evaluator's side.
+// server is the evaluator's side of the conversation.
 type server struct {
 	pipe    *wire.Pipe
 	lang    interp.Language
@@ -59,8 +60,8 @@ type server struct {
 	bodies map[uint64]*pipeHost
 }
 
-// serve reads what to load from r, locks the process down, loads, and then
-// evaluates bodies until r ends. Or it reads which tool to run, and runs that.
+// serve reads what to do from r and locks the process down. Then it loads a workflow and evaluates bodies
+// until r ends, or it runs a tool.
 func serve(r io.Reader, w io.Writer, language func(interp.Limits) interp.Language, tools map[string]Tool) error {
 	s := &server{pipe: wire.NewPipe(r, w, interp.Limits{}.Defaults().Message), bodies: map[uint64]*pipeHost{}}
 	var m toEvaluator
@@ -69,7 +70,7 @@ func serve(r io.Reader, w io.Writer, language func(interp.Limits) interp.Languag
 	}
 	s.limits = m.Start.Limits
 	s.pipe.SetLimit(s.limits.Message)
-	debug.SetGCPercent(-1) // a load is over before a collection would pay, or comes to the memory limit
+	debug.SetGCPercent(-1) // most loads end before a collection pays; the others come to the memory limit
 	debug.SetMemoryLimit(s.limits.Memory / 4 * 3)
 	debug.SetMaxStack(maxStack)
 	layers, err := lockdown.Enter(s.limits.Memory)
@@ -101,7 +102,7 @@ func serve(r io.Reader, w io.Writer, language func(interp.Limits) interp.Languag
 	}
 }
 
-// load sends the graph, or what is wrong with it. It reports whether there is one.
+// load sends the graph, or the findings. It reports whether there is a graph.
 func (s *server) load(entry string) (bool, error) {
 	g, err := s.graph(entry)
 	if err == nil {
@@ -118,7 +119,7 @@ func (s *server) graph(entry string) (*plan.Graph, error) {
 	loader := interp.Loader{
 		Language: s.lang, Limits: s.limits,
 		Print: func(pos diag.Position, text string) { s.print(0, pos, text) },
-		// As with print: if it can't be sent, the next receive notices.
+		// As in print: if this can't be sent, the next receive notices.
 		Running: func(path string) { _ = s.pipe.Send(fromEvaluator{Running: &runningMsg{path}}) },
 	}
 	var err error
@@ -141,33 +142,33 @@ func findings(err error) diag.List {
 	return diag.List{{Msg: err.Error()}}
 }
 
-// print passes on what a module or body prints. If it can't be sent the parent
-// is gone, which the next receive notices.
+// print passes on what a module or body prints. If it can't be sent, the parent is gone, and the next
+// receive notices.
 func (s *server) print(body uint64, pos diag.Position, text string) {
 	_ = s.pipe.Send(fromEvaluator{Print: &printMsg{Body: body, Pos: pos, Text: clipped(text)}})
 }
 
-// A module of this size or more, in bytes, as it comes from the parent, makes room in the heap; and how much.
+// When a large module comes from the parent, the evaluator makes room in its heap.
 const (
-	largeModule = 256 << 10
-	maxRoom     = 64 << 20
+	largeModule = 256 << 10 // bytes of the message
+	maxRoom     = 64 << 20  // bytes
 )
 
 // pipeSource asks the parent for source.
 type pipeSource struct {
 	pipe *wire.Pipe
-	room func() // is called for what is large
+	room func() // called for a large module
 }
 
 var _ interp.CompiledSource = pipeSource{}
 
-// ReadModule implements Source.
+// ReadModule implements interp.Source.
 func (s pipeSource) ReadModule(path string) ([]byte, error) {
 	source, _, err := s.ReadCompiled(path)
 	return source, err
 }
 
-// ReadCompiled implements CompiledSource. While modules load the parent says nothing but what it is asked.
+// ReadCompiled implements interp.CompiledSource. While modules load, the parent only answers.
 func (s pipeSource) ReadCompiled(path string) (source, module []byte, err error) {
 	if err := s.pipe.Send(fromEvaluator{Load: &loadMsg{path}}); err != nil {
 		return nil, nil, err
@@ -185,7 +186,7 @@ func (s pipeSource) ReadCompiled(path string) (source, module []byte, err error)
 	return m.Source.Data, m.Source.Compiled, nil
 }
 
-// handle takes a message once modules are loaded.
+// handle takes a message after loading.
 func (s *server) handle(m *toEvaluator) {
 	switch {
 	case m.Body != nil:
@@ -204,7 +205,7 @@ func (s *server) handle(m *toEvaluator) {
 			h.body.BeginTurn()
 			select {
 			case h.turn <- struct{}{}:
-			default: // it is over, and wants none
+			default: // the body has ended without it
 			}
 		}
 	case m.Cancel != nil:
@@ -231,7 +232,7 @@ func (s *server) body(h *pipeHost, m *bodyMsg) {
 	s.mu.Unlock()
 	if err := s.pipe.Send(fromEvaluator{Done: done}); errors.Is(err, wire.ErrTooBig) {
 		done.Value, done.Findings = nil, diag.List{messageError("the result", err)}
-		_ = s.pipe.Send(fromEvaluator{Done: done}) // it fails only if the parent is gone
+		_ = s.pipe.Send(fromEvaluator{Done: done}) // this fails only if the parent is gone
 	}
 }
 
@@ -243,20 +244,20 @@ func evaluate(h *pipeHost, m *bodyMsg) (plan.Value, error) {
 	return h.body.Run(inputs, h)
 }
 
-// pipeHost is a body's [plan.Host]: it asks the parent.
+// pipeHost is a body's [plan.BodyHost]. It asks the parent.
 type pipeHost struct {
 	id      uint64
 	pipe    *wire.Pipe
 	body    *interp.Body
-	slots   chan struct{} // bounds what is asked for at once
-	turn    chan struct{} // has one that was given
+	slots   chan struct{} // bounds how many requests wait at once
+	turn    chan struct{} // receives a turn
 	stopped chan struct{}
 	once    sync.Once
 
 	mu      sync.Mutex
 	last    uint64
-	waiting map[uint64]chan *replyMsg // by request
-	errors  map[error]uint64          // requests by the failure or error that answered them
+	waiting map[uint64]chan *replyMsg // where requests wait for their replies
+	errors  map[error]uint64          // the requests that failed, by the failure or error of the reply
 }
 
 var _ plan.BodyHost = (*pipeHost)(nil)
@@ -274,7 +275,7 @@ func newPipeHost(id uint64, p *wire.Pipe) *pipeHost {
 
 var errStopped = errors.New("the body has ended")
 
-// stop lets every request return an error, those to come as well.
+// stop makes every request return an error, also later ones.
 func (h *pipeHost) stop() { h.once.Do(func() { close(h.stopped) }) }
 
 // Call implements plan.Host.
@@ -327,10 +328,10 @@ func (h *pipeHost) Await(done <-chan struct{}) {
 	h.resume()
 }
 
-// pause ends the turn: the body waits. As with print, what can't be sent the next receive notices.
+// pause ends the turn, because the body waits. As in print, the next receive notices an error.
 func (h *pipeHost) pause() { _ = h.pipe.Send(fromEvaluator{Pause: &turnMsg{h.id}}) }
 
-// resume waits for a turn, unless the body is over.
+// resume waits for a turn, or for the end of the body.
 func (h *pipeHost) resume() {
 	_ = h.pipe.Send(fromEvaluator{Resume: &turnMsg{h.id}})
 	select {
@@ -339,8 +340,8 @@ func (h *pipeHost) resume() {
 	}
 }
 
-// ask sends a request and waits for its answer. Its error is the very value
-// that outcome looks for.
+// ask sends a request and waits for its reply. If the reply carries an error, outcome recognizes it by
+// its identity.
 func (h *pipeHost) ask(ctx context.Context, m requestMsg) (*replyMsg, error) {
 	select {
 	case h.slots <- struct{}{}:
@@ -369,7 +370,7 @@ func (h *pipeHost) ask(ctx context.Context, m requestMsg) (*replyMsg, error) {
 	}
 }
 
-// answer hands a reply to the request that waits for it.
+// answer passes a reply to the request that waits for it.
 func (h *pipeHost) answer(r *replyMsg) {
 	h.mu.Lock()
 	answer := h.waiting[r.Request]
@@ -380,7 +381,7 @@ func (h *pipeHost) answer(r *replyMsg) {
 	}
 }
 
-// failure returns the error that a reply carries, and remembers whose it is.
+// failure returns the error that a reply carries, and notes the request for it.
 func (h *pipeHost) failure(r *replyMsg) error {
 	var err error
 	switch {
@@ -397,8 +398,8 @@ func (h *pipeHost) failure(r *replyMsg) error {
 	return err
 }
 
-// outcome says how the body ended. What it let through is told by the request
-// that was answered with it, so that the parent has the very same value.
+// outcome says how the body ended. If the body let the error of a request through, outcome names the
+// request: the parent still has the very same error.
 func (h *pipeHost) outcome(v plan.Value, err error) *doneMsg {
 	done := &doneMsg{Body: h.id}
 	if err == nil {
@@ -415,7 +416,7 @@ func (h *pipeHost) outcome(v plan.Value, err error) *doneMsg {
 	return done
 }
 
-// requestOf returns the request that was answered with an error in err's chain, or 0.
+// requestOf returns the request that failed with an error in err's chain, or 0.
 func (h *pipeHost) requestOf(err error) uint64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()

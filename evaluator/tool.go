@@ -9,15 +9,14 @@ import (
 	"github.com/flytestar/flytestar/evaluator/wire"
 )
 
-// Tool is work on source that isn't evaluation, formatting say. It is called
-// once in a process. Its error is best a diag.List or *diag.Error.
+// Tool is work on source other than evaluation, such as formatting. It is called once in a process. Its
+// error should be a diag.List or a *diag.Error.
 type Tool func(in []byte) ([]byte, error)
 
-// RunTool runs the tool of that name, one of those given to [Init], in a
-// process of its own that is locked down as an evaluator is: what parses
-// source recurses over it, and a stack that overflows ends the process. Of
-// options, Limits, RequireSandbox and Locked count. Errors are a diag.List or a *diag.Error;
-// ctx's own once it is done.
+// RunTool runs one of the tools given to [Init] in a process of its own, locked down as an evaluator.
+// A parser recurses over the source, and a stack that overflows would end this process. Of options,
+// only Limits, RequireSandbox and Locked count. The error is a diag.List or a *diag.Error, or ctx's own
+// once ctx is done.
 func RunTool(ctx context.Context, name string, in []byte, options Options) (out []byte, err error) {
 	limits := options.Limits.Defaults()
 	p, err := startProcess(limits)
@@ -49,7 +48,7 @@ func RunTool(ctx context.Context, name string, in []byte, options Options) (out 
 	return nil, p.death(fmt.Errorf("%w: neither output nor failure", wire.ErrMalformed))
 }
 
-// findTool returns the tool of that name, or nil. One is this package's own.
+// findTool returns the tool of that name, or nil. The one that compiles modules is always there.
 func findTool(tools map[string]Tool, name string) Tool {
 	if name == compiled.ToolName {
 		return compiled.Tool
@@ -57,7 +56,7 @@ func findTool(tools map[string]Tool, name string) Tool {
 	return tools[name]
 }
 
-// tool runs a tool on what the parent sends, and sends what it makes, or what is wrong.
+// tool runs a tool on the input that the parent sends. It sends the output, or what is wrong.
 func (s *server) tool(tool Tool, name string) error {
 	if tool == nil {
 		return fmt.Errorf("there is no tool %q", name)

@@ -1,3 +1,9 @@
+// Package lockdown takes from a process everything that evaluation doesn't need.
+//
+//   - The parent starts the process as one of [Users], with [Attributes].
+//   - The process calls [CloseInherited] and then [Enter], before it gets any source.
+//   - What is in force is a [State], made of layers: limits of resources, privileges, landlock, and a
+//     filter of system calls. A machine may lack some of them; [State.Demand] insists on all.
 package lockdown
 
 import (
@@ -7,10 +13,10 @@ import (
 	"github.com/flytestar/flytestar/diag"
 )
 
-// State is what keeps an evaluator from everything but evaluating.
+// State is how far a process is locked down.
 type State struct {
 	Level  Level   `json:"level"`
-	Layers []Layer `json:"layers"` // in the order in which they took effect, those that are missing included
+	Layers []Layer `json:"layers"` // in the order in which they took effect, including the missing ones
 }
 
 // Level is how much of the lockdown is in force.
@@ -23,17 +29,17 @@ const (
 	None    Level = "none"
 )
 
-// Layer is one layer of the lockdown.
+// Layer is a layer of the lockdown.
 type Layer struct {
 	Name    string `json:"name"`              // one of layerNames
-	Detail  string `json:"detail,omitempty"`  // what of it is in force: "version 7"
+	Detail  string `json:"detail,omitempty"`  // which form of it is in force: "version 7"
 	Missing string `json:"missing,omitempty"` // why it isn't in force; empty if it is
 }
 
 // layerNames are the layers of a full lockdown.
 var layerNames = []string{"limits", "privileges", "landlock", "seccomp"}
 
-// Of returns the lockdown that has these layers. One that isn't named counts as missing.
+// Of returns the lockdown with these layers. A layer that isn't among them is missing.
 func Of(layers []Layer) State {
 	inForce := 0
 	for _, name := range layerNames {
@@ -91,7 +97,7 @@ func (l Layer) String() string {
 	return l.Name
 }
 
-// layer returns a layer that took effect, as detail says, unless err is set.
+// layer returns a layer that took effect, or one that is missing if err is set.
 func layer(name, detail string, err error) Layer {
 	if err != nil {
 		return Layer{Name: name, Missing: err.Error()}

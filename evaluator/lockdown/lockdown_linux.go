@@ -16,10 +16,9 @@ import (
 	"kernel.org/pub/linux/libs/security/libcap/psx"
 )
 
-// CloseInherited closes what whoever started flytestar has left open and not
-// marked to be closed, a file, a socket, a lock, and the files that this process has open itself. What stays is the
-// poller of Go's runtime, without which the next wait would end the process: packages open files before
-// main, and the first of them opens it.
+// CloseInherited closes every file, socket and lock that this process has open or has inherited, except
+// descriptors up to last. The poller of Go's runtime stays open: without it the next wait would end the
+// process. Packages open files before main, and the first file opens the poller.
 func CloseInherited(last int) error {
 	const dir = "/proc/self/fd"
 	entries, err := os.ReadDir(dir)
@@ -31,15 +30,15 @@ func CloseInherited(last int) error {
 		if err != nil || fd <= last || isPoller(fd, dir+"/"+e.Name()) {
 			continue
 		}
-		if err := unix.Close(fd); err != nil && err != unix.EBADF { // the directory's own is closed already
+		if err := unix.Close(fd); err != nil && err != unix.EBADF { // the directory is closed already
 			return err
 		}
 	}
 	return nil
 }
 
-// isPoller reports whether a descriptor is one of the two that the runtime's poller has. An inherited one isn't
-// marked to be closed.
+// isPoller reports whether a descriptor is one of the two of the runtime's poller. Those are marked to be
+// closed on exec; an inherited one isn't.
 func isPoller(fd int, name string) bool {
 	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
 	if err != nil || flags&unix.FD_CLOEXEC == 0 {
@@ -49,9 +48,9 @@ func isPoller(fd int, name string) bool {
 	return err == nil && (target == "anon_inode:[eventpoll]" || target == "anon_inode:[eventfd]")
 }
 
-// Enter takes from this process all that evaluating doesn't need: memory
-// beyond the budget, rights, files, the network, other processes. Limits are
-// indispensable; what else the kernel can't do is reported.
+// Enter takes from this process what evaluation doesn't need: memory beyond the limit, in bytes, rights,
+// files, the network, other processes. It fails only if the limits can't be set. Whatever else the kernel
+// can't do is in the layers.
 func Enter(memory int64) ([]Layer, error) {
 	if err := limitResources(memory); err != nil {
 		return nil, err
@@ -64,13 +63,13 @@ func Enter(memory int64) ([]Layer, error) {
 	}, nil
 }
 
-// maxFiles bounds the file descriptors: those that are open, and the runtime's own few.
+// maxFiles bounds the file descriptors: the open ones, and a few that the runtime needs.
 const maxFiles = 32
 
-// limitResources sets the limits that the kernel enforces. The one on memory
-// is relative to what is mapped already: starlark reserves 4 GiB of addresses at start. There is none
-// on CPU time, since runs last for days: the clock of a turn stands in. Nor on processes, which would count all of
-// the user's: the filter refuses new ones.
+// limitResources sets the limits that the kernel enforces. The limit on memory comes on top of what is
+// mapped already: starlark reserves 4 GiB of addresses at the start. CPU time has no limit, because runs
+// last for days; the clock of a turn bounds it. Processes have none, because it would count all of the
+// user's; the filter refuses new ones.
 func limitResources(memory int64) error {
 	mapped, err := mappedBytes()
 	if err != nil {
@@ -86,7 +85,7 @@ func limitResources(memory int64) error {
 		{unix.RLIMIT_NOFILE, maxFiles},
 	}
 	for _, l := range limits {
-		var has syscall.Rlimit // may be stricter: this user can't raise it
+		var has syscall.Rlimit // may be stricter; this user can't raise it
 		if err := syscall.Getrlimit(l.resource, &has); err != nil {
 			return fmt.Errorf("resource limit %d: %w", l.resource, err)
 		}
@@ -112,11 +111,11 @@ func mappedBytes() (uint64, error) {
 	return pages * uint64(os.Getpagesize()), nil
 }
 
-// dropPrivileges takes what capabilities there are from all threads. An
-// evaluator of root's is another user already, unless this machine can't do that; see [Users].
+// dropPrivileges takes all capabilities from all threads. If the parent is root, this process is another
+// user already, unless this machine has no other; see [Users].
 func dropPrivileges() Layer {
 	unix.Umask(0o777)
-	// Else its memory would be handed to the machine's handler of core dumps, whatever their limit is.
+	// Otherwise the machine's handler of core dumps would get the memory, whatever the limit of core dumps.
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return layer("privileges", "", err)
 	}
@@ -143,22 +142,21 @@ func dropPrivileges() Layer {
 	return layer("privileges", detail, nil)
 }
 
-// denyFiles denies every access to files, and to the network and other
-// processes as far as this kernel's landlock can: what its version can't deny
-// the filter of calls refuses.
+// denyFiles denies access to all files, and to the network and other processes as far as this kernel's
+// landlock can. The filter of calls refuses the rest.
 func denyFiles() Layer {
-	const known = 11 // the newest version that go-landlock makes use of
+	const known = 11 // the newest version that go-landlock uses
 	version, err := landlocksyscall.LandlockGetABIVersion()
 	if err != nil {
 		return layer("landlock", "", fmt.Errorf("this kernel has none: %w", err))
 	}
-	// From version 1 on something is denied, or this is an error.
+	// Even with version 1 this denies something, or it fails.
 	err = landlock.V11.BestEffort().Restrict()
 	return layer("landlock", fmt.Sprintf("version %d", min(version, known)), err)
 }
 
-// allowedCalls are what Go's runtime needs to compute, to collect garbage and
-// to sleep, and reading and writing what is open.
+// allowedCalls are the calls that Go's runtime needs to compute, to collect garbage and to sleep, and
+// those that read and write open files.
 var allowedCalls = []uint32{
 	unix.SYS_READ, unix.SYS_WRITE, unix.SYS_CLOSE,
 	unix.SYS_MUNMAP, unix.SYS_MADVISE, unix.SYS_MINCORE, unix.SYS_BRK,
@@ -170,19 +168,21 @@ var allowedCalls = []uint32{
 	unix.SYS_GETRANDOM, unix.SYS_RSEQ, unix.SYS_SET_ROBUST_LIST,
 }
 
-// threadFlags are what a clone may ask for: a thread, as Go's runtime and C libraries make them.
+// threadFlags are the flags that a clone may have: those of a thread, as Go's runtime and C libraries
+// make them.
 const threadFlags = unix.CLONE_VM | unix.CLONE_FS | unix.CLONE_FILES | unix.CLONE_SIGHAND | unix.CLONE_THREAD | unix.CLONE_SYSVSEM |
 	unix.CLONE_SETTLS | unix.CLONE_PARENT_SETTID | unix.CLONE_CHILD_CLEARTID | unix.CLONE_CHILD_SETTID | unix.CLONE_DETACHED
 
-// Where a filter finds what it looks at: struct seccomp_data's fields, of
-// which arguments are 64 bits in the machine's order, here little-endian.
+// Offsets in struct seccomp_data, which the filter looks at. An argument has 64 bits in the machine's
+// order, here little-endian.
 const (
 	callOffset     = 0
 	archOffset     = 4
 	argumentOffset = 16
 )
 
-// filterCalls refuses all threads every call but the few that computing needs. Refused calls fail with EPERM.
+// filterCalls refuses every call but the few that computing needs, on all threads. A refused call fails
+// with EPERM.
 func filterCalls() Layer {
 	const name = "seccomp"
 	arch, ok := map[string]uint32{"amd64": unix.AUDIT_ARCH_X86_64, "arm64": unix.AUDIT_ARCH_AARCH64}[runtime.GOARCH]
@@ -193,7 +193,7 @@ func filterCalls() Layer {
 	return layer(name, detail, Install(callFilter(arch, uint32(os.Getpid()))))
 }
 
-// Install puts a filter on all threads.
+// Install puts a filter of system calls on all threads of this process.
 func Install(instructions []bpf.Instruction) error {
 	program, err := bpf.Assemble(instructions)
 	if err != nil {
@@ -203,7 +203,7 @@ func Install(instructions []bpf.Instruction) error {
 	for i, in := range program {
 		filter[i] = unix.SockFilter{Code: in.Op, Jt: in.Jt, Jf: in.Jf, K: in.K}
 	}
-	// The kernel wants no_new_privs of the thread that asks, and gives it to the others with the filter.
+	// The kernel demands no_new_privs of this thread, and sets it on the others with the filter.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
@@ -224,20 +224,20 @@ func Install(instructions []bpf.Instruction) error {
 var (
 	allowCall = bpf.RetConstant{Val: unix.SECCOMP_RET_ALLOW}
 	denyCall  = bpf.RetConstant{Val: unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)}
-	// A C library that hears that there is no clone3, whose flags no filter can see, takes clone.
+	// No filter can see the flags of clone3. A C library that is told that there is none uses clone.
 	noCall = bpf.RetConstant{Val: unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)}
 )
 
-// boundCall is a call that is allowed with some arguments only. The test
-// decides by the low half of the argument, which is all that the kernel looks at.
+// boundCall is a call that is allowed only with some arguments. The test decides by the low half of one
+// argument; the kernel doesn't look at the other half.
 type boundCall struct {
 	number   uint32
 	argument uint32
 	test     []bpf.Instruction // ends with a verdict
 }
 
-// boundCalls are those that are bound: new threads but no processes, memory
-// but no code, signals to this process's own threads.
+// boundCalls allow new threads but no processes, memory but no code, and signals only to this process's
+// own threads.
 func boundCalls(pid uint32) []boundCall {
 	notExecutable := []bpf.Instruction{bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: unix.PROT_EXEC, SkipTrue: 1}, allowCall, denyCall}
 	return []boundCall{
@@ -252,7 +252,7 @@ func boundCalls(pid uint32) []boundCall {
 	}
 }
 
-// callFilter is the filter's program. x32 calls have numbers of their own, and so are refused.
+// callFilter is the filter's program. It refuses x32 calls, since they have other numbers.
 func callFilter(arch, pid uint32) []bpf.Instruction {
 	program := []bpf.Instruction{
 		bpf.LoadAbsolute{Off: archOffset, Size: 4},

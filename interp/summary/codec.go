@@ -8,18 +8,17 @@ import (
 	"go.starlark.net/syntax"
 )
 
-// This file holds the written form of summaries, and of what is said to the
-// tool that makes them: numbers as varints, strings after their length, lists
-// after theirs. One function goes through the fields, whichever way they go.
+// This file holds the written form of summaries: numbers as varints, strings and lists after their
+// length. One function goes through the fields, for writing and for reading.
 
-// encode returns the written form of what code goes through.
+// encode returns the written form of the fields that code goes through.
 func encode(code func(*codec)) []byte {
 	c := codec{writing: true}
 	code(&c)
 	return c.data
 }
 
-// decode reads what code goes through from its written form, which is all of data.
+// decode reads the fields that code goes through from their written form, which must be all of data.
 func decode(data []byte, code func(*codec)) error {
 	c := codec{data: data, text: string(data)}
 	code(&c)
@@ -34,8 +33,8 @@ var errForm = errors.New("malformed data")
 // Encode returns s in its written form.
 func (s *Summary) Encode() []byte { return encode(s.code) }
 
-// Decode returns the summary of the module at path from its written
-// form. What it returns is in order: its indices are within bounds.
+// Decode reads the summary of the module at path from its written form. Whatever data holds, the
+// indices of the summary are within bounds.
 func Decode(path string, data []byte) (*Summary, error) {
 	s := &Summary{path: path}
 	if err := decode(data, s.code); err != nil {
@@ -51,8 +50,8 @@ func Decode(path string, data []byte) (*Summary, error) {
 type codec struct {
 	writing bool
 	data    []byte
-	text    string // all that is read, of which the strings are parts
-	failed  bool   // what was read is none
+	text    string // everything that is read; the strings are parts of it
+	failed  bool   // what was read is malformed
 }
 
 func (s *Summary) code(c *codec) {
@@ -98,7 +97,7 @@ func (s *Summary) code(c *codec) {
 	list(c, &s.fields, (*codec).number)
 }
 
-// list goes through a list. Each of its elements takes a byte or more, so its length is bounded by what is there.
+// list goes through a list. Each element takes a byte or more, so the data bounds the length.
 func list[T any](c *codec, l *[]T, each func(*codec, *T)) {
 	n := int32(len(*l))
 	c.number(&n)
@@ -145,7 +144,7 @@ func (c *codec) position(s *Summary, pos *syntax.Position) {
 	*pos = s.position(p)
 }
 
-// span goes through a span that begins where the one before ends, at from.
+// span goes through a span. It begins where the previous span ends, at from.
 func (c *codec) span(s *span, from *int32) {
 	n := s.to - s.from
 	c.number(&n)
@@ -171,7 +170,7 @@ func (c *codec) string(s *string) {
 	}
 }
 
-// small goes through a number that takes a byte.
+// small goes through a number of one byte.
 func small[T ~uint8](c *codec, n *T) {
 	switch {
 	case c.writing:
@@ -199,7 +198,7 @@ func (c *codec) argument(a *argument) {
 	c.point(&a.pos)
 }
 
-// check reports an index that is out of bounds, and a function that comes before the one around it.
+// check returns an error if an index is out of bounds, or if a function comes before the one around it.
 func (s *Summary) check() error {
 	if !s.inBounds() {
 		return errForm
@@ -215,7 +214,7 @@ func (s *Summary) check() error {
 	return nil
 }
 
-// inBounds reports whether all but the mentions' own indices are within bounds.
+// inBounds reports whether all indices but those in mentions are within bounds.
 func (s *Summary) inBounds() bool {
 	within := func(spans span, n int) bool { return int(spans.to) <= n }
 	for _, c := range s.calls {
@@ -243,7 +242,7 @@ func (s *Summary) inBounds() bool {
 	return true
 }
 
-// mentionInBounds reports whether a mention of function i is in order.
+// mentionInBounds reports whether the indices of a mention of function i are within bounds.
 func (s *Summary) mentionInBounds(m *mention, i int) bool {
 	for _, f := range s.fields[m.fields.from:m.fields.to] {
 		if !in(f, len(s.names)) {

@@ -10,9 +10,9 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// Of makes the summary of a module from its syntax, whose names have
-// been resolved; where some couldn't be, what depends on them is left out. It
-// takes one pass, and recurses as deep as the syntax nests.
+// Of makes the summary of a module from its syntax. The names have been resolved; the summary leaves
+// out whatever depends on a name that couldn't be. Of takes one pass, and recurses as deep as the syntax
+// nests.
 func Of(f *syntax.File) *Summary {
 	b := &summarizer{summary: &Summary{path: f.Path}, index: map[string]int32{}, function: noFunction}
 	for _, stmt := range f.Stmts {
@@ -29,8 +29,8 @@ func Of(f *syntax.File) *Summary {
 // summarizer makes a summary.
 type summarizer struct {
 	summary  *Summary
-	index    map[string]int32 // of names
-	function int32            // the innermost around what is being read, or noFunction
+	index    map[string]int32 // indices of names
+	function int32            // the innermost function around what is being read, or noFunction
 	mentions []ownMention     // of all functions, in source order
 }
 
@@ -54,7 +54,7 @@ func (b *summarizer) globals(f *syntax.File) {
 	slices.SortFunc(b.summary.globals, func(x, y bound) int { return x.pos.compare(y.pos) })
 }
 
-// collect puts the mentions of a function together.
+// collect sorts the mentions by function.
 func (b *summarizer) collect() {
 	s := b.summary
 	next := make([]int32, len(s.functions)+1) // by function: where its next mention goes
@@ -130,7 +130,7 @@ func (b *summarizer) stmt(s syntax.Stmt) {
 	}
 }
 
-// load takes a load statement of the top level. Others the resolver has reported.
+// load takes a load statement of the top level. The resolver has reported any other.
 func (b *summarizer) load(s *syntax.LoadStmt) {
 	out := Load{Module: s.ModuleName(), Pos: s.Module.TokenPos}
 	for i, id := range s.From {
@@ -145,8 +145,8 @@ func (b *summarizer) exprs(list []syntax.Expr) {
 	}
 }
 
-// expr reads an expression and returns where it begins. That of a chain such
-// as f()()… would take a walk for each of its calls otherwise.
+// expr reads an expression and returns where it begins. Without that, finding the start of each call in
+// a chain such as f()()… would take a walk down the chain.
 func (b *summarizer) expr(x syntax.Expr) syntax.Position {
 	switch x := x.(type) {
 	case *syntax.Ident:
@@ -231,7 +231,7 @@ func (b *summarizer) comprehension(x *syntax.Comprehension) {
 	}
 }
 
-// enter begins a function, and returns the one around it. Its defaults belong to the code there.
+// enter begins a function, and returns the one around it. The code around it evaluates its defaults.
 func (b *summarizer) enter(pos syntax.Position, resolved any, params []syntax.Expr) (outer int32) {
 	s := b.summary
 	i := int32(len(s.functions))
@@ -266,7 +266,8 @@ func (b *summarizer) enter(pos syntax.Position, resolved any, params []syntax.Ex
 	return outer
 }
 
-// freeOf returns which free variable of the function around it a nested function's is, or notFree.
+// freeOf returns the free variable of the function around that v is, or notFree. v is a free variable of
+// a nested function.
 func (b *summarizer) freeOf(v *starresolve.Binding) int32 {
 	if v.Scope == starresolve.Free && b.function != noFunction {
 		return int32(v.Index)
@@ -274,7 +275,7 @@ func (b *summarizer) freeOf(v *starresolve.Binding) int32 {
 	return notFree
 }
 
-// call reads a call, and returns where it begins, and its index. Calls within its function come first.
+// call reads a call, and returns where it begins and its index. Calls inside x.Fn come first.
 func (b *summarizer) call(x *syntax.CallExpr) (start syntax.Position, index int32) {
 	s := b.summary
 	named := b.named(x.Fn, func() { start = b.expr(x.Fn) })
@@ -303,7 +304,7 @@ func (b *summarizer) call(x *syntax.CallExpr) (start syntax.Position, index int3
 	return start, index
 }
 
-// named calls read, which reads x, and returns the mention that it has made if x is nothing else.
+// named calls read, which reads x. If x is only a name, named returns the mention that read made.
 func (b *summarizer) named(x syntax.Expr, read func()) *mention {
 	before := len(b.mentions)
 	read()
@@ -337,7 +338,7 @@ func isPredeclared(x syntax.Expr, name string) bool {
 	return ok && v.Scope == starresolve.Predeclared && id.Name == name
 }
 
-// argument returns what a call's argument is, but for its position.
+// argument returns a call's argument, without its position.
 func (b *summarizer) argument(arg syntax.Expr) argument {
 	switch x := arg.(type) {
 	case *syntax.BinaryExpr:
@@ -388,8 +389,8 @@ func (b *summarizer) attribute(x *syntax.DotExpr) syntax.Position {
 	return id.NamePos
 }
 
-// variable takes a mention of a variable, if what it holds is known before the
-// code runs: a global, or a variable of a function around.
+// variable notes a mention of a variable whose value is known before the code runs: a global, or a
+// variable of a function around.
 func (b *summarizer) variable(id *syntax.Ident, fields []string) {
 	v, ok := id.Binding.(*starresolve.Binding)
 	if !ok || b.function == noFunction {
@@ -412,7 +413,7 @@ func (b *summarizer) variable(id *syntax.Ident, fields []string) {
 	b.mentions = append(b.mentions, ownMention{b.function, m})
 }
 
-// literal is the type of a value that is written out: an index of literalKinds.
+// literal is the type of a literal value, as an index of literalKinds.
 type literal uint8
 
 const (
@@ -428,7 +429,7 @@ const (
 
 var literalKinds = [...]plan.Kind{"", plan.KindStr, plan.KindInt, plan.KindFloat, plan.KindBool, plan.KindNone, plan.KindList, plan.KindDict}
 
-// literalOf returns the type of the value of x, if that is written out.
+// literalOf returns the type of the value of x, or unknown if x isn't a literal.
 func literalOf(x syntax.Expr) literal {
 	for {
 		switch n := x.(type) {

@@ -17,24 +17,23 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// Summary is what is kept of a module's syntax once it has been compiled: what
-// it loads and binds, where its calls and their arguments stand, and what its
-// functions' code names. It is plain data, which a compiled module is kept
-// with; summarize.go makes it, once, and codec.go writes and reads it.
+// Summary says what a module loads and binds, where its calls and their arguments stand, and what the
+// code of its functions names. It is plain data.
 //
-// Positions are as in starlark's call stacks: a call's is that of its opening parenthesis, a function's that of def or lambda.
+// Positions are as in starlark's call stacks: a call is at its opening parenthesis, a function at its
+// def or lambda.
 type Summary struct {
-	path      string   // the module's, and so every position's file
-	names     []string // to which the others refer
+	path      string   // the module's path, the file of every position
+	names     []string // the other fields refer to these
 	loads     []Load
 	globals   []bound    // the first binding of each, in source order
 	calls     []callSite // in source order
 	arguments []argument
-	functions []function // in source order; one within another comes after it
+	functions []function // in source order; a nested function comes after the one around it
 	defaults  []argument // of parameters; all are named
-	free      []int32    // for a function's free variable: which of the function around it that is, or notFree
-	mentions  []mention  // those of a function together, in source order
-	fields    []int32    // names, of mentions
+	free      []int32    // for each free variable of a function: which one of the function around it is, or notFree
+	mentions  []mention  // by function, in source order
+	fields    []int32    // names in mentions
 }
 
 // point is a position in the module.
@@ -56,7 +55,7 @@ type Load struct {
 
 // LoadedName is a name that a load statement binds.
 type LoadedName struct {
-	From, To string // the name there, the name here
+	From, To string // its name in the loaded module and in this one
 	Pos      syntax.Position
 }
 
@@ -70,7 +69,7 @@ type bound struct {
 
 type callSite struct {
 	paren, start point
-	method       point // of the name, in x.name(…); else zero
+	method       point // of the name in x.name(…), else zero
 	arguments    span
 	unused       bool // it is a statement of its own
 }
@@ -90,17 +89,17 @@ type function struct {
 	defaults, free, mentions span
 }
 
-// notFree is a free variable that the function around binds itself.
+// notFree stands for a free variable that the function around binds itself.
 const notFree = -1
 
-// mention is a place in a function's code, outside of the functions within it,
-// that names a variable whose value is known before the code runs; or one of these functions.
+// mention is a place in a function's code that names a variable whose value is known before the code
+// runs, or where a nested function stands. What a nested function names is its own.
 type mention struct {
 	kind    mentionKind
 	index   int32 // of the global's name, the free variable or the function
 	fields  span  // the attributes that follow, as in x.a.b
 	pos     point
-	call    int32 // the call whose function this is, or whose first argument if that is attempt; or notCall
+	call    int32 // the call of this function, or of attempt with this as its first argument; or notCall
 	attempt bool
 }
 
@@ -114,7 +113,7 @@ const (
 
 const notCall = -1
 
-// form tells a call's arguments apart.
+// form is how an argument is written.
 type form uint8
 
 const (
@@ -124,7 +123,7 @@ const (
 	forms
 )
 
-// position returns p as the interpreter writes it.
+// position returns p as the interpreter has it.
 func (s *Summary) position(p point) syntax.Position {
 	if p.line == 0 {
 		return syntax.Position{}
@@ -153,7 +152,7 @@ func (s *Summary) find(paren syntax.Position) int {
 	return i
 }
 
-// CallStart returns where the call at a position begins; a zero position if there is none.
+// CallStart returns where the call at a position begins, or a zero position if there is no such call.
 func (s *Summary) CallStart(paren syntax.Position) syntax.Position {
 	if i := s.find(paren); i != notCall {
 		return s.position(s.calls[i].start)
@@ -161,8 +160,8 @@ func (s *Summary) CallStart(paren syntax.Position) syntax.Position {
 	return syntax.Position{}
 }
 
-// CallMethod returns where the method's name stands in the call at a position,
-// a zero position if it isn't written as one.
+// CallMethod returns where the method's name stands in the call at a position, or a zero position if the
+// call isn't of the form x.name(…).
 func (s *Summary) CallMethod(paren syntax.Position) syntax.Position {
 	if i := s.find(paren); i != notCall {
 		return s.position(s.calls[i].method)
@@ -170,8 +169,8 @@ func (s *Summary) CallMethod(paren syntax.Position) syntax.Position {
 	return syntax.Position{}
 }
 
-// CallArgument returns where the named argument's value begins in the call at a
-// position, a zero position if it isn't written there.
+// CallArgument returns where the value of a named argument begins in the call at a position, or a zero
+// position if the call doesn't spell that argument out.
 func (s *Summary) CallArgument(paren syntax.Position, name string) syntax.Position {
 	i := s.find(paren)
 	if i == notCall {
@@ -186,15 +185,15 @@ func (s *Summary) CallArgument(paren syntax.Position, name string) syntax.Positi
 	return syntax.Position{}
 }
 
-// Mention is a place in a function's code that names a variable whose value is
-// known before the code runs, and its attributes.
+// Mention is a place in a function's code that names a variable whose value is known before the code
+// runs, and attributes of it.
 type Mention struct {
-	Global string // the global's name; or empty:
-	Free   int    // the index of the function's free variable
+	Global string // the global's name; empty for a free variable
+	Free   int    // the index of the free variable
 	Fields []string
 	Pos    syntax.Position
-	// Call is the call whose function this is, or with Attempt one of the
-	// predeclared attempt whose first argument this is; for [Summary.Call]. It is negative if there is none.
+	// Call is the index of the call of this function, for [Summary.Call]; with Attempt, of the call of
+	// the predeclared attempt that has this as its first argument. It is negative if there is no call.
 	Call    int
 	Attempt bool
 }
@@ -203,18 +202,18 @@ type Mention struct {
 type Call struct {
 	Start     syntax.Position
 	Arguments []Argument
-	Unused    bool // it is a statement
+	Unused    bool // it is a statement of its own
 }
 
 // Argument is an argument of a call.
 type Argument struct {
-	Name     string          // of a named one
+	Name     string          // of a named argument
 	Unpacked bool            // *x or **x
 	Literal  plan.Kind       // as in [plan.Argument]
 	Pos      syntax.Position // where the value begins
 }
 
-// Call returns a call by a [Mention]'s index.
+// Call returns the call with that index, see [Mention].
 func (s *Summary) Call(i int) Call {
 	c := &s.calls[i]
 	out := Call{Start: s.position(c.start), Unused: c.unused}
@@ -238,7 +237,8 @@ func (s *Summary) function(at syntax.Position) int {
 	return i
 }
 
-// Defaults returns where the defaults of parameters begin, by their names, of the function at a position.
+// Defaults returns where the defaults of a function's parameters begin, by parameter. The function is at
+// a position.
 func (s *Summary) Defaults(function syntax.Position) map[string]syntax.Position {
 	i := s.function(function)
 	if i < 0 {
@@ -252,8 +252,8 @@ func (s *Summary) Defaults(function syntax.Position) map[string]syntax.Position 
 	return out
 }
 
-// Mentions returns what the code of the function at a position names, in source
-// order, the functions within it included. Free variables are the outer one's own.
+// Mentions returns what the code of the function at a position names, in source order. It includes what
+// nested functions name. Free variables are those of the function at the position.
 func (s *Summary) Mentions(function syntax.Position) iter.Seq[Mention] {
 	return func(yield func(Mention) bool) {
 		if i := s.function(function); i >= 0 {
@@ -262,13 +262,13 @@ func (s *Summary) Mentions(function syntax.Position) iter.Seq[Mention] {
 	}
 }
 
-// within is a function on the way from the one that is asked about to one within it.
+// within is a function on the way from an outer function to a nested one.
 type within struct {
 	mentions span
-	free     []int32 // for its free variables: which of the outer function's it is, or notFree; nil: its own
+	free     []int32 // for each of its free variables: which of the outermost function's it is, or notFree; nil: the same
 }
 
-// walk yields the mentions of a function. It has a stack of its own, as deep as functions nest.
+// walk yields the mentions of a function and of those nested in it. It doesn't recurse.
 func (s *Summary) walk(i int, yield func(Mention) bool) {
 	way := []within{{mentions: s.functions[i].mentions}}
 	for len(way) > 0 {
@@ -294,8 +294,8 @@ func (s *Summary) walk(i int, yield func(Mention) bool) {
 	}
 }
 
-// outer returns for free variables of a function what they are to the
-// outermost one, given what those of the function around it are to that.
+// outer returns which free variables of the outermost function the free variables of a nested one are.
+// around has the same for the function around the nested one.
 func outer(free, around []int32) []int32 {
 	out := make([]int32, len(free))
 	for i, f := range free {

@@ -17,7 +17,7 @@ import (
 	"github.com/flytestar/flytestar/evaluator/lockdown"
 )
 
-// attempt is something that an evaluator must not be able to do.
+// attempt is something that a process must not be able to do once it is locked down.
 type attempt struct {
 	name string
 	do   func() error
@@ -32,8 +32,7 @@ func Attempts() []string {
 	return names
 }
 
-// attempts are tried in this order. Where doing the thing would hurt the
-// machine, arguments are wrong in a way that the kernel notices only once it has taken the call.
+// attempts returns everything to try, in order.
 func attempts(parent int) []attempt {
 	var (
 		none    uintptr
@@ -41,7 +40,7 @@ func attempts(parent int) []attempt {
 		minus   = ^none // -1
 		scratch [64]byte
 		buffer  = uintptr(unsafe.Pointer(&scratch))
-		remote  = uintptr(unsafe.Pointer(&kept)) // the parent is the same binary, at the same address
+		remote  = uintptr(unsafe.Pointer(&kept)) // the parent is the same program, so it is there as well
 		temp    = filepath.Join(os.TempDir(), fmt.Sprintf("flytestar-probe-%d", os.Getpid()))
 		nowhere = cString("/nonexistent/flytestar")
 	)
@@ -137,7 +136,7 @@ func attempts(parent int) []attempt {
 		{"learn the machine's name", unix.SYS_UNAME, []uintptr{uintptr(unsafe.Pointer(new(unix.Utsname)))}},
 		{"set the clock", unix.SYS_CLOCK_SETTIME, []uintptr{unix.CLOCK_MONOTONIC, none}},
 		{"reboot", unix.SYS_REBOOT, []uintptr{0, 0, 0, 0}},
-		// The last one, since from then on every signal stops this process for the parent to look at it.
+		// This must be the last: from then on every signal stops this process until the parent looks at it.
 		{"be traced", unix.SYS_PTRACE, []uintptr{unix.PTRACE_TRACEME, 0, 0, 0}},
 	} {
 		list = append(list, attempt{c.name, func() error { return raw(c.number, c.args...) }})
@@ -148,14 +147,14 @@ func attempts(parent int) []attempt {
 // atCWD is AT_FDCWD as an argument.
 const atCWD = ^uintptr(99)
 
-// cString returns a string as an argument. The test's process keeps it for ever.
+// cString returns a string as an argument. It stays in memory for good.
 func cString(s string) uintptr {
 	b := append([]byte(s), 0)
 	kept = append(kept, b)
 	return uintptr(unsafe.Pointer(&b[0]))
 }
 
-// iovec returns a struct iovec of 8 bytes as an argument.
+// iovec returns a struct iovec for 8 bytes as an argument.
 func iovec(base uintptr) uintptr {
 	v := &[2]uintptr{base, 8}
 	kept = append(kept, v)
@@ -193,7 +192,8 @@ func fork() error {
 	return err
 }
 
-// Able tries everything. It names, a line each, what the kernel didn't refuse for want of permission.
+// Able tries everything. It returns the names of the attempts that permissions didn't prevent, one per
+// line.
 func Able(parent int) string {
 	var able []string
 	for _, a := range attempts(parent) {
@@ -204,7 +204,8 @@ func Able(parent int) string {
 	return strings.Join(able, "\n")
 }
 
-// WithoutCalls refuses this process and its children system calls as a kernel does that hasn't got them.
+// WithoutCalls makes system calls, given by number, fail for this process and its children as they do on
+// a kernel that lacks them.
 func WithoutCalls(numbers string) error {
 	program := []bpf.Instruction{bpf.LoadAbsolute{Off: 0, Size: 4}} // the call's number
 	for _, n := range strings.Split(numbers, ",") {
