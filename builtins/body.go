@@ -15,33 +15,31 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// body is one evaluation of an orchestrator's function. But for its futures'
-// results, only the thread's goroutine touches it.
+// body is one evaluation of an orchestrator's function. Only the thread's goroutine touches it, except
+// for the results of futures.
 type body struct {
 	task    *Task
 	host    plan.BodyHost
-	calls   int              // made so far
-	open    map[*Future]bool // those that the body hasn't looked at
+	calls   int              // calls made so far
+	open    map[*Future]bool // futures that the body hasn't looked at
 	running sync.WaitGroup
-	slots   chan struct{} // bounds what is under way at once
+	slots   chan struct{} // bounds how many calls are under way at once
 
 	mu      sync.Mutex
-	queue   []*Future // started, in order
+	queue   []*Future // started and waiting, in order
 	workers int       // goroutines that take from queue
 }
 
-// underWay bounds how many calls of one body the host is asked for at once.
-// What is started beyond that waits.
+// underWay bounds how many calls of one body the host gets at once. Further ones wait.
 const underWay = 1000
 
-// RunBody evaluates the body of an orchestrator on th: it calls the function
-// with inputs by name, defaults filled in, and returns its result, unchecked
-// against the output's type. Actions, and artifacts' content, are asked of
-// host. When RunBody returns, every call to host has returned.
+// RunBody evaluates the body of an orchestrator on th: it calls the function with inputs by name and
+// with defaults, and returns the result. It doesn't check the result against the output's type. host
+// runs actions and has the content of artifacts. When RunBody returns, every call of host has returned.
 //
-// An action's failure that the body let through, or that it didn't look at, is
-// returned as the *plan.Failure itself; any other error of the body is a
-// *starlark.EvalError or a *diag.Error. spec.md, "Bodies".
+// If the body lets the failure of an action through, or doesn't look at it, RunBody returns that very
+// *plan.Failure. Any other error of the body is a *starlark.EvalError or a *diag.Error.
+// spec.md, "Bodies".
 func RunBody(th *starlark.Thread, t *Task, inputs map[string]plan.Value, host plan.BodyHost) (plan.Value, error) {
 	if t.Func == nil {
 		return nil, errorf("%s has no body in Starlark", t.FullName())
@@ -88,7 +86,7 @@ func (b *body) call(th *starlark.Thread, inputs map[string]plan.Value) (plan.Val
 	return result, nil
 }
 
-// located gives an error that no call has a position for that of the body.
+// located gives an error without a position that of the body.
 func (b *body) located(err error) error {
 	var d *diag.Error
 	if errors.As(err, &d) && !d.Pos.IsValid() {
@@ -97,7 +95,7 @@ func (b *body) located(err error) error {
 	return err
 }
 
-// neglected returns the first failure whose future nobody looked at.
+// neglected returns the failure of the first future that failed and that the body didn't look at.
 func (b *body) neglected() error {
 	var first *Future
 	for f := range b.open {
@@ -117,7 +115,8 @@ func (b *body) Host() plan.Host { return b.host }
 // MaxValue implements value.Body.
 func (b *body) MaxValue() int64 { return b.task.registry.limits.Value }
 
-// bodyOf returns the body that th evaluates. If th loads a module instead, what can't be called.
+// bodyOf returns the body that th evaluates. If th loads a module instead, its error says that what
+// can't be called then.
 func bodyOf(th *starlark.Thread, what string) (*body, error) {
 	b, err := value.BodyOf(th, what)
 	if err != nil {
@@ -162,7 +161,7 @@ func (t *Task) begin(th *starlark.Thread, args starlark.Tuple, kwargs []starlark
 	return f, nil
 }
 
-// what is how a message names the task.
+// what returns how a message names the task.
 func (t *Task) what() string {
 	if t.Decl.Name == "" {
 		return "a task"
@@ -170,14 +169,14 @@ func (t *Task) what() string {
 	return "task " + t.FullName()
 }
 
-// callError is FS107: a call whose arguments don't fit the callee's inputs.
+// callError returns the finding FS107: the arguments of a call don't fit the task's inputs.
 func (t *Task) callError(format string, args ...any) *diag.Error {
 	e := errorf("%s: %s", t.FullName(), fmt.Sprintf(format, args...))
 	e.Code = "FS107"
 	return e
 }
 
-// bind returns a call's arguments by input, checked against the types, defaults filled in.
+// bind returns a call's arguments by input, with defaults, and checks them against the types.
 func (t *Task) bind(args starlark.Tuple, kwargs []starlark.Tuple) (map[string]plan.Value, error) {
 	params := t.Decl.Inputs
 	if len(args) > len(params) {
@@ -208,7 +207,7 @@ func (t *Task) bind(args starlark.Tuple, kwargs []starlark.Tuple) (map[string]pl
 	return t.check(given)
 }
 
-// check makes a call's inputs of what is given for them.
+// check makes a call's inputs of the values that are given for them.
 func (t *Task) check(given map[string]starlark.Value) (map[string]plan.Value, error) {
 	inputs := make(map[string]plan.Value, len(t.Decl.Inputs))
 	var missing []string
@@ -235,7 +234,7 @@ func (t *Task) check(given map[string]starlark.Value) (map[string]plan.Value, er
 	return inputs, nil
 }
 
-// inputError is FS107 for the value of one input.
+// inputError returns the finding FS107 for the value of one input.
 func (t *Task) inputError(name string, err error) error {
 	var d *diag.Error
 	if errors.As(err, &d) && d.Class == diag.Limit {

@@ -1,8 +1,8 @@
-// Package builtins is what authors of workflow files write: the predeclared
-// names, and the values that they make.
+// Package builtins is what authors of workflow files write: the predeclared names, and the values that
+// these make.
 //
-//   - A [Registry] belongs to one evaluation: it has the predeclared names and
-//     keeps every declaration, bound to a global or not.
+//   - A [Registry] belongs to one evaluation. It has the predeclared names, and keeps every declaration,
+//     whether a global is bound to it or not.
 //   - Declarations are immutable values: [Image], [Environment], [Task], [Input], [Resources]. They
 //     are made while a module loads, never in a body.
 //   - [RunBody] evaluates the body of an orchestrator against a plan.Host. A body calls tasks and
@@ -11,8 +11,8 @@
 //   - builtins/unpack reads the arguments of calls; builtins/site says where calls stand.
 //
 // There is a file per noun; each builtin's comment names its heading in spec.md.
-// Errors are *diag.Error without a position, which the interpreter takes from
-// the call; those that an action ended with are *plan.Failure.
+// Errors are *diag.Error without a position, which the interpreter takes from the call. The failure of
+// an action is a *plan.Failure.
 package builtins
 
 import (
@@ -27,14 +27,14 @@ import (
 	"github.com/flytestar/flytestar/diag"
 )
 
-// ModuleLocal is the key of the thread-local that holds the path of the module
-// whose top level the thread runs, a string. It is unset in bodies.
+// ModuleLocal is the key of a thread-local. While a thread runs a module's top level, it holds the
+// module's path, a string. It is unset in bodies.
 const ModuleLocal = "flytestar.module"
 
-// Registry keeps what the modules of one evaluation declare. While they load it
-// is used by one goroutine at a time; afterwards it doesn't change.
+// Registry keeps what the modules of one evaluation declare. One goroutine at a time uses it while
+// modules load; afterwards it doesn't change.
 type Registry struct {
-	Environments []*Environment // in the order of construction, so each after those that it depends on
+	Environments []*Environment // in the order of construction: each after those that it depends on
 	Tasks        []*Task        // in the order of construction
 	Sources      site.Sources   // of the modules that have finished
 
@@ -44,12 +44,12 @@ type Registry struct {
 
 // Limits bounds what one evaluation may declare and start. All are positive.
 type Limits struct {
-	Tasks   int   // declared in all; as many environments
-	Futures int   // calls of one body that haven't ended, or whose end it hasn't looked at
+	Tasks   int   // tasks that are declared; also environments
+	Futures int   // calls of one body that are under way, or at whose results it hasn't looked
 	Value   int64 // bytes of a value that passes between tasks, encoded
 }
 
-// Names of the limits, as errors have them.
+// The limits in errors.
 const (
 	limitTasks   = diag.LimitName("max-tasks")
 	limitFutures = diag.LimitName("max-futures")
@@ -60,8 +60,8 @@ func NewRegistry(limits Limits) *Registry {
 	return &Registry{limits: limits}
 }
 
-// Predeclared returns the names that every module sees. What is constructed
-// through them is kept in r.
+// Predeclared returns the names that every module sees. Values that are constructed through them are kept
+// in r.
 func (r *Registry) Predeclared() starlark.StringDict {
 	names := value.Predeclared()
 	maps.Copy(names, starlark.StringDict{
@@ -80,8 +80,8 @@ func (r *Registry) Predeclared() starlark.StringDict {
 	return names
 }
 
-// Finished names what the module's globals are the first to hold, in source
-// order. It is called when the module's top level has ended, before another module's does.
+// Finished gives tasks and environments their names, if a global of this module is the first to hold
+// them, in source order. It is called at the end of the module's top level, before another module's ends.
 func (r *Registry) Finished(path string, source site.Source, globals starlark.StringDict) error {
 	r.Sources.Add(path, source)
 	var problems diag.List
@@ -100,7 +100,7 @@ func (r *Registry) Finished(path string, source site.Source, globals starlark.St
 	return problems.Err()
 }
 
-// Index makes tasks known by their full names. It is called when every task has its name.
+// Index lets [Registry.Task] find tasks by their full names. It is called once every task has its name.
 func (r *Registry) Index() {
 	r.byName = make(map[string]*Task, len(r.Tasks))
 	for _, t := range r.Tasks {
@@ -108,17 +108,17 @@ func (r *Registry) Index() {
 	}
 }
 
-// Task returns the task with a full name, or nil.
+// Task returns the task with that full name, or nil.
 func (r *Registry) Task(fullName string) *Task { return r.byName[fullName] }
 
-// errorf returns an error without position and class: the interpreter takes
-// them from the call, and from whether a module loads or a body runs.
+// errorf returns an error without position and class. The interpreter takes these from the call, and from
+// whether a module loads or a body runs.
 func errorf(format string, args ...any) *diag.Error {
 	return diag.Errorf(diag.Position{}, "", format, args...)
 }
 
-// loading returns the module whose top level th runs. Constructors call it
-// first: it is an error for there to be none.
+// loading returns the module whose top level th runs, or an error if th runs a body. Constructors call it
+// first.
 func loading(th *starlark.Thread, what string) (module string, err error) {
 	if path, ok := th.Local(ModuleLocal).(string); ok {
 		return path, nil

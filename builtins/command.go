@@ -9,7 +9,7 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// setCommand makes t a task of a command.
+// setCommand makes t a task that runs a command.
 func (t *Task) setCommand(a *taskArguments) error {
 	var argv unpack.Strings
 	if err := argv.Unpack(a.command); err != nil {
@@ -28,7 +28,7 @@ func (t *Task) setCommand(a *taskArguments) error {
 	return checkFileOutputs(t.Decl.Outputs)
 }
 
-// placeholders is what a command's can stand for.
+// placeholders holds what the placeholders of a command can stand for.
 type placeholders struct {
 	inputs, outputs   []plan.Param
 	inputAt, outputAt map[string]int // indices by name
@@ -68,16 +68,17 @@ func (c *placeholders) check(arg string) error {
 	}
 }
 
-// placeholder is what is, or looks like, a placeholder in a command's argument: {{.group.name}}.
+// placeholder is text in a command's argument that is, or looks like, a placeholder: {{.group.name}}.
 type placeholder struct {
 	whole, group, name string
 	spaced             bool // it has spaces within the braces
 }
 
-// space is what may stand within the braces, though it mustn't.
+// space is white space that a placeholder may not have, and often has by mistake.
 const space = "\t\n\f\r "
 
-// nextPlaceholder returns the first placeholder in s, and what follows it; none if there is none.
+// nextPlaceholder returns the first placeholder in s and the rest after it. Without a placeholder, both
+// are empty.
 func nextPlaceholder(s string) (p placeholder, rest string) {
 	for {
 		i := strings.Index(s, "{{")
@@ -92,7 +93,7 @@ func nextPlaceholder(s string) (p placeholder, rest string) {
 	}
 }
 
-// placeholderAt returns the placeholder with which s, which begins with {{, begins.
+// placeholderAt returns the placeholder at the beginning of s, which begins with {{.
 func placeholderAt(s string) (p placeholder, ok bool) {
 	within := strings.TrimLeft(s[2:], space)
 	p.spaced = len(within) < len(s)-2
@@ -118,7 +119,7 @@ func placeholderAt(s string) (p placeholder, ok bool) {
 	return p, true
 }
 
-// isList reports whether t is a list, or one or None.
+// isList reports whether t is a list, or a list or None.
 func isList(t plan.Type) bool {
 	if t.Kind == plan.KindOptional {
 		t = *t.Elem

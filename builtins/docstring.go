@@ -22,7 +22,7 @@ var sectionRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile
 func readDocstring(doc string) (text string, args map[string]string) {
 	doc = dedent(doc)
 	args = map[string]string{}
-	if !strings.Contains(doc, "s:") { // as each heading ends: most docstrings have none
+	if !strings.Contains(doc, "s:") { // every heading ends so; most docstrings have no heading
 		return doc, args
 	}
 	at := argsRE().FindStringIndex(doc)
@@ -51,7 +51,7 @@ func readDocstring(doc string) (text string, args map[string]string) {
 	return text, args
 }
 
-// dedent removes the indentation that all lines but the first share, and space around the text.
+// dedent removes the indentation that all lines after the first share, and the space around the text.
 func dedent(s string) string {
 	lines := strings.Split(strings.ReplaceAll(s, "\t", "    "), "\n")
 	indent := -1

@@ -11,15 +11,15 @@ import (
 // Environment is a task_environment. It is immutable. spec.md, "task_environment".
 type Environment struct {
 	Name        string
-	Image       *Image // nil for one that holds orchestrators only
+	Image       *Image // nil for an environment of orchestrators only
 	DependsOn   []*Environment
 	Resources   plan.Resources
 	EnvVars     map[string]string
 	Network     bool
 	Description string
 
-	Module    string // whose top level made it
-	Global    string // the first that is bound to it in Module, or empty
+	Module    string // the module that made it
+	Global    string // the first global of Module that is bound to it, or empty
 	Site      site.Site
 	DependsAt site.Site // where its depends_on was given
 	registry  *Registry
@@ -39,7 +39,7 @@ func (e *Environment) Freeze() {}
 // Truth returns true.
 func (e *Environment) Truth() starlark.Bool { return true }
 
-// Hash refuses: environments are no keys.
+// Hash fails: environments are unhashable.
 func (e *Environment) Hash() (uint32, error) { return 0, errorf("unhashable: task_environment") }
 
 // Attr implements starlark.HasAttrs.
@@ -71,7 +71,7 @@ func (e *Environment) cloneWith(th *starlark.Thread, fn string, args starlark.Tu
 	return e.registry.declare(th, fn, *e, args, kwargs)
 }
 
-// declare makes an environment that is like e but for the arguments.
+// declare makes an environment like e, with the changes that the arguments ask for.
 func (r *Registry) declare(th *starlark.Thread, fn string, e Environment, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	module, err := loading(th, fn)
 	if err != nil {
@@ -107,7 +107,7 @@ func (r *Registry) declare(th *starlark.Thread, fn string, e Environment, args s
 	return &e, nil
 }
 
-// setImage sets e.Image from the argument, which may be nil; None removes it.
+// setImage sets e.Image from an argument. None removes the image; nil, without an argument, keeps it.
 func (e *Environment) setImage(th *starlark.Thread, v starlark.Value) error {
 	switch v {
 	case nil:
@@ -121,7 +121,7 @@ func (e *Environment) setImage(th *starlark.Thread, v starlark.Value) error {
 	return err
 }
 
-// environments unpacks a list of environments, without repetitions.
+// environments unpacks a list of environments, each once.
 type environments []*Environment
 
 // Unpack implements starlark.Unpacker.

@@ -40,7 +40,7 @@ func (f *Future) Freeze() {}
 // Truth returns true.
 func (f *Future) Truth() starlark.Bool { return true }
 
-// Hash refuses: futures are no keys.
+// Hash fails: futures are unhashable.
 func (f *Future) Hash() (uint32, error) { return 0, errorf("unhashable: future") }
 
 // Attr implements starlark.HasAttrs.
@@ -54,7 +54,7 @@ func (f *Future) Attr(name string) (starlark.Value, error) {
 // AttrNames implements starlark.HasAttrs.
 func (f *Future) AttrNames() []string { return []string{"result"} }
 
-// newFuture numbers a call; run makes it.
+// newFuture makes the future of a call and numbers the call. run makes the call.
 func (b *body) newFuture(t *Task, inputs map[string]plan.Value, pos diag.Position) *Future {
 	f := &Future{body: b, done: make(chan struct{}), call: plan.Invocation{
 		Ordinal: b.calls,
@@ -67,7 +67,7 @@ func (b *body) newFuture(t *Task, inputs map[string]plan.Value, pos diag.Positio
 	return f
 }
 
-// room returns an error if the body can't have so many more futures.
+// room returns an error if the body can't have n more futures.
 func (b *body) room(n int) error {
 	if limit := b.task.registry.limits.Futures; n > limit-len(b.open) {
 		return limitFutures.Errorf("%s has more than %d calls under way", b.task.FullName(), limit).
@@ -76,7 +76,7 @@ func (b *body) room(n int) error {
 	return nil
 }
 
-// enqueue lets a future run, in its turn.
+// enqueue lets a future run after those before it.
 func (b *body) enqueue(f *Future) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -87,7 +87,7 @@ func (b *body) enqueue(f *Future) {
 	}
 }
 
-// work runs what is enqueued until nothing is.
+// work runs futures until the queue is empty.
 func (b *body) work() {
 	for {
 		b.mu.Lock()
@@ -103,7 +103,7 @@ func (b *body) work() {
 	}
 }
 
-// run makes the call. It is called once, on a goroutine other than the thread's.
+// run makes the call. It runs once, on another goroutine than the thread's.
 func (f *Future) run() {
 	defer close(f.done)
 	f.body.slots <- struct{}{}
@@ -134,8 +134,8 @@ func (f *Future) resultMethod(th *starlark.Thread, fn string, args starlark.Tupl
 	return f.result()
 }
 
-// outcome waits for the action and returns what attempt does. An error other
-// than the action's failure ends the body.
+// outcome waits for the action and returns the result of attempt. An error other than the action's
+// failure ends the body.
 func (f *Future) outcome() (starlark.Value, error) {
 	var failure *plan.Failure
 	switch err := f.wait(); {
@@ -208,7 +208,7 @@ func gather(th *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwarg
 	return results(futures)
 }
 
-// results waits for all, then returns copies of the values, or the failure of the lowest index.
+// results waits for all futures. It returns copies of their values, or the first failure in their order.
 func results(futures []*Future) (starlark.Value, error) {
 	var first error
 	for _, f := range futures {
@@ -238,7 +238,7 @@ func (t *Task) mapItems(th *starlark.Thread, fn string, args starlark.Tuple, kwa
 	if err != nil {
 		return nil, err
 	}
-	// All are checked and numbered before any starts.
+	// All calls are checked and numbered before any starts.
 	var bound []map[string]plan.Value
 	for item := range starlark.Elements(items) {
 		if err := b.room(len(bound) + 1); err != nil {
@@ -262,8 +262,8 @@ func (t *Task) mapItems(th *starlark.Thread, fn string, args starlark.Tuple, kwa
 	return outcomes(futures)
 }
 
-// bindItem returns the inputs that an item of map stands for: it is the value
-// of the task's only input, or a dict of the inputs by name.
+// bindItem returns the inputs for an item of map. An item is the value of the task's only input, or a dict
+// of inputs by name.
 func (t *Task) bindItem(item starlark.Value) (map[string]plan.Value, error) {
 	d, isDict := item.(*starlark.Dict)
 	if len(t.Decl.Inputs) == 1 && !(isDict && !takesDict(t.Decl.Inputs[0].Type)) {
@@ -288,8 +288,8 @@ func takesDict(t plan.Type) bool {
 	return t.Kind == plan.KindDict || t.Kind == plan.KindRecord || t.Kind == plan.KindAny
 }
 
-// runAll starts the futures in order, so many under way at once (0: as many as
-// a body may have), without a goroutine for each.
+// runAll starts the futures in order, and keeps at most concurrency of them under way (0: as many as a
+// body may have). It doesn't take a goroutine for each.
 func (b *body) runAll(futures []*Future, concurrency int) {
 	if concurrency == 0 || concurrency > underWay {
 		concurrency = underWay
@@ -314,7 +314,7 @@ func (b *body) runAll(futures []*Future, concurrency int) {
 	}
 }
 
-// outcomes waits for all and returns what attempt does for each.
+// outcomes waits for all futures and returns the result of attempt for each.
 func outcomes(futures []*Future) (starlark.Value, error) {
 	var first error
 	values := make([]starlark.Value, len(futures))

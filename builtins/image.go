@@ -19,15 +19,14 @@ import (
 // immutable. spec.md, "image".
 type Image struct {
 	parent *Image
-	base   plan.Base // where there is no parent
-	step   plan.Step // what it adds to its parent; of no kind for a clone
+	base   plan.Base // of an image without a parent
+	step   plan.Step // what it adds to its parent; without a kind for a clone
 	name   string
 	site   site.Site
-	steps  int // that it has with its parents
+	steps  int // its own and its parents'
 }
 
-// maxSteps bounds the steps of an image, which each image of a graph lists. A
-// container takes fewer layers by far.
+// maxSteps bounds the steps of an image, all of which a graph lists. A container takes far fewer layers.
 const maxSteps = 1000
 
 var _ starlark.HasAttrs = (*Image)(nil)
@@ -84,7 +83,7 @@ func (i *Image) extend(th *starlark.Thread, s plan.Step) *Image {
 	return &Image{parent: i, step: s, site: site.Of(th), steps: i.steps + 1}
 }
 
-// imageMethods returns what an image can be asked for.
+// imageMethods returns the methods of images.
 func imageMethods() map[string]method[*Image] {
 	return map[string]method[*Image]{
 		"clone":              (*Image).clone,
@@ -100,7 +99,7 @@ func imageMethods() map[string]method[*Image] {
 	}
 }
 
-// imageConstructor is the predeclared image: a function, and where the bases are.
+// imageConstructor is the predeclared image: a function that has the bases as attributes.
 type imageConstructor struct {
 	*starlark.Builtin
 	bases map[string]*starlark.Builtin
@@ -173,7 +172,7 @@ func newImage(th *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwa
 	return i, nil
 }
 
-// baseImage returns an image from what image(base=) or task_environment(image=) was given.
+// baseImage returns the image for the argument of image(base=) or task_environment(image=).
 func baseImage(th *starlark.Thread, v starlark.Value) (*Image, error) {
 	switch v := v.(type) {
 	case nil:
@@ -194,7 +193,7 @@ func baseImage(th *starlark.Thread, v starlark.Value) (*Image, error) {
 		WithHint("write image.from_debian_base()")
 }
 
-// extendIf returns i itself where there is nothing to add.
+// extendIf returns i itself if there is nothing to add.
 func (i *Image) extendIf(th *starlark.Thread, cond bool, s plan.Step) *Image {
 	if !cond {
 		return i
@@ -235,7 +234,7 @@ func (i *Image) withNamed(th *starlark.Thread, kind plan.StepKind, v starlark.Va
 	return i.extend(th, plan.Step{Kind: kind, Name: name}), nil
 }
 
-// suiteRE is what release code names match.
+// suiteRE matches the code names of releases.
 var suiteRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z][a-z0-9-]*$`) })
 
 // fromDebianBase implements image.from_debian_base. spec.md, "image".

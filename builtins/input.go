@@ -14,7 +14,7 @@ import (
 // Input is an input of a task with a default or documentation. spec.md, "input".
 type Input struct {
 	Of      *value.Type
-	Default starlark.Value // nil: required
+	Default starlark.Value // nil if the input is required
 	Doc     string
 }
 
@@ -36,7 +36,7 @@ func (i *Input) Freeze() {
 // Truth returns true.
 func (i *Input) Truth() starlark.Bool { return true }
 
-// Hash refuses: inputs are no keys.
+// Hash fails: inputs are unhashable.
 func (i *Input) Hash() (uint32, error) { return 0, errorf("unhashable: input") }
 
 // newInput implements input(...). spec.md, "input".
@@ -67,7 +67,7 @@ func (a *typeArg) Unpack(v starlark.Value) (err error) {
 	return err
 }
 
-// checkDefault returns v as a value of type t, also encoded.
+// checkDefault returns v as a value of type t, and in its encoded form.
 func checkDefault(v starlark.Value, t plan.Type) (plan.Value, json.RawMessage, error) {
 	value, err := conform(v, t, plan.MaxValue)
 	if err != nil {
@@ -92,7 +92,7 @@ func conform(v starlark.Value, t plan.Type, limit int64) (plan.Value, error) {
 // inputs unpacks a dict of inputs.
 type inputs struct {
 	params   []plan.Param
-	defaults map[string]plan.Value // by name, of those that have one
+	defaults map[string]plan.Value // by name
 }
 
 // Unpack implements starlark.Unpacker.

@@ -6,9 +6,8 @@ import (
 	"sync"
 )
 
-// Requirements are checked for their form here, so that a mistake has a
-// position and none reaches a package manager as an option. What the versions
-// and markers mean is for those who resolve them.
+// Only the form of requirements is checked here. So a mistake has a position, and none reaches a package
+// manager as an option. What versions and markers mean is up to the code that resolves them.
 var (
 	requirementRE = sync.OnceValue(func() *regexp.Regexp {
 		return regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])? *` + // name
@@ -27,7 +26,7 @@ const (
 	specifiers = specifier + `( *, *` + specifier + `)*`
 )
 
-// checkRequirement refuses what doesn't look like a PEP 508 requirement.
+// checkRequirement refuses a string that doesn't look like a PEP 508 requirement.
 func checkRequirement(s string) error {
 	_, marker, _ := strings.Cut(s, ";")
 	if requirementRE().MatchString(s) && !strings.Contains(marker, "--") {
@@ -57,10 +56,10 @@ func checkRequirement(s string) error {
 	return e
 }
 
-// wrongEqualsRE finds a single = after a name.
+// wrongEqualsRE matches a name with a single = after it.
 var wrongEqualsRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9._-]+\s*=[^=]`) })
 
-// checkAptPackage refuses what can't name a package of Debian.
+// checkAptPackage refuses a string that can't name a package of Debian.
 func checkAptPackage(s string) error {
 	if aptPackageRE().MatchString(s) {
 		return nil

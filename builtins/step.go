@@ -48,7 +48,7 @@ func (i *Image) withRequirements(th *starlark.Thread, fn string, args starlark.T
 	return i.extend(th, s), nil
 }
 
-// packageSource unpacks where Python packages come from, and further arguments before that.
+// packageSource unpacks the arguments that say where Python packages come from, after others.
 func packageSource(th *starlark.Thread, fn string, args starlark.Tuple, kwargs []starlark.Tuple, further ...any) (plan.Step, error) {
 	var s plan.Step
 	var extra unpack.Strings
@@ -68,10 +68,10 @@ func packageSource(th *starlark.Thread, fn string, args starlark.Tuple, kwargs [
 	return s, nil
 }
 
-// urlRE is what URLs of package indexes match.
+// urlRE matches URLs of package indexes.
 var urlRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(https?|file)://[^\s]+$`) })
 
-// withNames adds packages given as arguments.
+// withNames adds packages that are given as arguments.
 func (i *Image) withNames(th *starlark.Thread, fn string, kind plan.StepKind, args starlark.Tuple, s plan.Step) (starlark.Value, error) {
 	names := make([]string, len(args))
 	for n, v := range args {
@@ -93,7 +93,7 @@ func (i *Image) withNames(th *starlark.Thread, fn string, kind plan.StepKind, ar
 	return extended, nil
 }
 
-// withPackages returns i itself where there are none.
+// withPackages adds packages. It returns i itself if there are none.
 func (i *Image) withPackages(th *starlark.Thread, kind plan.StepKind, names []string, s plan.Step) (*Image, error) {
 	check := checkRequirement
 	if kind == plan.StepApt {
@@ -213,7 +213,7 @@ func (i *Image) withOne(th *starlark.Thread, fn string, kind plan.StepKind, para
 	return i.extend(th, plan.Step{Kind: kind, Name: name}), nil
 }
 
-// userRE is what users match: a name, "uid" or "uid:gid".
+// userRE matches users: a name, "uid" or "uid:gid".
 var userRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^([a-z_][a-z0-9_-]*|[0-9]{1,10}(:[0-9]{1,10})?)$`) })
 
 // checkNamed checks the argument of a step of kind workdir or user.

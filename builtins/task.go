@@ -20,8 +20,8 @@ import (
 // Task is a task. Calling it in a body starts an action and waits for it.
 // spec.md, "task" and "Bodies".
 type Task struct {
-	// Decl is the task as plain data, but for Env, Pos and Listed, which the
-	// graph's maker sets. Its Name is empty until the task is bound or has one given.
+	// Decl is the task as plain data, except for Env, Pos and Listed, which are set when the graph is
+	// made. Its Name is empty until a global is bound to the task, if the task isn't given a name.
 	Decl plan.Task
 	Env  *Environment
 	Func *starlark.Function // the body of an orchestrator, else nil
@@ -52,10 +52,10 @@ func (t *Task) Freeze() {
 // Truth returns true.
 func (t *Task) Truth() starlark.Bool { return true }
 
-// Hash refuses: tasks are no keys.
+// Hash fails: tasks are unhashable.
 func (t *Task) Hash() (uint32, error) { return 0, errorf("unhashable: task") }
 
-// Name returns the full name; it is what a call stack shows.
+// Name returns the full name. A call stack shows it.
 func (t *Task) Name() string { return t.FullName() }
 
 // FullName returns "environment.task", with "?" for a task that has no name yet.
@@ -87,7 +87,7 @@ func (t *Task) Attr(name string) (starlark.Value, error) {
 // AttrNames implements starlark.HasAttrs.
 func (t *Task) AttrNames() []string { return []string{"env", "map", "name", "start"} }
 
-// bound is told that the task is a global of a module that has finished, bound at pos.
+// bound notes that a module has finished in which a global is bound to the task at pos.
 func (t *Task) bound(name string, pos syntax.Position) *diag.Error {
 	if t.Decl.Name != "" {
 		return nil
@@ -119,7 +119,7 @@ func (r *Registry) newTask(th *starlark.Thread, b *starlark.Builtin, args starla
 	return t, nil
 }
 
-// taskArguments are task's arguments as given.
+// taskArguments are the arguments of task(...) as given.
 type taskArguments struct {
 	fn, output, python, command, script starlark.Value
 
@@ -132,7 +132,7 @@ type taskArguments struct {
 	env       unpack.EnvVars
 }
 
-// declare sets t from task's arguments.
+// declare sets t from the arguments of task(...).
 func (t *Task) declare(th *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) error {
 	var a taskArguments
 	var res *Resources
@@ -141,7 +141,7 @@ func (t *Task) declare(th *starlark.Thread, args starlark.Tuple, kwargs []starla
 		"timeout??", &a.timeout, "resources??", &res, "env_vars?", &a.env, "doc??", &a.doc,
 		"python??", &a.python, "command??", &a.command, "script??", &a.script)
 	if err != nil {
-		// unpack has said which function.
+		// unpack.Args has named the function already.
 		return unprefixed(err, "task: ")
 	}
 	if a.name != "" && !plan.ValidTaskName(a.name) {
@@ -166,7 +166,7 @@ func (t *Task) declare(th *starlark.Thread, args starlark.Tuple, kwargs []starla
 	return nil
 }
 
-// unprefixed returns err without what its message begins with.
+// unprefixed returns err without the prefix of its message.
 func unprefixed(err error, prefix string) error {
 	if d, ok := err.(*diag.Error); ok {
 		d.Msg = strings.TrimPrefix(d.Msg, prefix)
@@ -191,7 +191,7 @@ func (t *Task) setOutputs(a *taskArguments) error {
 	return nil
 }
 
-// setBody sets the one body that is given.
+// setBody sets the body. Exactly one must be given.
 func (t *Task) setBody(th *starlark.Thread, a *taskArguments) error {
 	given := 0
 	for _, v := range []starlark.Value{a.fn, a.python, a.command, a.script} {
@@ -243,7 +243,8 @@ func (t *Task) setFunction(a *taskArguments) error {
 	return nil
 }
 
-// matchParameters checks that a function's parameters are the inputs, in their order, and takes the defaults from it.
+// matchParameters checks that a function's parameters are the inputs, in the same order. It takes their
+// defaults from the function.
 func matchParameters(fn *starlark.Function, in *inputs) error {
 	if fn.HasVarargs() || fn.HasKwargs() {
 		return errorf("the function has *args or **kwargs").WithHint("name its parameters as in inputs")
@@ -269,7 +270,7 @@ func matchParameters(fn *starlark.Function, in *inputs) error {
 	return nil
 }
 
-// setPython makes t a task of a Python function.
+// setPython makes t a task that calls a Python function.
 func (t *Task) setPython(th *starlark.Thread, v starlark.Value) error {
 	s, err := unpack.Text(v)
 	if err != nil {
@@ -287,10 +288,10 @@ func (t *Task) setPython(th *starlark.Thread, v starlark.Value) error {
 	return nil
 }
 
-// shebangRE is how a script begins.
+// shebangRE matches the beginning of a script.
 var shebangRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^#![ \t]*/[^\s]+`) })
 
-// setScript makes t a task of an inline script.
+// setScript makes t a task that runs an inline script.
 func (t *Task) setScript(v starlark.Value) error {
 	s, err := unpack.Text(v)
 	if err != nil {
@@ -307,7 +308,7 @@ func (t *Task) setScript(v starlark.Value) error {
 	return checkFileOutputs(t.Decl.Outputs)
 }
 
-// checkFileOutputs refuses outputs that only a python task can give.
+// checkFileOutputs refuses outputs that only a Python function can return.
 func checkFileOutputs(outputs []plan.Param) error {
 	for _, p := range outputs {
 		if k := p.Type.Kind; k != plan.KindFile && k != plan.KindDir && p.Type.HasFile() {
@@ -320,7 +321,7 @@ func checkFileOutputs(outputs []plan.Param) error {
 // duration unpacks seconds, or a string such as "1h30m".
 type duration time.Duration
 
-// maxDuration keeps seconds within what a duration can hold.
+// maxDuration bounds seconds, so that a duration can hold them.
 const maxDuration = 10 * 365 * 24 * time.Hour
 
 // Unpack implements starlark.Unpacker.

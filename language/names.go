@@ -7,8 +7,8 @@ import (
 	"github.com/flytestar/flytestar/internal/finding"
 )
 
-// checkNames returns a diag.List of the environments and tasks that have
-// another's name, and the tasks that have none.
+// checkNames returns a diag.List of the environments and tasks with another's name, and of the tasks
+// without a name.
 func checkNames(r *builtins.Registry) error {
 	var found diag.List
 	envs := map[string]*builtins.Environment{}
@@ -25,7 +25,7 @@ func checkNames(r *builtins.Registry) error {
 		switch first := tasks[name]; {
 		case t.Decl.Name == "":
 			found = append(found, nameless(r, t))
-		case first != nil && first.Env == t.Env: // otherwise the environments' names are the finding
+		case first != nil && first.Env == t.Env: // otherwise the finding is about the environments' names
 			found = append(found, duplicate(r, "tasks", name, t.Site, first.Site))
 		default:
 			tasks[name] = t
@@ -42,7 +42,7 @@ func duplicate(r *builtins.Registry, what, name string, at, first site.Site) *di
 	return e
 }
 
-// callers is a note on the top-level call that led to the site, if there is one.
+// callers returns a note on the top-level call that led to the site. A site at the top level has none.
 func callers(r *builtins.Registry, what string, s site.Site) []diag.Note {
 	if s.From.Line == 0 {
 		return nil

@@ -58,19 +58,19 @@ func (x *Sources) Start(s Site) diag.Position {
 	return x.place(s, Source.CallStart)
 }
 
-// Method returns where the method's name stands in the call at s, or
-// the call's start if it isn't written as one.
+// Method returns where the method's name stands in the call at s, or the call's start if the call isn't
+// of the form x.name(…).
 func (x *Sources) Method(s Site) diag.Position {
 	return x.place(s, Source.CallMethod)
 }
 
-// Argument returns where the named argument's value starts in the call at s,
-// or the call's start if it isn't written there.
+// Argument returns where the value of the named argument starts in the call at s, or the call's start if
+// the call doesn't spell that argument out.
 func (x *Sources) Argument(s Site, name string) diag.Position {
 	return x.place(s, func(source Source, call syntax.Position) syntax.Position { return source.CallArgument(call, name) })
 }
 
-// place returns the position that ask gives, else that of the call's start, else the site's own.
+// place returns the position that ask gives, or else the call's start, or else the site's own position.
 func (x *Sources) place(s Site, ask func(Source, syntax.Position) syntax.Position) diag.Position {
 	source := x.of(s.At)
 	if source == nil {

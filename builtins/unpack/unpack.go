@@ -19,12 +19,12 @@ import (
 	"github.com/flytestar/flytestar/diag"
 )
 
-// Args sets variables from a call's arguments, as starlark.UnpackArgs does
-// with the same pairs of names and pointers. Unlike that it keeps the hints of
-// errors, has one for each unknown name, and a name that ends in "?" makes only itself optional.
+// Args sets variables from a call's arguments. Its pairs of names and pointers are those of
+// starlark.UnpackArgs. Unlike UnpackArgs it keeps the hints of errors, it gives a hint for an unknown
+// name, and a name that ends in "?" makes only its own argument optional.
 func Args(fn string, args starlark.Tuple, kwargs []starlark.Tuple, pairs ...any) error {
 	var few [16]string
-	names := few[:0] // without marks
+	names := few[:0] // without question marks
 	for i := 0; i < len(pairs); i += 2 {
 		name, _, _ := strings.Cut(pairs[i].(string), "?")
 		names = append(names, name)
@@ -78,7 +78,7 @@ func indexOf(names []string, name string) int {
 	return -1
 }
 
-// Unknown returns e with the hint that fits a name which isn't among names.
+// Unknown returns e with a hint for a name that isn't one of names.
 func Unknown(e *diag.Error, name string, names []string) *diag.Error {
 	if near := diag.Suggest(name, names); near != "" {
 		return e.WithHint("did you mean %s?", near)
@@ -89,7 +89,7 @@ func Unknown(e *diag.Error, name string, names []string) *diag.Error {
 	return e.WithHint("there is %s", strings.Join(names, ", "))
 }
 
-// About puts what err is about before its message.
+// About puts what before the message of err. It returns nil if err is nil.
 func About(what string, err error) error {
 	if err == nil {
 		return nil
@@ -141,7 +141,7 @@ func Text(v starlark.Value) (string, error) {
 	return s, nil
 }
 
-// envVarRE is what names of environment variables match.
+// envVarRE matches names of environment variables.
 var envVarRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`) })
 
 // EnvVars unpacks a dict of environment variables.

@@ -59,7 +59,7 @@ func (f File) Freeze() {}
 // Truth returns true.
 func (f File) Truth() starlark.Bool { return true }
 
-// Hash hashes the digest.
+// Hash returns a hash of the digest.
 func (f File) Hash() (uint32, error) { return starlark.String(f.Ref.Digest).Hash() }
 
 // CompareSameType compares by name and content. There is no order.
@@ -90,7 +90,7 @@ func (d Dir) Freeze() {}
 // Truth returns true.
 func (d Dir) Truth() starlark.Bool { return true }
 
-// Hash hashes the digest.
+// Hash returns a hash of the digest.
 func (d Dir) Hash() (uint32, error) { return starlark.String(d.Ref.Digest).Hash() }
 
 // CompareSameType compares by name and content. There is no order.

@@ -9,8 +9,8 @@ import (
 	"github.com/flytestar/flytestar/internal/measure"
 )
 
-// JSON is Starlark's json with its arguments checked first, so that
-// neither depth nor shared structure makes it overflow or run on. spec.md, "json and math".
+// JSON is Starlark's json, with a check of the arguments first. A deep value can't make it overflow the
+// stack, and shared structure can't make it run on. spec.md, "json and math".
 var JSON = &starlarkstruct.Module{
 	Name: "json",
 	Members: starlark.StringDict{
@@ -21,7 +21,7 @@ var JSON = &starlarkstruct.Module{
 	},
 }
 
-// guarded returns the json function of that name behind a check of its first argument.
+// guarded returns the json function of that name, with a check of each argument first.
 func guarded(name string, check func(*starlark.Thread, starlark.Value) error) *starlark.Builtin {
 	inner := json.Module.Members[name].(*starlark.Builtin)
 	return starlark.NewBuiltin(inner.Name(), func(th *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
@@ -38,7 +38,7 @@ func guarded(name string, check func(*starlark.Thread, starlark.Value) error) *s
 	})
 }
 
-// checkText refuses JSON that nests too deep.
+// checkText refuses a JSON text that nests too deep.
 func checkText(_ *starlark.Thread, v starlark.Value) error {
 	s, _ := starlark.AsString(v)
 	depth, quoted := 0, false
@@ -60,7 +60,8 @@ func checkText(_ *starlark.Thread, v starlark.Value) error {
 	return nil
 }
 
-// checkEncodable refuses values that nest too deep, or are too large as a tree, and counts a step for each part of others.
+// checkEncodable refuses a value that nests too deep, or that is too large as a tree. It counts a step for
+// each part.
 func checkEncodable(th *starlark.Thread, v starlark.Value) error {
 	tree, err := measure.JSON(v)
 	th.Steps += uint64(tree.Parts)

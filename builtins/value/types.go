@@ -12,14 +12,14 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// Type is a type as a value. str, int, list and the like are types that can be
-// called as Starlark's own functions of these names. spec.md, "Types".
+// Type is a type as a value. Types such as str, int and list can be called, as Starlark's own functions of
+// these names. spec.md, "Types".
 type Type struct {
 	T     plan.Type
 	depth int                                 // how deep it nests
-	parts int                                 // types in it, each as often as it is written out; 0: itself alone
-	call  bool                                // it can be called as the universe's function of its name
-	index func(starlark.Value) (*Type, error) // T[…]; nil but for the bare list and dict
+	parts int                                 // types in it when it is written out; 0: only itself
+	call  bool                                // it can be called, as the universe's function of its name
+	index func(starlark.Value) (*Type, error) // T[…], of the bare list and dict; else nil
 	attrs map[string]*starlark.Builtin        // File.from_text
 }
 
@@ -51,7 +51,7 @@ func (t *Type) Name() string { return t.String() }
 // CallInternal calls Starlark's own function of the type's name.
 func (t *Type) CallInternal(th *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	if t.call {
-		// Looked up now, since evaluation replaces functions of the universe before it begins.
+		// This must be looked up now: the interpreter replaces functions of the universe.
 		return starlark.Universe[string(t.T.Kind)].(*starlark.Builtin).CallInternal(th, args, kwargs)
 	}
 	e := errorf("%s is a type and can't be called", t)
@@ -103,14 +103,14 @@ func (t *Type) Binary(op syntax.Token, y starlark.Value, _ starlark.Side) (starl
 	return nested(plan.KindOptional, t)
 }
 
-// scalarType returns the type with that name, callable as the universe's function of the name if there is one.
+// scalarType returns the type with that name. It can be called if the universe has a function of the name.
 func scalarType(name string) *Type {
 	t := &Type{T: plan.Type{Kind: plan.Kind(name)}, depth: 1}
 	_, t.call = starlark.Universe[name].(*starlark.Builtin)
 	return t
 }
 
-// The types that aren't scalars. A bare list or dict is one of any.
+// Types other than scalars. A bare list or dict holds values of any type.
 var (
 	anyType  = plan.Type{Kind: plan.KindAny}
 	noneType = &Type{T: plan.Type{Kind: plan.KindNone}, depth: 1}
@@ -156,17 +156,17 @@ func dictOf(key starlark.Value) (*Type, error) {
 	return nested(plan.KindDict, elem)
 }
 
-// nested returns a type of the kind around elem.
+// nested returns the type of that kind around elem.
 func nested(kind plan.Kind, elem *Type) (*Type, error) {
 	t := &Type{T: plan.Type{Kind: kind, Elem: &elem.T}, depth: elem.depth + 1, parts: max(elem.parts, 1) + 1}
 	return t, t.checkSize()
 }
 
-// maxParts bounds how many types a type is made of. One that is made of itself
-// twice, and so on, is huge where it is written out, in a graph say.
+// maxParts bounds how many types a type is made of. A record of two fields of the same type, nested many
+// times, is huge when a graph writes it out.
 const maxParts = 10_000
 
-// checkSize refuses types that are too large, or of values that couldn't pass a boundary.
+// checkSize refuses a type that is too large, or that nests deeper than a value may.
 func (t *Type) checkSize() error {
 	switch {
 	case t.depth > plan.MaxDepth:
@@ -177,7 +177,7 @@ func (t *Type) checkSize() error {
 	return nil
 }
 
-// TypeOf returns v as a type; None is one.
+// TypeOf returns v as a type. None is a type as well.
 func TypeOf(v starlark.Value) (*Type, error) {
 	switch v := v.(type) {
 	case *Type:

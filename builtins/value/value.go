@@ -66,22 +66,22 @@ func must(err error) {
 	}
 }
 
-// FromStarlark returns a deep copy of v as what passes between tasks. The error
-// names the place within v of what can't pass. spec.md, "Values at boundaries".
+// FromStarlark returns a deep copy of v in the form that passes between tasks. Its error names the place
+// in v that can't pass. limit bounds the encoded form, in bytes. spec.md, "Values at boundaries".
 func FromStarlark(v starlark.Value, limit int64) (plan.Value, error) {
 	c := copier{left: limit, limit: limit}
 	return c.copy(v)
 }
 
-// copier copies a value, and stops early where it is too large: a small
-// structure that shares its parts can be exponentially large as a tree.
+// copier copies a value, and stops early if the value is too large. A small structure that shares its parts
+// can be exponentially large as a tree.
 type copier struct {
 	limit int64 // bytes that the encoded form may take
-	left  int64 // bytes that the encoded form may still take, by a lower bound
-	place []any // the way to what is being copied: int and string keys, fieldName
+	left  int64 // bytes that it may still take; counts too few rather than too many
+	place []any // the way to the part that is being copied: int and string keys, fieldName
 }
 
-// fieldName is a step to a struct's field.
+// fieldName is a step of the way to a struct's field.
 type fieldName string
 
 // errorf returns an error that begins with the place.
@@ -154,7 +154,7 @@ func (c *copier) spend(n int) error {
 		WithHint("pass a File, or raise the limit with --%s", plan.ErrValue)
 }
 
-// part copies what lies one step further in.
+// part copies the part of a value that is one step away.
 func (c *copier) part(step any, v starlark.Value) (plan.Value, error) {
 	c.place = append(c.place, step)
 	x, err := c.copy(v)

@@ -18,7 +18,8 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// Calls returns the calls of every orchestrator, by caller, and the sites of these calls. index has the tasks' indices.
+// Calls returns the calls of every orchestrator, by caller, and the sites of these calls. index has the
+// indices of the tasks, and all are the program's modules. Its error is a *diag.Error of class Limit.
 func Calls(tasks []*builtins.Task, index map[*builtins.Task]int, all []*interp.Module) ([]plan.Call, []plan.Site, error) {
 	w := &work{left: maxWork}
 	s := search{mentions: newMentioner(all, index, w), work: w, index: index, callers: make([]foundCall, len(tasks))}
@@ -48,11 +49,11 @@ func Calls(tasks []*builtins.Task, index map[*builtins.Task]int, all []*interp.M
 // span is a part of a slice.
 type span struct{ from, to int }
 
-// work bounds what finding the calls takes: that each of many orchestrators
-// reaches each of many functions or tasks takes few lines to write.
+// work bounds what finding the calls takes. A short file can have many orchestrators that each reach the
+// same many functions or tasks.
 type work struct{ left int }
 
-// What it takes: following one mention takes 1. Reading takes more, since what is read is kept.
+// Following a mention takes 1. Reading one takes more, because it is kept.
 const (
 	maxWork = 20_000_000
 	reading = 10
@@ -72,9 +73,9 @@ func (w *work) err() error {
 		WithHint("let fewer orchestrators share so many functions, or keep tasks out of large lists and dicts that they name")
 }
 
-// search finds what functions can call, one after the other. First it follows what code
-// names outright, then what lies in the containers met on the way: their
-// elements, and all that only these lead to, may be called.
+// search finds what functions can call, one function after the other. Its first pass follows what code
+// names outright. Its second pass follows the elements of containers that the first pass met: these, and
+// everything that only these lead to, may be called.
 type search struct {
 	mentions *mentioner
 	work     *work
@@ -82,9 +83,9 @@ type search struct {
 	calls    []plan.Call // of all functions
 
 	number  int         // of this search, from 1
-	callers []foundCall // by task: the last search that has found it called
-	sited   []int       // by site: the last search that has come by
-	queue   []*function // to follow, from the first pass
+	callers []foundCall // by task: the last search that found it called
+	sited   []int       // by site: the last search that came by
+	queue   []*function // what the first pass has to follow
 	later   []mention   // what the second pass starts from
 }
 
@@ -109,7 +110,7 @@ func (s *search) run(fn *starlark.Function) {
 	}
 }
 
-// follow takes what code names outright.
+// follow takes a mention in the first pass.
 func (s *search) follow(m mention) {
 	switch {
 	case m.task != nil:
@@ -122,7 +123,7 @@ func (s *search) follow(m mention) {
 	}
 }
 
-// suppose takes what a container's look-up could give.
+// suppose takes a mention in the second pass.
 func (s *search) suppose(m mention) {
 	switch {
 	case m.task != nil:
@@ -135,7 +136,7 @@ func (s *search) suppose(m mention) {
 	}
 }
 
-// open takes what a container holds, at the position where that is mentioned.
+// open takes what a container holds. The position is that of the container's mention.
 func (s *search) open(m mention) {
 	if m.container.search == s.number {
 		return
@@ -147,7 +148,8 @@ func (s *search) open(m mention) {
 	}
 }
 
-// found notes a call, unless it is known, and its site. The first pass has been before the second.
+// found notes a call, unless it is known, and its site. So a call that the first pass found isn't only
+// possible.
 func (s *search) found(m mention, possible bool) {
 	callee := s.index[m.task]
 	known := &s.callers[callee]
@@ -168,7 +170,7 @@ func (s *search) found(m mention, possible bool) {
 	}
 }
 
-// foundCall is a call that a search has found, as an index of its calls.
+// foundCall is a call that a search has found, as an index of calls.
 type foundCall struct{ search, call int }
 
 // position translates a position.

@@ -10,35 +10,35 @@ import (
 	"github.com/flytestar/flytestar/interp/summary"
 )
 
-// mention is something that a function's code names, or a container holds, and
-// that may lead to a task. One of the first three is set.
+// mention is a value that a function's code names, or that a container holds, and that may lead to a task.
+// Exactly one of the first three fields is set.
 type mention struct {
 	task      *builtins.Task
 	function  *function
 	container *container
 	pos       syntax.Position
-	site      int // of a task that the code calls outright; or noSite
+	site      int // where the code calls the task outright, or noSite
 }
 
 const noSite = -1
 
-// function is a function of the workflow's, and what its code mentions, once that has been read.
+// function is a function of the workflow, with what its code mentions once that has been read.
 type function struct {
 	value    *starlark.Function
 	read     bool
 	mentions []mention
-	search   int // the last one that has come by
+	search   int // the last search that came by
 }
 
-// container is a value that holds others, and those of them that may lead to a task, once it has been opened.
+// container is a value that holds others. Once it has been opened, it has those that may lead to a task.
 type container struct {
 	value  starlark.Value
 	opened bool
 	holds  []mention // without a position
-	search int       // the last one that has come by
+	search int       // the last search that came by
 }
 
-// mentioner finds what functions mention and containers hold. Each is looked at once.
+// mentioner finds what functions mention and what containers hold. It looks at each of them once.
 type mentioner struct {
 	modules    map[string]*interp.Module
 	functions  map[*starlark.Function]*function
@@ -70,9 +70,9 @@ func (m *mentioner) function(fn *starlark.Function) *function {
 	return f
 }
 
-// of returns what f's code and its defaults mention, in source order: the
-// globals and free variables that hold a value, narrowed to the field where the
-// code names one of a struct. What nested functions mention counts as f's.
+// of returns what f's defaults and its code mention, in source order: globals and free variables that hold
+// a value or, if the code names a field of a struct, the field. What nested functions mention counts as
+// f's.
 func (m *mentioner) of(f *function) []mention {
 	mod := m.modules[f.value.Position().Filename()]
 	if f.read || mod == nil {
@@ -115,7 +115,7 @@ func (m *mentioner) defaults(f *function, mod *interp.Module) {
 	}
 }
 
-// value returns the value of the variable that is mentioned; nil for a global that was never bound.
+// value returns the value of the variable that is mentioned, or nil for a global that was never bound.
 func value(fn *starlark.Function, mod *interp.Module, at summary.Mention) starlark.Value {
 	if at.Global != "" {
 		return mod.Globals[at.Global]
@@ -124,8 +124,8 @@ func value(fn *starlark.Function, mod *interp.Module, at summary.Mention) starla
 	return v
 }
 
-// narrowed returns what v.field.field… could be, as far as that is certain: v's
-// field if v is a struct or module, and so on; and the fields that are left. It is nil for a task that isn't called.
+// narrowed follows v.field.field… through structs and modules, as far as the value is certain. It returns
+// that value and the fields that are left. For a task that the code doesn't call it returns nil.
 func narrowed(v starlark.Value, fields []string) (starlark.Value, []string) {
 	for i, field := range fields {
 		switch t := v.(type) {
@@ -135,7 +135,7 @@ func narrowed(v starlark.Value, fields []string) (starlark.Value, []string) {
 			v, _ = t.Attr(field)
 		case *builtins.Task:
 			if field != "start" && field != "map" {
-				return nil, nil // asks for its name, say
+				return nil, nil // the code asks for its name, for example
 			}
 			return v, fields[i:]
 		default:
@@ -145,7 +145,7 @@ func narrowed(v starlark.Value, fields []string) (starlark.Value, []string) {
 	return v, nil
 }
 
-// mention returns v as a mention. It reports whether a task could be reached from it.
+// mention returns v as a mention, and reports whether v may lead to a task.
 func (m *mentioner) mention(v starlark.Value, pos syntax.Position) (mention, bool) {
 	out := mention{pos: pos, site: noSite}
 	switch v := v.(type) {
@@ -166,7 +166,7 @@ func (m *mentioner) mention(v starlark.Value, pos syntax.Position) (mention, boo
 	return out, true
 }
 
-// container returns nil for a value that holds nothing.
+// container returns v as a container, or nil if v holds nothing.
 func (m *mentioner) container(v starlark.Value) *container {
 	id := identity(v)
 	if id == nil {
@@ -197,7 +197,7 @@ func (m *mentioner) in(c *container) []mention {
 	return c.holds
 }
 
-// identity returns a key for a container that holds something, else nil.
+// identity returns a key for a container that holds something, or nil for any other value.
 func identity(v starlark.Value) any {
 	switch v := v.(type) {
 	case starlark.Tuple:
@@ -211,7 +211,7 @@ func identity(v starlark.Value) any {
 	return nil
 }
 
-// contents returns what a container holds, a dict's keys included.
+// contents returns what a container holds, including the keys of a dict.
 func contents(v starlark.Value) []starlark.Value {
 	var out []starlark.Value
 	switch v := v.(type) {

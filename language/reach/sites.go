@@ -7,23 +7,24 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// sites are the places where code calls a task outright, each once.
+// sites collects the places where code calls a task outright, each once.
 type sites struct {
 	index map[*builtins.Task]int
 	all   []plan.Site
-	known map[siteKey]int // index in all
+	known map[siteKey]int // the index in all
 	work  *work
 }
 
-// siteKey is a call in a module. A function that is made several times calls another task from the same place each time.
+// siteKey identifies a site: a call in a module, and the task. A function that is made several times may
+// call another task from the same place each time.
 type siteKey struct {
 	module *interp.Module
 	call   int
 	task   *builtins.Task
 }
 
-// of returns the index of the site where the mention of a task calls it; rest are
-// the attributes of the task that the code names. It is noSite where the task isn't called there.
+// of returns the index of the site where the code calls a task that it mentions. rest are the attributes
+// of the task that the code names. If the code doesn't call the task there, of returns noSite.
 func (s *sites) of(t *builtins.Task, m *interp.Module, at summary.Mention, rest []string) int {
 	how, ok := siteKind(at, rest)
 	if !ok {
