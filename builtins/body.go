@@ -15,8 +15,8 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// body is one evaluation of an orchestrator's function. Only the thread's goroutine touches it, except
-// for the results of futures.
+// body is one evaluation of an orchestrator's function. Only the thread's goroutine touches it,
+// except for the results of futures.
 type body struct {
 	task    *Task
 	host    plan.BodyHost
@@ -33,12 +33,13 @@ type body struct {
 // underWay bounds how many calls of one body the host gets at once. Further ones wait.
 const underWay = 1000
 
-// RunBody evaluates the body of an orchestrator on th: it calls the function with inputs by name and
-// with defaults, and returns the result. It doesn't check the result against the output's type. host
-// runs actions and has the content of artifacts. When RunBody returns, every call of host has returned.
+// RunBody evaluates the body of an orchestrator on th: it calls the function with inputs by name
+// and with defaults, and returns the result. It doesn't check the result against the output's type.
+// host runs actions and has the content of artifacts. When RunBody returns, every call of host has
+// returned.
 //
-// If the body lets the failure of an action through, or doesn't look at it, RunBody returns that very
-// *plan.Failure. Any other error of the body is a *starlark.EvalError or a *diag.Error.
+// If the body lets the failure of an action through, or doesn't look at it, RunBody returns that
+// very *plan.Failure. Any other error of the body is a *starlark.EvalError or a *diag.Error.
 // spec.md, "Bodies".
 func RunBody(th *starlark.Thread, t *Task, inputs map[string]plan.Value, host plan.BodyHost) (plan.Value, error) {
 	if t.Func == nil {

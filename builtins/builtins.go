@@ -1,8 +1,8 @@
-// Package builtins is what authors of workflow files write: the predeclared names, and the values that
-// these make.
+// Package builtins is what authors of workflow files write: the predeclared names, and the values
+// that these make.
 //
-//   - A [Registry] belongs to one evaluation. It has the predeclared names, and keeps every declaration,
-//     whether a global is bound to it or not.
+//   - A [Registry] belongs to one evaluation. It has the predeclared names, and keeps every
+//     declaration, whether a global is bound to it or not.
 //   - Declarations are immutable values: [Image], [Environment], [Task], [Input], [Resources]. They
 //     are made while a module loads, never in a body.
 //   - [RunBody] evaluates the body of an orchestrator against a plan.Host. A body calls tasks and
@@ -10,9 +10,9 @@
 //   - builtins/value has types and artifacts, and copies values across a task's boundary.
 //   - builtins/unpack reads the arguments of calls; builtins/site says where calls stand.
 //
-// There is a file per noun; each builtin's comment names its heading in spec.md.
-// Errors are *diag.Error without a position, which the interpreter takes from the call. The failure of
-// an action is a *plan.Failure.
+// There is a file per noun; each builtin's comment names its heading in spec.md. Errors are
+// *diag.Error without a position, which the interpreter takes from the call. The failure of an
+// action is a *plan.Failure.
 package builtins
 
 import (
@@ -60,8 +60,8 @@ func NewRegistry(limits Limits) *Registry {
 	return &Registry{limits: limits}
 }
 
-// Predeclared returns the names that every module sees. Values that are constructed through them are kept
-// in r.
+// Predeclared returns the names that every module sees. Values that are constructed through them
+// are kept in r.
 func (r *Registry) Predeclared() starlark.StringDict {
 	names := value.Predeclared()
 	maps.Copy(names, starlark.StringDict{
@@ -80,8 +80,9 @@ func (r *Registry) Predeclared() starlark.StringDict {
 	return names
 }
 
-// Finished gives tasks and environments their names, if a global of this module is the first to hold
-// them, in source order. It is called at the end of the module's top level, before another module's ends.
+// Finished gives tasks and environments their names, if a global of this module is the first to
+// hold them, in source order. It is called at the end of the module's top level, before another
+// module's ends.
 func (r *Registry) Finished(path string, source site.Source, globals starlark.StringDict) error {
 	r.Sources.Add(path, source)
 	var problems diag.List
@@ -100,7 +101,8 @@ func (r *Registry) Finished(path string, source site.Source, globals starlark.St
 	return problems.Err()
 }
 
-// Index lets [Registry.Task] find tasks by their full names. It is called once every task has its name.
+// Index lets [Registry.Task] find tasks by their full names. It is called once every task has its
+// name.
 func (r *Registry) Index() {
 	r.byName = make(map[string]*Task, len(r.Tasks))
 	for _, t := range r.Tasks {
@@ -111,14 +113,14 @@ func (r *Registry) Index() {
 // Task returns the task with that full name, or nil.
 func (r *Registry) Task(fullName string) *Task { return r.byName[fullName] }
 
-// errorf returns an error without position and class. The interpreter takes these from the call, and from
-// whether a module loads or a body runs.
+// errorf returns an error without position and class. The interpreter takes these from the call,
+// and from whether a module loads or a body runs.
 func errorf(format string, args ...any) *diag.Error {
 	return diag.Errorf(diag.Position{}, "", format, args...)
 }
 
-// loading returns the module whose top level th runs, or an error if th runs a body. Constructors call it
-// first.
+// loading returns the module whose top level th runs, or an error if th runs a body. Constructors
+// call it first.
 func loading(th *starlark.Thread, what string) (module string, err error) {
 	if path, ok := th.Local(ModuleLocal).(string); ok {
 		return path, nil

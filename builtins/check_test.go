@@ -131,7 +131,8 @@ func FuzzPackages(f *testing.F) {
 	})
 }
 
-// FuzzPlaceholders: no argument makes the check panic, and none that refers to what isn't declared passes.
+// FuzzPlaceholders: no argument makes the check panic, and none that refers to what isn't declared
+// passes.
 func FuzzPlaceholders(f *testing.F) {
 	for _, s := range []string{"{{.inputs.x}}", "a{{.inputs.l}}b", "{{.inputs.}}", "{{{{.inputs.x}}}}", "{{.outputs.y}}{{.inputs.z}}"} {
 		f.Add(s)

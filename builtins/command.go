@@ -68,7 +68,8 @@ func (c *placeholders) check(arg string) error {
 	}
 }
 
-// placeholder is text in a command's argument that is, or looks like, a placeholder: {{.group.name}}.
+// placeholder is text in a command's argument that is, or looks like, a placeholder:
+// {{.group.name}}.
 type placeholder struct {
 	whole, group, name string
 	spaced             bool // it has spaces within the braces
@@ -77,8 +78,8 @@ type placeholder struct {
 // space is white space that a placeholder may not have, and often has by mistake.
 const space = "\t\n\f\r "
 
-// nextPlaceholder returns the first placeholder in s and the rest after it. Without a placeholder, both
-// are empty.
+// nextPlaceholder returns the first placeholder in s and the rest after it. Without a placeholder,
+// both are empty.
 func nextPlaceholder(s string) (p placeholder, rest string) {
 	for {
 		i := strings.Index(s, "{{")

@@ -51,7 +51,8 @@ func readDocstring(doc string) (text string, args map[string]string) {
 	return text, args
 }
 
-// dedent removes the indentation that all lines after the first share, and the space around the text.
+// dedent removes the indentation that all lines after the first share, and the space around the
+// text.
 func dedent(s string) string {
 	lines := strings.Split(strings.ReplaceAll(s, "\t", "    "), "\n")
 	indent := -1

@@ -107,7 +107,8 @@ func (r *Registry) declare(th *starlark.Thread, fn string, e Environment, args s
 	return &e, nil
 }
 
-// setImage sets e.Image from an argument. None removes the image; nil, without an argument, keeps it.
+// setImage sets e.Image from an argument. None removes the image; nil, without an argument, keeps
+// it.
 func (e *Environment) setImage(th *starlark.Thread, v starlark.Value) error {
 	switch v {
 	case nil:

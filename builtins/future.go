@@ -208,7 +208,8 @@ func gather(th *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwarg
 	return results(futures)
 }
 
-// results waits for all futures. It returns copies of their values, or the first failure in their order.
+// results waits for all futures. It returns copies of their values, or the first failure in their
+// order.
 func results(futures []*Future) (starlark.Value, error) {
 	var first error
 	for _, f := range futures {
@@ -262,8 +263,8 @@ func (t *Task) mapItems(th *starlark.Thread, fn string, args starlark.Tuple, kwa
 	return outcomes(futures)
 }
 
-// bindItem returns the inputs for an item of map. An item is the value of the task's only input, or a dict
-// of inputs by name.
+// bindItem returns the inputs for an item of map. An item is the value of the task's only input, or
+// a dict of inputs by name.
 func (t *Task) bindItem(item starlark.Value) (map[string]plan.Value, error) {
 	d, isDict := item.(*starlark.Dict)
 	if len(t.Decl.Inputs) == 1 && !(isDict && !takesDict(t.Decl.Inputs[0].Type)) {
@@ -288,8 +289,8 @@ func takesDict(t plan.Type) bool {
 	return t.Kind == plan.KindDict || t.Kind == plan.KindRecord || t.Kind == plan.KindAny
 }
 
-// runAll starts the futures in order, and keeps at most concurrency of them under way (0: as many as a
-// body may have). It doesn't take a goroutine for each.
+// runAll starts the futures in order, and keeps at most concurrency of them under way (0: as many
+// as a body may have). It doesn't take a goroutine for each.
 func (b *body) runAll(futures []*Future, concurrency int) {
 	if concurrency == 0 || concurrency > underWay {
 		concurrency = underWay

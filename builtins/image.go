@@ -26,7 +26,8 @@ type Image struct {
 	steps  int // its own and its parents'
 }
 
-// maxSteps bounds the steps of an image, all of which a graph lists. A container takes far fewer layers.
+// maxSteps bounds the steps of an image, all of which a graph lists. A container takes far fewer
+// layers.
 const maxSteps = 1000
 
 var _ starlark.HasAttrs = (*Image)(nil)

@@ -6,8 +6,9 @@ import (
 	"sync"
 )
 
-// Only the form of requirements is checked here. So a mistake has a position, and none reaches a package
-// manager as an option. What versions and markers mean is up to the code that resolves them.
+// Only the form of requirements is checked here. So a mistake has a position, and none reaches a
+// package manager as an option. What versions and markers mean is up to the code that resolves
+// them.
 var (
 	requirementRE = sync.OnceValue(func() *regexp.Regexp {
 		return regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])? *` + // name

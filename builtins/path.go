@@ -8,9 +8,9 @@ import (
 	"go.starlark.net/starlark"
 )
 
-// workspacePath returns where in the workspace the path p leads that the constructor fn was given. p is
-// relative to the directory of the module whose top level th runs or, after "//", to the workspace's
-// root. The result is clean; it is "." for the root. spec.md, "Modules".
+// workspacePath returns where in the workspace the path p leads that the constructor fn was given.
+// p is relative to the directory of the module whose top level th runs or, after "//", to the
+// workspace's root. The result is clean; it is "." for the root. spec.md, "Modules".
 func workspacePath(th *starlark.Thread, fn, p string) (string, error) {
 	module, err := loading(th, fn)
 	if err != nil {
@@ -46,7 +46,8 @@ func pathFrom(dir, p string) (string, error) {
 	return p, nil
 }
 
-// checkPatterns checks patterns of files. They are relative to dir or, after "//", to the workspace.
+// checkPatterns checks patterns of files. They are relative to dir or, after "//", to the
+// workspace.
 func checkPatterns(dir string, patterns []string) error {
 	for _, p := range patterns {
 		if _, err := pathFrom(dir, p); err != nil {
@@ -61,8 +62,8 @@ func checkPatterns(dir string, patterns []string) error {
 	return nil
 }
 
-// cleanDst checks and cleans a path in an image: absolute, or relative if that is allowed. It keeps a slash
-// at the end, which says that the path is a directory.
+// cleanDst checks and cleans a path in an image: absolute, or relative if that is allowed. It keeps
+// a slash at the end, which says that the path is a directory.
 func cleanDst(dst string, relative bool) (string, error) {
 	switch {
 	case dst == "":

@@ -80,8 +80,8 @@ func (s *size) Unpack(v starlark.Value) error {
 
 var quantityRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^([0-9]{1,18}(?:\.[0-9]{1,9})?)([A-Za-z]*)$`) })
 
-// quantity returns a positive amount in the unit that counts 1. A string may have another unit; a number
-// has the unit "".
+// quantity returns a positive amount in the unit that counts 1. A string may have another unit; a
+// number has the unit "".
 func quantity(v starlark.Value, units map[string]int64) (int64, error) {
 	var amount *big.Rat
 	unit := ""

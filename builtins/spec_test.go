@@ -35,7 +35,8 @@ func section(t *testing.T, heading string) string {
 	return text
 }
 
-// TestSpec: every predeclared name, and every attribute that it or its values have, is in its section.
+// TestSpec: every predeclared name, and every attribute that it or its values have, is in its
+// section.
 func TestSpec(t *testing.T) {
 	names := builtins.NewRegistry(builtins.Limits{}).Predeclared()
 	for name, heading := range headings {

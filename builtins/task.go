@@ -20,8 +20,9 @@ import (
 // Task is a task. Calling it in a body starts an action and waits for it.
 // spec.md, "task" and "Bodies".
 type Task struct {
-	// Decl is the task as plain data, except for Env, Pos and Listed, which are set when the graph is
-	// made. Its Name is empty until a global is bound to the task, if the task isn't given a name.
+	// Decl is the task as plain data, except for Env, Pos and Listed, which are set when the graph
+	// is made. Its Name is empty until a global is bound to the task, if the task isn't given a
+	// name.
 	Decl plan.Task
 	Env  *Environment
 	Func *starlark.Function // the body of an orchestrator, else nil
@@ -243,8 +244,8 @@ func (t *Task) setFunction(a *taskArguments) error {
 	return nil
 }
 
-// matchParameters checks that a function's parameters are the inputs, in the same order. It takes their
-// defaults from the function.
+// matchParameters checks that a function's parameters are the inputs, in the same order. It takes
+// their defaults from the function.
 func matchParameters(fn *starlark.Function, in *inputs) error {
 	if fn.HasVarargs() || fn.HasKwargs() {
 		return errorf("the function has *args or **kwargs").WithHint("name its parameters as in inputs")

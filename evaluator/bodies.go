@@ -48,11 +48,11 @@ const (
 	held
 )
 
-// Body implements exec.Bodies: it evaluates the body of the task with that full name. When it returns,
-// every call of host has returned.
+// Body implements exec.Bodies: it evaluates the body of the task with that full name. When it
+// returns, every call of host has returned.
 //
-// If the body lets a failure or error of host through, Body returns that very value. An error of the
-// body's own is a diag.List of class Task or Limit. Once ctx is done, the error is ctx's.
+// If the body lets a failure or error of host through, Body returns that very value. An error of
+// the body's own is a diag.List of class Task or Limit. Once ctx is done, the error is ctx's.
 func (e *Evaluator) Body(ctx context.Context, task string, inputs map[string]plan.Value, host plan.Host) (plan.Value, error) {
 	encoded, err := encodeInputs(inputs)
 	if err != nil {
@@ -130,8 +130,8 @@ func inTask(task string, err error) error {
 	return &d
 }
 
-// begin waits for the turn that the body wants, and starts its clock. It returns false if the body ends
-// first.
+// begin waits for the turn that the body wants, and starts its clock. It returns false if the body
+// ends first.
 func (b *body) begin() bool {
 	select {
 	case b.evaluator.turns <- struct{}{}:
@@ -202,8 +202,8 @@ func (b *body) endTurn() {
 	b.turn = paused
 }
 
-// abandon ends a body whose caller is no longer interested. The evaluator still has to say, within the
-// wall clock limit, that the body has ended.
+// abandon ends a body whose caller is no longer interested. The evaluator still has to say, within
+// the wall clock limit, that the body has ended.
 func (b *body) abandon() {
 	b.mu.Lock()
 	b.ended = true
@@ -313,8 +313,8 @@ func (b *body) reply(m *requestMsg, ask func(*replyMsg) error) {
 	}
 }
 
-// send sends an answer. It may be too big. Any other error means that the evaluator is dead, and listen
-// notices that.
+// send sends an answer. It may be too big. Any other error means that the evaluator is dead, and
+// listen notices that.
 func (b *body) send(r *replyMsg) {
 	if err := b.evaluator.process.pipe.Send(toEvaluator{Reply: r}); errors.Is(err, wire.ErrTooBig) {
 		b.fail(r, messageError("the answer", err))

@@ -1,17 +1,18 @@
 // Package evaluator evaluates workflows in a process of its own, which can do nothing else.
 //
-//   - [Init] is called first in main. In the evaluator, the same program started again, it doesn't return:
-//     it locks the process down and serves (serve.go).
+//   - [Init] is called first in main. In the evaluator, the same program started again, it doesn't
+//     return: it locks the process down and serves (serve.go).
 //   - [Start] starts an evaluator, gives it the source that it asks for, and returns the graph
 //     (evaluator.go). [Evaluator.Body] then evaluates orchestrators' bodies in it (bodies.go).
 //   - [RunTool] runs other work on source, such as formatting, in such a process (tool.go).
-//   - message.go has what the two processes say to each other; process.go starts and ends the process.
+//   - message.go has what the two processes say to each other; process.go starts and ends the
+//     process.
 //
-// Three packages below know nothing of each other: wire puts messages into bytes, lockdown takes rights
-// away, compiled keeps what loading makes.
+// Three packages below know nothing of each other: wire puts messages into bytes, lockdown takes
+// rights away, compiled keeps what loading makes.
 //
-// The evaluator has no file system and no network. What it says isn't trusted: the parent bounds and
-// checks every message, and kills an evaluator that breaks the rules or takes too long.
+// The evaluator has no file system and no network. What it says isn't trusted: the parent bounds
+// and checks every message, and kills an evaluator that breaks the rules or takes too long.
 package evaluator
 
 import (
@@ -40,15 +41,15 @@ type Options struct {
 	RequireSandbox bool
 	// Locked is called with the lockdown, before the process gets any source. It may be nil.
 	Locked func(lockdown.State)
-	// Print is called with what modules and bodies print; task is "" while modules load. It is called
-	// from one goroutine, and must be quick. It may be nil.
+	// Print is called with what modules and bodies print; task is "" while modules load. It is
+	// called from one goroutine, and must be quick. It may be nil.
 	Print func(pos diag.Position, task, text string)
 
 	// GraphOnly lets the evaluator end once it has sent the graph. Bodies are an error then.
 	GraphOnly bool
 
-	// Cache is the directory where compiled modules and graphs are kept, see package compiled. It is
-	// made if it doesn't exist, and must be this user's own. Empty: nothing is kept.
+	// Cache is the directory where compiled modules and graphs are kept, see package compiled. It
+	// is made if it doesn't exist, and must be this user's own. Empty: nothing is kept.
 	Cache string
 	// Predeclared are the names that the language predeclares. Compiled modules depend on them.
 	Predeclared []string
@@ -92,9 +93,10 @@ const maxPrinted = 1 << 20
 // errClosed is the reason of a process that Close has ended.
 var errClosed = errors.New("the evaluator is closed")
 
-// Start starts an evaluator, has it load the entry and everything that the entry loads, and returns the
-// graph. The digests of modules in the graph are those of the source that was served. Its error is a
-// diag.List or a *diag.Error, or ctx's own once ctx is done. ctx counts only until Start returns.
+// Start starts an evaluator, has it load the entry and everything that the entry loads, and returns
+// the graph. The digests of modules in the graph are those of the source that was served. Its error
+// is a diag.List or a *diag.Error, or ctx's own once ctx is done. ctx counts only until Start
+// returns.
 func Start(ctx context.Context, options Options) (*Evaluator, *plan.Graph, error) {
 	options.Limits = options.Limits.Defaults()
 	c := newCache(options)
@@ -164,8 +166,8 @@ func newEvaluator(options Options, p *process, c *compiled.Cache) *Evaluator {
 // Lockdown returns how far the evaluator is locked down, and what this machine lacks for more.
 func (e *Evaluator) Lockdown() lockdown.State { return e.lockdown }
 
-// Close ends the evaluator. Bodies under way return an error. Close waits until compiled modules are
-// kept, but no longer than loading may take.
+// Close ends the evaluator. Bodies under way return an error. Close waits until compiled modules
+// are kept, but no longer than loading may take.
 func (e *Evaluator) Close() error {
 	if e.process != nil {
 		e.process.kill(errClosed)

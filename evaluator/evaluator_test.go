@@ -25,7 +25,8 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// withoutVariable, if set, makes the test binary run on a kernel without these system calls, by number.
+// withoutVariable, if set, makes the test binary run on a kernel without these system calls, by
+// number.
 const withoutVariable = "EVALUATOR_TEST_WITHOUT"
 
 // parentVariable, if set, makes the test binary a parent to be killed by TestOrphan.
@@ -199,7 +200,8 @@ func (h testHost) Call(ctx context.Context, c plan.Invocation) (plan.Value, erro
 	return f(ctx, n)
 }
 
-// hangingHost has a task "hangs" that ends when nobody waits for it any more. hung is closed when it is called first.
+// hangingHost has a task "hangs" that ends when nobody waits for it any more. hung is closed when
+// it is called first.
 func hangingHost() (host testHost, hung <-chan struct{}) {
 	called := make(chan struct{})
 	first := sync.OnceFunc(func() { close(called) })
@@ -502,8 +504,8 @@ func TestTurns(t *testing.T) {
 	}
 }
 
-// TestEndlessTurn: a body's clock starts again with each turn. The evaluator or, if the machine is too busy for it to say
-// so itself, the parent ends a body whose turn is too long.
+// TestEndlessTurn: a body's clock starts again with each turn. The evaluator or, if the machine is
+// too busy for it to say so itself, the parent ends a body whose turn is too long.
 func TestEndlessTurn(t *testing.T) {
 	t.Parallel()
 	e := startFile(t, `
@@ -565,7 +567,8 @@ func TestBodyDeath(t *testing.T) {
 	}
 }
 
-// TestOpenFuture has a body that computes while a call of its is under way: that doesn't stop its clock.
+// TestOpenFuture has a body that computes while a call of its is under way: that doesn't stop its
+// clock.
 func TestOpenFuture(t *testing.T) {
 	t.Parallel()
 	e := startFile(t, spins+"def both():\n  start('hangs')\n  call('when under way', 1)\n  spin()\n", interp.Limits{Wall: 200 * time.Millisecond})
@@ -577,7 +580,8 @@ func TestOpenFuture(t *testing.T) {
 	}
 }
 
-// TestHeld has a body whose calls under way hold more in the parent than the evaluator may have itself.
+// TestHeld has a body whose calls under way hold more in the parent than the evaluator may have
+// itself.
 func TestHeld(t *testing.T) {
 	e := startFile(t, "def many():\n  for i in range(1000): start('hangs')\n  call('hangs', 1)\n", interp.Limits{})
 	e.limits.Memory = 4 << 20 // the parent's side alone
@@ -725,7 +729,8 @@ func beParent() {
 	select {}
 }
 
-// TestOrphan kills a parent and shows that its evaluator dies too, though it doesn't come to read its pipe.
+// TestOrphan kills a parent and shows that its evaluator dies too, though it doesn't come to read
+// its pipe.
 func TestOrphan(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("this system has no parent-death signal")
@@ -762,7 +767,8 @@ func zombie(pid int) bool {
 	return err == nil && strings.Contains(string(stat), ") Z ")
 }
 
-// TestGroup shows that Ctrl-C, which a terminal sends to a whole group, doesn't reach the evaluator.
+// TestGroup shows that Ctrl-C, which a terminal sends to a whole group, doesn't reach the
+// evaluator.
 func TestGroup(t *testing.T) {
 	e := startFile(t, "", interp.Limits{})
 	pgid, err := syscall.Getpgid(e.process.cmd.Process.Pid)

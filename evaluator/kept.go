@@ -9,8 +9,8 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// This file replays a load whose graph was kept. A graph is validated when it is received, and it is
-// kept only if the evaluator was locked down in full.
+// This file replays a load whose graph was kept. A graph is validated when it is received, and it
+// is kept only if the evaluator was locked down in full.
 
 // maxPrints bounds how often modules print whose graph is kept.
 const maxPrints = 1000

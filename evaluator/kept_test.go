@@ -78,7 +78,8 @@ func TestKeptGraph(t *testing.T) {
 	}
 }
 
-// TestGraphNotKept: small sources leave nothing, and what an evaluator made that wasn't locked down in full isn't kept.
+// TestGraphNotKept: small sources leave nothing, and what an evaluator made that wasn't locked down
+// in full isn't kept.
 func TestGraphNotKept(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "programs")
 	loadGraph(t, dir, sources{"main.star": cached, "lib/a.star": "a = 1\nc = 'c'"}, interp.Limits{})

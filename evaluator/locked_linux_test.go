@@ -60,7 +60,8 @@ func TestUnprivileged(t *testing.T) {
 	})
 }
 
-// TestLoneRoot shows that root of a user namespace gets it too: one without other users, and one as containers have it.
+// TestLoneRoot shows that root of a user namespace gets it too: one without other users, and one as
+// containers have it.
 func TestLoneRoot(t *testing.T) {
 	for _, count := range []int{1, 1 << 16} {
 		t.Run(strconv.Itoa(count), func(t *testing.T) {

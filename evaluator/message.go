@@ -53,7 +53,8 @@ type startMsg struct {
 	Limits    interp.Limits
 }
 
-// sourceMsg answers a loadMsg with the module's source or its compiled form. For a tool, it is the input.
+// sourceMsg answers a loadMsg with the module's source or its compiled form. For a tool, it is the
+// input.
 type sourceMsg struct {
 	Data     []byte
 	Compiled []byte

@@ -63,8 +63,8 @@ const (
 	grace     = 300 * time.Millisecond // beyond a turn's limit, so that the evaluator can say where it is
 )
 
-// greet tells the process what to do and returns its lockdown, which is in force before it begins. It
-// returns an error if options demand more.
+// greet tells the process what to do and returns its lockdown, which is in force before it begins.
+// It returns an error if options demand more.
 func (p *process) greet(start startMsg, options Options) (lockdown.State, error) {
 	clock := time.AfterFunc(startTime, func() {
 		p.kill(diag.Errorf(diag.Position{}, diag.System, "the evaluator didn't start within %s", startTime))
@@ -92,7 +92,8 @@ func (p *process) greet(start startMsg, options Options) (lockdown.State, error)
 	return state, nil
 }
 
-// startClock kills the process unless stop is called within the wall clock limit. what names the turn.
+// startClock kills the process unless stop is called within the wall clock limit. what names the
+// turn.
 func (p *process) startClock(what string) (stop func()) {
 	wall := p.limits.OverWall(what)
 	clock := time.AfterFunc(p.limits.Wall+grace, func() { p.kill(wall) })
@@ -138,8 +139,8 @@ func (p *process) closePipes() {
 	}
 }
 
-// run starts the process, and waits for it on the same thread. The thread has to live as long as the
-// process: the parent-death signal comes when it ends, not when the parent does.
+// run starts the process, and waits for it on the same thread. The thread has to live as long as
+// the process: the parent-death signal comes when it ends, not when the parent does.
 func (p *process) run(self string, theirs []*os.File) error {
 	started := make(chan error)
 	go func() {
@@ -168,8 +169,8 @@ func (p *process) start(self string, theirs []*os.File) (err error) {
 }
 
 // command is the process's command line. The process gets nothing of the environment, and keeps no
-// directory busy. It is told the number of threads: otherwise Go's runtime watches the cgroup's through
-// a file, and lockdown.CloseInherited closes files.
+// directory busy. It is told the number of threads: otherwise Go's runtime watches the cgroup's
+// through a file, and lockdown.CloseInherited closes files.
 func (p *process) command(self string, theirs []*os.File, user int) *osexec.Cmd {
 	return &osexec.Cmd{
 		Path: self, Args: []string{evaluatorName}, Dir: "/",

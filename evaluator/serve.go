@@ -25,14 +25,14 @@ const (
 	writeFD = 4
 )
 
-// maxStack bounds a goroutine's stack, in bytes. Recursing over data that nests too deep overflows it,
-// and that ends the process.
+// maxStack bounds a goroutine's stack, in bytes. Recursing over data that nests too deep overflows
+// it, and that ends the process.
 const maxStack = 64 << 20
 
 // Init must be the first call in main, and in TestMain of packages whose tests call [Start] or
 // [RunTool]. The evaluator is the same binary, and there Init doesn't return. language makes the
-// language; it is called at most once, only in the evaluator, with the limits in force. tools are those
-// that RunTool can run, by name.
+// language; it is called at most once, only in the evaluator, with the limits in force. tools are
+// those that RunTool can run, by name.
 func Init(language func(interp.Limits) interp.Language, tools map[string]Tool) {
 	if len(os.Args) == 0 || os.Args[0] != evaluatorName {
 		return
@@ -60,8 +60,8 @@ type server struct {
 	bodies map[uint64]*pipeHost
 }
 
-// serve reads what to do from r and locks the process down. Then it loads a workflow and evaluates bodies
-// until r ends, or it runs a tool.
+// serve reads what to do from r and locks the process down. Then it loads a workflow and evaluates
+// bodies until r ends, or it runs a tool.
 func serve(r io.Reader, w io.Writer, language func(interp.Limits) interp.Language, tools map[string]Tool) error {
 	s := &server{pipe: wire.NewPipe(r, w, interp.Limits{}.Defaults().Message), bodies: map[uint64]*pipeHost{}}
 	var m toEvaluator
@@ -142,8 +142,8 @@ func findings(err error) diag.List {
 	return diag.List{{Msg: err.Error()}}
 }
 
-// print passes on what a module or body prints. If it can't be sent, the parent is gone, and the next
-// receive notices.
+// print passes on what a module or body prints. If it can't be sent, the parent is gone, and the
+// next receive notices.
 func (s *server) print(body uint64, pos diag.Position, text string) {
 	_ = s.pipe.Send(fromEvaluator{Print: &printMsg{Body: body, Pos: pos, Text: clipped(text)}})
 }
@@ -340,8 +340,8 @@ func (h *pipeHost) resume() {
 	}
 }
 
-// ask sends a request and waits for its reply. If the reply carries an error, outcome recognizes it by
-// its identity.
+// ask sends a request and waits for its reply. If the reply carries an error, outcome recognizes it
+// by its identity.
 func (h *pipeHost) ask(ctx context.Context, m requestMsg) (*replyMsg, error) {
 	select {
 	case h.slots <- struct{}{}:
@@ -398,8 +398,8 @@ func (h *pipeHost) failure(r *replyMsg) error {
 	return err
 }
 
-// outcome says how the body ended. If the body let the error of a request through, outcome names the
-// request: the parent still has the very same error.
+// outcome says how the body ended. If the body let the error of a request through, outcome names
+// the request: the parent still has the very same error.
 func (h *pipeHost) outcome(v plan.Value, err error) *doneMsg {
 	done := &doneMsg{Body: h.id}
 	if err == nil {

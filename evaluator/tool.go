@@ -9,14 +9,14 @@ import (
 	"github.com/flytestar/flytestar/evaluator/wire"
 )
 
-// Tool is work on source other than evaluation, such as formatting. It is called once in a process. Its
-// error should be a diag.List or a *diag.Error.
+// Tool is work on source other than evaluation, such as formatting. It is called once in a process.
+// Its error should be a diag.List or a *diag.Error.
 type Tool func(in []byte) ([]byte, error)
 
-// RunTool runs one of the tools given to [Init] in a process of its own, locked down as an evaluator.
-// A parser recurses over the source, and a stack that overflows would end this process. Of options,
-// only Limits, RequireSandbox and Locked count. The error is a diag.List or a *diag.Error, or ctx's own
-// once ctx is done.
+// RunTool runs one of the tools given to [Init] in a process of its own, locked down as an
+// evaluator. A parser recurses over the source, and a stack that overflows would end this process.
+// Of options, only Limits, RequireSandbox and Locked count. The error is a diag.List or a
+// *diag.Error, or ctx's own once ctx is done.
 func RunTool(ctx context.Context, name string, in []byte, options Options) (out []byte, err error) {
 	limits := options.Limits.Defaults()
 	p, err := startProcess(limits)

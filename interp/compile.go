@@ -23,7 +23,8 @@ type Compiler struct {
 // what a summary holds, or how it is written.
 const compilerVersion = "1"
 
-// Fingerprint returns everything that decides what Compile returns, except its arguments and the build of flytestar.
+// Fingerprint returns everything that decides what Compile returns, except its arguments and the
+// build of flytestar.
 func (c Compiler) Fingerprint() []string {
 	parts := []string{compilerVersion, fmt.Sprint(starlark.CompilerVersion), fmt.Sprintf("%+v", *dialect), fmt.Sprint(c.Limits.Nesting)}
 	for _, names := range [][]string{c.Predeclared, starlark.Universe.Keys()} {

@@ -24,13 +24,15 @@ import (
 	"github.com/flytestar/flytestar/builtins"
 )
 
-// conformance are the files of go.starlark.net's own suite. proto.star is left out, since that library isn't in the language.
+// conformance are the files of go.starlark.net's own suite. proto.star is left out, since that
+// library isn't in the language.
 var conformance = []string{
 	"assign", "bool", "builtins", "bytes", "control", "dict", "float", "function", "int", "json", "list", "math",
 	"misc", "set", "string", "time", "tuple", "recursion", "module", "while",
 }
 
-// differences are the intended ones, as spec.md has them under "What differs from Starlark": lines of the suite that fail, and why.
+// differences are the intended ones, as spec.md has them under "What differs from Starlark": lines
+// of the suite that fail, and why.
 var differences = []struct {
 	file     string
 	from, to int
@@ -50,8 +52,9 @@ var differences = []struct {
 	{"function", 29, 29, true, "str is a type, and prints as str"},
 }
 
-// TestConformance runs Starlark's own suite as it is; then under the guarded universe; then in flytestar's dialect with its
-// types. What passes in the first passes in the others, but for the differences, and those do differ.
+// TestConformance runs Starlark's own suite as it is; then under the guarded universe; then in
+// flytestar's dialect with its types. What passes in the first passes in the others, but for the
+// differences, and those do differ.
 func TestConformance(t *testing.T) {
 	dir := conformanceDir(t)
 	guardUniverse()
@@ -111,7 +114,8 @@ func problems(name, data string, mode setting) []string {
 	return out
 }
 
-// without returns a file without the lines of the differences that a setting makes, but for the one at index keep.
+// without returns a file without the lines of the differences that a setting makes, but for the one
+// at index keep.
 func without(data, name string, mode setting, keep int) string {
 	lines := strings.Split(data, "\n")
 	for i, d := range differences {
@@ -167,7 +171,8 @@ func conformanceChunks(file, data string) []conformanceChunk {
 	return chunks
 }
 
-// run runs the chunk, in flytestar's dialect or with the options that it names, and returns what went wrong.
+// run runs the chunk, in flytestar's dialect or with the options that it names, and returns what
+// went wrong.
 func (c conformanceChunk) run(mode setting) []string {
 	options := &syntax.FileOptions{
 		Set:               strings.Contains(c.source, "option:set"),

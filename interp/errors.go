@@ -28,10 +28,10 @@ func position(p syntax.Position) diag.Position {
 	return diag.Position{File: p.Filename(), Line: int(p.Line), Col: int(p.Col)}
 }
 
-// evalError makes findings of the error that ended a thread. If the thread exceeded a limit, the finding
-// says that. A builtin's own *diag.Error or diag.List keeps the fields that it has set. The others are
-// filled in: the position is the innermost call's in the user's code, the notes are the calls around
-// it, and the class is class.
+// evalError makes findings of the error that ended a thread. If the thread exceeded a limit, the
+// finding says that. A builtin's own *diag.Error or diag.List keeps the fields that it has set. The
+// others are filled in: the position is the innermost call's in the user's code, the notes are the
+// calls around it, and the class is class.
 func evalError(err error, b *budget, class diag.Class) diag.List {
 	frames := userFrames(err)
 	if b.err != nil {
@@ -90,8 +90,8 @@ func where(function string) string {
 	return "here, in " + function
 }
 
-// userFrames returns the frames of an evaluation error that are in modules, the innermost first. If one
-// evaluation ran inside a builtin of another, the inner one counts.
+// userFrames returns the frames of an evaluation error that are in modules, the innermost first. If
+// one evaluation ran inside a builtin of another, the inner one counts.
 func userFrames(err error) []starlark.CallFrame {
 	var stack starlark.CallStack
 	for err != nil {

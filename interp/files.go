@@ -23,13 +23,13 @@ var _ Source = (*Files)(nil)
 // NewFiles returns the modules below root. The caller closes root once nothing loads from it.
 func NewFiles(root *os.Root) *Files { return &Files{root: root} }
 
-// MaxSource bounds how many bytes of a module are read, whatever [Limits] says. The loader's own limit
-// can only be lower.
+// MaxSource bounds how many bytes of a module are read, whatever [Limits] says. The loader's own
+// limit can only be lower.
 const MaxSource = 64 << 20
 
-// ReadModule reads the regular file at p. It follows no symbolic link to the file, and no link out of
-// the workspace on the way there. It doesn't wait for a pipe. Its error is a *diag.Error that tells
-// nothing of a refused file.
+// ReadModule reads the regular file at p. It follows no symbolic link to the file, and no link out
+// of the workspace on the way there. It doesn't wait for a pipe. Its error is a *diag.Error that
+// tells nothing of a refused file.
 func (w *Files) ReadModule(p string) ([]byte, error) {
 	if err := CheckPath(p); err != nil {
 		return nil, &diag.Error{Msg: err.Error(), Err: err}

@@ -1,20 +1,21 @@
-// Package interp turns the source of a workflow into a program, and runs that. It works in one process;
-// package evaluator starts it in a process of its own.
+// Package interp turns the source of a workflow into a program, and runs that. It works in one
+// process; package evaluator starts it in a process of its own.
 //
-//   - A [Loader] reads an entry module and everything that it loads. It checks all of them, and only
-//     then executes them. The result is a [Program].
+//   - A [Loader] reads an entry module and everything that it loads. It checks all of them, and
+//     only then executes them. The result is a [Program].
 //   - [Program.Graph] is what the modules declare. [Program.Body] evaluates an orchestrator's body.
 //   - A [Compiler] compiles modules without executing them, to be kept.
 //   - [Limits] bounds what all this may cost.
 //   - [Files] serves the modules of a directory.
 //
-// interp knows no builtin: a [Language] says what a workflow file may use. Errors are *diag.Error or
-// diag.List, of the classes Source and Limit, and of the class Task in bodies.
+// interp knows no builtin: a [Language] says what a workflow file may use. Errors are *diag.Error
+// or diag.List, of the classes Source and Limit, and of the class Task in bodies.
 package interp
 
 // A file's way through the package: files.go reads it; source.go and names.go check it;
-// interp/summary keeps what is used of its syntax later; load.go executes it; errors.go makes findings
-// of what went wrong. limits.go counts, and universe.go bounds the functions that steps don't.
+// interp/summary keeps what is used of its syntax later; load.go executes it; errors.go makes
+// findings of what went wrong. limits.go counts, and universe.go bounds the functions that steps
+// don't.
 
 import (
 	"go.starlark.net/starlark"
@@ -23,8 +24,8 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// Language says what a workflow file may use, and what becomes of it. Each program has a Language of
-// its own, so the functions may share state.
+// Language says what a workflow file may use, and what becomes of it. Each program has a Language
+// of its own, so the functions may share state.
 type Language struct {
 	// Predeclared are the names that every module sees. No module may bind them.
 	Predeclared starlark.StringDict

@@ -17,8 +17,8 @@ import (
 
 // Limits bounds what evaluation may cost. A zero field stands for its default.
 //
-// A turn is evaluation without waiting for an answer: the load of all modules is a turn, and so is what
-// a body does until it waits for a call, and again until it waits for the next.
+// A turn is evaluation without waiting for an answer: the load of all modules is a turn, and so is
+// what a body does until it waits for a call, and again until it waits for the next.
 type Limits struct {
 	Steps   uint64        // of a turn, as the interpreter counts them
 	Memory  int64         // bytes that the evaluator may take after its start
@@ -35,8 +35,8 @@ type Limits struct {
 	Message int64         // bytes of one message between the processes
 }
 
-// Limit is one of the limits, for code that sets or shows all of them. Its numbers are steps, things,
-// bytes or nanoseconds, by the type of Field.
+// Limit is one of the limits, for code that sets or shows all of them. Its numbers are steps,
+// things, bytes or nanoseconds, by the type of Field.
 type Limit struct {
 	Name              diag.LimitName
 	Field             any // a *uint64 or *int (a number), *int64 (bytes) or *time.Duration
@@ -108,8 +108,8 @@ func (l Limit) Show(n int64) string {
 	return strconv.FormatInt(n, 10)
 }
 
-// Defaults returns l with its zero fields set. If Message is zero, it gets room for a module or a value
-// at least.
+// Defaults returns l with its zero fields set. If Message is zero, it gets room for a module or a
+// value at least.
 func (l Limits) Defaults() Limits {
 	room := l.Message == 0
 	for _, limit := range l.All() {
@@ -138,8 +138,8 @@ func (l Limits) Check() error {
 	return nil
 }
 
-// What an error of class Limit is about. It is the error's cause, for errors.Is, and its code. Each but
-// ErrStack is a flag's name.
+// What an error of class Limit is about. It is the error's cause, for errors.Is, and its code. Each
+// but ErrStack is a flag's name.
 const (
 	ErrSteps   = diag.LimitName("max-steps")
 	ErrMemory  = diag.LimitName("max-memory")
@@ -174,8 +174,8 @@ const slice = 1000
 // looks is how many slices pass between two looks at memory. Such a look takes microseconds.
 const looks = 16
 
-// budget counts what a thread uses in a turn, and cancels a thread that exceeds it. The modules of a
-// load share a budget, one after the other. Each body has its own.
+// budget counts what a thread uses in a turn, and cancels a thread that exceeds it. The modules of
+// a load share a budget, one after the other. Each body has its own.
 type budget struct {
 	limits Limits
 	what   string        // names the turn: "loading", "task env.main"
@@ -255,8 +255,8 @@ func (b *budget) exceeded(th *starlark.Thread) *diag.Error {
 	return l.checkMemory()
 }
 
-// checkMemory returns an error when live memory nears the limit. There must be room left to say where:
-// the kernel's own limit kills the process.
+// checkMemory returns an error when live memory nears the limit. There must be room left to say
+// where: the kernel's own limit kills the process.
 func (l Limits) checkMemory() *diag.Error {
 	threshold := uint64(l.Memory) / 10 * 6
 	if heapBytes() < threshold {

@@ -27,9 +27,9 @@ type Loader struct {
 // Load reads the module at entry and everything that it loads from source. It executes each module
 // once and freezes it.
 //
-// Load statements stand only at a module's top level, and their paths are literals. So Load can read
-// and check all modules before it executes any, and report all findings at once. Its error is a
-// diag.List.
+// Load statements stand only at a module's top level, and their paths are literals. So Load can
+// read and check all modules before it executes any, and report all findings at once. Its error is
+// a diag.List.
 func (l Loader) Load(source Source, entry string) (*Program, error) {
 	guardUniverse()
 	limits := l.Limits.Defaults()
@@ -47,8 +47,8 @@ func (l Loader) Load(source Source, entry string) (*Program, error) {
 	return &Program{Entry: w.order[len(w.order)-1], Modules: w.order, language: l.Language, limits: limits}, nil
 }
 
-// Read returns the source of a module, of at most limit bytes. Its error says why the module can't be
-// loaded.
+// Read returns the source of a module, of at most limit bytes. Its error says why the module can't
+// be loaded.
 func Read(source Source, path string, limit int64) ([]byte, *diag.Error) {
 	data, err := source.ReadModule(path)
 	switch {
@@ -99,8 +99,8 @@ type visit struct {
 	next   int // the load statement to follow
 }
 
-// walk reads modules depth first. It keeps findings, and returns only an error that ends the walk. A
-// chain of loads may be long, so walk doesn't recurse.
+// walk reads modules depth first. It keeps findings, and returns only an error that ends the walk.
+// A chain of loads may be long, so walk doesn't recurse.
 func (l *loading) walk(entry string) *diag.Error {
 	var way []visit
 	open := map[string]bool{} // the paths on the way
@@ -161,8 +161,8 @@ func (l *loading) cycle(way []visit, to string) {
 	l.found = append(l.found, e.WithHint("move what they share into a module that loads neither"))
 }
 
-// module reads and compiles the module at path, which is loaded at pos. It returns nil if the module's
-// text or syntax has a finding. Its error ends the walk.
+// module reads and compiles the module at path, which is loaded at pos. It returns nil if the
+// module's text or syntax has a finding. Its error ends the walk.
 func (l *loading) module(path string, pos diag.Position) (*Module, *diag.Error) {
 	if len(l.modules) == l.limits.Modules {
 		return nil, ErrModules.Errorf("more than %d modules are loaded", l.limits.Modules).

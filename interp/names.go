@@ -22,8 +22,8 @@ type compiled struct {
 	summary *summary.Summary
 }
 
-// compile parses, checks and compiles a module, and reports every finding. It returns nil if the text
-// or the syntax has a finding, since then nothing more is known of the module.
+// compile parses, checks and compiles a module, and reports every finding. It returns nil if the
+// text or the syntax has a finding, since then nothing more is known of the module.
 func compile(path string, source []byte, predeclared starlark.StringDict, limits Limits) (*compiled, diag.List) {
 	f, e := parse(path, source, limits)
 	if e != nil {
@@ -47,8 +47,8 @@ func compile(path string, source []byte, predeclared starlark.StringDict, limits
 	return &compiled{program, summary.Of(f)}, r.found
 }
 
-// Starlark's resolver compares each undefined name with all names that are bound, and so does a hint.
-// So the larger a module is, the fewer undefined names are reported.
+// Starlark's resolver compares each undefined name with all names that are bound, and so does a
+// hint. So the larger a module is, the fewer undefined names are reported.
 const (
 	maxCompared = 16 << 20 // reported names times bytes of source
 	minUnknown  = 20
@@ -67,7 +67,8 @@ type resolver struct {
 }
 
 // isPredeclared reports whether a name that nothing binds is predeclared. The resolver doesn't ask
-// again once it is true, so isPredeclared is also true for undefined names beyond the reported ones.
+// again once it is true, so isPredeclared is also true for undefined names beyond the reported
+// ones.
 func (r *resolver) isPredeclared(name string) bool {
 	if r.predeclared.Has(name) {
 		return true
@@ -82,8 +83,8 @@ func (r *resolver) isPredeclared(name string) bool {
 	return true
 }
 
-// bindings notes the identifiers that statements of the top level bind, in source order: by assignment,
-// def, load or for, also inside if and for. It recurses as deep as these nest.
+// bindings notes the identifiers that statements of the top level bind, in source order: by
+// assignment, def, load or for, also inside if and for. It recurses as deep as these nest.
 func (r *resolver) bindings(stmts []syntax.Stmt) {
 	for _, stmt := range stmts {
 		switch s := stmt.(type) {
@@ -173,8 +174,8 @@ func (r *resolver) report(e starresolve.Error) {
 	}
 }
 
-// candidates returns the names that an undefined name may stand for. nearest is the suggestion of the
-// resolver, which knows local variables as well, or empty.
+// candidates returns the names that an undefined name may stand for. nearest is the suggestion of
+// the resolver, which knows local variables as well, or empty.
 func (r *resolver) candidates(nearest string) []string {
 	names := slices.Concat(r.predeclared.Keys(), starlark.Universe.Keys(), r.names)
 	if nearest != "" {

@@ -16,11 +16,11 @@ import (
 	"github.com/flytestar/flytestar/internal/text"
 )
 
-// This file checks a module before its names are resolved: its path, its text, and how deep its syntax
-// nests.
+// This file checks a module before its names are resolved: its path, its text, and how deep its
+// syntax nests.
 
-// dialect is Starlark with sets, with recursion, and with if and for at the top level. Recursion needs
-// no ban, since budget bounds how deep calls nest.
+// dialect is Starlark with sets, with recursion, and with if and for at the top level. Recursion
+// needs no ban, since budget bounds how deep calls nest.
 var dialect = &syntax.FileOptions{Set: true, TopLevelControl: true, Recursion: true}
 
 // suffix is what the name of every module ends in.
@@ -29,8 +29,8 @@ const suffix = ".star"
 // maxPath bounds the length of a module's path, in bytes.
 const maxPath = 512
 
-// ModulePath returns the path of the module that a load statement in the module from calls name. A name
-// is relative to from's directory or, after "//", to the workspace.
+// ModulePath returns the path of the module that a load statement in the module from calls name. A
+// name is relative to from's directory or, after "//", to the workspace.
 func ModulePath(from, name string) (string, error) {
 	p, rooted := strings.CutPrefix(name, "//")
 	switch {
@@ -54,8 +54,8 @@ func ModulePath(from, name string) (string, error) {
 	return p, nil
 }
 
-// CheckPath returns an error if p can't be a module's path: a clean, local and printable path that ends
-// in .star.
+// CheckPath returns an error if p can't be a module's path: a clean, local and printable path that
+// ends in .star.
 func CheckPath(p string) error {
 	switch {
 	case len(p) > maxPath:
@@ -70,8 +70,8 @@ func CheckPath(p string) error {
 	return nil
 }
 
-// checkText reports the first thing in a module's source that isn't text, or that would hide what the
-// source says. The scanner takes a NUL for the end of the file.
+// checkText reports the first thing in a module's source that isn't text, or that would hide what
+// the source says. The scanner takes a NUL for the end of the file.
 func checkText(file string, source []byte, limits Limits) *diag.Error {
 	if int64(len(source)) > limits.Source {
 		return sourceSizeError(file, limits.Source)
@@ -97,9 +97,9 @@ func checkText(file string, source []byte, limits Limits) *diag.Error {
 	return nil
 }
 
-// longNumber returns where the first number with more than limit digits begins, or -1. Making an int
-// takes time that grows with the square of its digits. longNumber reads the source as the scanner does,
-// up to the scanner's first error.
+// longNumber returns where the first number with more than limit digits begins, or -1. Making an
+// int takes time that grows with the square of its digits. longNumber reads the source as the
+// scanner does, up to the scanner's first error.
 func longNumber(source []byte, limit int) int {
 	for i := 0; i < len(source); {
 		c := source[i]
@@ -138,8 +138,8 @@ func endOfLine(source []byte, i int) int {
 	return len(source)
 }
 
-// endOfString returns the index after the string that begins at i, or -1 if the string has no end. A
-// backslash escapes a quote in a raw string too.
+// endOfString returns the index after the string that begins at i, or -1 if the string has no end.
+// A backslash escapes a quote in a raw string too.
 func endOfString(source []byte, i int) int {
 	quotes := source[i : i+1]
 	if tripled := bytes.Repeat(quotes, 3); bytes.HasPrefix(source[i:], tripled) {
@@ -184,7 +184,8 @@ func Parse(path string, source []byte, limits Limits) (*syntax.File, error) {
 	return f, nil
 }
 
-// parse returns the syntax tree of a module, if it is shallow enough for passes that recurse over it.
+// parse returns the syntax tree of a module, if it is shallow enough for passes that recurse over
+// it.
 func parse(file string, source []byte, limits Limits) (*syntax.File, *diag.Error) {
 	if err := checkText(file, source, limits); err != nil {
 		return nil, err
@@ -207,9 +208,9 @@ func syntaxError(file string, err error) *diag.Error {
 	return diag.Errorf(diag.Position{File: file}, diag.Source, "%s", clip(err.Error()))
 }
 
-// checkNesting reports a node that lies deeper than limit. The parser bounds its own recursion only. It
-// reads a chain such as a.b.b… or 1-1-1… in a loop, and that gives a tree on which every pass that
-// recurses overflows its stack. So checkNesting doesn't recurse.
+// checkNesting reports a node that lies deeper than limit. The parser bounds its own recursion
+// only. It reads a chain such as a.b.b… or 1-1-1… in a loop, and that gives a tree on which every
+// pass that recurses overflows its stack. So checkNesting doesn't recurse.
 func checkNesting(f *syntax.File, limit int) *diag.Error {
 	type item struct {
 		node  syntax.Node
@@ -282,8 +283,8 @@ func Token(n syntax.Node) syntax.Position {
 	return syntax.Position{}
 }
 
-// appendChildren appends n's direct children. It knows every kind of node that the parser makes, except
-// load statements, which nest nothing.
+// appendChildren appends n's direct children. It knows every kind of node that the parser makes,
+// except load statements, which nest nothing.
 func appendChildren(out []syntax.Node, n syntax.Node) []syntax.Node {
 	add := func(nodes ...syntax.Node) { out = append(out, nodes...) }
 	exprs := func(list []syntax.Expr) {

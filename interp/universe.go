@@ -11,10 +11,10 @@ import (
 	"github.com/flytestar/flytestar/internal/measure"
 )
 
-// This file replaces functions of Starlark's universe of which one call, a single step, can take a minute
-// or all memory. Steps are counted between instructions. So only the wall clock and the memory limit can
-// end a native call, and they can't say where it is. Methods and operators can't be replaced: those two
-// limits have to do. spec.md, "What differs from Starlark".
+// This file replaces functions of Starlark's universe of which one call, a single step, can take a
+// minute or all memory. Steps are counted between instructions. So only the wall clock and the
+// memory limit can end a native call, and they can't say where it is. Methods and operators can't
+// be replaced: those two limits have to do. spec.md, "What differs from Starlark".
 
 // Limits that these functions add. No flag raises them.
 const (
@@ -26,13 +26,13 @@ const (
 	// maxRange bounds how many elements range returns. A native call that isn't replaced, such as
 	// set.intersection, visits so many within seconds.
 	maxRange = 100_000_000
-	// maxAttr bounds the names that getattr looks for, in bytes. It compares a name that doesn't exist
-	// with every name that does.
+	// maxAttr bounds the names that getattr looks for, in bytes. It compares a name that doesn't
+	// exist with every name that does.
 	maxAttr = 4096
 )
 
-// guardUniverse changes starlark.Universe. It is called before anything is evaluated, as the universe's
-// documentation demands.
+// guardUniverse changes starlark.Universe. It is called before anything is evaluated, as the
+// universe's documentation demands.
 var guardUniverse = sync.OnceFunc(func() {
 	for name, check := range guards {
 		starlark.Universe[name] = guarded(starlark.Universe[name].(*starlark.Builtin), check)
@@ -40,8 +40,8 @@ var guardUniverse = sync.OnceFunc(func() {
 	starlark.Universe["range"] = shortRange(starlark.Universe["range"].(*starlark.Builtin))
 })
 
-// guard counts the steps of a call before it is made, or refuses the call. values are the arguments; the
-// first ones are positional.
+// guard counts the steps of a call before it is made, or refuses the call. values are the
+// arguments; the first ones are positional.
 type guard func(th *starlark.Thread, values []starlark.Value, positional int) error
 
 // guards are the checks, by the name of a function of the universe.

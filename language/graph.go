@@ -9,9 +9,9 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// graph returns what r's modules declare, in the order of construction. all is in the order in which
-// the modules finished, entry the last. Its error is a diag.List of names that are missing or taken,
-// or a *diag.Error of a limit.
+// graph returns what r's modules declare, in the order of construction. all is in the order in
+// which the modules finished, entry the last. Its error is a diag.List of names that are missing or
+// taken, or a *diag.Error of a limit.
 func graph(r *builtins.Registry, entry *interp.Module, all []*interp.Module) (*plan.Graph, error) {
 	if err := checkNames(r); err != nil {
 		return nil, err

@@ -7,8 +7,8 @@ import (
 	"github.com/flytestar/flytestar/internal/finding"
 )
 
-// checkNames returns a diag.List of the environments and tasks with another's name, and of the tasks
-// without a name.
+// checkNames returns a diag.List of the environments and tasks with another's name, and of the
+// tasks without a name.
 func checkNames(r *builtins.Registry) error {
 	var found diag.List
 	envs := map[string]*builtins.Environment{}
@@ -42,7 +42,8 @@ func duplicate(r *builtins.Registry, what, name string, at, first site.Site) *di
 	return e
 }
 
-// callers returns a note on the top-level call that led to the site. A site at the top level has none.
+// callers returns a note on the top-level call that led to the site. A site at the top level has
+// none.
 func callers(r *builtins.Registry, what string, s site.Site) []diag.Note {
 	if s.From.Line == 0 {
 		return nil

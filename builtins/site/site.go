@@ -1,5 +1,5 @@
-// Package site says where in the source a call stands. A [Site] is what Starlark knows of it, and is
-// cheap to note. [Sources] makes a position of it later, by what a module's syntax says.
+// Package site says where in the source a call stands. A [Site] is what Starlark knows of it, and
+// is cheap to note. [Sources] makes a position of it later, by what a module's syntax says.
 package site
 
 import (
@@ -12,8 +12,8 @@ import (
 	"github.com/flytestar/flytestar/diag"
 )
 
-// Source says where things stand in a module's syntax. Its methods find a call by the position of its
-// opening parenthesis, and return a zero position if there is no such call or part of it.
+// Source says where things stand in a module's syntax. Its methods find a call by the position of
+// its opening parenthesis, and return a zero position if there is no such call or part of it.
 type Source interface {
 	// Globals returns the module's globals and where each is bound first, in source order.
 	Globals() iter.Seq2[string, syntax.Position]
@@ -58,19 +58,20 @@ func (x *Sources) Start(s Site) diag.Position {
 	return x.place(s, Source.CallStart)
 }
 
-// Method returns where the method's name stands in the call at s, or the call's start if the call isn't
-// of the form x.name(…).
+// Method returns where the method's name stands in the call at s, or the call's start if the call
+// isn't of the form x.name(…).
 func (x *Sources) Method(s Site) diag.Position {
 	return x.place(s, Source.CallMethod)
 }
 
-// Argument returns where the value of the named argument starts in the call at s, or the call's start if
-// the call doesn't spell that argument out.
+// Argument returns where the value of the named argument starts in the call at s, or the call's
+// start if the call doesn't spell that argument out.
 func (x *Sources) Argument(s Site, name string) diag.Position {
 	return x.place(s, func(source Source, call syntax.Position) syntax.Position { return source.CallArgument(call, name) })
 }
 
-// place returns the position that ask gives, or else the call's start, or else the site's own position.
+// place returns the position that ask gives, or else the call's start, or else the site's own
+// position.
 func (x *Sources) place(s Site, ask func(Source, syntax.Position) syntax.Position) diag.Position {
 	source := x.of(s.At)
 	if source == nil {
@@ -84,7 +85,8 @@ func (x *Sources) place(s Site, ask func(Source, syntax.Position) syntax.Positio
 	return Position(s.At)
 }
 
-// Sources holds the sources of the modules that have finished, by path. Several goroutines may use it.
+// Sources holds the sources of the modules that have finished, by path. Several goroutines may use
+// it.
 type Sources struct {
 	mu     sync.RWMutex
 	byPath map[string]Source

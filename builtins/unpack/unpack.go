@@ -20,8 +20,8 @@ import (
 )
 
 // Args sets variables from a call's arguments. Its pairs of names and pointers are those of
-// starlark.UnpackArgs. Unlike UnpackArgs it keeps the hints of errors, it gives a hint for an unknown
-// name, and a name that ends in "?" makes only its own argument optional.
+// starlark.UnpackArgs. Unlike UnpackArgs it keeps the hints of errors, it gives a hint for an
+// unknown name, and a name that ends in "?" makes only its own argument optional.
 func Args(fn string, args starlark.Tuple, kwargs []starlark.Tuple, pairs ...any) error {
 	var few [16]string
 	names := few[:0] // without question marks

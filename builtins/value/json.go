@@ -9,8 +9,8 @@ import (
 	"github.com/flytestar/flytestar/internal/measure"
 )
 
-// JSON is Starlark's json, with a check of the arguments first. A deep value can't make it overflow the
-// stack, and shared structure can't make it run on. spec.md, "json and math".
+// JSON is Starlark's json, with a check of the arguments first. A deep value can't make it overflow
+// the stack, and shared structure can't make it run on. spec.md, "json and math".
 var JSON = &starlarkstruct.Module{
 	Name: "json",
 	Members: starlark.StringDict{
@@ -60,8 +60,8 @@ func checkText(_ *starlark.Thread, v starlark.Value) error {
 	return nil
 }
 
-// checkEncodable refuses a value that nests too deep, or that is too large as a tree. It counts a step for
-// each part.
+// checkEncodable refuses a value that nests too deep, or that is too large as a tree. It counts a
+// step for each part.
 func checkEncodable(th *starlark.Thread, v starlark.Value) error {
 	tree, err := measure.JSON(v)
 	th.Steps += uint64(tree.Parts)

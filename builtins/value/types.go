@@ -12,8 +12,8 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// Type is a type as a value. Types such as str, int and list can be called, as Starlark's own functions of
-// these names. spec.md, "Types".
+// Type is a type as a value. Types such as str, int and list can be called, as Starlark's own
+// functions of these names. spec.md, "Types".
 type Type struct {
 	T     plan.Type
 	depth int                                 // how deep it nests
@@ -103,7 +103,8 @@ func (t *Type) Binary(op syntax.Token, y starlark.Value, _ starlark.Side) (starl
 	return nested(plan.KindOptional, t)
 }
 
-// scalarType returns the type with that name. It can be called if the universe has a function of the name.
+// scalarType returns the type with that name. It can be called if the universe has a function of
+// the name.
 func scalarType(name string) *Type {
 	t := &Type{T: plan.Type{Kind: plan.Kind(name)}, depth: 1}
 	_, t.call = starlark.Universe[name].(*starlark.Builtin)
@@ -162,8 +163,8 @@ func nested(kind plan.Kind, elem *Type) (*Type, error) {
 	return t, t.checkSize()
 }
 
-// maxParts bounds how many types a type is made of. A record of two fields of the same type, nested many
-// times, is huge when a graph writes it out.
+// maxParts bounds how many types a type is made of. A record of two fields of the same type, nested
+// many times, is huge when a graph writes it out.
 const maxParts = 10_000
 
 // checkSize refuses a type that is too large, or that nests deeper than a value may.

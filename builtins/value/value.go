@@ -66,15 +66,16 @@ func must(err error) {
 	}
 }
 
-// FromStarlark returns a deep copy of v in the form that passes between tasks. Its error names the place
-// in v that can't pass. limit bounds the encoded form, in bytes. spec.md, "Values at boundaries".
+// FromStarlark returns a deep copy of v in the form that passes between tasks. Its error names the
+// place in v that can't pass. limit bounds the encoded form, in bytes. spec.md, "Values at
+// boundaries".
 func FromStarlark(v starlark.Value, limit int64) (plan.Value, error) {
 	c := copier{left: limit, limit: limit}
 	return c.copy(v)
 }
 
-// copier copies a value, and stops early if the value is too large. A small structure that shares its parts
-// can be exponentially large as a tree.
+// copier copies a value, and stops early if the value is too large. A small structure that shares
+// its parts can be exponentially large as a tree.
 type copier struct {
 	limit int64 // bytes that the encoded form may take
 	left  int64 // bytes that it may still take; counts too few rather than too many

@@ -6,7 +6,8 @@
 //   - [Cache.Graph] and [Cache.KeepGraph] are for loads that only want the graph (graph.go).
 //   - The directory has bounds, and only its owner may read or write it (directory.go).
 //
-// Only the parent touches the directory. A compiled module comes from a process that has executed none.
+// Only the parent touches the directory. A compiled module comes from a process that has executed
+// none.
 package compiled
 
 import (
@@ -24,8 +25,8 @@ import (
 	"github.com/flytestar/flytestar/interp"
 )
 
-// MinSource is the size of source, in bytes, from which a module is kept: compiling a smaller one is
-// faster than reading it.
+// MinSource is the size of source, in bytes, from which a module is kept: compiling a smaller one
+// is faster than reading it.
 const MinSource = 16 << 10
 
 // ToolName is the name under which [Tool] runs in a process of its own.
@@ -162,8 +163,8 @@ func (c *Cache) open() bool {
 	return true
 }
 
-// build identifies this build of flytestar: its version or revision and its dependencies'. These can
-// stay the same while sources change, so the program's file counts as well.
+// build identifies this build of flytestar: its version or revision and its dependencies'. These
+// can stay the same while sources change, so the program's file counts as well.
 func (c *Cache) build() string {
 	var parts []any
 	if info, ok := debug.ReadBuildInfo(); ok {

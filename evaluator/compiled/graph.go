@@ -9,11 +9,11 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// This file keeps graphs. Evaluating the same sources under the same limits gives the same graph. So
-// a load that only wants the graph starts no evaluator if no module has changed.
+// This file keeps graphs. Evaluating the same sources under the same limits gives the same graph.
+// So a load that only wants the graph starts no evaluator if no module has changed.
 //
-// A graph comes from an evaluator that has executed the very modules whose digests it is kept under.
-// If these took that evaluator over, they would take over the next one as well.
+// A graph comes from an evaluator that has executed the very modules whose digests it is kept
+// under. If these took that evaluator over, they would take over the next one as well.
 
 // keptGraph is an entry of the directory. Rest is read only if no module has changed.
 type keptGraph struct {

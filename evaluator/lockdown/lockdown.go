@@ -2,8 +2,8 @@
 //
 //   - The parent starts the process as one of [Users], with [Attributes].
 //   - The process calls [CloseInherited] and then [Enter], before it gets any source.
-//   - What is in force is a [State], made of layers: limits of resources, privileges, landlock, and a
-//     filter of system calls. A machine may lack some of them; [State.Demand] insists on all.
+//   - What is in force is a [State], made of layers: limits of resources, privileges, landlock, and
+//     a filter of system calls. A machine may lack some of them; [State.Demand] insists on all.
 package lockdown
 
 import (

@@ -16,9 +16,9 @@ import (
 	"kernel.org/pub/linux/libs/security/libcap/psx"
 )
 
-// CloseInherited closes every file, socket and lock that this process has open or has inherited, except
-// descriptors up to last. The poller of Go's runtime stays open: without it the next wait would end the
-// process. Packages open files before main, and the first file opens the poller.
+// CloseInherited closes every file, socket and lock that this process has open or has inherited,
+// except descriptors up to last. The poller of Go's runtime stays open: without it the next wait
+// would end the process. Packages open files before main, and the first file opens the poller.
 func CloseInherited(last int) error {
 	const dir = "/proc/self/fd"
 	entries, err := os.ReadDir(dir)
@@ -37,8 +37,8 @@ func CloseInherited(last int) error {
 	return nil
 }
 
-// isPoller reports whether a descriptor is one of the two of the runtime's poller. Those are marked to be
-// closed on exec; an inherited one isn't.
+// isPoller reports whether a descriptor is one of the two of the runtime's poller. Those are marked
+// to be closed on exec; an inherited one isn't.
 func isPoller(fd int, name string) bool {
 	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
 	if err != nil || flags&unix.FD_CLOEXEC == 0 {
@@ -48,9 +48,9 @@ func isPoller(fd int, name string) bool {
 	return err == nil && (target == "anon_inode:[eventpoll]" || target == "anon_inode:[eventfd]")
 }
 
-// Enter takes from this process what evaluation doesn't need: memory beyond the limit, in bytes, rights,
-// files, the network, other processes. It fails only if the limits can't be set. Whatever else the kernel
-// can't do is in the layers.
+// Enter takes from this process what evaluation doesn't need: memory beyond the limit, in bytes,
+// rights, files, the network, other processes. It fails only if the limits can't be set. Whatever
+// else the kernel can't do is in the layers.
 func Enter(memory int64) ([]Layer, error) {
 	if err := limitResources(memory); err != nil {
 		return nil, err
@@ -66,10 +66,10 @@ func Enter(memory int64) ([]Layer, error) {
 // maxFiles bounds the file descriptors: the open ones, and a few that the runtime needs.
 const maxFiles = 32
 
-// limitResources sets the limits that the kernel enforces. The limit on memory comes on top of what is
-// mapped already: starlark reserves 4 GiB of addresses at the start. CPU time has no limit, because runs
-// last for days; the clock of a turn bounds it. Processes have none, because it would count all of the
-// user's; the filter refuses new ones.
+// limitResources sets the limits that the kernel enforces. The limit on memory comes on top of what
+// is mapped already: starlark reserves 4 GiB of addresses at the start. CPU time has no limit,
+// because runs last for days; the clock of a turn bounds it. Processes have none, because it would
+// count all of the user's; the filter refuses new ones.
 func limitResources(memory int64) error {
 	mapped, err := mappedBytes()
 	if err != nil {
@@ -111,11 +111,12 @@ func mappedBytes() (uint64, error) {
 	return pages * uint64(os.Getpagesize()), nil
 }
 
-// dropPrivileges takes all capabilities from all threads. If the parent is root, this process is another
-// user already, unless this machine has no other; see [Users].
+// dropPrivileges takes all capabilities from all threads. If the parent is root, this process is
+// another user already, unless this machine has no other; see [Users].
 func dropPrivileges() Layer {
 	unix.Umask(0o777)
-	// Otherwise the machine's handler of core dumps would get the memory, whatever the limit of core dumps.
+	// Otherwise the machine's handler of core dumps would get the memory, whatever the limit of
+	// core dumps.
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return layer("privileges", "", err)
 	}
@@ -142,8 +143,8 @@ func dropPrivileges() Layer {
 	return layer("privileges", detail, nil)
 }
 
-// denyFiles denies access to all files, and to the network and other processes as far as this kernel's
-// landlock can. The filter of calls refuses the rest.
+// denyFiles denies access to all files, and to the network and other processes as far as this
+// kernel's landlock can. The filter of calls refuses the rest.
 func denyFiles() Layer {
 	const known = 11 // the newest version that go-landlock uses
 	version, err := landlocksyscall.LandlockGetABIVersion()
@@ -155,8 +156,8 @@ func denyFiles() Layer {
 	return layer("landlock", fmt.Sprintf("version %d", min(version, known)), err)
 }
 
-// allowedCalls are the calls that Go's runtime needs to compute, to collect garbage and to sleep, and
-// those that read and write open files.
+// allowedCalls are the calls that Go's runtime needs to compute, to collect garbage and to sleep,
+// and those that read and write open files.
 var allowedCalls = []uint32{
 	unix.SYS_READ, unix.SYS_WRITE, unix.SYS_CLOSE,
 	unix.SYS_MUNMAP, unix.SYS_MADVISE, unix.SYS_MINCORE, unix.SYS_BRK,
@@ -168,21 +169,21 @@ var allowedCalls = []uint32{
 	unix.SYS_GETRANDOM, unix.SYS_RSEQ, unix.SYS_SET_ROBUST_LIST,
 }
 
-// threadFlags are the flags that a clone may have: those of a thread, as Go's runtime and C libraries
-// make them.
+// threadFlags are the flags that a clone may have: those of a thread, as Go's runtime and C
+// libraries make them.
 const threadFlags = unix.CLONE_VM | unix.CLONE_FS | unix.CLONE_FILES | unix.CLONE_SIGHAND | unix.CLONE_THREAD | unix.CLONE_SYSVSEM |
 	unix.CLONE_SETTLS | unix.CLONE_PARENT_SETTID | unix.CLONE_CHILD_CLEARTID | unix.CLONE_CHILD_SETTID | unix.CLONE_DETACHED
 
-// Offsets in struct seccomp_data, which the filter looks at. An argument has 64 bits in the machine's
-// order, here little-endian.
+// Offsets in struct seccomp_data, which the filter looks at. An argument has 64 bits in the
+// machine's order, here little-endian.
 const (
 	callOffset     = 0
 	archOffset     = 4
 	argumentOffset = 16
 )
 
-// filterCalls refuses every call but the few that computing needs, on all threads. A refused call fails
-// with EPERM.
+// filterCalls refuses every call but the few that computing needs, on all threads. A refused call
+// fails with EPERM.
 func filterCalls() Layer {
 	const name = "seccomp"
 	arch, ok := map[string]uint32{"amd64": unix.AUDIT_ARCH_X86_64, "arm64": unix.AUDIT_ARCH_AARCH64}[runtime.GOARCH]
@@ -224,20 +225,21 @@ func Install(instructions []bpf.Instruction) error {
 var (
 	allowCall = bpf.RetConstant{Val: unix.SECCOMP_RET_ALLOW}
 	denyCall  = bpf.RetConstant{Val: unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)}
-	// No filter can see the flags of clone3. A C library that is told that there is none uses clone.
+	// No filter can see the flags of clone3. A C library that is told that there is none uses
+	// clone.
 	noCall = bpf.RetConstant{Val: unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)}
 )
 
-// boundCall is a call that is allowed only with some arguments. The test decides by the low half of one
-// argument; the kernel doesn't look at the other half.
+// boundCall is a call that is allowed only with some arguments. The test decides by the low half of
+// one argument; the kernel doesn't look at the other half.
 type boundCall struct {
 	number   uint32
 	argument uint32
 	test     []bpf.Instruction // ends with a verdict
 }
 
-// boundCalls allow new threads but no processes, memory but no code, and signals only to this process's
-// own threads.
+// boundCalls allow new threads but no processes, memory but no code, and signals only to this
+// process's own threads.
 func boundCalls(pid uint32) []boundCall {
 	notExecutable := []bpf.Instruction{bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: unix.PROT_EXEC, SkipTrue: 1}, allowCall, denyCall}
 	return []boundCall{

@@ -16,8 +16,8 @@ import (
 	"github.com/flytestar/flytestar/evaluator/lockdown/locktest"
 )
 
-// init keeps the probe on the process's first thread: one that asks to be traced ends only once its parent
-// has waited for it, and the parent waits for the first thread alone.
+// init keeps the probe on the process's first thread: one that asks to be traced ends only once its
+// parent has waited for it, and the parent waits for the first thread alone.
 func init() {
 	if os.Getenv(probeVariable) != "" {
 		runtime.LockOSThread()
@@ -35,7 +35,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// probeVariable, if set, makes the test binary say what it is able to do: under the layer of that name, or "bare".
+// probeVariable, if set, makes the test binary say what it is able to do: under the layer of that
+// name, or "bare".
 const probeVariable = "LOCKDOWN_TEST_PROBE"
 
 // beProbe is the process that probeVariable asks for.

@@ -170,8 +170,9 @@ func (w *writer) slice(s *shape, v reflect.Value) {
 	}
 }
 
-// Read reads what Append has written into v, a pointer to a zero struct. Any other data is an error.
-// Strings and bytes are copies of the data. limit is the largest size of a message, in bytes.
+// Read reads what Append has written into v, a pointer to a zero struct. Any other data is an
+// error. Strings and bytes are copies of the data. limit is the largest size of a message, in
+// bytes.
 func Read(data []byte, v any, limit int64) error {
 	r := reader{data: data, room: min(growth*len(data)+smallRead, room(limit))}
 	x := reflect.ValueOf(v).Elem()

@@ -1,6 +1,7 @@
 package text
 
-// IsControl reports whether r moves the cursor or reorders text: what is shown then isn't what is there.
+// IsControl reports whether r moves the cursor or reorders text: what is shown then isn't what is
+// there.
 func IsControl(r rune) bool {
 	return r < ' ' || r >= 0x7f && r < 0xa0 || IsBidi(r)
 }

@@ -18,7 +18,8 @@ func encode(code func(*codec)) []byte {
 	return c.data
 }
 
-// decode reads the fields that code goes through from their written form, which must be all of data.
+// decode reads the fields that code goes through from their written form, which must be all of
+// data.
 func decode(data []byte, code func(*codec)) error {
 	c := codec{data: data, text: string(data)}
 	code(&c)
@@ -198,7 +199,8 @@ func (c *codec) argument(a *argument) {
 	c.point(&a.pos)
 }
 
-// check returns an error if an index is out of bounds, or if a function comes before the one around it.
+// check returns an error if an index is out of bounds, or if a function comes before the one around
+// it.
 func (s *Summary) check() error {
 	if !s.inBounds() {
 		return errForm

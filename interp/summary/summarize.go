@@ -10,9 +10,9 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// Of makes the summary of a module from its syntax. The names have been resolved; the summary leaves
-// out whatever depends on a name that couldn't be. Of takes one pass, and recurses as deep as the syntax
-// nests.
+// Of makes the summary of a module from its syntax. The names have been resolved; the summary
+// leaves out whatever depends on a name that couldn't be. Of takes one pass, and recurses as deep
+// as the syntax nests.
 func Of(f *syntax.File) *Summary {
 	b := &summarizer{summary: &Summary{path: f.Path}, index: map[string]int32{}, function: noFunction}
 	for _, stmt := range f.Stmts {
@@ -145,8 +145,8 @@ func (b *summarizer) exprs(list []syntax.Expr) {
 	}
 }
 
-// expr reads an expression and returns where it begins. Without that, finding the start of each call in
-// a chain such as f()()… would take a walk down the chain.
+// expr reads an expression and returns where it begins. Without that, finding the start of each
+// call in a chain such as f()()… would take a walk down the chain.
 func (b *summarizer) expr(x syntax.Expr) syntax.Position {
 	switch x := x.(type) {
 	case *syntax.Ident:
@@ -231,7 +231,8 @@ func (b *summarizer) comprehension(x *syntax.Comprehension) {
 	}
 }
 
-// enter begins a function, and returns the one around it. The code around it evaluates its defaults.
+// enter begins a function, and returns the one around it. The code around it evaluates its
+// defaults.
 func (b *summarizer) enter(pos syntax.Position, resolved any, params []syntax.Expr) (outer int32) {
 	s := b.summary
 	i := int32(len(s.functions))
@@ -266,8 +267,8 @@ func (b *summarizer) enter(pos syntax.Position, resolved any, params []syntax.Ex
 	return outer
 }
 
-// freeOf returns the free variable of the function around that v is, or notFree. v is a free variable of
-// a nested function.
+// freeOf returns the free variable of the function around that v is, or notFree. v is a free
+// variable of a nested function.
 func (b *summarizer) freeOf(v *starresolve.Binding) int32 {
 	if v.Scope == starresolve.Free && b.function != noFunction {
 		return int32(v.Index)

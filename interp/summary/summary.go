@@ -17,11 +17,11 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// Summary says what a module loads and binds, where its calls and their arguments stand, and what the
-// code of its functions names. It is plain data.
+// Summary says what a module loads and binds, where its calls and their arguments stand, and what
+// the code of its functions names. It is plain data.
 //
-// Positions are as in starlark's call stacks: a call is at its opening parenthesis, a function at its
-// def or lambda.
+// Positions are as in starlark's call stacks: a call is at its opening parenthesis, a function at
+// its def or lambda.
 type Summary struct {
 	path      string   // the module's path, the file of every position
 	names     []string // the other fields refer to these
@@ -59,7 +59,8 @@ type LoadedName struct {
 	Pos      syntax.Position
 }
 
-// Loads returns the load statements at the top level, in source order. The caller doesn't change them.
+// Loads returns the load statements at the top level, in source order. The caller doesn't change
+// them.
 func (s *Summary) Loads() []Load { return s.loads }
 
 type bound struct {
@@ -92,8 +93,8 @@ type function struct {
 // notFree stands for a free variable that the function around binds itself.
 const notFree = -1
 
-// mention is a place in a function's code that names a variable whose value is known before the code
-// runs, or where a nested function stands. What a nested function names is its own.
+// mention is a place in a function's code that names a variable whose value is known before the
+// code runs, or where a nested function stands. What a nested function names is its own.
 type mention struct {
 	kind    mentionKind
 	index   int32 // of the global's name, the free variable or the function
@@ -152,7 +153,8 @@ func (s *Summary) find(paren syntax.Position) int {
 	return i
 }
 
-// CallStart returns where the call at a position begins, or a zero position if there is no such call.
+// CallStart returns where the call at a position begins, or a zero position if there is no such
+// call.
 func (s *Summary) CallStart(paren syntax.Position) syntax.Position {
 	if i := s.find(paren); i != notCall {
 		return s.position(s.calls[i].start)
@@ -160,8 +162,8 @@ func (s *Summary) CallStart(paren syntax.Position) syntax.Position {
 	return syntax.Position{}
 }
 
-// CallMethod returns where the method's name stands in the call at a position, or a zero position if the
-// call isn't of the form x.name(…).
+// CallMethod returns where the method's name stands in the call at a position, or a zero position
+// if the call isn't of the form x.name(…).
 func (s *Summary) CallMethod(paren syntax.Position) syntax.Position {
 	if i := s.find(paren); i != notCall {
 		return s.position(s.calls[i].method)
@@ -169,8 +171,8 @@ func (s *Summary) CallMethod(paren syntax.Position) syntax.Position {
 	return syntax.Position{}
 }
 
-// CallArgument returns where the value of a named argument begins in the call at a position, or a zero
-// position if the call doesn't spell that argument out.
+// CallArgument returns where the value of a named argument begins in the call at a position, or a
+// zero position if the call doesn't spell that argument out.
 func (s *Summary) CallArgument(paren syntax.Position, name string) syntax.Position {
 	i := s.find(paren)
 	if i == notCall {
@@ -185,15 +187,16 @@ func (s *Summary) CallArgument(paren syntax.Position, name string) syntax.Positi
 	return syntax.Position{}
 }
 
-// Mention is a place in a function's code that names a variable whose value is known before the code
-// runs, and attributes of it.
+// Mention is a place in a function's code that names a variable whose value is known before the
+// code runs, and attributes of it.
 type Mention struct {
 	Global string // the global's name; empty for a free variable
 	Free   int    // the index of the free variable
 	Fields []string
 	Pos    syntax.Position
-	// Call is the index of the call of this function, for [Summary.Call]; with Attempt, of the call of
-	// the predeclared attempt that has this as its first argument. It is negative if there is no call.
+	// Call is the index of the call of this function, for [Summary.Call]; with Attempt, of the call
+	// of the predeclared attempt that has this as its first argument. It is negative if there is no
+	// call.
 	Call    int
 	Attempt bool
 }
@@ -237,8 +240,8 @@ func (s *Summary) function(at syntax.Position) int {
 	return i
 }
 
-// Defaults returns where the defaults of a function's parameters begin, by parameter. The function is at
-// a position.
+// Defaults returns where the defaults of a function's parameters begin, by parameter. The function
+// is at a position.
 func (s *Summary) Defaults(function syntax.Position) map[string]syntax.Position {
 	i := s.function(function)
 	if i < 0 {
@@ -252,8 +255,8 @@ func (s *Summary) Defaults(function syntax.Position) map[string]syntax.Position 
 	return out
 }
 
-// Mentions returns what the code of the function at a position names, in source order. It includes what
-// nested functions name. Free variables are those of the function at the position.
+// Mentions returns what the code of the function at a position names, in source order. It includes
+// what nested functions name. Free variables are those of the function at the position.
 func (s *Summary) Mentions(function syntax.Position) iter.Seq[Mention] {
 	return func(yield func(Mention) bool) {
 		if i := s.function(function); i >= 0 {
@@ -294,8 +297,8 @@ func (s *Summary) walk(i int, yield func(Mention) bool) {
 	}
 }
 
-// outer returns which free variables of the outermost function the free variables of a nested one are.
-// around has the same for the function around the nested one.
+// outer returns which free variables of the outermost function the free variables of a nested one
+// are. around has the same for the function around the nested one.
 func outer(free, around []int32) []int32 {
 	out := make([]int32, len(free))
 	for i, f := range free {

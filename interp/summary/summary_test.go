@@ -71,7 +71,8 @@ for i, j in []:
     else: l = [m for m in b()]
 `
 
-// TestSummary compares what a summary says with the syntax that it was made from, and reads it from its written form.
+// TestSummary compares what a summary says with the syntax that it was made from, and reads it from
+// its written form.
 func TestSummary(t *testing.T) {
 	files := sources(t)
 	files["forms"] = []byte(syntaxForms)

@@ -18,8 +18,9 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// Calls returns the calls of every orchestrator, by caller, and the sites of these calls. index has the
-// indices of the tasks, and all are the program's modules. Its error is a *diag.Error of class Limit.
+// Calls returns the calls of every orchestrator, by caller, and the sites of these calls. index has
+// the indices of the tasks, and all are the program's modules. Its error is a *diag.Error of class
+// Limit.
 func Calls(tasks []*builtins.Task, index map[*builtins.Task]int, all []*interp.Module) ([]plan.Call, []plan.Site, error) {
 	w := &work{left: maxWork}
 	s := search{mentions: newMentioner(all, index, w), work: w, index: index, callers: make([]foundCall, len(tasks))}
@@ -49,8 +50,8 @@ func Calls(tasks []*builtins.Task, index map[*builtins.Task]int, all []*interp.M
 // span is a part of a slice.
 type span struct{ from, to int }
 
-// work bounds what finding the calls takes. A short file can have many orchestrators that each reach the
-// same many functions or tasks.
+// work bounds what finding the calls takes. A short file can have many orchestrators that each
+// reach the same many functions or tasks.
 type work struct{ left int }
 
 // Following a mention takes 1. Reading one takes more, because it is kept.
@@ -73,9 +74,9 @@ func (w *work) err() error {
 		WithHint("let fewer orchestrators share so many functions, or keep tasks out of large lists and dicts that they name")
 }
 
-// search finds what functions can call, one function after the other. Its first pass follows what code
-// names outright. Its second pass follows the elements of containers that the first pass met: these, and
-// everything that only these lead to, may be called.
+// search finds what functions can call, one function after the other. Its first pass follows what
+// code names outright. Its second pass follows the elements of containers that the first pass met:
+// these, and everything that only these lead to, may be called.
 type search struct {
 	mentions *mentioner
 	work     *work
@@ -148,8 +149,8 @@ func (s *search) open(m mention) {
 	}
 }
 
-// found notes a call, unless it is known, and its site. So a call that the first pass found isn't only
-// possible.
+// found notes a call, unless it is known, and its site. So a call that the first pass found isn't
+// only possible.
 func (s *search) found(m mention, possible bool) {
 	callee := s.index[m.task]
 	known := &s.callers[callee]

@@ -78,8 +78,9 @@ var growing = map[string]struct {
 	}},
 }
 
-// TestLinear makes sources eight times as large: a square would take 64 times as
-// much processor time. Less than 32 times, and what a collection of garbage takes, must do, in one of several attempts.
+// TestLinear makes sources eight times as large: a square would take 64 times as much processor
+// time. Less than 32 times, and what a collection of garbage takes, must do, in one of several
+// attempts.
 func TestLinear(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")

@@ -10,8 +10,8 @@ import (
 	"github.com/flytestar/flytestar/interp/summary"
 )
 
-// mention is a value that a function's code names, or that a container holds, and that may lead to a task.
-// Exactly one of the first three fields is set.
+// mention is a value that a function's code names, or that a container holds, and that may lead to
+// a task. Exactly one of the first three fields is set.
 type mention struct {
 	task      *builtins.Task
 	function  *function
@@ -30,7 +30,8 @@ type function struct {
 	search   int // the last search that came by
 }
 
-// container is a value that holds others. Once it has been opened, it has those that may lead to a task.
+// container is a value that holds others. Once it has been opened, it has those that may lead to a
+// task.
 type container struct {
 	value  starlark.Value
 	opened bool
@@ -70,9 +71,9 @@ func (m *mentioner) function(fn *starlark.Function) *function {
 	return f
 }
 
-// of returns what f's defaults and its code mention, in source order: globals and free variables that hold
-// a value or, if the code names a field of a struct, the field. What nested functions mention counts as
-// f's.
+// of returns what f's defaults and its code mention, in source order: globals and free variables
+// that hold a value or, if the code names a field of a struct, the field. What nested functions
+// mention counts as f's.
 func (m *mentioner) of(f *function) []mention {
 	mod := m.modules[f.value.Position().Filename()]
 	if f.read || mod == nil {
@@ -115,7 +116,8 @@ func (m *mentioner) defaults(f *function, mod *interp.Module) {
 	}
 }
 
-// value returns the value of the variable that is mentioned, or nil for a global that was never bound.
+// value returns the value of the variable that is mentioned, or nil for a global that was never
+// bound.
 func value(fn *starlark.Function, mod *interp.Module, at summary.Mention) starlark.Value {
 	if at.Global != "" {
 		return mod.Globals[at.Global]
@@ -124,8 +126,9 @@ func value(fn *starlark.Function, mod *interp.Module, at summary.Mention) starla
 	return v
 }
 
-// narrowed follows v.field.field… through structs and modules, as far as the value is certain. It returns
-// that value and the fields that are left. For a task that the code doesn't call it returns nil.
+// narrowed follows v.field.field… through structs and modules, as far as the value is certain. It
+// returns that value and the fields that are left. For a task that the code doesn't call it returns
+// nil.
 func narrowed(v starlark.Value, fields []string) (starlark.Value, []string) {
 	for i, field := range fields {
 		switch t := v.(type) {

@@ -15,16 +15,17 @@ type sites struct {
 	work  *work
 }
 
-// siteKey identifies a site: a call in a module, and the task. A function that is made several times may
-// call another task from the same place each time.
+// siteKey identifies a site: a call in a module, and the task. A function that is made several
+// times may call another task from the same place each time.
 type siteKey struct {
 	module *interp.Module
 	call   int
 	task   *builtins.Task
 }
 
-// of returns the index of the site where the code calls a task that it mentions. rest are the attributes
-// of the task that the code names. If the code doesn't call the task there, of returns noSite.
+// of returns the index of the site where the code calls a task that it mentions. rest are the
+// attributes of the task that the code names. If the code doesn't call the task there, of returns
+// noSite.
 func (s *sites) of(t *builtins.Task, m *interp.Module, at summary.Mention, rest []string) int {
 	how, ok := siteKind(at, rest)
 	if !ok {

@@ -136,7 +136,8 @@ func attempts(parent int) []attempt {
 		{"learn the machine's name", unix.SYS_UNAME, []uintptr{uintptr(unsafe.Pointer(new(unix.Utsname)))}},
 		{"set the clock", unix.SYS_CLOCK_SETTIME, []uintptr{unix.CLOCK_MONOTONIC, none}},
 		{"reboot", unix.SYS_REBOOT, []uintptr{0, 0, 0, 0}},
-		// This must be the last: from then on every signal stops this process until the parent looks at it.
+		// This must be the last: from then on every signal stops this process until the parent
+		// looks at it.
 		{"be traced", unix.SYS_PTRACE, []uintptr{unix.PTRACE_TRACEME, 0, 0, 0}},
 	} {
 		list = append(list, attempt{c.name, func() error { return raw(c.number, c.args...) }})
@@ -192,8 +193,8 @@ func fork() error {
 	return err
 }
 
-// Able tries everything. It returns the names of the attempts that permissions didn't prevent, one per
-// line.
+// Able tries everything. It returns the names of the attempts that permissions didn't prevent, one
+// per line.
 func Able(parent int) string {
 	var able []string
 	for _, a := range attempts(parent) {
@@ -204,8 +205,8 @@ func Able(parent int) string {
 	return strings.Join(able, "\n")
 }
 
-// WithoutCalls makes system calls, given by number, fail for this process and its children as they do on
-// a kernel that lacks them.
+// WithoutCalls makes system calls, given by number, fail for this process and its children as they
+// do on a kernel that lacks them.
 func WithoutCalls(numbers string) error {
 	program := []bpf.Instruction{bpf.LoadAbsolute{Off: 0, Size: 4}} // the call's number
 	for _, n := range strings.Split(numbers, ",") {
