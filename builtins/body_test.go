@@ -20,7 +20,7 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// module declares what the bodies of these tests call; the tests add to it.
+// module declares the tasks that the bodies of these tests call. Tests add to it.
 const module = `
 env = task_environment(name = "e")
 one = task(command = ["x"], env = env, inputs = {"x": int}, output = int)
@@ -49,7 +49,7 @@ func load(t testing.TB, source string) *builtins.Registry {
 	return r
 }
 
-// oneModule is the source of whatever module is asked for.
+// oneModule is the source of every module.
 type oneModule string
 
 func (m oneModule) ReadModule(string) ([]byte, error) { return []byte(m), nil }
@@ -85,7 +85,8 @@ func (h *host) Text(_ context.Context, name, text string) (plan.File, error) {
 	return f, nil
 }
 
-// answer is the call of most hosts: x times 10; bad fails with its input as the message.
+// answer is how most hosts answer a call: with 10 times x. The task bad fails with x as the
+// message.
 func answer(c plan.Invocation) (plan.Value, error) {
 	switch c.Task {
 	case "e.bad":
@@ -205,7 +206,7 @@ func TestBodies(t *testing.T) {
 	}
 }
 
-// TestFailureItself: what the host returned comes out, not a copy.
+// TestFailureItself: RunBody returns the very failure of the host, not a copy.
 func TestFailureItself(t *testing.T) {
 	failure := &plan.Failure{Kind: plan.FailOOM, Task: "e.one"}
 	for _, body := range []string{"one(1)", "one.start(1)", "one.map([1])", "return gather(one.start(1))", "helper(1)"} {
@@ -216,7 +217,7 @@ func TestFailureItself(t *testing.T) {
 	}
 }
 
-// TestNoFailure: an error that isn't an action's ends the body, whatever it attempts.
+// TestNoFailure: an error other than the failure of an action ends the body, even in attempt.
 func TestNoFailure(t *testing.T) {
 	limit := errors.New("calls nest deeper than 200")
 	for _, body := range []string{"attempt(one, 1)", "one.map([1], return_errors = True)", "one.start(1)"} {
@@ -227,8 +228,8 @@ func TestNoFailure(t *testing.T) {
 	}
 }
 
-// TestOrdinals: calls are numbered in the order in which the body makes them,
-// map's items before any starts, defaults filled in.
+// TestOrdinals: calls are numbered in the order in which the body makes them. All items of map are
+// numbered before any starts.
 func TestOrdinals(t *testing.T) {
 	h := &host{}
 	if _, err := run(t, "a = two.start(1)\nb = one.map([2, 3])\nc = one(4)\nreturn a.result()", h); err != nil {
@@ -249,7 +250,8 @@ func TestOrdinals(t *testing.T) {
 	}
 }
 
-// TestParallel: started calls, and map's, are under way at once; results keep their order.
+// TestParallel: calls that were started, or made by map, are under way at once. Results keep their
+// order.
 func TestParallel(t *testing.T) {
 	for body, want := range map[string]int{
 		"return one.map(range(100))":                                      100,
@@ -295,7 +297,7 @@ func TestParallel(t *testing.T) {
 	}
 }
 
-// TestBodyWaits: RunBody returns after every call, also when the body has failed.
+// TestBodyWaits: RunBody returns only after every call has, even if the body has failed.
 func TestBodyWaits(t *testing.T) {
 	var ended atomic.Int64
 	call := func(plan.Invocation) (plan.Value, error) {
@@ -309,7 +311,7 @@ func TestBodyWaits(t *testing.T) {
 	}
 }
 
-// TestManyStarted: more than may be under way at once.
+// TestManyStarted starts more calls than may be under way at once.
 func TestManyStarted(t *testing.T) {
 	h := &host{}
 	got, err := run(t, "return len(gather(*[one.start(i) for i in range(5000)])) + len(one.map(range(5000)))", h)

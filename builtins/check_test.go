@@ -101,7 +101,7 @@ func TestDocstring(t *testing.T) {
 	}
 }
 
-// FuzzPath: what is accepted is a path within the workspace.
+// FuzzPath: every path that is accepted leads into the workspace.
 func FuzzPath(f *testing.F) {
 	for _, s := range []string{"a", "../a", "//a/../..", "/", "///", ".", "", "a/./b/", "\x00", "..\\x"} {
 		f.Add("dir/sub", s)
@@ -116,7 +116,7 @@ func FuzzPath(f *testing.F) {
 	})
 }
 
-// FuzzPackages: what is accepted is one line, no option, and has none within.
+// FuzzPackages: every requirement that is accepted is one line, and isn't or holds no option.
 func FuzzPackages(f *testing.F) {
 	for _, s := range []string{"a==1", "a; b", "-r x", "x @ https://e/x", "x[y]>=1", "x\n-r y", "x=1:2~3", "0@a:\a"} {
 		f.Add(s)
@@ -131,8 +131,8 @@ func FuzzPackages(f *testing.F) {
 	})
 }
 
-// FuzzPlaceholders: no argument makes the check panic, and none that refers to what isn't declared
-// passes.
+// FuzzPlaceholders: no argument makes the check panic, and an argument that refers to an undeclared
+// name doesn't pass.
 func FuzzPlaceholders(f *testing.F) {
 	for _, s := range []string{"{{.inputs.x}}", "a{{.inputs.l}}b", "{{.inputs.}}", "{{{{.inputs.x}}}}", "{{.outputs.y}}{{.inputs.z}}"} {
 		f.Add(s)
@@ -147,7 +147,7 @@ func FuzzPlaceholders(f *testing.F) {
 	})
 }
 
-// TestPlaceholders compares what is found with a pattern.
+// TestPlaceholders compares the placeholders that are found with those that a pattern finds.
 func TestPlaceholders(t *testing.T) {
 	re := regexp.MustCompile(`\{\{(\s*)\.([A-Za-z_]+)\.([^{}\s]*)(\s*)\}\}`)
 	rapid.Check(t, func(t *rapid.T) {

@@ -35,8 +35,8 @@ func section(t *testing.T, heading string) string {
 	return text
 }
 
-// TestSpec: every predeclared name, and every attribute that it or its values have, is in its
-// section.
+// TestSpec: the section of each predeclared name mentions it, and every attribute of it and of its
+// values.
 func TestSpec(t *testing.T) {
 	names := builtins.NewRegistry(builtins.Limits{}).Predeclared()
 	for name, heading := range headings {

@@ -13,7 +13,7 @@ import (
 	"github.com/flytestar/flytestar/interp"
 )
 
-// long makes source long enough to be kept compiled, and changes no position.
+// long makes source long enough to be kept compiled. Positions stay.
 func long(source string) string { return source + "\n#" + strings.Repeat("x", compiled.MinSource) }
 
 // cacheOptions are for a load of main.star through a cache.
@@ -108,7 +108,7 @@ func TestCacheFindings(t *testing.T) {
 	}
 }
 
-// TestCacheDamaged: a damaged entry is removed and said, and what it was is compiled again.
+// TestCacheDamaged: a damaged entry is removed with a notice, and its module is compiled again.
 func TestCacheDamaged(t *testing.T) {
 	for name, damage := range map[string]func(file string, data []byte) error{
 		"a bit":       func(file string, data []byte) error { data[len(data)/2] ^= 1; return os.WriteFile(file, data, 0o600) },
@@ -143,7 +143,7 @@ func TestCacheDamaged(t *testing.T) {
 	}
 }
 
-// TestCacheUnusable: where there can be no cache, modules load and the user is told, once.
+// TestCacheUnusable: if the cache can't be used, modules load anyway, and the user is told once.
 func TestCacheUnusable(t *testing.T) {
 	shared := filepath.Join(t.TempDir(), "programs")
 	if err := os.Mkdir(shared, 0o700); err != nil {

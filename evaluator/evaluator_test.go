@@ -25,8 +25,8 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// withoutVariable, if set, makes the test binary run on a kernel without these system calls, by
-// number.
+// withoutVariable, if set, names system calls by number. The test binary then runs as on a kernel
+// that lacks them.
 const withoutVariable = "EVALUATOR_TEST_WITHOUT"
 
 // parentVariable, if set, makes the test binary a parent to be killed by TestOrphan.
@@ -46,8 +46,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// bodyLanguage is a language for tests of the process: a body is a global
-// function of the entry module, called with the inputs by name.
+// bodyLanguage is a language for tests of the process. A body is a global function of the entry
+// module.
 func bodyLanguage(interp.Limits) interp.Language {
 	lang := testLanguage()
 	const hostLocal = "test.host"
@@ -156,7 +156,7 @@ func call1(host plan.BodyHost, task starlark.String) {
 	_, _ = host.Call(context.Background(), plan.Invocation{Task: string(task), Inputs: map[string]plan.Value{"n": int64(1)}})
 }
 
-// await runs what waits for the parent as a future does.
+// await runs f, which waits for the parent, as a future does.
 func await(host plan.BodyHost, f func()) {
 	done := make(chan struct{})
 	go func() {
@@ -200,8 +200,8 @@ func (h testHost) Call(ctx context.Context, c plan.Invocation) (plan.Value, erro
 	return f(ctx, n)
 }
 
-// hangingHost has a task "hangs" that ends when nobody waits for it any more. hung is closed when
-// it is called first.
+// hangingHost has a task "hangs" that only ends when it is cancelled. The first call of it closes
+// hung.
 func hangingHost() (host testHost, hung <-chan struct{}) {
 	called := make(chan struct{})
 	first := sync.OnceFunc(func() { close(called) })
@@ -329,7 +329,7 @@ func deref(err error) []diag.Error {
 	return out
 }
 
-// TestDeaths has what no count of steps stops.
+// TestDeaths has code that no count of steps stops.
 func TestDeaths(t *testing.T) {
 	limits := interp.Limits{Memory: 256 << 20, Wall: 300 * time.Millisecond, Steps: 1 << 40}
 	tests := []struct {
@@ -545,7 +545,7 @@ def same():
 def spin(): same() == same()
 `
 
-// TestBodyDeath shows that a body which can't be stopped takes the evaluator with it, and is named.
+// TestBodyDeath: a body that can't be stopped takes the evaluator with it, and the error names it.
 func TestBodyDeath(t *testing.T) {
 	e := startFile(t, spins+"def stuck(): spin()\ndef waits(): call('hangs', 1)\n", interp.Limits{Wall: 200 * time.Millisecond})
 	host, hung := hangingHost()
@@ -580,8 +580,8 @@ func TestOpenFuture(t *testing.T) {
 	}
 }
 
-// TestHeld has a body whose calls under way hold more in the parent than the evaluator may have
-// itself.
+// TestHeld has a body with so many calls under way that they take more memory in the parent than
+// the evaluator itself may have.
 func TestHeld(t *testing.T) {
 	e := startFile(t, "def many():\n  for i in range(1000): start('hangs')\n  call('hangs', 1)\n", interp.Limits{})
 	e.limits.Memory = 4 << 20 // the parent's side alone
@@ -594,7 +594,7 @@ func TestHeld(t *testing.T) {
 	}
 }
 
-// TestAsked has bodies that ask for more than a run may have.
+// TestAsked has bodies that make more requests than a run may.
 func TestAsked(t *testing.T) {
 	host := testHost{calls: map[string]func(context.Context, int64) (plan.Value, error){
 		"double": func(_ context.Context, n int64) (plan.Value, error) { return 2 * n, nil },
@@ -672,7 +672,7 @@ func TestClose(t *testing.T) {
 	}
 }
 
-// TestMemoryBody shows that a body which grows slowly is told where it was, and the others live on.
+// TestMemoryBody: a body that grows slowly ends with an error that says where, and others go on.
 func TestMemoryBody(t *testing.T) {
 	if withCgo() {
 		t.Skip("with cgo the threads of the C library take addresses from the budget, and the kernel may say no first")
@@ -717,7 +717,7 @@ func TestPrintLimit(t *testing.T) {
 	}
 }
 
-// beParent starts an evaluator that never comes to an end, and says which process it is.
+// beParent starts an evaluator that never ends, and prints its process id.
 func beParent() {
 	e, _, err := Start(context.Background(), Options{Source: sources{"main.star": spins + "def stuck(): spin()"}, Entry: "main.star", Limits: interp.Limits{Wall: time.Hour}})
 	if err != nil {
@@ -729,8 +729,8 @@ func beParent() {
 	select {}
 }
 
-// TestOrphan kills a parent and shows that its evaluator dies too, though it doesn't come to read
-// its pipe.
+// TestOrphan: when a parent is killed, its evaluator dies too, even while it isn't reading its
+// pipe.
 func TestOrphan(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("this system has no parent-death signal")
@@ -777,7 +777,7 @@ func TestGroup(t *testing.T) {
 	}
 }
 
-// BenchmarkCheck is from Start to the graph of 20 functions in two modules, and Close.
+// BenchmarkCheck measures Start for 20 functions in two modules, and Close.
 func BenchmarkCheck(b *testing.B) {
 	var lib, main strings.Builder
 	for i := range 10 {
@@ -794,7 +794,7 @@ func BenchmarkCheck(b *testing.B) {
 	}
 }
 
-// BenchmarkBody is one body that makes one request.
+// BenchmarkBody evaluates a body that makes one request.
 func BenchmarkBody(b *testing.B) {
 	e := startFile(b, "def f(n): return call('double', n)\n", interp.Limits{})
 	host := testHost{calls: map[string]func(context.Context, int64) (plan.Value, error){

@@ -16,14 +16,14 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// told is what a load that wants the graph alone is told.
+// told is everything that a load learns if it only wants the graph.
 type told struct {
 	Graph    *plan.Graph
 	Lockdown string
 	Printed  []string
 }
 
-// loadGraph loads main.star for its graph, and says whether that was evaluated.
+// loadGraph loads main.star for its graph, and reports whether it was evaluated for that.
 func loadGraph(t *testing.T, dir string, source sources, limits interp.Limits) (k told, evaluated bool) {
 	t.Helper()
 	e, g, err := Start(t.Context(), Options{
@@ -48,7 +48,7 @@ func loadGraph(t *testing.T, dir string, source sources, limits interp.Limits) (
 	return k, e.process != nil
 }
 
-// TestKeptGraph: what is known of a load whose modules haven't changed is the same as evaluated.
+// TestKeptGraph: if no module has changed, a load learns the same without evaluation.
 func TestKeptGraph(t *testing.T) {
 	if l := startFile(t, "", interp.Limits{}).Lockdown(); l.Level != lockdown.Full {
 		t.Skipf("only graphs of a full lockdown are kept, and this machine's is %s", l)
@@ -78,8 +78,8 @@ func TestKeptGraph(t *testing.T) {
 	}
 }
 
-// TestGraphNotKept: small sources leave nothing, and what an evaluator made that wasn't locked down
-// in full isn't kept.
+// TestGraphNotKept: no graph is kept of small sources, nor of an evaluator that wasn't locked down
+// in full.
 func TestGraphNotKept(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "programs")
 	loadGraph(t, dir, sources{"main.star": cached, "lib/a.star": "a = 1\nc = 'c'"}, interp.Limits{})

@@ -21,8 +21,8 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// again runs tests of this binary in another process, set up by prepare, and
-// demands that they pass without skipping.
+// again runs tests of this binary in another process, which prepare sets up. They must pass without
+// skipping.
 func again(t *testing.T, tests string, prepare func(*osexec.Cmd)) {
 	t.Helper()
 	cmd := osexec.Command("/proc/self/exe", "-test.run=^("+tests+")$", "-test.v")
@@ -37,7 +37,7 @@ func again(t *testing.T, tests string, prepare func(*osexec.Cmd)) {
 
 const tryAll = "def try_all(n): return probe(n)\ndef env(): return environ()\n"
 
-// TestLockdown runs what tries to get out in the evaluator.
+// TestLockdown tries in the evaluator everything that it must not be able to do.
 func TestLockdown(t *testing.T) {
 	e := startFile(t, tryAll, interp.Limits{})
 	t.Log(e.Lockdown())
@@ -60,8 +60,8 @@ func TestUnprivileged(t *testing.T) {
 	})
 }
 
-// TestLoneRoot shows that root of a user namespace gets it too: one without other users, and one as
-// containers have it.
+// TestLoneRoot shows that root of a user namespace gets it too: of one without other users, and of
+// one as containers have.
 func TestLoneRoot(t *testing.T) {
 	for _, count := range []int{1, 1 << 16} {
 		t.Run(strconv.Itoa(count), func(t *testing.T) {
@@ -74,7 +74,8 @@ func TestLoneRoot(t *testing.T) {
 	}
 }
 
-// namespace has as many users; root in it is this process's user, or else one that nobody is.
+// namespace returns a user namespace with count users. Its root is this process's user if count is
+// 1, or else a user whom nobody is.
 func namespace(count int) *syscall.SysProcAttr {
 	uid, gid := os.Getuid(), os.Getgid()
 	if count > 1 {
@@ -87,7 +88,7 @@ func namespace(count int) *syscall.SysProcAttr {
 	}
 }
 
-// TestInherited looks at an evaluator from outside: what it has of its parent's.
+// TestInherited looks from outside at what an evaluator has inherited from its parent.
 func TestInherited(t *testing.T) {
 	leaked, err := syscall.Open("/proc/self/status", syscall.O_RDONLY, 0) // without O_CLOEXEC
 	if err != nil {
@@ -141,8 +142,8 @@ func TestInherited(t *testing.T) {
 	}
 }
 
-// userWanted is the pattern of the four ids of an evaluator's user: another
-// for root's, where there is one that may execute this binary.
+// userWanted is a pattern for the four ids of an evaluator's user. If this process is root, that is
+// another user, unless no other may execute this binary.
 func userWanted(e *Evaluator) string {
 	user := os.Getuid()
 	if c := e.process.cmd.SysProcAttr.Credential; c != nil {
@@ -151,7 +152,7 @@ func userWanted(e *Evaluator) string {
 	return fmt.Sprintf(`%d\s+%[1]d\s+%[1]d\s+%[1]d`, user)
 }
 
-// TestUsers: root's evaluator is a user of its own if that can be.
+// TestUsers: an evaluator of root is a user of its own.
 func TestUsers(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can be another user")
@@ -166,7 +167,7 @@ func TestUsers(t *testing.T) {
 	}
 }
 
-// descriptors demands that a process has none but its own.
+// descriptors demands that a process has no open files but the two pipes and its poller.
 func descriptors(t *testing.T, proc string) {
 	t.Helper()
 	entries, err := os.ReadDir(proc + "fd")

@@ -20,9 +20,9 @@ func frame(message []byte) []byte {
 	return append(binary.BigEndian.AppendUint32(nil, uint32(len(message))), message...)
 }
 
-// say lets a workflow file speak for the evaluator, as if it had taken it over:
-// messages as JSON, without a check. A text that begins with "raw:" is sent as
-// it is, one with "framed:" after its length.
+// say lets a workflow file speak for the evaluator, as if the file had taken it over. The text is
+// messages as JSON, which aren't checked. After "raw:" it is sent as it is, and after "framed:"
+// with its length before it.
 func say(text string) error {
 	var data []byte
 	if raw, ok := strings.CutPrefix(text, "raw:"); ok {
@@ -42,7 +42,7 @@ func say(text string) error {
 	return err
 }
 
-// TestLies has an evaluator that says what it may not. Each must end it, and only it.
+// TestLies has an evaluator that breaks the rules. Each lie must end it, and nothing else.
 func TestLies(t *testing.T) {
 	long := strings.Repeat("x", maxText+1)
 	lies := map[string]struct{ say, why string }{
@@ -115,7 +115,7 @@ func checkLie(t *testing.T, err error, why string) {
 	}
 }
 
-// TestFlood has an evaluator that asks without end for what isn't answered.
+// TestFlood has an evaluator that keeps making requests without waiting for answers.
 func TestFlood(t *testing.T) {
 	e := startFile(t, `
 def floods():

@@ -76,7 +76,7 @@ func TestTool(t *testing.T) {
 	}
 }
 
-// TestToolCancelled shows that a tool doesn't outlive the interest in it.
+// TestToolCancelled: RunTool returns when it is cancelled, even if the tool hangs.
 func TestToolCancelled(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()

@@ -24,7 +24,7 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// A graph with something of every kind.
+// sampleGraph has something of every kind.
 var sampleGraph = plan.Graph{
 	Version: plan.Version, Entry: "main.star",
 	Modules: []plan.Module{{Path: "main.star", Digest: "sha256:0"}},
@@ -59,10 +59,10 @@ var samples = []fromEvaluator{
 	{Done: &doneMsg{Body: 1, Value: json.RawMessage("null")}},
 }
 
-// testLimit is what a message of the tests may have, in bytes.
+// testLimit bounds a message of these tests, in bytes.
 const testLimit = 64 << 20
 
-// written is a message in bytes.
+// written returns a message in bytes.
 func written(v any) []byte {
 	b, _ := wire.Append(nil, v)
 	return b
@@ -90,8 +90,8 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-// gate is an empty part of what the evaluator says. Once armed it lasts until
-// something is said to the evaluator.
+// gate is an empty part of what the evaluator says. Once armed, it lasts until the parent says
+// something.
 type gate struct {
 	armed  atomic.Bool
 	once   sync.Once
@@ -112,8 +112,8 @@ func (g *gate) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-// FuzzParent has an evaluator that says anything, first while it loads and then
-// of a body. The parent must end the conversation in order, holding nothing.
+// FuzzParent has an evaluator that says anything, first while it loads and then about a body. The
+// parent must end the conversation in an orderly way, and hold nothing afterwards.
 func FuzzParent(f *testing.F) {
 	say := func(messages ...int) (data []byte) {
 		for _, i := range messages {
@@ -152,7 +152,7 @@ func FuzzParent(f *testing.F) {
 	})
 }
 
-// startBody loads and evaluates a body, until the evaluator is gone.
+// startBody loads, and evaluates a body until the evaluator is gone.
 func startBody(t *testing.T, e *Evaluator, g *gate) error {
 	t.Helper()
 	graph, err := e.load()

@@ -24,15 +24,15 @@ import (
 	"github.com/flytestar/flytestar/builtins"
 )
 
-// conformance are the files of go.starlark.net's own suite. proto.star is left out, since that
-// library isn't in the language.
+// conformance lists files of go.starlark.net's own suite. proto.star isn't among them, because the
+// language doesn't have that library.
 var conformance = []string{
 	"assign", "bool", "builtins", "bytes", "control", "dict", "float", "function", "int", "json", "list", "math",
 	"misc", "set", "string", "time", "tuple", "recursion", "module", "while",
 }
 
-// differences are the intended ones, as spec.md has them under "What differs from Starlark": lines
-// of the suite that fail, and why.
+// differences lists the lines of the suite that fail, and why. They are intended: spec.md has them
+// under "What differs from Starlark".
 var differences = []struct {
 	file     string
 	from, to int
@@ -52,9 +52,9 @@ var differences = []struct {
 	{"function", 29, 29, true, "str is a type, and prints as str"},
 }
 
-// TestConformance runs Starlark's own suite as it is; then under the guarded universe; then in
-// flytestar's dialect with its types. What passes in the first passes in the others, but for the
-// differences, and those do differ.
+// TestConformance runs Starlark's own suite three times: as it is, then under the guarded universe,
+// then in flytestar's dialect with its types. Everything passes each time, except for the
+// differences. Each of those must fail.
 func TestConformance(t *testing.T) {
 	dir := conformanceDir(t)
 	guardUniverse()
@@ -88,7 +88,7 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// setting is in what a file of the suite is run.
+// setting is how a file of the suite is run.
 type setting int
 
 const (
@@ -114,8 +114,8 @@ func problems(name, data string, mode setting) []string {
 	return out
 }
 
-// without returns a file without the lines of the differences that a setting makes, but for the one
-// at index keep.
+// without returns a file without the lines that differ in a setting. It keeps the difference at
+// index keep.
 func without(data, name string, mode setting, keep int) string {
 	lines := strings.Split(data, "\n")
 	for i, d := range differences {
@@ -247,7 +247,7 @@ func (r *conformanceReport) Error(args ...any) {
 	r.problem(line, text)
 }
 
-// ended takes what the chunk ended with.
+// ended takes the error with which the chunk ended.
 func (r *conformanceReport) ended(err error) {
 	var eval *starlark.EvalError
 	var names starresolve.ErrorList

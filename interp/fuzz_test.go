@@ -10,9 +10,9 @@ import (
 	"github.com/flytestar/flytestar/diag"
 )
 
-// FuzzLoad reads, checks and compiles a module, and another that it may load,
-// as the evaluator does before it runs any code: whatever is in them, that ends
-// with modules or with findings that point into them.
+// FuzzLoad reads, checks and compiles a module and another that it may load, as the evaluator does
+// before it runs any code. Whatever they hold, the result is modules, or findings that point into
+// them.
 func FuzzLoad(f *testing.F) {
 	corpus, err := filepath.Glob("testdata/*.star")
 	if err != nil || len(corpus) == 0 {

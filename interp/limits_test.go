@@ -9,7 +9,7 @@ import (
 	"github.com/flytestar/flytestar/diag"
 )
 
-// TestLimitBounds: each limit has a default within its bounds, and what lies outside is refused.
+// TestLimitBounds: each limit has a default within its bounds, and a value out of them is refused.
 func TestLimitBounds(t *testing.T) {
 	defaults := Limits{}.Defaults()
 	if err := defaults.Check(); err != nil {

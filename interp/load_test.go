@@ -151,7 +151,7 @@ func TestCompiled(t *testing.T) {
 	}
 }
 
-// TestRefusedSource has what can't stand in a file of the repository, or is too big for it.
+// TestRefusedSource has sources that can't be files of this repository, or are too large for that.
 func TestRefusedSource(t *testing.T) {
 	chain := func(first, link string, n int) string { return "x = " + first + strings.Repeat(link, n) }
 	elif := "if 0:\n  pass\n" + strings.Repeat("elif 0:\n  pass\n", 50_000)
@@ -200,7 +200,8 @@ func TestLimits(t *testing.T) {
 		many[fmt.Sprintf("m%d.star", i)] = "x = 1"
 	}
 	spin := files{"main.star": "for x in range(100000000):\n  pass"}
-	// Small steps, so that looks come in time: a doubling is the kernel's to stop.
+	// It grows in small steps, so that a look at memory comes in time. Only the kernel could stop a
+	// doubling.
 	grow := files{"main.star": "a = []\nfor x in range(100000000):\n  a.append('x' * 1000)"}
 	tests := []struct {
 		source files
@@ -225,7 +226,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestExactSteps finds how many steps a file takes, and that one fewer isn't enough.
+// TestExactSteps finds how many steps a file takes, and shows that one fewer isn't enough.
 func TestExactSteps(t *testing.T) {
 	source := files{"main.star": "for x in range(5000):\n  pass"}
 	fits := func(steps uint64) bool {

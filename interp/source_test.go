@@ -10,7 +10,7 @@ import (
 	"github.com/flytestar/flytestar/diag"
 )
 
-// TestLongNumber compares what is found in sources that parse with their tokens.
+// TestLongNumber compares the long numbers that are found in sources with the parser's tokens.
 func TestLongNumber(t *testing.T) {
 	parts := []string{"1", "22", "333", "0x1F", "1.25", "a1", "é2", " ", "+", "-", ",", "(", ")", "\n", "\r", "\r\n", "#", "'", `"`, `"""`, "'''", `\`, "r", "b", "x=", "123 'abc\\\r\n' 4567"}
 	parsed := 0

@@ -8,8 +8,7 @@ import (
 	"github.com/flytestar/flytestar/diag"
 )
 
-// TestGuards has calls that would take a minute or a gigabyte, were they made, and beside them what
-// stays as it was.
+// TestGuards has calls that would take a minute or a gigabyte, and similar calls that stay allowed.
 func TestGuards(t *testing.T) {
 	const (
 		tooManySteps = `^main.star:\d+:\d+: loading took more than 1000000 steps \[max-steps\]$`

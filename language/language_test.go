@@ -23,7 +23,7 @@ func graphOf(source interp.Source, entry string) (*plan.Graph, error) {
 	return p.Graph()
 }
 
-// TestFindings loads each chunk of testdata/*.star and compares what is found.
+// TestFindings loads each chunk of testdata/*.star and compares the findings.
 func TestFindings(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.star")
 	if err != nil || len(files) == 0 {

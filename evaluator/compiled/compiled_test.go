@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// fillVariable, if set, makes the test binary fill the cache in that directory until it is killed.
+// fillVariable, if set, is a directory. The test binary then puts entries there until it is killed.
 const fillVariable = "COMPILED_TEST_FILL"
 
 // testCache returns a cache with an open directory.
@@ -40,7 +40,7 @@ func testCache(t *testing.T, dir string) *Cache {
 	return c
 }
 
-// TestCacheKey: what decides how a module is compiled decides its key.
+// TestCacheKey: everything that decides how a module is compiled changes its key.
 func TestCacheKey(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "programs")
 	c := testCache(t, dir)
@@ -68,7 +68,7 @@ func TestCacheKey(t *testing.T) {
 	}
 }
 
-// TestCacheBounds: the entries that weren't used for longest go.
+// TestCacheBounds: the entries that were unused for longest go first.
 func TestCacheBounds(t *testing.T) {
 	c := testCache(t, filepath.Join(t.TempDir(), "programs"))
 	old := time.Now().Add(-24 * time.Hour)
@@ -111,7 +111,7 @@ func TestCacheBounds(t *testing.T) {
 	}
 }
 
-// fill puts entries into a cache for ever.
+// fill puts entries into a directory until the process is killed.
 func fill(dir string) {
 	c, err := openDirectory(dir, func(text string) { fmt.Println(text); os.Exit(1) })
 	if err != nil {
@@ -129,7 +129,7 @@ func fill(dir string) {
 	}
 }
 
-// TestCacheKilled kills processes that write to a cache: every entry stays whole.
+// TestCacheKilled kills processes that write entries. Every entry stays whole.
 func TestCacheKilled(t *testing.T) {
 	c := testCache(t, filepath.Join(t.TempDir(), "programs"))
 	for range 5 {
@@ -163,7 +163,8 @@ func TestCacheKilled(t *testing.T) {
 	}
 }
 
-// TestWaitingBounds: what waits to be compiled is bounded, and what was compiled makes room.
+// TestWaitingBounds: a bounded number of modules waits to be compiled, and a batch makes room for
+// more.
 func TestWaitingBounds(t *testing.T) {
 	c := testCache(t, filepath.Join(t.TempDir(), "programs"))
 	c.active = true // so that all waits
@@ -179,12 +180,12 @@ func TestWaitingBounds(t *testing.T) {
 	}
 }
 
-// source is a Source of one module that is large enough to be kept.
+// source is a Source of one module.
 type source string
 
 func (s source) ReadModule(string) ([]byte, error) { return []byte(s), nil }
 
-// TestModule: what is compiled for one load is there for the next, and can be executed.
+// TestModule: a module that is compiled for one load is there for the next.
 func TestModule(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "programs")
 	text := []byte("x = 1\n#" + strings.Repeat("x", MinSource))
@@ -205,7 +206,7 @@ func TestModule(t *testing.T) {
 	}
 }
 
-// TestGraph: what is kept of a load is there until a module changes, and counts against the bounds.
+// TestGraph: a graph that is kept is there until a module changes, and counts against the bounds.
 func TestGraph(t *testing.T) {
 	c := testCache(t, filepath.Join(t.TempDir(), "programs"))
 	for i := range maxEntries + 1 {

@@ -14,9 +14,8 @@ import (
 	"github.com/flytestar/flytestar/interp"
 )
 
-// lockedVariable, if set, makes the test binary a process that applies as many layers of the
-// lockdown, loads a small module and exits: an evaluator without its pipe, of which layers can be
-// left out.
+// lockedVariable, if set, is a number of layers. The test binary then applies so many, loads a
+// small module and exits, as an evaluator without a pipe.
 const lockedVariable = "LOCKDOWN_TEST_LOCKED"
 
 func beLocked(n int) {
@@ -48,8 +47,8 @@ func smallSource() small {
 	return small(b.String())
 }
 
-// BenchmarkLockdown measures a process from start to exit, with none of the lockdown's layers, the
-// first, the first two and so on, in turns. It prints each median and what the layer adds to it.
+// BenchmarkLockdown measures a process from start to exit: without layers, with the first, with the
+// first two and so on, in turns. It prints the median without, and what each layer adds.
 func BenchmarkLockdown(b *testing.B) {
 	names := append([]string{"nothing"}, lockdown.Names...)
 	times := make([][]time.Duration, len(names))

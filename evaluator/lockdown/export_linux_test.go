@@ -2,14 +2,14 @@ package lockdown
 
 import "fmt"
 
-// What the tests apply layer by layer.
+// Layers that tests apply one by one.
 var (
 	DenyFiles   = denyFiles
 	FilterCalls = filterCalls
 	Names       = layerNames
 )
 
-// Layers apply the layers of a full lockdown, one each.
+// Layers returns functions that each apply one layer of a full lockdown, in order.
 func Layers(memory int64) []func() Layer {
 	return []func() Layer{
 		func() Layer { return layer("limits", fmt.Sprint(memory), limitResources(memory)) },

@@ -16,8 +16,8 @@ import (
 	"github.com/flytestar/flytestar/evaluator/lockdown/locktest"
 )
 
-// init keeps the probe on the process's first thread: one that asks to be traced ends only once its
-// parent has waited for it, and the parent waits for the first thread alone.
+// init keeps the probe on the process's first thread. A thread that asks to be traced only ends
+// once the parent has waited for it, and the parent only waits for the first one.
 func init() {
 	if os.Getenv(probeVariable) != "" {
 		runtime.LockOSThread()
@@ -35,8 +35,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// probeVariable, if set, makes the test binary say what it is able to do: under the layer of that
-// name, or "bare".
+// probeVariable, if set, is the name of a layer, or "bare". The test binary then prints what it is
+// able to do under that layer, or without any.
 const probeVariable = "LOCKDOWN_TEST_PROBE"
 
 // beProbe is the process that probeVariable asks for.
@@ -55,8 +55,8 @@ func beProbe(layer string) {
 	fmt.Print(locktest.Able(os.Getppid()))
 }
 
-// TestProbe runs the probe in processes that aren't locked down, or by one
-// layer alone: what an evaluator is refused is possible elsewhere, or fails for another reason.
+// TestProbe makes the attempts in processes without a lockdown, or with one layer of it. So what is
+// refused to an evaluator is possible elsewhere; it isn't that the attempt is wrong.
 func TestProbe(t *testing.T) {
 	bare := bareProbe(t, "bare")
 	for _, name := range locktest.Attempts() {
@@ -79,7 +79,7 @@ func TestProbe(t *testing.T) {
 	}
 }
 
-// bareProbe returns what a process can do that has one layer of the lockdown, or none.
+// bareProbe returns what a process can do that has one layer of the lockdown, or no layer.
 func bareProbe(t *testing.T, layer string) []string {
 	t.Helper()
 	var out []byte

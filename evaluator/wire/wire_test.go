@@ -31,7 +31,7 @@ type everything struct {
 	Private func() `json:"-"`
 }
 
-// TestWire: what is written is read again; strings are made UTF-8.
+// TestWire: Read returns what Append has written. Strings become valid UTF-8.
 func TestWire(t *testing.T) {
 	in := everything{
 		Flag: true, Int: -1, Time: time.Hour, Big: math.MaxUint64, Text: "é", Bytes: []byte{0, 0xff},
@@ -54,7 +54,7 @@ func TestWire(t *testing.T) {
 	}
 }
 
-// TestPipe sends messages up to the limit.
+// TestPipe: a pipe sends messages up to its limit, and refuses malformed ones.
 func TestPipe(t *testing.T) {
 	var b bytes.Buffer
 	p := NewPipe(&b, &b, 100)

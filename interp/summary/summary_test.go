@@ -39,7 +39,7 @@ func sources(t testing.TB) map[string][]byte {
 	return out
 }
 
-// dialect parses what the files have.
+// dialect is the language of the files.
 var dialect = &syntax.FileOptions{Set: true, TopLevelControl: true, Recursion: true}
 
 // parsed returns the summary of a module that parses, and its syntax.
@@ -53,7 +53,7 @@ func parsed(t testing.TB, source []byte) (*Summary, *syntax.File) {
 	return Of(f), f
 }
 
-// syntaxForms has what the files may lack.
+// syntaxForms has forms of syntax that the files may lack.
 const syntaxForms = `
 load("x.star", "a", b = "c")
 a.b.c(1, -2, x = "s", y = 1.5, *[1], **{"z": None})(True)(lambda: a, lambda q = a(): b.d(q))
@@ -71,8 +71,8 @@ for i, j in []:
     else: l = [m for m in b()]
 `
 
-// TestSummary compares what a summary says with the syntax that it was made from, and reads it from
-// its written form.
+// TestSummary reads summaries from their written form, and compares them with the syntax that they
+// were made from.
 func TestSummary(t *testing.T) {
 	files := sources(t)
 	files["forms"] = []byte(syntaxForms)
@@ -118,7 +118,8 @@ func checkCall(t *testing.T, s *Summary, c *syntax.CallExpr) {
 	}
 }
 
-// TestMentions looks at those of one function, in order and with what free variables are to it.
+// TestMentions: the mentions of a function come in order, and their free variables are that
+// function's.
 func TestMentions(t *testing.T) {
 	s, _ := parsed(t, []byte(strings.ReplaceAll(syntaxForms, "attempt(", "thing(")))
 	var got []string
@@ -138,7 +139,8 @@ func TestMentions(t *testing.T) {
 	}
 }
 
-// FuzzSummary reads what may be none: what is accepted is in order, and is written as it was read.
+// FuzzSummary reads any data as a summary. What Decode accepts is written as it was read, and can
+// be used.
 func FuzzSummary(f *testing.F) {
 	s, _ := parsed(f, []byte(syntaxForms))
 	f.Add(s.Encode())

@@ -116,8 +116,8 @@ func TestCalls(t *testing.T) {
 	}
 }
 
-// TestSharedStructure: what is small but exponential as a tree, or long, is
-// followed once, and without recursion.
+// TestSharedStructure: a value that is long, or exponentially large as a tree, is followed once and
+// without recursion.
 func TestSharedStructure(t *testing.T) {
 	g, err := graphOf(modules{"f.star": `
 e = task_environment(name = "e")
@@ -165,7 +165,7 @@ func big(n int) string {
 	return b.String()
 }
 
-// BenchmarkGraph makes the graph of a module of 5,000 tasks, and of 10,000: the time is linear.
+// BenchmarkGraph makes the graphs of modules of 5,000 and of 10,000 tasks. The time is linear.
 func BenchmarkGraph(b *testing.B) {
 	for _, n := range []int{5000, 10000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {

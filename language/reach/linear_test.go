@@ -28,7 +28,7 @@ func repeated(head, line, tail string) func(n int) modules {
 	}
 }
 
-// growing has sources that grow with n, in ways that could take time by n's square.
+// growing has sources that grow with n. Each could take time that grows with the square of n.
 var growing = map[string]struct {
 	n    int
 	make func(n int) modules
@@ -78,9 +78,9 @@ var growing = map[string]struct {
 	}},
 }
 
-// TestLinear makes sources eight times as large: a square would take 64 times as much processor
-// time. Less than 32 times, and what a collection of garbage takes, must do, in one of several
-// attempts.
+// TestLinear makes sources eight times as large. If the time grew with the square, they would take
+// 64 times as much processor time. In one of several attempts they must take less than 32 times as
+// much, besides the time for a collection of garbage.
 func TestLinear(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
@@ -102,7 +102,7 @@ func TestLinear(t *testing.T) {
 	}
 }
 
-// processorTime is what this process has used so far, whatever else the machine does.
+// processorTime returns how much this process has used so far. It doesn't depend on what else runs.
 func processorTime(t *testing.T) time.Duration {
 	t.Helper()
 	var usage syscall.Rusage
@@ -112,7 +112,7 @@ func processorTime(t *testing.T) time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-// took returns what processor time a load and its graph take, findings or not.
+// took returns how much processor time a load and its graph take, with or without findings.
 func took(t *testing.T, source modules) time.Duration {
 	t.Helper()
 	start := processorTime(t)
@@ -131,7 +131,8 @@ func took(t *testing.T, source modules) time.Duration {
 	return processorTime(t) - start
 }
 
-// TestWork: where many orchestrators reach many functions, that is bounded and said.
+// TestWork: if many orchestrators reach many functions, the search is bounded, and the error says
+// so.
 func TestWork(t *testing.T) {
 	const n = 5000
 	var b strings.Builder

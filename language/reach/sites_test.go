@@ -86,8 +86,8 @@ func (oneCall) Await(done <-chan struct{}) { <-done }
 
 func (oneCall) Call(context.Context, plan.Invocation) (plan.Value, error) { return nil, nil }
 
-// TestArguments compares what is found in source with what a body finds when it makes the call:
-// where all values are written out it is the same.
+// TestArguments compares findings about a call in source with the error when a body makes the call.
+// If all values are literals, both are the same.
 func TestArguments(t *testing.T) {
 	inputs := []string{"int", "float", "str", "bool", "list[int]", "dict[str, int]", "int | None", "any", "record(a = int)", "input(int, default = 1)", "input(str, default = 's')"}
 	values := []string{"1", "-1", "1.5", "'s'", "True", "None", "[]", "()", "{}", "[1]", "{'a': 1}"}
