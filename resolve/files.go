@@ -147,10 +147,10 @@ func missing(files fs.FS, name string, pos diag.Position) *diag.Error {
 // taskFiles finds python tasks whose file or function isn't there, and include sets that can't be
 // carried.
 func (c *checker) taskFiles() {
-	read := map[string]*pythonFile{}
+	read, known := map[string]*pythonFile{}, map[string]error{}
 	for i := range c.graph.Tasks {
 		t := &c.graph.Tasks[i]
-		if !c.scope.tasks[i] || !t.InContainer() {
+		if !c.scope.tasks[i] || !t.InContainer() || t.Body.Kind != plan.BodyPython && len(t.Include) == 0 {
 			continue
 		}
 		if t.Body.Kind == plan.BodyPython {
@@ -159,19 +159,34 @@ func (c *checker) taskFiles() {
 				continue
 			}
 		}
-		c.reportAny(c.carried(t))
+		c.reportAny(c.carried(t, known))
 	}
 }
 
-// carried checks the files of the workspace that a task's container sees.
-func (c *checker) carried(t *plan.Task) *diag.Error {
+// carried checks the files of the workspace that a task's container sees. Tasks that carry the same are
+// checked once; known has what was found.
+func (c *checker) carried(t *plan.Task, known map[string]error) *diag.Error {
+	key := fmt.Sprintf("%s %q %q %q", t.Body.Kind, t.Dir, t.Body.File, t.Include)
+	err, ok := known[key]
+	if !ok {
+		err = c.unreadable(t)
+		known[key] = err
+	}
+	if err == nil {
+		return nil
+	}
+	return unusableFile.Finding(t.Pos, "%w", err)
+}
+
+// unreadable returns why the files that a task carries can't be read, or nil.
+func (c *checker) unreadable(t *plan.Task) error {
 	names, err := c.reader.Carried(t)
 	if err != nil {
-		return unusableFile.Finding(t.Pos, "%w", err)
+		return err
 	}
 	for _, name := range names {
-		if err := c.readable(t.Pos, "include: ", name); err != nil {
-			return err
+		if err := c.reader.Readable(name); err != nil {
+			return fmt.Errorf("include: %w", err)
 		}
 	}
 	return nil

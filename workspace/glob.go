@@ -14,7 +14,8 @@ import (
 const (
 	maxPatterns = 10_000  // of one list: each is tried on each member
 	maxPattern  = 4096    // bytes of one
-	maxSteps    = 1 << 32 // of matching in one call, as glob.cost counts them
+	maxSteps    = 1 << 32 // of a Reader, as glob.cost counts them
+	perVisit    = 512     // steps that stand for the time of looking at a file
 )
 
 // glob is a pattern of paths: "*" and "?" stop at "/", "**" doesn't, "[…]" is a class, "\" quotes.

@@ -120,7 +120,7 @@ func (ig *ignore) parse(patterns []string) error {
 // judge returns the verdict about the member name of a directory about which above is the verdict.
 func (ig *ignore) judge(name string, dir bool, above verdict) (verdict, error) {
 	v := verdict{last: above.last}
-	if err := ig.budget.spend(len(name) * (1 + ig.weight/16)); err != nil {
+	if err := ig.budget.spend(perVisit + len(name)*(1+ig.weight/16)); err != nil {
 		return v, err
 	}
 	var err error

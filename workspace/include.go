@@ -50,11 +50,18 @@ func (r *Reader) Include(dir string, patterns []string) ([]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("include %.100q: %w", p, err)
 		}
+		if err := r.spent.spend(perMatch * len(matches)); err != nil {
+			return nil, fmt.Errorf("include %.100q: %w", p, err)
+		}
 		all = append(all, matches...)
 	}
 	slices.Sort(all)
 	return slices.Compact(all), nil
 }
+
+// perMatch is what one file among those that a pattern selects costs of a budget, whoever asks: it is
+// sorted and looked at again.
+const perMatch = 64
 
 // selected returns the files that one pattern selects.
 func (r *Reader) selected(dir, pattern string) ([]string, error) {
@@ -107,7 +114,7 @@ func (s *selection) visit(name string, d fs.DirEntry, err error) error {
 	if d.IsDir() && d.Name() == ".git" {
 		return fs.SkipDir
 	}
-	if err := s.budget.spend(s.glob.cost(name)); err != nil {
+	if err := s.budget.spend(perVisit + s.glob.cost(name)); err != nil {
 		return err
 	}
 	if !s.glob.match(name) {
