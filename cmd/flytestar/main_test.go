@@ -26,7 +26,8 @@ import (
 var update = flag.Bool("update", false, "rewrite the goldens in testdata/script")
 
 // suite is what all tests in one run of the binary share: a home directory, so that the Debian base
-// is bootstrapped only once. $FLYTESTAR_TEST_HOME names a home that outlives the run.
+// is bootstrapped only once. $FLYTESTAR_TEST_HOME names a home that outlives the run. Two runs at
+// once can't share it: each checks that nothing is left there.
 type suite struct {
 	m    *testing.M
 	home string

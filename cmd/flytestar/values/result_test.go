@@ -44,7 +44,10 @@ func TestResults(t *testing.T) {
 func TestOut(t *testing.T) {
 	store, out := t.TempDir(), filepath.Join(t.TempDir(), "out")
 	source := filepath.Join(store, "blob")
-	if err := os.WriteFile(source, []byte("content"), 0o555); err != nil {
+	if err := os.WriteFile(source, []byte("content"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(source, 0o555); err != nil { // whatever the umask
 		t.Fatal(err)
 	}
 	tree := filepath.Join(store, "tree")
