@@ -24,7 +24,7 @@ func (m modules) ReadModule(path string) ([]byte, error) {
 
 // graphOf loads entry and makes its graph, in this process.
 func graphOf(source interp.Source, entry string) (*plan.Graph, error) {
-	p, err := interp.Loader{Language: language.New(interp.Limits{}.Defaults())}.Load(source, entry)
+	p, err := interp.Loader{Language: language.New(interp.Limits{}.Defaults()), Limits: interp.Limits{Wall: time.Hour}}.Load(source, entry)
 	if err != nil {
 		return nil, err
 	}

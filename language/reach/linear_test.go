@@ -117,7 +117,7 @@ func took(t *testing.T, source modules) time.Duration {
 	t.Helper()
 	start := processorTime(t)
 	lang := language.New(interp.Limits{}.Defaults())
-	p, err := interp.Loader{Language: lang, Limits: interp.Limits{Source: 16 << 20}}.Load(source, "f.star")
+	p, err := interp.Loader{Language: lang, Limits: interp.Limits{Source: 16 << 20, Wall: time.Hour}}.Load(source, "f.star")
 	var g *plan.Graph
 	if err == nil {
 		g, err = p.Graph()
