@@ -61,5 +61,5 @@ for n in 20 5000; do
 done
 
 echo
-go test ./interp -run '^$' -bench Lockdown -benchtime "$((runs * 5))x" |
+go test ./evaluator/lockdown -run '^$' -bench Lockdown -benchtime "$((runs * 5))x" |
 	awk '/^BenchmarkLockdown/ { for (i = 3; i < NF; i += 2) if ($(i+1) ~ /-ms$/) printf "%8.2f ms  %s\n", $i, substr($(i+1), 1, length($(i+1)) - 3) }'
