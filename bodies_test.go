@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// TestBodyKinds: no code decides by asking whether a body is, or isn't, an orchestrator's: a kind that
-// is added would silently pass for a container's. Code asks BodyKind.InContainer, or switches over all
-// kinds, and .ci/run has a linter that finds a switch without one of them.
+// TestBodyKinds: no code decides by asking whether a body is, or isn't, an orchestrator's: a kind
+// that is added would silently pass for a container's. Code asks BodyKind.InContainer, or switches
+// over all kinds, and .ci/run has a linter that finds a switch without one of them.
 func TestBodyKinds(t *testing.T) {
 	compares := regexp.MustCompile(`[!=]=\s*(plan\.)?BodyStarlark\b|\bBodyStarlark\s*[!=]=`)
 	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {

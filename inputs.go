@@ -19,8 +19,8 @@ import (
 // wherever the input's type has one.
 type Path string
 
-// bind returns a task's inputs with the defaults filled in, and has no effect. It checks the names and
-// types, that no input is missing, and that every Path is there.
+// bind returns a task's inputs with the defaults filled in, and has no effect. It checks the names
+// and types, that no input is missing, and that every Path is there.
 func bind(g *plan.Graph, task int, inputs map[string]plan.Value) (map[string]plan.Value, error) {
 	params := g.Tasks[task].Inputs
 	if err := known(g.FullName(task), params, inputs); err != nil {
@@ -166,8 +166,9 @@ func put(ctx context.Context, s exec.Store, path string) (plan.Value, error) {
 	return s.PutFile(ctx, filepath.Base(path), f)
 }
 
-// putDir keeps a directory. A symbolic link in it counts as the file that it leads to, if that file is
-// in the directory too. Any other link is an error. So is anything that is neither file nor directory.
+// putDir keeps a directory. A symbolic link in it counts as the file that it leads to, if that file
+// is in the directory too. Any other link is an error. So is anything that is neither file nor
+// directory.
 func putDir(ctx context.Context, s exec.Store, path string) (plan.Value, error) {
 	root, err := os.OpenRoot(path)
 	if err != nil {

@@ -55,9 +55,8 @@ type Fixed struct {
 	Mended  int       // findings that are gone
 }
 
-// Fix mends findings of files, as [Lint] returns them, that say how. It writes nothing. An edit is
-// kept only if its findings disappear, no new errors or warnings appear, and the same tasks remain
-// callable.
+// Fix mends those findings of [Lint] that carry an edit. It writes nothing. An edit is kept only if
+// its findings disappear, no new errors or warnings appear, and the same tasks remain callable.
 func Fix(ctx context.Context, files []string, opts LintOptions) (*Fixed, error) {
 	sessions, err := openSessions(files, opts)
 	if err != nil {

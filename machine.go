@@ -145,8 +145,8 @@ func imagesByEnvironment(g *plan.Graph, p *plan.Plan) map[int]string {
 	return digests
 }
 
-// hostDebian makes Debian bases from this machine's own apt sources. A machine without any is an error
-// only when a workflow needs a Debian base.
+// hostDebian makes Debian bases from this machine's own apt sources. A machine without any is an
+// error only when a workflow needs a Debian base.
 func hostDebian(cache string, sandbox exec.Sandbox) image.Debian {
 	sources, err := archive.HostSources("/")
 	if err != nil {

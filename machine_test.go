@@ -28,8 +28,8 @@ func (s *shelf) Build(_ context.Context, img plan.BuildImage, _ exec.Watch) (str
 func (s *shelf) Image(context.Context, string) (*exec.Image, error) { return nil, os.ErrNotExist }
 func (s *shelf) Close() error                                       { panic("its owner closes it") }
 
-// TestOwnMachine: whoever embeds flytestar brings a builder, an executor and a store, and then nothing
-// of this machine is used but the directory for logs. So no root is needed either.
+// TestOwnMachine: whoever embeds flytestar brings a builder, an executor and a store, and then
+// nothing of this machine is used but the directory for logs. So no root is needed either.
 func TestOwnMachine(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "wf.star")

@@ -4,7 +4,7 @@
 //
 //   - [Session.Lint] returns the findings of modules: what evaluating them shows, what package
 //     resolve finds in their graphs, what package lint finds in their syntax (lint.go).
-//   - [Session.Fix] edits modules until the findings that say how they are mended are gone (fix.go).
+//   - [Session.Fix] makes the edits that findings carry (fix.go).
 //   - [Linted.Replacements] returns the edits one by one, for other programs (replace.go).
 //   - [Format] lays a module out anew.
 //   - [Rules] lists all rules by which something can be found (rules.go).

@@ -14,7 +14,7 @@ import (
 
 // Fixed is what [Session.Fix] made of modules.
 type Fixed struct {
-	Linted  *Linted // what is left; a note on each finding that says how it is mended says why it isn't
+	Linted  *Linted // what is left; if a finding carries an edit that wasn't made, a note says why
 	Changes []workspace.Change
 	Mended  int // findings that are gone
 }
@@ -26,12 +26,12 @@ const (
 	maxEdits  = 50 // of one step, each for the findings that the one before has led to
 )
 
-// Fix mends findings of modules, as [Session.Lint] returns them, that say how. It writes nothing.
+// Fix mends those findings of [Session.Lint] that carry an edit. It writes nothing.
 //
 // An edit is kept only if its findings disappear, no new errors or warnings appear, and the same
-// tasks remain callable. All modules are linted again after each edit, evaluation included. New
-// findings that say how they are mended are mended first. New infos don't count: a package that is
-// added may be one without a version, as it was in the other image.
+// tasks remain callable. All modules are linted again after each edit, evaluation included. If an
+// edit causes findings that carry edits, these are made before the first is judged. New infos don't
+// count: an edit may add a package without a version, because the other image has it without one.
 func (s *Session) Fix(ctx context.Context, modules []string) (*Fixed, error) {
 	overlay := s.unsaved()
 	before, err := s.lint(ctx, modules, overlay)

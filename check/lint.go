@@ -22,7 +22,7 @@ type Linted struct {
 	Findings diag.List     // of all modules together, sorted, each once, without what is suppressed
 	Modules  []lint.Module // those asked for and those that they load, sorted by path
 	Settings workspace.Settings
-	Partial  bool // a module doesn't load, so that what evaluating would show isn't known
+	Partial  bool // a module doesn't load, so findings that take evaluation may be missing
 
 	listed []string // full names of the tasks that can be invoked through the modules, sorted
 	tool   evaluator.Options

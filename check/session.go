@@ -55,7 +55,8 @@ func (s *Session) unsaved() map[string][]byte {
 }
 
 // Format returns the source of a module, laid out anew; name is for positions. If the source is at
-// fault, the error is a *diag.Error or a diag.List. tool says how the process runs that does it.
+// fault, the error is a *diag.Error or a diag.List. tool says how to run the process that does
+// this.
 func Format(ctx context.Context, name string, source []byte, tool evaluator.Options) ([]byte, error) {
 	return lint.Format(ctx, lint.Module{Path: name, Source: source}, tool)
 }

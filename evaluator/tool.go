@@ -14,8 +14,8 @@ import (
 type Tool func(in []byte) ([]byte, error)
 
 // RunTool runs one of the tools given to [Init] in a process of its own, locked down as an
-// evaluator. A parser recurses over the source, and a stack that overflows would end this process.
-// Of options, only Limits, RequireSandbox and Locked count. The error is a diag.List or a
+// evaluator. A parser recurses over the source; if the stack overflowed here, it would end this
+// process. Of options, only Limits, RequireSandbox and Locked count. The error is a diag.List or a
 // *diag.Error, or ctx's own once ctx is done.
 func RunTool(ctx context.Context, name string, in []byte, options Options) (out []byte, err error) {
 	limits := options.Limits.Defaults()

@@ -6,12 +6,12 @@
 //   - [Recorder] keeps what actions come to, for a resumed run or a later one.
 //   - [Store] keeps artifacts: Files and Dirs, by content.
 //   - [Bodies] evaluates the bodies of orchestrators.
-//   - [Sandbox] runs one process in a container made of layers. Builders and the
-//     local executor use it.
-//   - [Watch] is told what happens, as an [Event] each.
+//   - [Sandbox] runs one process in a container made of layers. Builders and the local executor use
+//     it.
+//   - [Watch] is told of each [Event] in a build or a run.
 //
-// exec/engine drives a run with them. Each folder below exec implements one of
-// them or tests all of its implementations. exec imports neither Starlark nor its own children.
+// exec/engine drives a run with them. Every other folder below exec implements one of them, or
+// tests all implementations of one. exec imports neither Starlark nor its own children.
 package exec
 
 import (

@@ -128,7 +128,7 @@ func (m Member) line() ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// ReadManifest reads the manifest of d from r, which nobody vouches for. It accepts nothing but
+// ReadManifest reads the manifest of d from r, whose content isn't trusted. It accepts nothing but
 // what a [ManifestWriter] writes. At the end it checks d's digest and size. It ends with ctx.
 func ReadManifest(ctx context.Context, r io.Reader, d plan.Dir) iter.Seq2[Member, error] {
 	return func(yield func(Member, error) bool) {

@@ -75,7 +75,8 @@ func TestManifest(t *testing.T) {
 	}
 }
 
-// TestManifestRefused: a manifest that no ManifestWriter writes isn't read, though its digest is right.
+// TestManifestRefused: a manifest that no ManifestWriter writes isn't read, though its digest is
+// right.
 func TestManifestRefused(t *testing.T) {
 	file := func(path string) string { return `{"path":"` + path + `","digest":"` + hello + `"}` + "\n" }
 	dir := func(path string) string { return `{"path":"` + path + `","dir":true}` + "\n" }

@@ -138,8 +138,8 @@ func (l Limits) Check() error {
 	return nil
 }
 
-// What an error of class Limit is about. It is the error's cause, for errors.Is, and its code. Each
-// but ErrStack is a flag's name.
+// The names of limits. An error of class Limit has one as its code, and as its cause for errors.Is.
+// Each but ErrStack is also a flag's name.
 const (
 	ErrSteps   = diag.LimitName("max-steps")
 	ErrMemory  = diag.LimitName("max-memory")

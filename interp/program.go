@@ -19,8 +19,8 @@ type Program struct {
 // Graph returns the graph of what the modules declare. Its error is a diag.List or a *diag.Error.
 func (p *Program) Graph() (*plan.Graph, error) { return p.language.Graph(p.Entry, p.Modules) }
 
-// Body is one evaluation of an orchestrator's body. Run is called once; other goroutines may
-// call Turn and Cancel while it runs.
+// Body is one evaluation of an orchestrator's body. Run is called once; other goroutines may call
+// BeginTurn and Cancel while it runs.
 type Body struct {
 	program *Program
 	task    string

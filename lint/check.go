@@ -36,8 +36,8 @@ type Report struct {
 }
 
 // Check returns what is found in the syntax of modules. If a module doesn't parse, that is a
-// finding. An error isn't any single module's fault: all together they exceed a limit of the
-// process, say.
+// finding. An error isn't the fault of a single module. For example, all together exceed a limit of
+// the process.
 func Check(ctx context.Context, modules []Module, graph Declared, options evaluator.Options) (*Report, error) {
 	report, err := run[Report](ctx, checkTool, checkRequest{modules, graph, options.Limits}, options)
 	if err != nil {

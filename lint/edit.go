@@ -51,7 +51,7 @@ func FixedModule(f *diag.Fix) string {
 
 // Edit makes fixes in m. [FixedModule] of each is m.Path. Only statements that change are printed
 // anew. All else stays as it is, comments included. Fixes of suppressions are made without others,
-// which would move lines.
+// because others move lines.
 func Edit(ctx context.Context, m Module, fixes []diag.Fix, options evaluator.Options) (*Edited, error) {
 	edits, err := run[[]Edited](ctx, editTool, editRequest{Module: m, Fixes: fixes, Limits: options.Limits}, options)
 	if err != nil {

@@ -20,8 +20,8 @@ type formatRequest struct {
 }
 
 // Format returns the source of m, laid out by buildtools' formatter. The result means the same:
-// what same.go compares is as before, and so are the comments. It is an error if it doesn't, or if
-// the source doesn't parse. Formatting the result changes nothing.
+// what same.go compares is as before, and so are the comments. If it would mean something else,
+// that is an error, and so is source that doesn't parse. Formatting the result changes nothing.
 func Format(ctx context.Context, m Module, options evaluator.Options) ([]byte, error) {
 	answer, err := run[Module](ctx, formatTool, formatRequest{m, options.Limits}, options)
 	if err != nil {

@@ -5,13 +5,14 @@
 //     values.go and secrets.go, and those of buildtools in buildtools.go.
 //   - [Check] runs them on modules. [Report.Apply] then removes the findings that comments suppress
 //     (suppress.go, comments.go).
-//   - [Format] lays a module out anew, unless that changes what the module means (format.go, same.go).
+//   - [Format] lays a module out anew, unless that changes what the module means (format.go,
+//     same.go).
 //   - [Edit] makes the edits that findings carry (edit.go, depends.go, images.go).
 //   - Package findings writes them for other programs.
 //
-// No source is parsed in this process. [Check], [Format] and [Edit] run one of [Tools] in a process of
-// its own. There, starlark-go's parser comes first and checks how deep the syntax nests: buildtools
-// would overflow the stack.
+// No source is parsed in this process. [Check], [Format] and [Edit] run one of [Tools] in a process
+// of its own. There, starlark-go's parser comes first and checks how deep the syntax nests:
+// buildtools would overflow the stack.
 package lint
 
 import (

@@ -170,8 +170,8 @@ func (s *Suppression) covers(pos diag.Position, code string) bool {
 // Known is what is known when suppressions are judged.
 type Known struct {
 	Rules []diag.Rule // all that there are
-	// Partial says that findings may be missing, other than this package's: the modules couldn't be
-	// evaluated, say. Suppressions of other rules aren't judged then.
+	// Partial says that findings of other packages may be missing, for example because the modules
+	// couldn't be evaluated. Suppressions of their rules aren't judged then.
 	Partial bool
 }
 

@@ -44,7 +44,7 @@ func (c *checker) exhaustion() {
 const limitPackages = diag.LimitName("packages")
 
 // CallCheck returns a function that checks a call for FS102 and FS103 when it is made. The engine
-// checks the calls with it that were only possible before, and gave warnings. The function may be
+// uses it for calls that were only possible before, and so gave warnings. The function may be
 // called from several goroutines.
 func CallCheck(g *plan.Graph, files fs.FS, platform string) func(plan.Call) error {
 	c := newChecker(g, files, platform)

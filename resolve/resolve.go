@@ -1,18 +1,19 @@
 // Package resolve reads a frozen graph and the files that it names. It says what is wrong with them,
 // and what running a task would take. It builds nothing, runs nothing, and reads only those files.
 //
-//   - [Check] returns all findings of a workflow file, [CheckTask] those within the reach of one task,
-//     [Lint] those of Check and warnings. The checks are small functions in a list: names.go,
+//   - [Check] returns all findings of a workflow file, [CheckTask] those within the reach of one
+//     task, [Lint] those of Check and warnings. The checks are small functions in a list: names.go,
 //     arguments.go, depends.go, inclusion.go, files.go, destinations.go, and for warnings calls.go,
 //     images.go, tasks.go. [Rules] has their codes.
-//   - [CallCheck] is for calls that show only when they are made.
+//   - [CallCheck] checks a call at the moment when it is made, for calls that were only possible
+//     before.
 //   - [Task] finds a task by the name that a user gives.
 //   - [Plan] says which images a task needs, each with its declared digest (digest.go).
 //
-// The graph comes from the evaluator and is untrusted, but has passed [plan.Graph.Validate]. Files come
-// through an fs.FS that is rooted at the workspace and that no symbolic link leads out of. All walks
-// are iterative. closure.go says how they stay linear, packages.go bounds the comparing of packages,
-// and report.go the number of findings.
+// The graph comes from the evaluator and is untrusted, but has passed [plan.Graph.Validate]. Files
+// come through an fs.FS that is rooted at the workspace and that no symbolic link leads out of. All
+// walks are iterative. closure.go says how they stay linear, packages.go bounds the comparing of
+// packages, and report.go the number of findings.
 package resolve
 
 import (

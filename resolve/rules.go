@@ -38,9 +38,9 @@ var (
 		Summary: "packages installed by commands, which the checks don't see"}
 )
 
-// Rules returns every rule about what a graph declares, by code: those of this package, those that
-// other passes raise too, and those that are found before there is a graph, by interp (FS105,
-// FS110), builtins and language (FS106, FS109).
+// Rules returns every rule about what a graph declares, by code. Some findings are raised by other
+// passes too. Others are found before there is a graph: by interp (FS105, FS110), builtins and
+// language (FS106, FS109).
 func Rules() []diag.Rule {
 	return []diag.Rule{
 		finding.Dependency, missingPackages, contradiction,

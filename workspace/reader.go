@@ -2,10 +2,10 @@ package workspace
 
 import "io/fs"
 
-// Reader answers which files of a workspace a graph reads, and each question once: whoever asks
-// again gets the same slices, and must not change them. Matching patterns takes a bounded number of
-// steps for all questions together. A Reader sees the workspace as it was when it was first asked:
-// it serves one check or one plan. It isn't for several goroutines.
+// Reader answers which files of a workspace a graph reads. It works out each answer once: whoever
+// asks again gets the same slices, and must not change them. Matching patterns takes a bounded
+// number of steps for all questions together. A Reader sees the workspace as it was when it was
+// first asked: it serves one check or one plan. It isn't for several goroutines.
 type Reader struct {
 	files        fs.FS
 	spent        budget

@@ -31,9 +31,9 @@ const (
 )
 
 // ReadRequirements reads a requirements file of the workspace as pip does: comments, continued
-// lines, -r and -c. An included file outside the workspace is an error, and so is a line that pip
-// would refuse whatever the index: an option that it doesn't have, a local path, which isn't there
-// where pip runs, or hashes for some requirements and not for others.
+// lines, -r and -c. An included file outside the workspace is an error. So is a line that pip would
+// refuse whatever the index has: an option that pip doesn't have, a local path (no such file is
+// where pip runs), or hashes for some requirements and not for others.
 func ReadRequirements(files fs.FS, name string) (*Requirements, error) {
 	return NewReader(files).Requirements(name)
 }

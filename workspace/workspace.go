@@ -10,8 +10,8 @@
 //     (include.go, glob.go).
 //   - [ReadRequirements] reads a requirements file and those that it includes (requirements.go).
 //   - [FindLayout] finds the image that an "oci:DIR" base names (layout.go).
-//   - [Reader] answers these questions, each once, and whether a file can be read (reader.go,
-//     readable.go).
+//   - [Reader] answers the questions above, and whether a file can be read. It works out each
+//     answer once (reader.go, readable.go).
 //   - [ReadSettings] reads flytestar.toml (settings.go).
 //   - [Write] replaces source files, all or none (write.go).
 //

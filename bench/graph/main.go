@@ -1,5 +1,5 @@
-// Command graph times the checks of generated graphs, doubling their size, prints the series and writes it as a
-// picture: go run ./bench/graph FILE.svg. What evaluating a file takes isn't in it.
+// Command graph times the checks of generated graphs, doubling their size, prints the series and
+// writes it as a picture: go run ./bench/graph FILE.svg. What evaluating a file takes isn't in it.
 package main
 
 import (
@@ -86,8 +86,8 @@ func (s *series) measure() {
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// random is n environments with an image of five packages each, depending on ten others that come before, and a task
-// in each that makes ten calls, mostly to what it depends on through another.
+// random is n environments with an image of five packages each, depending on ten others that come
+// before, and a task in each that makes ten calls, mostly to what it depends on through another.
 func random(n int) *plan.Graph {
 	r := rand.New(rand.NewPCG(1, 2))
 	g := &plan.Graph{Version: plan.Version, Entry: "a.star"}
@@ -141,7 +141,8 @@ func add(g *plan.Graph, e plan.Environment) {
 	g.Environments = append(g.Environments, e)
 }
 
-// The picture: both axes are logarithmic, so that what is linear in size is a line with the slope of the grey ones.
+// The picture: both axes are logarithmic, so that what is linear in size is a line with the slope
+// of the grey ones.
 const (
 	width, height = 720, 480
 	left, bottom  = 80, 430

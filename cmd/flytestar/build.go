@@ -29,9 +29,10 @@ func newBuildCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "build [flags] FILE TASK",
 		Short: "Build the images that a task needs, and print their digests and references",
-		Long: `build builds the images that TASK needs: those of all environments that TASK's
-environment reaches. It skips images that exist. It prints a line for each image:
-its environments, its digest, and an oci: reference that skopeo and podman can read.`,
+		Long: `build builds the images that TASK needs: those of its environment and of all
+environments that this one depends on. It skips images that exist. It prints a line for
+each image: its environments, its digest, and an oci: reference that skopeo and podman
+can read.`,
 		Args:              fileAndTask,
 		ValidArgsFunction: completeFile,
 	}

@@ -89,7 +89,8 @@ var expected = map[string]string{
 	"stk14_cyclic":               "finding",
 }
 
-// corpus are the files of testdata/hostile, in a workspace that has them all, and links and pipes besides.
+// corpus are the files of testdata/hostile, in a workspace that has them all, and links and pipes
+// besides.
 func corpus(t *testing.T) []attack {
 	const from = "testdata/hostile"
 	entries, err := os.ReadDir(from)
@@ -132,8 +133,8 @@ func generated() []attack {
 		last := &attacks[len(attacks)-1]
 		last.name, last.flag, last.long = last.name+"_raised", "--max-source=48Mi", true
 	}
-	// Chains that the parser reads in a loop, and that overflow the stack of what recurses over their tree:
-	// as many as a module may have, and a million terms.
+	// Chains that the parser reads in a loop, and that overflow the stack of what recurses over
+	// their tree: as many as a module may have, and a million terms.
 	for _, c := range []struct{ name, head, unit string }{
 		{"minus", "x=1", "-1"},
 		{"call", "f=lambda:f\nx=f", "()"},
@@ -330,7 +331,8 @@ func chainOfLoads(dir string, n int) (string, error) {
 // refused are loads of what is no regular file of the workspace.
 func refused() []attack {
 	var attacks []attack
-	// load adds an attack whose entry loads path, which make puts into the workspace; outside is a directory beside it.
+	// load adds an attack whose entry loads path, which make puts into the workspace; outside is a
+	// directory beside it.
 	load := func(name, path string, make func(dir, outside string) error) {
 		attacks = append(attacks, attack{name: name, want: "finding", write: func(dir string) (string, error) {
 			workspace, outside := filepath.Join(dir, "workspace"), filepath.Join(dir, "outside")

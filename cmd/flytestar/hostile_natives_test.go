@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// natives are single calls, of Starlark's functions, methods and operators and of flytestar's own functions.
+// natives are single calls, of Starlark's functions, methods and operators and of flytestar's own
+// functions.
 func natives() []attack {
 	const head = `
 def dag(n):

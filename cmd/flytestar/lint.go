@@ -35,7 +35,7 @@ type lintOptions struct {
 func (o *lintOptions) addFlags(flags *pflag.FlagSet) {
 	o.format.addFlags(flags)
 	flags.Var(&o.failOn, "fail-on", "exit with 3 if there is a finding of this severity or worse (default: fail-on of flytestar.toml, else warning)")
-	flags.BoolVar(&o.fix, "fix", false, "edit the files to mend the findings that say how")
+	flags.BoolVar(&o.fix, "fix", false, "edit the files to mend the findings that can be mended so")
 	flags.BoolVar(&o.diff, "diff", false, "with --fix: print the differences instead of findings; write nothing")
 	o.stdin.addFlags(flags)
 	o.load.addFlags(flags)

@@ -165,7 +165,7 @@ func usageWithLimits(usual func(*cobra.Command) error) func(*cobra.Command) erro
 		err := usual(cmd)
 		limits.VisitAll(func(f *pflag.Flag) { cmd.Flags().Lookup(f.Name).Hidden = false })
 		if err == nil && limits.HasFlags() {
-			_, err = fmt.Fprintf(cmd.OutOrStderr(), "\nLimits of the evaluator:\n%s", limits.FlagUsages())
+			_, err = fmt.Fprintf(cmd.OutOrStderr(), "\nLimits of the evaluator (a turn is what it does without waiting):\n%s", limits.FlagUsages())
 		}
 		return err
 	}

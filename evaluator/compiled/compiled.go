@@ -1,13 +1,12 @@
-// Package compiled keeps what loading a workflow makes, in a directory: modules in their compiled
+// Package compiled keeps in a directory what loading a workflow makes: modules in their compiled
 // form, and graphs.
 //
-//   - A [Cache] belongs to one load. [Cache.Module] looks a compiled module up. Modules that aren't
-//     there it has compiled, by [Tool] in another process, while the load goes on.
+//   - A [Cache] belongs to one load. [Cache.Module] looks up a compiled module. If there is none,
+//     [Tool] compiles the module in another process, while the load goes on.
 //   - [Cache.Graph] and [Cache.KeepGraph] are for loads that only want the graph (graph.go).
 //   - The directory has bounds, and only its owner may read or write it (directory.go).
 //
-// Only the parent touches the directory. A compiled module comes from a process that has executed
-// none.
+// Only the parent touches the directory. The process that compiles modules executes none.
 package compiled
 
 import (
@@ -97,7 +96,7 @@ type Cache struct {
 	notices []string // not yet passed on
 }
 
-// New returns a Cache for a load that begins now. It is to be closed.
+// New returns a Cache for a load that begins now. The caller closes it.
 func New(options Options) *Cache {
 	options.Compiler.Limits = options.Compiler.Limits.Defaults()
 	c := &Cache{options: options, begun: time.Now()}
@@ -112,7 +111,7 @@ func (c *Cache) notice(text string) {
 	c.notices = append(c.notices, text)
 }
 
-// Pass passes notices on.
+// Pass passes the notices so far on to Options.Notice.
 func (c *Cache) Pass() {
 	c.mu.Lock()
 	notices := c.notices
@@ -249,8 +248,9 @@ func (c *Cache) compile(batch []module) error {
 // Cancel ends compiling.
 func (c *Cache) Cancel() { c.cancel() }
 
-// Close waits until everything is compiled and kept, but no longer than wall after loading began: a
-// module that takes the evaluator too long takes as long to compile. Then it passes notices on.
+// Close waits until everything is compiled and kept, but no longer than wall after loading began. A
+// module that takes the evaluator too long would also take too long to compile. Then Close passes
+// notices on.
 func (c *Cache) Close(wall time.Duration) {
 	stop := time.AfterFunc(wall-time.Since(c.begun), c.cancel)
 	c.working.Wait()

@@ -48,9 +48,9 @@ func isPoller(fd int, name string) bool {
 	return err == nil && (target == "anon_inode:[eventpoll]" || target == "anon_inode:[eventfd]")
 }
 
-// Enter takes from this process what evaluation doesn't need: memory beyond the limit, in bytes,
-// rights, files, the network, other processes. It fails only if the limits can't be set. Whatever
-// else the kernel can't do is in the layers.
+// Enter takes from this process what evaluation doesn't need: rights, files, the network, other
+// processes, and memory beyond that many bytes. It fails only if the limits can't be set. If the
+// kernel can't do something else, the layers say so.
 func Enter(memory int64) ([]Layer, error) {
 	if err := limitResources(memory); err != nil {
 		return nil, err

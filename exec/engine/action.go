@@ -222,8 +222,8 @@ func (a *action) body(ctx context.Context, n int) (plan.Value, error) {
 }
 
 // bodyError returns why a body ended early. The failure of a callee and an error of the body itself
-// are failures, which a caller may catch. A limit, a finding, the evaluator's end and cancellation end
-// the run.
+// are failures, which a caller may catch. A limit, a finding, the evaluator's end and cancellation
+// end the run.
 func (a *action) bodyError(ctx context.Context, err error) error {
 	var f *plan.Failure
 	if errors.As(err, &f) {

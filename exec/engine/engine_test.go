@@ -793,7 +793,8 @@ func TestAttempt(t *testing.T) {
 	}
 }
 
-// TestLogEvents: lines are streamed as they come, as valid UTF-8 of bounded length, and kept as they are.
+// TestLogEvents: lines are streamed as they come, as valid UTF-8 of bounded length, and kept as
+// they are.
 func TestLogEvents(t *testing.T) {
 	r := newRig(t)
 	long := strings.Repeat("x", 9000)
@@ -824,7 +825,8 @@ func TestLogEvents(t *testing.T) {
 	}
 }
 
-// BenchmarkFanOut is what the engine itself adds to an action in a container: 1,000 at once on a fake executor.
+// BenchmarkFanOut is what the engine itself adds to an action in a container: 1,000 at once on a
+// fake executor.
 func BenchmarkFanOut(b *testing.B) {
 	store := new(storetest.Memory)
 	fake := &exectest.Fake{Store: store, Tasks: map[string]func(context.Context, *exectest.Task) exec.Exit{

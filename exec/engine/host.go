@@ -16,8 +16,8 @@ import (
 
 var _ plan.Host = (*host)(nil)
 
-// host answers what one body asks for. The evaluator that asks isn't trusted. So the host checks every
-// call against the engine's own graph, and opens only artifacts of this run.
+// host answers what one body asks for. The evaluator that asks isn't trusted. So the host checks
+// every call against the engine's own graph, and opens only artifacts of this run.
 type host struct {
 	*action
 	ids   string          // from which the ids of this body's calls are made, with their ordinals

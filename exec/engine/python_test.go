@@ -56,8 +56,9 @@ os.chdir(d + "/workspace")
 shim.main()
 `
 
-// run calls function of the source with tagged inputs, and returns the value,
-// the log, the exit code and what is wrong with the value. Outputs become artifacts whose digest is their entry's name.
+// run calls function of the source with tagged inputs, and returns the value, the log, the exit
+// code and what is wrong with the value. Outputs become artifacts whose digest is their entry's
+// name.
 func (p *python) run(t *testing.T, source, inputs string, output plan.Type) (v plan.Value, log string, code int, err error) {
 	t.Helper()
 	p.write(t, "workspace/lib/run.py", source)

@@ -84,7 +84,8 @@ func recorded(t *testing.T) (*rig, *memory) {
 	return r, m
 }
 
-// TestRecorder: a recorder is asked before an action runs, and told of attempts and outcomes in order.
+// TestRecorder: a recorder is asked before an action runs, and told of attempts and outcomes in
+// order.
 func TestRecorder(t *testing.T) {
 	r, m := recorded(t)
 	first, err := r.run(t, "top.main", nil)

@@ -1,4 +1,5 @@
-// Package durable puts things on disk that survive a killed process, and clears up after one.
+// Package durable writes files that are whole even if the process is killed while it writes, and
+// clears up after killed processes.
 //
 //   - [TryLock] and [WaitLock] lock a file, and [TryLockDir] a directory, among goroutines and
 //     processes. A lock ends with its process.

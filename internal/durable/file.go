@@ -95,7 +95,8 @@ func (f *File) Close() error {
 }
 
 // WriteFile writes a file of that content and mode, in place of what is at path. It makes missing
-// directories above it. While it is written it lies beside path; see [SweepFiles].
+// directories above it. Until it is complete it lies beside path, under another name; see
+// [SweepFiles].
 func WriteFile(path string, data []byte, mode fs.FileMode) error {
 	if err := makeDirs(host{}, filepath.Dir(path)); err != nil {
 		return err

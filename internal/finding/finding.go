@@ -1,6 +1,6 @@
-// Package finding makes the findings that more than one pass raises, so that all of them say the
-// same: package resolve before anything runs, the engine about calls that resolve couldn't see, the
-// evaluator while a module loads or a body runs.
+// Package finding makes the findings that more than one pass raises, so that all passes say the
+// same. The passes are package resolve, before anything runs; the engine, about calls that resolve
+// couldn't see; and the evaluator, while a module loads or a body runs.
 package finding
 
 import (
@@ -48,7 +48,7 @@ func DependsOn(e *plan.Environment) diag.Note {
 	return diag.Note{Pos: e.DependsOnPos, Msg: fmt.Sprintf("the depends_on of %q", e.Name)}
 }
 
-// DuplicateName is FS106: two of what ("tasks") have a name.
+// DuplicateName is FS106: two of what ("tasks") have the same name.
 func DuplicateName(what, name string, pos, first diag.Position) *diag.Error {
 	f := Name.Finding(pos, "two %s are named %q", what, name).WithHint("rename one of them")
 	f.Notes = []diag.Note{{Pos: first, Msg: "the first is declared here"}}

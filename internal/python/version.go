@@ -2,15 +2,15 @@
 // 440), requirements and their markers (PEP 508), and normal names (PEP 503).
 //
 //   - [ParseVersion] reads a [Version]. [Version.Compare] orders versions.
-//   - [ParseSpecifiers] reads ">=1.2,<2". [Satisfiable] decides whether some version is in several such
-//     sets.
+//   - [ParseSpecifiers] reads ">=1.2,<2". [Satisfiable] decides whether some version is in several
+//     such sets.
 //   - [ParseRequirement] reads "requests[socks]>=2 ; python_version < '3.12'".
 //   - [Marker.Eval] decides a marker for a [Target], even if not everything is known of the target.
 //
-// Nothing here fetches anything. The order of versions is our own and not a library's, for two reasons.
-// Deciding on sets of versions needs the versions' parts. And deps.dev/util/semver takes 1.0.post0 for
-// 1.0, and finds 1.0 in the intersection of ==1.0 and !=1.0. The tests compare with PEP 440 word by
-// word, and with Python's packaging.
+// Nothing here fetches anything. The order of versions is our own and not a library's, for two
+// reasons. Deciding on sets of versions needs the versions' parts. And deps.dev/util/semver takes
+// 1.0.post0 for 1.0, and finds 1.0 in the intersection of ==1.0 and !=1.0. The tests compare with
+// PEP 440 word by word, and with Python's packaging.
 package python
 
 import (

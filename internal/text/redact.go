@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// WithoutUser returns a URL without its user and password. What isn't a URL comes back as it is,
-// except that whatever could be credentials goes: a password may be what keeps it from being one.
+// WithoutUser returns a URL without its user and password. A text that can't be parsed as a URL,
+// perhaps because of its password, comes back without whatever could be credentials.
 func WithoutUser(s string) string {
 	scheme, rest, ok := strings.Cut(s, "://")
 	if !ok || !strings.Contains(rest, "@") {

@@ -7,9 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// Safe returns s with everything spelt out that a terminal or an editor may take as anything but text:
-// control characters other than newline and tab, bytes that aren't UTF-8, bidirectional controls and
-// other format characters.
+// Safe returns s with everything spelt out that a terminal or an editor may take as anything but
+// text: control characters other than newline and tab, bytes that aren't UTF-8, bidirectional
+// controls and other format characters.
 func Safe(s string) string {
 	if !strings.ContainsFunc(s, steers) && utf8.ValidString(s) {
 		return s
@@ -37,7 +37,8 @@ func steers(r rune) bool {
 	return r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029')
 }
 
-// SafeLine is [Safe] for one line of a log. It drops what a carriage return makes a terminal overwrite.
+// SafeLine is [Safe] for one line of a log. It drops what a carriage return makes a terminal
+// overwrite.
 func SafeLine(line string) string {
 	line = strings.TrimRight(line, "\r\n")
 	if i := strings.LastIndexByte(line, '\r'); i >= 0 {

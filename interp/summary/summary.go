@@ -1,4 +1,4 @@
-// Package summary keeps of a module's syntax what is used once the module has been compiled.
+// Package summary keeps what is needed of a module's syntax after the module has been compiled.
 //
 //   - [Of] makes the [Summary] of a module from its syntax (summarize.go).
 //   - [Summary] answers what the module loads and binds, where its calls and their arguments

@@ -77,6 +77,7 @@ type Requirement struct {
 	of     map[python.Target][]*Package
 }
 
+// New returns what the images of g declare. It reads requirements files through reader.
 func New(g *plan.Graph, reader *workspace.Reader, platform string) *Declared {
 	return &Declared{
 		graph: g, reader: reader, Platform: platform, images: map[int][]Declaration{},
@@ -203,7 +204,7 @@ func (d *Declared) requirements(name string, at python.Target) []*Package {
 	return list
 }
 
-// RequirementsFile is what a file asks for, or why it can't be read.
+// File is what a requirements file asks for, or why it can't be read.
 type File struct {
 	*workspace.Requirements
 	Err error
@@ -225,7 +226,8 @@ func (d *Declared) RequirementsFile(name string) File {
 	return f
 }
 
-// ErrExhausted is the error about a requirements file that is one too many. exhaustion reports it.
+// ErrExhausted is the error of a requirements file that exceeds the bounds. resolve reports once
+// that they are exceeded, and doesn't report this error.
 var ErrExhausted = errors.New("too many packages")
 
 // aptPackage reads "name", "name=version", "name/release".
@@ -326,7 +328,7 @@ func hasText(list []Declaration, d Declaration) bool {
 	return slices.ContainsFunc(list, func(e Declaration) bool { return e.Manager == d.Manager && e.Text == d.Text })
 }
 
-// SameName counts the elements at the start of list that have a name.
+// SameName counts the elements at the start of list that are of the same package as name.
 func SameName(list []Declaration, name Declaration) int {
 	n := 0
 	for n < len(list) && compareNames(list[n], name) == 0 {
@@ -447,8 +449,8 @@ func DescribeCalls(calls []diag.FixCall) string {
 	return b.String()
 }
 
-// Unpinned returns the requirements that have an exact version neither themselves nor in
-// constraints.
+// Unpinned returns the requirements without an exact version: neither they nor constraints give
+// one.
 func (d *Declared) Unpinned(texts, constraints []string) []string {
 	exact := map[string]bool{}
 	for _, text := range constraints {

@@ -32,8 +32,8 @@ type Memo struct {
 // Look returns a memo that only looks at what is there.
 func (m *Memo) Look() *Memo { return &Memo{Index: m.Index, Looking: true} }
 
-// ErrUnmade means that nothing was made for a key, and that [Made] was only to look. The error is
-// an [*Unmade].
+// ErrUnmade means that nothing was made for a key, and that the memo only looks. The error is an
+// [*Unmade].
 var ErrUnmade = errors.New("not made yet")
 
 // Unmade names the kind of thing that is missing.
