@@ -126,7 +126,7 @@ func allUnusable() []unusable {
 		{`oci:l`, ``, nil, "there is no l in the workspace"},
 		{`oci:l`, ``, []string{"l/"}, "there is no l/index.json in the workspace"},
 		{`oci:l`, ``, []string{"l/index.json=[]"}, "l has a damaged index"},
-		{`oci:l`, ``, []string{`l/index.json={"manifests": [{"digest": "md5:x", "mediaType": "application/vnd.oci.image.manifest.v1+json"}]}`}, `"md5:x" is no digest by SHA-256`},
+		{`oci:l`, ``, []string{`l/index.json={"manifests": [{"digest": "md5:x", "mediaType": "application/vnd.oci.image.manifest.v1+json"}]}`}, `"md5:x" isn't a digest by SHA-256`},
 		{`oci:l:u`, ``, layoutFiles(strings.NewReplacer()), `with the tag "u"; its tags are t`},
 		{`oci:l`, ``, layoutFiles(strings.NewReplacer(runtime.GOARCH, "mips")), "the image is for linux/mips"},
 		{`oci:l`, ``, layoutFiles(strings.NewReplacer(`"diff_ids": ["sha256:00"]`, `"diff_ids": []`)), "the image has 1 layers, but 0 diff ids"},

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
-	"strings"
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/evaluator"
@@ -277,7 +276,7 @@ func (w *Workflow) Path(v plan.Value) (path string, err error) {
 // Reference returns the name by which tools find a built image: "oci:DIR:NAME",
 // where NAME is how the builder lists it in its layout (spec.md, "Images").
 func (w *Workflow) Reference(i plan.BuildImage) string {
-	hex := strings.TrimPrefix(i.Declared, "sha256:")
+	hex := i.Declared.Hex()
 	return ociref.FromLayout(w.home.Images(), hex[:min(12, len(hex))])
 }
 

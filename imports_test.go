@@ -54,12 +54,12 @@ var imports = []struct {
 	{"exec/engine", []string{"diag", "plan", "exec", "workspace", "internal/finding", "internal/text"}}, // not what implements the contracts: it is handed that
 	{"exec/exectest", []string{"diag", "plan", "exec"}},
 	{"exec/image", []string{"diag", "plan", "exec", "exec/image/...", "internal/durable", "internal/home", "internal/ociref", "internal/text", "workspace"}},
-	{"exec/image/debian", []string{"diag", "exec", "exec/image/debian/archive", "exec/image/debian/control", "internal/text"}},
+	{"exec/image/debian", []string{"plan", "diag", "exec", "exec/image/debian/archive", "exec/image/debian/control", "internal/text"}},
 	{"exec/image/debian/archive", []string{"diag", "exec", "exec/image/debian/control"}},
 	{"exec/image/debian/archivetest", nil},
 	{"exec/image/debian/control", nil},
 	{"exec/image/pip", []string{"diag", "plan", "exec", "exec/image/memo", "exec/image/oci", "exec/image/process", "internal/durable", "internal/text", "workspace"}}, // not the builder, which it hands layers to
-	{"exec/image/oci", []string{"exec", "internal/durable"}},                                                                                                          // not how builds remember what they made
+	{"exec/image/oci", []string{"plan", "exec", "internal/durable"}},                                                                                                  // not how builds remember what they made
 	{"exec/image/memo", []string{"internal/durable"}},
 	{"exec/image/process", []string{"diag", "exec", "internal/text"}},
 	{"exec/storetest", []string{"plan", "exec"}},

@@ -129,14 +129,14 @@ func (m *machine) engine(p *plan.Plan) *engine.Engine {
 }
 
 // imagesByEnvironment returns the digests of a plan's images by environment, an index into g's.
-func imagesByEnvironment(g *plan.Graph, p *plan.Plan) map[int]string {
-	byName := map[string]string{}
+func imagesByEnvironment(g *plan.Graph, p *plan.Plan) map[int]plan.Digest {
+	byName := map[string]plan.Digest{}
 	for _, i := range p.Images {
 		for _, env := range i.Environments {
 			byName[env] = i.Digest
 		}
 	}
-	digests := map[int]string{}
+	digests := map[int]plan.Digest{}
 	for i, env := range g.Environments {
 		if d, ok := byName[env.Name]; ok {
 			digests[i] = d

@@ -21,12 +21,12 @@ func (s *shelf) State(_ context.Context, img plan.BuildImage) (plan.BuildImage, 
 	return img, nil
 }
 func (s *shelf) Size(plan.BuildImage) (int64, error) { return 7, nil }
-func (s *shelf) Build(_ context.Context, img plan.BuildImage, _ exec.Watch) (string, error) {
+func (s *shelf) Build(_ context.Context, img plan.BuildImage, _ exec.Watch) (plan.Digest, error) {
 	s.built = append(s.built, img.Environments...)
-	return img.Declared, nil
+	return plan.Digest(string(img.Declared)), nil
 }
-func (s *shelf) Image(context.Context, string) (*exec.Image, error) { return nil, os.ErrNotExist }
-func (s *shelf) Close() error                                       { panic("its owner closes it") }
+func (s *shelf) Image(context.Context, plan.Digest) (*exec.Image, error) { return nil, os.ErrNotExist }
+func (s *shelf) Close() error                                            { panic("its owner closes it") }
 
 // TestOwnMachine: whoever embeds flytestar brings a builder, an executor and a store, and then
 // nothing of this machine is used but the directory for logs. So no root is needed either.

@@ -180,10 +180,10 @@ func TestDifferentImagesHaveDifferentDigests(t *testing.T) {
 		for _, platform := range []string{"linux/amd64", "linux/arm64"} {
 			name := image + " for " + platform
 			p := planned(t, w, source, i, platform)
-			if other, same := seen[p.Images[0].Declared]; same {
+			if other, same := seen[string(p.Images[0].Declared)]; same {
 				t.Errorf("%s and %s have one digest", name, other)
 			}
-			seen[p.Images[0].Declared] = name
+			seen[string(p.Images[0].Declared)] = name
 		}
 	}
 }

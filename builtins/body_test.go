@@ -72,7 +72,7 @@ func (h *host) Call(_ context.Context, c plan.Invocation) (plan.Value, error) {
 func (h *host) Await(done <-chan struct{}) { <-done }
 
 func (h *host) Read(_ context.Context, f plan.File, limit int64) ([]byte, error) {
-	s, ok := h.files[f.Digest]
+	s, ok := h.files[string(f.Digest)]
 	if !ok || int64(len(s)) > limit {
 		return nil, fmt.Errorf("no file %s of at most %d bytes", f.Digest, limit)
 	}
@@ -80,8 +80,8 @@ func (h *host) Read(_ context.Context, f plan.File, limit int64) ([]byte, error)
 }
 
 func (h *host) Text(_ context.Context, name, text string) (plan.File, error) {
-	f := plan.File{Name: name, Digest: fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(text))), Size: int64(len(text))}
-	h.files[f.Digest] = text
+	f := plan.File{Name: name, Digest: plan.Digest(fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(text)))), Size: int64(len(text))}
+	h.files[string(f.Digest)] = text
 	return f, nil
 }
 

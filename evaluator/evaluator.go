@@ -67,10 +67,10 @@ type Evaluator struct {
 	cache    *compiled.Cache
 	entry    func() fetched // reads the entry module, once
 	lockdown lockdown.State
-	served   map[string]string // digests of the modules that were served, by path
-	size     int               // bytes of source that were served
-	prints   []printMsg        // what modules have printed, if the graph is to be kept
-	running  string            // while loading: the module that is being compiled or executed
+	served   map[string]plan.Digest // digests of the modules that were served, by path
+	size     int                    // bytes of source that were served
+	prints   []printMsg             // what modules have printed, if the graph is to be kept
+	running  string                 // while loading: the module that is being compiled or executed
 
 	// A turn holds one of these. So the wall clock measures one body, not how many compute at once.
 	turns chan struct{}
@@ -153,7 +153,7 @@ func newCache(options Options) *compiled.Cache {
 func newEvaluator(options Options, p *process, c *compiled.Cache) *Evaluator {
 	e := &Evaluator{
 		options: options, limits: p.limits, process: p, cache: c,
-		served:  map[string]string{},
+		served:  map[string]plan.Digest{},
 		turns:   make(chan struct{}, runtime.GOMAXPROCS(0)),
 		gone:    make(chan struct{}),
 		bodies:  map[uint64]*body{},
@@ -251,7 +251,7 @@ func (e *Evaluator) serve(path string) error {
 // fetched is a module that was read, or why it can't be.
 type fetched struct {
 	answer sourceMsg
-	digest string
+	digest plan.Digest
 	size   int // bytes
 }
 
@@ -259,9 +259,9 @@ type fetched struct {
 func (e *Evaluator) fetch(path string) fetched {
 	data, err := interp.Read(e.options.Source, path, e.limits.Source)
 	if err != nil {
-		return fetched{answer: sourceMsg{Error: err}, digest: interp.Digest(nil)}
+		return fetched{answer: sourceMsg{Error: err}, digest: plan.DigestOf(nil)}
 	}
-	f := fetched{digest: interp.Digest(data), size: len(data)}
+	f := fetched{digest: plan.DigestOf(data), size: len(data)}
 	if f.answer.Compiled = e.cache.Module(path, data, f.digest); f.answer.Compiled == nil {
 		f.answer.Data = data
 	}

@@ -219,7 +219,7 @@ func (h testHost) Read(context.Context, plan.File, int64) ([]byte, error) {
 }
 
 func (h testHost) Text(_ context.Context, name, text string) (plan.File, error) {
-	return plan.File{Name: name, Digest: interp.Digest([]byte(text)), Size: int64(len(text))}, nil
+	return plan.File{Name: name, Digest: plan.DigestOf([]byte(text)), Size: int64(len(text))}, nil
 }
 
 // startFile starts an evaluator of one module.
@@ -276,7 +276,7 @@ func TestStart(t *testing.T) {
 	if len(prints) != 1 || prints[0] != (printed{"main.star:2:6", "", "hello\uFFFD[31m [1]"}) {
 		t.Errorf("printed %q", prints)
 	}
-	if len(g.Modules) != 2 || g.Modules[0].Path != "lib/a.star" || g.Modules[0].Digest != interp.Digest([]byte("a = [1]")) {
+	if len(g.Modules) != 2 || g.Modules[0].Path != "lib/a.star" || g.Modules[0].Digest != plan.DigestOf([]byte("a = [1]")) {
 		t.Errorf("modules are %+v", g.Modules)
 	}
 	t.Logf("lockdown: %v", e.Lockdown())
@@ -393,7 +393,7 @@ def prints(n): print("n is", n)
 		{"tried", one, "oom: too big", nil},
 		{"lets", one, nil, failure},
 		{"broken", one, nil, broken},
-		{"artifacts", nil, "content " + interp.Digest([]byte("z")), nil},
+		{"artifacts", nil, "content " + string(plan.DigestOf([]byte("z"))), nil},
 		{"prints", one, nil, nil},
 	}
 	for _, test := range tests {

@@ -18,7 +18,7 @@ type Event struct {
 	Step   string        `json:"step,omitempty"`   // image: what is being done, e.g. "pip pytest"
 	Bytes  int64         `json:"bytes,omitempty"`  // image: of the step, so far
 	Total  int64         `json:"total,omitempty"`  // image: of the step, 0 where unknown
-	Digest string        `json:"digest,omitempty"` // image.done
+	Digest plan.Digest   `json:"digest,omitempty"` // image.done
 	Action string        `json:"action,omitempty"`
 	Parent string        `json:"parent,omitempty"`
 	Task   string        `json:"task,omitempty"`

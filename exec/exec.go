@@ -31,11 +31,11 @@ type Builder interface {
 	// Size returns how many bytes img takes in the store, compressed. It is 0 if img isn't there.
 	// Like State, it reads local state only.
 	Size(img plan.BuildImage) (int64, error)
-	// Build returns the digest of img's manifest ("sha256:…"), building what
+	// Build returns the digest of img's manifest, building what
 	// isn't there yet. When it returns, also on cancellation, nothing of it
 	// is still running and the store holds no half-written blob. Errors are
 	// *diag.Error of class Build or System.
-	Build(ctx context.Context, img plan.BuildImage, watch Watch) (string, error)
+	Build(ctx context.Context, img plan.BuildImage, watch Watch) (plan.Digest, error)
 	Images
 	// Close removes what is temporary. The builder isn't used afterwards.
 	Close() error
@@ -45,22 +45,22 @@ type Builder interface {
 type Images interface {
 	// Image opens the image whose manifest has that digest. An image that isn't there is a
 	// *diag.Error of class System.
-	Image(ctx context.Context, digest string) (*Image, error)
+	Image(ctx context.Context, digest plan.Digest) (*Image, error)
 }
 
 // Image is a built image, as a sandbox needs it.
 type Image struct {
-	Digest  string   // of its manifest
-	Layers  []Layer  // bottom first
-	Env     []string // KEY=VALUE
+	Digest  plan.Digest // of its manifest
+	Layers  []Layer     // bottom first
+	Env     []string    // KEY=VALUE
 	Workdir string
 	User    string // "", "name", "uid" or "uid:gid"
 }
 
 // Layer is one layer of an image: a tar stream whose content DiffID names.
 type Layer interface {
-	// DiffID is "sha256:…" of the uncompressed tar.
-	DiffID() string
+	// DiffID is the digest of the uncompressed tar.
+	DiffID() plan.Digest
 	// Uncompressed opens the tar. The caller closes it.
 	Uncompressed() (io.ReadCloser, error)
 }

@@ -3,7 +3,6 @@ package exec
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -70,8 +69,8 @@ type Spec struct {
 
 // ImageRef names a built image.
 type ImageRef struct {
-	Digest string // of its manifest, "sha256:…"
-	Name   string // a reference that the executor can pull it by; empty on the machine that built it
+	Digest plan.Digest // of its manifest
+	Name   string      // a reference that the executor can pull it by; empty on the machine that built it
 }
 
 // Input is an artifact that an attempt can read.
@@ -93,10 +92,10 @@ type Secrets interface {
 	Secret(ctx context.Context, key string) ([]byte, error)
 }
 
-// Digest returns "sha256:…" over the whole Spec but the name of its image and the names of its
+// Digest covers the whole Spec but the name of its image and the names of its
 // artifacts, which the container doesn't see. Equal digests mean equal results, as far as the task
 // itself allows; so the digest is a part of the action's key.
-func (s *Spec) Digest() string {
+func (s *Spec) Digest() plan.Digest {
 	h := sha256.New()
 	// %q writes each string so that no two different ones, and no two different lists, look the same.
 	fmt.Fprintf(h, "spec 1\nimage %q\nargs %q\nenv %q\nuser %q\nnetwork %t\n", s.Image.Digest, s.Args, s.Env, s.User, s.Network)
@@ -104,7 +103,7 @@ func (s *Spec) Digest() string {
 		fmt.Fprintf(h, "file %q %o %x\n", f.Path, f.Mode, sha256.Sum256(f.Data))
 	}
 	for _, in := range s.Inputs {
-		kind, digest := "", ""
+		kind, digest := "", plan.Digest("")
 		switch a := in.Artifact.(type) {
 		case plan.File:
 			kind, digest = "File", a.Digest
@@ -123,7 +122,7 @@ func (s *Spec) Digest() string {
 	for _, secret := range s.Secrets {
 		fmt.Fprintf(h, "secret %q %q %q\n", secret.Key, secret.EnvVar, secret.Path)
 	}
-	return "sha256:" + hex.EncodeToString(h.Sum(nil))
+	return plan.DigestSum(h)
 }
 
 // Where attempts find things.

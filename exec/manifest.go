@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,11 +22,11 @@ import (
 
 // Member is a file or directory in a Dir. A directory has only a path.
 type Member struct {
-	Path       string `json:"path"` // from the Dir; see ValidPath
-	Dir        bool   `json:"dir,omitempty"`
-	Executable bool   `json:"executable,omitempty"`
-	Digest     string `json:"digest,omitempty"` // "sha256:…" of a file's content
-	Size       int64  `json:"size,omitempty"`   // of a file, in bytes
+	Path       string      `json:"path"` // from the Dir; see ValidPath
+	Dir        bool        `json:"dir,omitempty"`
+	Executable bool        `json:"executable,omitempty"`
+	Digest     plan.Digest `json:"digest,omitempty"` // of a file's content
+	Size       int64       `json:"size,omitempty"`   // of a file, in bytes
 }
 
 // File returns the member, which is a file, for Store.Open.
@@ -116,7 +115,7 @@ func (w *ManifestWriter) Write(m Member) error {
 
 // Dir returns the Dir of what was written.
 func (w *ManifestWriter) Dir(name string) plan.Dir {
-	return plan.Dir{Name: name, Digest: "sha256:" + hex.EncodeToString(w.hash.Sum(nil)), Size: w.order.size}
+	return plan.Dir{Name: name, Digest: plan.DigestSum(w.hash), Size: w.order.size}
 }
 
 // line is the member's line of a manifest.
@@ -149,7 +148,7 @@ func ReadManifest(ctx context.Context, r io.Reader, d plan.Dir) iter.Seq2[Member
 				return
 			}
 		}
-		if got := "sha256:" + hex.EncodeToString(h.Sum(nil)); got != d.Digest || o.size != d.Size {
+		if got := plan.DigestSum(h); got != d.Digest || o.size != d.Size {
 			yield(Member{}, fmt.Errorf("manifest of directory %s: it has the digest %s and %d bytes of files, not %s and %d", d.Name, got, o.size, d.Digest, d.Size))
 		}
 	}
@@ -236,7 +235,7 @@ func (m Member) check() error {
 		return fmt.Errorf("%q can't be a path in a directory", m.Path)
 	case m.Dir && (m.Executable || m.Digest != "" || m.Size != 0):
 		return fmt.Errorf("directory %q has what only files have", m.Path)
-	case !m.Dir && !plan.ValidDigest(m.Digest):
+	case !m.Dir && !m.Digest.Valid():
 		return fmt.Errorf("file %q has the digest %q", m.Path, m.Digest)
 	case m.Size < 0:
 		return fmt.Errorf("file %q has %d bytes", m.Path, m.Size)

@@ -3,8 +3,6 @@ package exec_test
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"io"
 	"strings"
@@ -19,8 +17,7 @@ const hello = "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e7304336293
 
 // dirOf is the Dir that a manifest of these bytes would have, if its files have that size together.
 func dirOf(manifest []byte, size int64) plan.Dir {
-	sum := sha256.Sum256(manifest)
-	return plan.Dir{Name: "d", Digest: "sha256:" + hex.EncodeToString(sum[:]), Size: size}
+	return plan.Dir{Name: "d", Digest: plan.DigestOf(manifest), Size: size}
 }
 
 // read reads a manifest to its end.

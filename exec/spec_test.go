@@ -65,5 +65,5 @@ func TestSpecDigest(t *testing.T) {
 func digestOf(change func(*exec.Spec)) string {
 	s := full()
 	change(&s)
-	return s.Digest()
+	return string(s.Digest())
 }

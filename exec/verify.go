@@ -3,7 +3,6 @@ package exec
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"hash"
 	"io"
@@ -40,7 +39,7 @@ func (v *verifier) Read(p []byte) (int, error) {
 	if v.size != v.file.Size {
 		return 0, fmt.Errorf("file %s isn't %d bytes long in the store", v.file.Name, v.file.Size)
 	}
-	if got := "sha256:" + hex.EncodeToString(v.hash.Sum(nil)); got != v.file.Digest {
+	if got := plan.DigestSum(v.hash); got != v.file.Digest {
 		return 0, fmt.Errorf("file %s has the digest %s in the store, not %s", v.file.Name, got, v.file.Digest)
 	}
 	return n, err

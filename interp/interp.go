@@ -49,7 +49,7 @@ type Module struct {
 	Path    string              // relative to the workspace, clean, with slashes
 	Summary *summary.Summary    // of its syntax
 	Globals starlark.StringDict // frozen once the module has finished
-	Digest  string              // "sha256:…" of the source; empty for a module that came compiled
+	Digest  plan.Digest         // of the source; empty for a module that came compiled
 	Loads   []plan.Load         // in source order
 
 	program *starlark.Program

@@ -1,8 +1,6 @@
 package interp
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"iter"
@@ -204,7 +202,7 @@ func (l *loading) readModule(path string, pos diag.Position) (*Module, diag.List
 	if c == nil {
 		return nil, found
 	}
-	return &Module{Path: path, Digest: Digest(source), Summary: c.summary, program: c.program}, found
+	return &Module{Path: path, Digest: plan.DigestOf(source), Summary: c.summary, program: c.program}, found
 }
 
 // readError makes a finding of an error of reading path, which is loaded at pos.
@@ -230,12 +228,6 @@ func sourceError(err error, path string) *diag.Error {
 		return e
 	}
 	return diag.Errorf(diag.Position{}, diag.System, "can't read %s: %w", path, err)
-}
-
-// Digest returns the digest of a module's source, as in [Module].
-func Digest(source []byte) string {
-	sum := sha256.Sum256(source)
-	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
 // findLoads sets m.Loads from the load statements at m's top level.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/internal/startest"
+	"github.com/flytestar/flytestar/plan"
 )
 
 // loadLanguage is a language for tests of loading.
@@ -113,7 +114,7 @@ func TestLoadOrder(t *testing.T) {
 	if len(m.Loads) != 2 || m.Loads[1].Path != "b.star" || m.Loads[1].Pos != (diag.Position{File: "main.star", Line: 2, Col: 6}) {
 		t.Errorf("loads are %v", m.Loads)
 	}
-	if m.Digest != Digest([]byte(source["main.star"])) {
+	if m.Digest != plan.DigestOf([]byte(source["main.star"])) {
 		t.Errorf("digest %s", m.Digest)
 	}
 }

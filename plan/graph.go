@@ -38,7 +38,7 @@ type Graph struct {
 // Module is one loaded file.
 type Module struct {
 	Path   string `json:"path"`
-	Digest string `json:"digest"` // "sha256:…" of its source
+	Digest Digest `json:"digest"` // of its source
 	Loads  []Load `json:"loads,omitempty"`
 }
 

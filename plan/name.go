@@ -75,12 +75,6 @@ func ValidFileName(s string) bool {
 		utf8.ValidString(s) && !strings.ContainsAny(s, "/\x00")
 }
 
-// ValidDigest reports whether s is "sha256:" and 64 hexadecimal digits in lower case.
-func ValidDigest(s string) bool {
-	hex, ok := strings.CutPrefix(s, "sha256:")
-	return ok && len(hex) == 64 && strings.Trim(hex, "0123456789abcdef") == ""
-}
-
 // LoadPath returns the path that a load statement in the module from uses for the module to. It is
 // relative if to is below from's directory, else it starts at the workspace. Both arguments are
 // paths in the workspace.

@@ -13,10 +13,10 @@ type Plan struct {
 type BuildImage struct {
 	Image        Image      `json:"image"`
 	Environments []string   `json:"environments"` // the plan's environments that use it
-	Declared     string     `json:"declared"`     // "sha256:…", the declared digest: over the source and the content of the files it names
+	Declared     Digest     `json:"declared"`     // the declared digest: over the source and the content of the files it names
 	Platform     string     `json:"platform"`     // "linux/amd64"
 	State        ImageState `json:"state"`
-	Digest       string     `json:"digest,omitempty"` // of the OCI manifest, once it is known
+	Digest       Digest     `json:"digest,omitempty"` // of the OCI manifest, once it is known
 	Why          string     `json:"why,omitempty"`    // one line: the reason for the state
 	Size         int64      `json:"size,omitempty"`   // compressed bytes in the store, if it is there
 	Reused       int        `json:"reused,omitempty"` // for an image to build: at least this many layers exist

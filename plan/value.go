@@ -29,14 +29,14 @@ type Struct map[string]Value
 // File is a reference to an immutable file in the artifact store.
 type File struct {
 	Name   string `json:"name"`   // base name that the task sees
-	Digest string `json:"digest"` // "sha256:…" of the content
+	Digest Digest `json:"digest"` // of the content
 	Size   int64  `json:"size"`   // bytes
 }
 
 // Dir is a reference to an immutable directory in the artifact store.
 type Dir struct {
 	Name   string `json:"name"`
-	Digest string `json:"digest"` // "sha256:…" of its manifest
+	Digest Digest `json:"digest"` // of its manifest
 	Size   int64  `json:"size"`   // bytes of all files in it
 }
 
@@ -394,7 +394,7 @@ func artifact(m map[string]Value) (File, error) {
 	if !ok1 || !ok2 || !ok3 || len(m) != 3 {
 		return File{}, fmt.Errorf("want a name, a digest and a size")
 	}
-	f := File{Name: name, Digest: digest, Size: size}
+	f := File{Name: name, Digest: Digest(digest), Size: size}
 	return f, f.validate()
 }
 
@@ -403,7 +403,7 @@ func (f File) validate() error {
 	switch {
 	case !ValidFileName(f.Name):
 		return fmt.Errorf("%q is no file name", f.Name)
-	case !ValidDigest(f.Digest):
+	case !f.Digest.Valid():
 		return fmt.Errorf("%q is no digest", f.Digest)
 	case f.Size < 0:
 		return fmt.Errorf("size %d is negative", f.Size)

@@ -15,7 +15,7 @@ import (
 var digest = "sha256:" + strings.Repeat("0123456789abcdef", 4)
 
 func TestMarshalValue(t *testing.T) {
-	file := plan.File{Name: "a <b>", Digest: digest, Size: 3}
+	file := plan.File{Name: "a <b>", Digest: plan.Digest(digest), Size: 3}
 	tests := []struct {
 		value plan.Value
 		want  string
@@ -65,10 +65,10 @@ func TestMarshalValueRefuses(t *testing.T) {
 		{[]plan.Value{plan.Struct{"a": []plan.Value{1}}}, "[0].a[0]: a Go int is no value"},
 		{shared, "more than the"},
 		{strings.Repeat("x", plan.MaxValue), "more than the"},
-		{plan.File{Name: "../x", Digest: digest}, "no file name"},
+		{plan.File{Name: "../x", Digest: plan.Digest(digest)}, "no file name"},
 		{plan.File{Name: "x", Digest: "sha256:00"}, "no digest"},
-		{plan.File{Name: "x", Digest: strings.ToUpper(digest)}, "no digest"},
-		{plan.Dir{Name: "x", Digest: digest, Size: -1}, "negative"},
+		{plan.File{Name: "x", Digest: plan.Digest(strings.ToUpper(digest))}, "no digest"},
+		{plan.Dir{Name: "x", Digest: plan.Digest(digest), Size: -1}, "negative"},
 	}
 	for _, tt := range tests {
 		if err := plan.CheckValue(tt.value, 0); err == nil || !strings.Contains(err.Error(), tt.want) {
@@ -170,9 +170,9 @@ func values(depth int) *rapid.Generator[plan.Value] {
 		case 4:
 			return rapid.String().Draw(t, "str")
 		case 5:
-			return plan.File{Name: rapid.StringMatching(`[a-z]{1,9}`).Draw(t, "name"), Digest: digest, Size: rapid.Int64Min(0).Draw(t, "size")}
+			return plan.File{Name: rapid.StringMatching(`[a-z]{1,9}`).Draw(t, "name"), Digest: plan.Digest(digest), Size: rapid.Int64Min(0).Draw(t, "size")}
 		case 6:
-			return plan.Dir{Name: "d", Digest: digest}
+			return plan.Dir{Name: "d", Digest: plan.Digest(digest)}
 		case 7:
 			return rapid.SliceOfN(values(depth-1), 0, 3).Draw(t, "list")
 		case 8:

@@ -3,7 +3,6 @@ package resolve
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 	"hash"
 	"io"
@@ -29,8 +28,8 @@ import (
 // encoding names the way in which declarations are written. Changing it changes every digest.
 const encoding = "flytestar image 1"
 
-// declaredDigest returns "sha256:…". Errors are positioned at the step that names a file.
-func declaredDigest(image *plan.Image, reader *workspace.Reader, platform string) (string, error) {
+// declaredDigest returns the declared digest of an image. Errors are positioned at the step that names a file.
+func declaredDigest(image *plan.Image, reader *workspace.Reader, platform string) (plan.Digest, error) {
 	d := &digester{hash: sha256.New(), reader: reader, files: reader.FS()}
 	d.str(encoding)
 	d.str(platform)
@@ -43,7 +42,7 @@ func declaredDigest(image *plan.Image, reader *workspace.Reader, platform string
 			return "", positioned(image.Steps[i].Pos, err)
 		}
 	}
-	return "sha256:" + hex.EncodeToString(d.hash.Sum(nil)), nil
+	return plan.DigestSum(d.hash), nil
 }
 
 func positioned(pos diag.Position, err error) error {

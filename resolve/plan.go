@@ -15,7 +15,7 @@ import (
 func Plan(g *plan.Graph, files fs.FS, task int, platform string) (*plan.Plan, error) {
 	p := &plan.Plan{Task: g.FullName(task), Images: []plan.BuildImage{}}
 	reader := workspace.NewReader(files)
-	byIndex, byDigest := map[int]int{}, map[string]int{} // into p.Images
+	byIndex, byDigest := map[int]int{}, map[plan.Digest]int{} // into p.Images
 	for _, e := range g.Closure(g.Tasks[task].Env) {
 		env := &g.Environments[e]
 		p.Environments = append(p.Environments, env.Name)

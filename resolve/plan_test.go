@@ -39,7 +39,7 @@ func TestPlan(t *testing.T) {
 	var users []string
 	for i, image := range p.Images {
 		users = append(users, strings.Join(image.Environments, "+"))
-		if !plan.ValidDigest(image.Declared) || image.Platform != platform || image.State != "" || !reflect.DeepEqual(image.Image, g.Images[i]) {
+		if !image.Declared.Valid() || image.Platform != platform || image.State != "" || !reflect.DeepEqual(image.Image, g.Images[i]) {
 			t.Errorf("image %+v", image)
 		}
 	}
@@ -114,7 +114,7 @@ func digestOf(t *testing.T, image plan.Image, files fs.FS, platform string) stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p.Images[0].Declared
+	return string(p.Images[0].Declared)
 }
 
 func workspace(changes map[string]string) fstest.MapFS {

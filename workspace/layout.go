@@ -1,8 +1,6 @@
 package workspace
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +8,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/flytestar/flytestar/plan"
 )
 
 // LayoutIndex is the file that lists the images of an OCI layout. All else in the layout is named
@@ -179,7 +179,7 @@ func (l layout) blob(d *Descriptor) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if sum := sha256.Sum256(data); "sha256:"+hex.EncodeToString(sum[:]) != d.Digest {
+	if string(plan.DigestOf(data)) != d.Digest {
 		return nil, fmt.Errorf("%s has another content than its name says", path.Join(l.dir, name))
 	}
 	return data, nil
@@ -204,9 +204,9 @@ func (l layout) there(d *Descriptor) error {
 
 // blobName returns a blob's path in its layout.
 func blobName(d *Descriptor) (string, error) {
-	sum, ok := strings.CutPrefix(d.Digest, "sha256:")
-	if raw, err := hex.DecodeString(sum); !ok || err != nil || len(raw) != sha256.Size {
-		return "", fmt.Errorf("%q is no digest by SHA-256", d.Digest)
+	digest := plan.Digest(d.Digest)
+	if !digest.Valid() {
+		return "", fmt.Errorf("%q isn't a digest by SHA-256", d.Digest)
 	}
-	return path.Join("blobs", "sha256", sum), nil
+	return path.Join("blobs", "sha256", digest.Hex()), nil
 }

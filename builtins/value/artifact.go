@@ -116,7 +116,7 @@ func compareArtifacts(op syntax.Token, equal bool, what string) (bool, error) {
 	return false, errorf("a %s can't be ordered", what).WithHint("compare names or digests")
 }
 
-func artifactAttr(attr, name, digest string, size int64) (starlark.Value, error) {
+func artifactAttr(attr, name string, digest plan.Digest, size int64) (starlark.Value, error) {
 	switch attr {
 	case "name":
 		return starlark.String(name), nil

@@ -43,9 +43,9 @@ can read.`,
 
 // builtImage is an image in the JSON of build.
 type builtImage struct {
-	Environments []string `json:"environments"`
-	Digest       string   `json:"digest"`
-	Reference    string   `json:"reference"` // "oci:DIR:NAME"
+	Environments []string    `json:"environments"`
+	Digest       plan.Digest `json:"digest"`
+	Reference    string      `json:"reference"` // "oci:DIR:NAME"
 }
 
 func (a *app) build(ctx context.Context, o *buildOptions, args []string) error {

@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/flytestar/flytestar"
-	"github.com/flytestar/flytestar/cmd/flytestar/console"
 	"github.com/flytestar/flytestar/cmd/flytestar/values"
 	"github.com/flytestar/flytestar/evaluator/lockdown"
 	"github.com/flytestar/flytestar/plan"
@@ -107,7 +106,7 @@ var stateWord = map[plan.ImageState]string{
 func stateText(i plan.BuildImage) string {
 	s := i.Why
 	if i.State == plan.ImageHit {
-		s = console.ShortDigest(i.Digest) + ", " + plan.Rough(i.Size) + ", " + s
+		s = i.Digest.Short() + ", " + plan.Rough(i.Size) + ", " + s
 	}
 	if i.Reused > 0 {
 		s += "; reuses " + plural(i.Reused, "layer")

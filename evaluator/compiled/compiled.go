@@ -22,6 +22,7 @@ import (
 
 	"github.com/flytestar/flytestar/evaluator/wire"
 	"github.com/flytestar/flytestar/interp"
+	"github.com/flytestar/flytestar/plan"
 )
 
 // MinSource is the size of source, in bytes, from which a module is kept: compiling a smaller one
@@ -42,7 +43,7 @@ type toolInput struct {
 type module struct {
 	Path   string
 	Source []byte
-	digest string // of the source; Tool isn't told
+	digest plan.Digest // of the source; Tool isn't told
 }
 
 // toolOutput is what Tool returns: the modules in their written form, empty for one with findings.
@@ -126,11 +127,11 @@ func (c *Cache) Pass() {
 
 // Module returns a module in its compiled form. If there is none it returns nil, and has the module
 // compiled for the next load. digest is the source's.
-func (c *Cache) Module(path string, source []byte, digest string) []byte {
+func (c *Cache) Module(path string, source []byte, digest plan.Digest) []byte {
 	if c.options.Dir == "" || len(source) < MinSource || len(source) > maxBatch || !c.open() {
 		return nil
 	}
-	if data := c.dir.get(c.key(path, digest)); data != nil {
+	if data := c.dir.get(c.key(path, string(digest))); data != nil {
 		return data
 	}
 	c.mu.Lock()
@@ -238,7 +239,7 @@ func (c *Cache) compile(batch []module) error {
 		if len(m) == 0 {
 			continue // it has findings
 		}
-		if err := c.dir.put(c.key(batch[i].Path, batch[i].digest), m); err != nil {
+		if err := c.dir.put(c.key(batch[i].Path, string(batch[i].digest)), m); err != nil {
 			return err
 		}
 	}

@@ -214,7 +214,7 @@ func TestGraph(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	modules := []plan.Module{{Path: "a.star", Digest: interp.Digest([]byte("x = 1"))}}
+	modules := []plan.Module{{Path: "a.star", Digest: plan.DigestOf([]byte("x = 1"))}}
 	c.KeepGraph("a.star", modules, func() []byte { return []byte("rest") })
 	c.working.Wait()
 	files, err := filepath.Glob(filepath.Join(c.options.Dir, "[^.]*"))

@@ -21,7 +21,10 @@ type keptGraph struct {
 	Rest    []byte // what the evaluator says of the load
 }
 
-type keptModule struct{ Path, Digest string }
+type keptModule struct {
+	Path   string
+	Digest plan.Digest
+}
 
 // graphKey is a digest of everything that decides a graph except the modules' content.
 func (c *Cache) graphKey(entry string) key {
@@ -50,7 +53,7 @@ func (c *Cache) Graph(entry string, source interp.Source) []byte {
 	}
 	for _, m := range kept.Modules {
 		source, err := source.ReadModule(m.Path)
-		if err != nil || interp.Digest(source) != m.Digest {
+		if err != nil || plan.DigestOf(source) != m.Digest {
 			return nil // loading says what is wrong with it
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"bufio"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +14,6 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/internal/durable"
@@ -64,11 +62,11 @@ func (s *Store) Close() error { return s.scratch.Close() }
 
 // place returns where an artifact of a kind lies. The digest becomes part of a path, so it is
 // checked here, whatever was checked before.
-func (s *Store) place(kind, digest, suffix string) (string, error) {
-	if !plan.ValidDigest(digest) {
+func (s *Store) place(kind string, digest plan.Digest, suffix string) (string, error) {
+	if !digest.Valid() {
 		return "", fmt.Errorf("%q isn't a digest", digest)
 	}
-	hex := strings.TrimPrefix(digest, "sha256:")
+	hex := digest.Hex()
 	return filepath.Join(s.dir, kind, hex[:2], hex+suffix), nil
 }
 
@@ -89,17 +87,17 @@ func (s *Store) PutFile(ctx context.Context, name string, r io.Reader) (plan.Fil
 }
 
 // putFile keeps what r reads as a file.
-func (s *Store) putFile(ctx context.Context, r io.Reader, executable bool, touched *directories) (digest string, size int64, err error) {
+func (s *Store) putFile(ctx context.Context, r io.Reader, executable bool, touched *directories) (digest plan.Digest, size int64, err error) {
 	tmp, err := s.scratch.Create()
 	if err != nil {
 		return "", 0, err
 	}
 	defer func() { err = errors.Join(err, tmp.Close()) }()
 	h := sha256.New()
-	if size, err = io.Copy(io.MultiWriter(tmp, h), contextReader{ctx, r}); err != nil {
+	if size, err = io.Copy(io.MultiWriter(tmp, h), exec.Cancellable(ctx, r)); err != nil {
 		return "", 0, err
 	}
-	digest = "sha256:" + hex.EncodeToString(h.Sum(nil))
+	digest = plan.DigestSum(h)
 	if executable {
 		return digest, size, s.keep(tmp, "files", digest, ".x", 0o555, touched)
 	}
@@ -107,7 +105,7 @@ func (s *Store) putFile(ctx context.Context, r io.Reader, executable bool, touch
 }
 
 // keep puts a finished file in its place, unless the same one is there.
-func (s *Store) keep(tmp *durable.File, kind, digest, suffix string, mode fs.FileMode, touched *directories) error {
+func (s *Store) keep(tmp *durable.File, kind string, digest plan.Digest, suffix string, mode fs.FileMode, touched *directories) error {
 	target, err := s.place(kind, digest, suffix)
 	if err != nil || exists(target) {
 		return err
@@ -143,19 +141,6 @@ func (d directories) sync() error {
 func exists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil
-}
-
-// contextReader reads until its context ends.
-type contextReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (c contextReader) Read(p []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return c.r.Read(p)
 }
 
 // Open implements exec.Store.

@@ -87,14 +87,14 @@ func checkFile(t *testing.T, s *artifact.Store, f plan.File, content string) {
 
 func TestPathRefuses(t *testing.T) {
 	s := openStore(t, t.TempDir())
-	gone := plan.File{Name: "x", Digest: "sha256:" + strings.Repeat("a", 64)}
+	gone := plan.File{Name: "x", Digest: plan.Digest("sha256:" + strings.Repeat("a", 64))}
 	for _, v := range []plan.Value{gone, plan.Dir(gone)} {
 		if _, err := s.Path(t.Context(), v); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("path of what isn't there: %v", err)
 		}
 	}
 	for _, digest := range []string{"", "sha256:../../../../etc/passwd", "sha256:" + strings.Repeat("A", 64)} {
-		for _, v := range []plan.Value{plan.File{Name: "x", Digest: digest}, plan.Dir{Name: "x", Digest: digest}} {
+		for _, v := range []plan.Value{plan.File{Name: "x", Digest: plan.Digest(digest)}, plan.Dir{Name: "x", Digest: plan.Digest(digest)}} {
 			if _, err := s.Path(t.Context(), v); err == nil || errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("path of %q: %v; want it refused", digest, err)
 			}
@@ -294,7 +294,7 @@ func checkStore(t *testing.T, dir string) {
 		must(t, err)
 		kept, err := other.PutFile(t.Context(), "x", f)
 		f.Close()
-		if err != nil || "sha256:"+strings.TrimSuffix(filepath.Base(name), ".x") != kept.Digest {
+		if err != nil || "sha256:"+strings.TrimSuffix(filepath.Base(name), ".x") != string(kept.Digest) {
 			t.Errorf("%s has the digest %s, %v", name, kept.Digest, err)
 		}
 	}

@@ -28,14 +28,14 @@ import (
 // Engine runs tasks of one graph. It may run several tasks at a time, each as a run of its own.
 // Nobody changes its fields once it runs.
 type Engine struct {
-	Graph    *plan.Graph    // validated
-	Bodies   exec.Bodies    // of the same graph
-	Executor exec.Executor  // may be nil if no task of the run needs a container
-	Store    exec.Store     // the Executor's
-	Images   map[int]string // manifest digests, by environment (an index into Graph.Environments)
-	Source   fs.FS          // the workspace; it must refuse symbolic links that lead out of it, as os.Root does
-	Jobs     int            // attempts in containers at a time; 0: as many as the Executor says
-	MaxValue int64          // bytes of a value that passes between tasks; 0: plan.MaxValue
+	Graph    *plan.Graph         // validated
+	Bodies   exec.Bodies         // of the same graph
+	Executor exec.Executor       // may be nil if no task of the run needs a container
+	Store    exec.Store          // the Executor's
+	Images   map[int]plan.Digest // manifest digests, by environment (an index into Graph.Environments)
+	Source   fs.FS               // the workspace; it must refuse symbolic links that lead out of it, as os.Root does
+	Jobs     int                 // attempts in containers at a time; 0: as many as the Executor says
+	MaxValue int64               // bytes of a value that passes between tasks; 0: plan.MaxValue
 	Watch    exec.Watch
 
 	// Recorders are asked in order before an action runs: the first that knows its outcome answers.

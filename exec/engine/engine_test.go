@@ -59,7 +59,7 @@ func newRig(t *testing.T) *rig {
 		},
 	}
 	r.Engine = &engine.Engine{
-		Graph: g, Bodies: r.bodies, Executor: r.fake, Store: r.store, Images: map[int]string{1: "sha256:image"},
+		Graph: g, Bodies: r.bodies, Executor: r.fake, Store: r.store, Images: map[int]plan.Digest{1: "sha256:image"},
 		Source: fstest.MapFS{}, Jobs: 4, Backoff: time.Microsecond,
 		Watch: func(e exec.Event) {
 			r.mu.Lock()
@@ -457,7 +457,7 @@ func TestCaught(t *testing.T) {
 // TestHalts: what a body mustn't do, or must not outlive, ends the whole run,
 // also if the body would go on.
 func TestHalts(t *testing.T) {
-	stolen := plan.File{Name: "x", Digest: "sha256:" + strings.Repeat("a", 64), Size: 1}
+	stolen := plan.File{Name: "x", Digest: plan.Digest("sha256:" + strings.Repeat("a", 64)), Size: 1}
 	tests := []struct {
 		name  string
 		body  func(ctx context.Context, h plan.Host) (plan.Value, error)
@@ -854,7 +854,7 @@ func BenchmarkFanOut(b *testing.B) {
 				{Name: "leaf", Env: 1, Body: plan.Body{Kind: plan.BodyCommand, Command: []string{"true"}}},
 			},
 		},
-		Bodies: bodies, Executor: fake, Store: store, Images: map[int]string{1: "x"}, Source: fstest.MapFS{},
+		Bodies: bodies, Executor: fake, Store: store, Images: map[int]plan.Digest{1: "x"}, Source: fstest.MapFS{},
 	}
 	for b.Loop() {
 		if _, err := e.Run(b.Context(), engine.Location{Run: "run", Logs: b.TempDir()}, "top.main", nil); err != nil {

@@ -89,9 +89,9 @@ func (p *python) run(t *testing.T, source, inputs string, output plan.Type) (v p
 	outputs := map[string]plan.Value{}
 	for _, e := range entries {
 		if e.IsDir() {
-			outputs[e.Name()] = plan.Dir{Digest: e.Name()}
+			outputs[e.Name()] = plan.Dir{Digest: plan.Digest(e.Name())}
 		} else {
-			outputs[e.Name()] = plan.File{Digest: e.Name()}
+			outputs[e.Name()] = plan.File{Digest: plan.Digest(e.Name())}
 		}
 	}
 	v, err = engine.ReadResult(data, outputs)

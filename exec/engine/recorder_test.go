@@ -149,7 +149,7 @@ func TestSpec(t *testing.T) {
 	r := newRig(t)
 	var digests []string
 	r.command("leaf", plan.Task{Retries: 1, Inputs: []plan.Param{param("n", integ)}}, func(_ context.Context, t *exectest.Task) exec.Exit {
-		digests = append(digests, t.Spec.Digest())
+		digests = append(digests, string(t.Spec.Digest()))
 		return exec.Exit{Code: 2 - t.Number}
 	})
 	for _, run := range []string{"one", "two"} {

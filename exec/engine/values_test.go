@@ -42,8 +42,8 @@ func TestExpand(t *testing.T) {
 }
 
 var (
-	outFile = plan.File{Name: "flytestar.0", Digest: "sha256:" + strings.Repeat("0", 64), Size: 1}
-	outDir  = plan.Dir{Name: "flytestar.1", Digest: "sha256:" + strings.Repeat("1", 64), Size: 2}
+	outFile = plan.File{Name: "flytestar.0", Digest: plan.Digest("sha256:" + strings.Repeat("0", 64)), Size: 1}
+	outDir  = plan.Dir{Name: "flytestar.1", Digest: plan.Digest("sha256:" + strings.Repeat("1", 64)), Size: 2}
 	outputs = map[string]plan.Value{"flytestar.0": outFile, "flytestar.1": outDir}
 )
 

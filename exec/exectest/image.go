@@ -4,9 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"debug/elf"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"os"
@@ -15,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/plan"
 )
 
 // Layer is an uncompressed tar as a layer of an image.
@@ -23,21 +22,20 @@ type Layer []byte
 var _ exec.Layer = Layer(nil)
 
 // DiffID implements exec.Layer.
-func (l Layer) DiffID() string {
-	sum := sha256.Sum256(l)
-	return "sha256:" + hex.EncodeToString(sum[:])
+func (l Layer) DiffID() plan.Digest {
+	return plan.DigestOf(l)
 }
 
 // Uncompressed implements exec.Layer.
 func (l Layer) Uncompressed() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(l)), nil }
 
 // Images has images by digest.
-type Images map[string]*exec.Image
+type Images map[plan.Digest]*exec.Image
 
 var _ exec.Images = Images(nil)
 
 // Image implements exec.Images.
-func (i Images) Image(_ context.Context, digest string) (*exec.Image, error) {
+func (i Images) Image(_ context.Context, digest plan.Digest) (*exec.Image, error) {
 	img, ok := i[digest]
 	if !ok {
 		return nil, fmt.Errorf("the test has no image %q", digest)

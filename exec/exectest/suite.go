@@ -23,7 +23,7 @@ import (
 type Options struct {
 	Executor exec.Executor // it has the secrets of [SecretValues]
 	Store    exec.Store    // the Executor's
-	Image    string        // digest, for the Executor, of what [Image] returned
+	Image    plan.Digest   // digest, for the Executor, of what [Image] returned
 	Limits   bool          // whether memory can be limited; else that is skipped
 	// Left lists what attempts have left behind on this machine: processes,
 	// mounts, cgroups, files. It is called when none is under way.
@@ -147,7 +147,7 @@ func (s *suite) started(t *testing.T) {
 		}
 	}
 	a, _ := s.attempt("true")
-	a.Image.Digest = "sha256:" + strings.Repeat("0", 64)
+	a.Image.Digest = plan.Digest("sha256:" + strings.Repeat("0", 64))
 	a.Started = func() { t.Error("an attempt without an image has started") }
 	if res, err := s.Executor.Run(t.Context(), a); err == nil {
 		t.Errorf("without an image: got %+v", res.Exit)

@@ -3,8 +3,6 @@ package image
 import (
 	"archive/tar"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -41,7 +39,7 @@ type Debian interface {
 type baseName struct {
 	Kind   plan.BaseKind `json:"kind"`
 	Name   string        `json:"name,omitempty"`   // suite or reference
-	Digest string        `json:"digest,omitempty"` // "sha256:…" of the closure or the manifest
+	Digest plan.Digest   `json:"digest,omitempty"` // of the closure or the manifest
 	Time   time.Time     `json:"time,omitzero"`    // when it was resolved
 }
 
@@ -148,9 +146,8 @@ func (j *job) debianBase(ctx context.Context, b plan.Base) (base, error) {
 	if err != nil {
 		return base{}, err
 	}
-	sum := sha256.Sum256(data)
-	name := baseName{b.Kind, closure.Value.Suite, "sha256:" + hex.EncodeToString(sum[:]), closure.Time}
-	made, err := memo.Made(ctx, j.memo, "bases", memo.NewKey("debian base 1").Str(name.Digest), j.store.hasBase, func() (base, error) {
+	name := baseName{b.Kind, closure.Value.Suite, plan.DigestOf(data), closure.Time}
+	made, err := memo.Made(ctx, j.memo, "bases", memo.NewKey("debian base 1").Str(string(name.Digest)), j.store.hasBase, func() (base, error) {
 		return j.bootstrap(ctx, name, closure.Value)
 	})
 	made.baseName = name // the same closure may have been resolved again since

@@ -79,7 +79,7 @@ func (j *job) layer(ctx context.Context, k *memo.Key, maker func() (oci.Layer, e
 }
 
 // build makes the image and records it.
-func (j *job) build(ctx context.Context) (string, error) {
+func (j *job) build(ctx context.Context) (plan.Digest, error) {
 	st := &state{}
 	if _, err := j.walk(ctx, st); err != nil {
 		return "", err
@@ -88,14 +88,14 @@ func (j *job) build(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	declared, err := v1.NewHash(j.img.Declared)
+	declared, err := v1.NewHash(string(j.img.Declared))
 	if err != nil {
 		return "", err
 	}
 	if err := j.store.layout.List(ctx, declared.Hex[:12], desc); err != nil {
 		return "", err
 	}
-	rec := &record{Platform: j.img.Platform, Digest: desc.Digest.String(), Time: time.Now().UTC(), Base: st.base.baseName, Blobs: blobs, Pip: st.pip.Pinned()}
+	rec := &record{Platform: j.img.Platform, Digest: plan.Digest(desc.Digest.String()), Time: time.Now().UTC(), Base: st.base.baseName, Blobs: blobs, Pip: st.pip.Pinned()}
 	path, err := j.recordPath(j.img.Declared, j.img.Platform)
 	if err != nil {
 		return "", err

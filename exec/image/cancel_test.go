@@ -119,7 +119,7 @@ func cancelMidway(t *testing.T, inDiff bool) {
 	containers.let.Store(true)
 	digest, err := b.Build(t.Context(), img, nil)
 	must(t, err)
-	image.Validated(t, b, digest)
+	image.Validated(t, b, string(digest))
 	wholeBlobs(t, b.Layout())
 }
 

@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/exec/image/memo"
 	"github.com/flytestar/flytestar/exec/image/oci"
 	"github.com/flytestar/flytestar/plan"
@@ -169,7 +170,7 @@ func (b *Builder) digestSource(ctx context.Context, s *source) error {
 	}
 	defer file.Close()
 	h := sha256.New()
-	if s.size, err = io.Copy(h, oci.Cancellable(ctx, file)); err != nil {
+	if s.size, err = io.Copy(h, exec.Cancellable(ctx, file)); err != nil {
 		return err
 	}
 	s.sum, s.mode = hex.EncodeToString(h.Sum(nil)), 0o644

@@ -119,7 +119,7 @@ func TestReproducible(t *testing.T) {
 		b := newBuilder(t, map[string]string{"d/a": "a", "d/b/c*": "c"})
 		d, err := b.Build(t.Context(), img, nil)
 		must(t, err)
-		digests = append(digests, d)
+		digests = append(digests, string(d))
 	}
 	if digests[0] != digests[1] {
 		t.Errorf("two homes, two digests: %s", digests)

@@ -92,15 +92,15 @@ func (b *Builder) Layout() string { return b.store.home.Images() }
 // record says which image was built for a declared digest.
 type record struct {
 	Platform string        `json:"platform"`
-	Digest   string        `json:"digest"` // of the manifest
+	Digest   plan.Digest   `json:"digest"` // of the manifest
 	Time     time.Time     `json:"time"`   // when it was built
 	Base     baseName      `json:"base"`
 	Pip      []*pip.Pinned `json:"pip,omitempty"` // by call
 	Blobs    []oci.Blob    `json:"blobs"`         // manifest, configuration and layers
 }
 
-func (b *Builder) recordPath(declared, platform string) (string, error) {
-	h, err := v1.NewHash(declared)
+func (b *Builder) recordPath(declared plan.Digest, platform string) (string, error) {
+	h, err := v1.NewHash(string(declared))
 	if err != nil {
 		return "", fmt.Errorf("declared digest %q: %w", declared, err)
 	}
@@ -126,7 +126,7 @@ func (b *Builder) recalled(img plan.BuildImage) (rec *record, complete bool, err
 }
 
 // Build implements [exec.Builder].
-func (b *Builder) Build(ctx context.Context, img plan.BuildImage, watch exec.Watch) (string, error) {
+func (b *Builder) Build(ctx context.Context, img plan.BuildImage, watch exec.Watch) (plan.Digest, error) {
 	j := b.job(img, watch)
 	rec, complete, err := b.recalled(img)
 	if err != nil {
@@ -136,7 +136,7 @@ func (b *Builder) Build(ctx context.Context, img plan.BuildImage, watch exec.Wat
 		j.event(exec.Event{Kind: exec.ImageHit, Digest: rec.Digest})
 		return rec.Digest, nil
 	}
-	digest := ""
+	digest := plan.Digest("")
 	if err = b.store.begin(); err == nil {
 		digest, err = j.build(ctx)
 	}
@@ -150,7 +150,7 @@ func (b *Builder) Build(ctx context.Context, img plan.BuildImage, watch exec.Wat
 }
 
 // Image implements [exec.Builder].
-func (b *Builder) Image(ctx context.Context, digest string) (*exec.Image, error) {
+func (b *Builder) Image(ctx context.Context, digest plan.Digest) (*exec.Image, error) {
 	m, cfg, err := b.store.layout.Manifest(digest)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, diag.Errorf(diag.Position{}, diag.System, "image %s isn't in the store: %w", digest, err).WithHint("build it again")

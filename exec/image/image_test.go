@@ -2,8 +2,6 @@ package image
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -68,8 +66,7 @@ func declare(img plan.Image) plan.BuildImage {
 	if err != nil {
 		panic(err)
 	}
-	sum := sha256.Sum256(data)
-	return plan.BuildImage{Image: img, Environments: []string{"test_env"}, Platform: "linux/amd64", Declared: "sha256:" + hex.EncodeToString(sum[:])}
+	return plan.BuildImage{Image: img, Environments: []string{"test_env"}, Platform: "linux/amd64", Declared: plan.DigestOf(data)}
 }
 
 // onNothing declares an image of steps on nothing.
@@ -85,7 +82,7 @@ func built(t testing.TB, b *Builder, img plan.BuildImage) v1.Image {
 	t.Helper()
 	digest, err := b.Build(t.Context(), img, nil)
 	must(t, err)
-	return open(t, b, digest)
+	return open(t, b, string(digest))
 }
 
 // open returns an image of the layout, validated.
@@ -147,7 +144,7 @@ func TestConfiguration(t *testing.T) {
 	}
 	digest, err := img.Digest()
 	must(t, err)
-	opened, err := b.Image(t.Context(), digest.String())
+	opened, err := b.Image(t.Context(), plan.Digest(digest.String()))
 	must(t, err)
 	if opened.Workdir != "/srv" || opened.User != "1000:1000" || len(opened.Env) != 2 || len(opened.Layers) != 0 {
 		t.Errorf("Image = %+v", opened)
@@ -171,7 +168,7 @@ func TestStates(t *testing.T) {
 	if got := state(img); got.State != plan.ImageHit || got.Digest != digest || !strings.HasPrefix(got.Why, "built just now") {
 		t.Errorf("after: %+v", got)
 	}
-	must(t, os.Remove(blobPath(b, manifestOf(t, b, digest).Layers[0].Digest.String())))
+	must(t, os.Remove(blobPath(b, manifestOf(t, b, string(digest)).Layers[0].Digest.String())))
 	if got := state(img); got.State != plan.ImageBuild {
 		t.Errorf("with a blob gone: %+v", got)
 	}
@@ -217,8 +214,8 @@ func TestStateSaysWhatIsThere(t *testing.T) {
 	digest, err := b.Build(t.Context(), long, nil)
 	must(t, err)
 	want := int64(0) // the manifest, the configuration and the layers
-	m := manifestOf(t, b, digest)
-	for _, name := range []string{digest, m.Config.Digest.String(), m.Layers[0].Digest.String(), m.Layers[1].Digest.String()} {
+	m := manifestOf(t, b, string(digest))
+	for _, name := range []string{string(digest), m.Config.Digest.String(), m.Layers[0].Digest.String(), m.Layers[1].Digest.String()} {
 		info, err := os.Stat(blobPath(b, name))
 		must(t, err)
 		want += info.Size()
@@ -231,7 +228,7 @@ func TestStateSaysWhatIsThere(t *testing.T) {
 
 func manifestOf(t *testing.T, b *Builder, digest string) *v1.Manifest {
 	t.Helper()
-	m, _, err := b.store.layout.Manifest(digest)
+	m, _, err := b.store.layout.Manifest(plan.Digest(digest))
 	must(t, err)
 	return m
 }
@@ -265,7 +262,7 @@ func TestErrorsNameTheEnvironments(t *testing.T) {
 	if !errors.As(err, &e) || e.Class != diag.System || e.Hint == "" {
 		t.Errorf("without a sandbox: %#v", err)
 	}
-	if _, err = b.Image(t.Context(), "sha256:"+strings.Repeat("0", 64)); !errors.As(err, &e) {
+	if _, err = b.Image(t.Context(), plan.Digest("sha256:"+strings.Repeat("0", 64))); !errors.As(err, &e) {
 		t.Errorf("unknown image: %#v", err)
 	}
 	if _, err = b.Image(t.Context(), "../../etc/passwd"); err == nil {

@@ -138,13 +138,13 @@ func build(t testing.TB, b *image.Builder, img plan.BuildImage) string {
 		}
 	}
 	must(t, err)
-	return digest
+	return string(digest)
 }
 
 // run runs a command in an image without network, and returns its output and exit code.
 func run(t testing.TB, b *image.Builder, digest string, args ...string) (string, int) {
 	t.Helper()
-	img, err := b.Image(t.Context(), digest)
+	img, err := b.Image(t.Context(), plan.Digest(digest))
 	must(t, err)
 	var out strings.Builder
 	exit, err := live.sandbox.Run(t.Context(), &exec.Container{
@@ -193,7 +193,7 @@ func TestThreeImages(t *testing.T) {
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			digests[name] = digest
+			digests[name] = string(digest)
 		})
 	}
 	all.Wait()
@@ -336,12 +336,12 @@ func TestOtherTools(t *testing.T) {
 	b := liveBuilder(t, "", nil)
 	img := onDebian(pip("iniconfig==2.0.0"))
 	digest := build(t, b, img)
-	ref := "oci:" + b.Layout() + ":" + img.Declared[7:19]
+	ref := "oci:" + b.Layout() + ":" + string(img.Declared[7:19])
 	out, err := osexec.Command(skopeo, "inspect", ref).CombinedOutput()
 	if err != nil || !strings.Contains(string(out), digest) {
 		t.Fatalf("skopeo inspect %s: %v\n%s", ref, err, out)
 	}
-	t.Run("umoci", func(t *testing.T) { unpackWithUmoci(t, b.Layout()+":"+img.Declared[7:19]) })
+	t.Run("umoci", func(t *testing.T) { unpackWithUmoci(t, b.Layout()+":"+string(img.Declared[7:19])) })
 }
 
 // unpackWithUmoci unpacks an image.

@@ -82,7 +82,7 @@ func (j *job) importImage(ctx context.Context, b plan.Base, img v1.Image) (base,
 		return base{}, err
 	}
 	made := base{
-		baseName: baseName{Kind: b.Kind, Name: b.Ref, Digest: desc.Digest.String(), Time: time.Now().UTC()},
+		baseName: baseName{Kind: b.Kind, Name: b.Ref, Digest: plan.Digest(desc.Digest.String()), Time: time.Now().UTC()},
 		Layers:   layers, Config: cfg.Config, History: cfg.History, Epoch: epochOf(cfg), Manifest: &desc, Blobs: blobs,
 	}
 	for _, l := range layers {
@@ -137,7 +137,7 @@ func (j *job) importLayers(ctx context.Context, b plan.Base, img v1.Image, cfg *
 			}
 			defer j.slots.Release(1)
 			for try := 0; ; try++ {
-				if out[i], err = j.store.layout.ImportLayer(ctx, l, cfg.RootFS.DiffIDs[i].String(), p); err == nil || try == 2 || ctx.Err() != nil {
+				if out[i], err = j.store.layout.ImportLayer(ctx, l, plan.Digest(cfg.RootFS.DiffIDs[i].String()), p); err == nil || try == 2 || ctx.Err() != nil {
 					return err
 				}
 			}

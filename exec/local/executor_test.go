@@ -214,7 +214,7 @@ func TestExecutorFails(t *testing.T) {
 	if _, err := e.Run(t.Context(), a); err == nil {
 		t.Error("an unknown image runs")
 	}
-	a.Image.Digest, a.Inputs = "sha256:i", []exec.Input{{Path: "/var/inputs/f", Artifact: plan.File{Name: "f", Digest: "sha256:" + strings.Repeat("b", 64)}}}
+	a.Image.Digest, a.Inputs = "sha256:i", []exec.Input{{Path: "/var/inputs/f", Artifact: plan.File{Name: "f", Digest: plan.Digest("sha256:" + strings.Repeat("b", 64))}}}
 	if _, err := e.Run(t.Context(), a); err == nil || !strings.Contains(err.Error(), "isn't in the artifact store") {
 		t.Errorf("an input that isn't there: %v", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/exec/sandbox"
 	"github.com/flytestar/flytestar/exec/sandbox/sandboxtest"
+	"github.com/flytestar/flytestar/plan"
 )
 
 // BenchmarkAction measures the time from start to exit of busybox's true: in our container, in
@@ -47,10 +48,10 @@ func BenchmarkAction(b *testing.B) {
 // each time.
 type known struct {
 	exec.Layer
-	id string
+	id plan.Digest
 }
 
-func (k known) DiffID() string { return k.id }
+func (k known) DiffID() plan.Digest { return k.id }
 
 // median runs f once, and then b.N times. It reports the median of these, and the time that a tenth
 // of them exceeds.

@@ -8,8 +8,6 @@ package storetest
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"io/fs"
@@ -41,8 +39,8 @@ func Directory(path string) exec.Entry { return exec.Entry{Path: path, Dir: true
 // Memory keeps artifacts in memory. Its zero value is empty.
 type Memory struct {
 	mu    sync.Mutex
-	files map[string][]byte // by digest
-	dirs  map[string][]byte // manifests by digest
+	files map[plan.Digest][]byte // by digest
+	dirs  map[plan.Digest][]byte // manifests by digest
 }
 
 // PutFile implements exec.Store.
@@ -50,32 +48,18 @@ func (s *Memory) PutFile(ctx context.Context, name string, r io.Reader) (plan.Fi
 	if !plan.ValidFileName(name) {
 		return plan.File{}, fmt.Errorf("%q can't be a file's name", name)
 	}
-	data, err := io.ReadAll(whileAlive{ctx, r})
+	data, err := io.ReadAll(exec.Cancellable(ctx, r))
 	if err != nil {
 		return plan.File{}, fmt.Errorf("keeping %s: %w", name, err)
 	}
-	sum := sha256.Sum256(data)
-	f := plan.File{Name: name, Digest: "sha256:" + hex.EncodeToString(sum[:]), Size: int64(len(data))}
+	f := plan.File{Name: name, Digest: plan.DigestOf(data), Size: int64(len(data))}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.files == nil {
-		s.files = map[string][]byte{}
+		s.files = map[plan.Digest][]byte{}
 	}
 	s.files[f.Digest] = data
 	return f, nil
-}
-
-// whileAlive reads until its context ends.
-type whileAlive struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (w whileAlive) Read(p []byte) (int, error) {
-	if err := w.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return w.r.Read(p)
 }
 
 // PutDir implements exec.Store.
@@ -105,7 +89,7 @@ func (s *Memory) PutDir(ctx context.Context, name string, tree []exec.Entry) (pl
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.dirs == nil {
-		s.dirs = map[string][]byte{}
+		s.dirs = map[plan.Digest][]byte{}
 	}
 	s.dirs[d.Digest] = manifest.Bytes()
 	return d, nil
@@ -147,8 +131,8 @@ func (s *Memory) List(ctx context.Context, d plan.Dir) iter.Seq2[exec.Member, er
 }
 
 // get returns what one of the store's maps has under a digest.
-func (s *Memory) get(ctx context.Context, from *map[string][]byte, name, digest string) ([]byte, error) {
-	if !plan.ValidDigest(digest) {
+func (s *Memory) get(ctx context.Context, from *map[plan.Digest][]byte, name string, digest plan.Digest) ([]byte, error) {
+	if !digest.Valid() {
 		return nil, fmt.Errorf("%q isn't a digest", digest)
 	}
 	s.mu.Lock()

@@ -3,8 +3,6 @@ package storetest
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -60,9 +58,8 @@ func tree() []exec.Entry {
 
 // listing is what tree comes to, in the order of a manifest.
 func listing() []exec.Member {
-	digest := func(content string) string {
-		sum := sha256.Sum256([]byte(content))
-		return "sha256:" + hex.EncodeToString(sum[:])
+	digest := func(content string) plan.Digest {
+		return plan.DigestOf([]byte(content))
 	}
 	return []exec.Member{
 		{Path: "<&>\u2028\x01\"\\", Digest: digest("odd"), Size: 3},
@@ -224,14 +221,14 @@ func (u *unread) entry(path string) exec.Entry {
 // missing: what isn't there is fs.ErrNotExist, and what isn't a digest is another error.
 func missing(t *testing.T, s exec.Store) {
 	put(t, s, "x", "x")
-	gone := "sha256:" + strings.Repeat("a", 64)
+	gone := plan.Digest("sha256:" + strings.Repeat("a", 64))
 	if err := openError(t.Context(), s, plan.File{Name: "x", Digest: gone}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("opening what isn't there: %v", err)
 	}
 	if err := listError(t.Context(), s, plan.Dir{Name: "x", Digest: gone}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("listing what isn't there: %v", err)
 	}
-	for _, digest := range []string{"", "sha256:", "sha256:../../../../etc/passwd", "sha256:" + strings.Repeat("A", 64), "sha512:" + strings.Repeat("a", 64), strings.Repeat("a", 64), gone + "a"} {
+	for _, digest := range []plan.Digest{"", "sha256:", "sha256:../../../../etc/passwd", plan.Digest("sha256:" + strings.Repeat("A", 64)), plan.Digest("sha512:" + strings.Repeat("a", 64)), plan.Digest(strings.Repeat("a", 64)), gone + "a"} {
 		if err := openError(t.Context(), s, plan.File{Name: "x", Digest: digest}); err == nil || errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("opening %q: %v; want it refused", digest, err)
 		}
@@ -321,8 +318,7 @@ func readerFails(t *testing.T, s exec.Store) {
 func absent(t *testing.T, s exec.Store, contents ...string) {
 	t.Helper()
 	for _, content := range contents {
-		sum := sha256.Sum256([]byte(content))
-		f := plan.File{Name: "x", Digest: "sha256:" + hex.EncodeToString(sum[:]), Size: int64(len(content))}
+		f := plan.File{Name: "x", Digest: plan.DigestOf([]byte(content)), Size: int64(len(content))}
 		if err := openError(t.Context(), s, f); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("the store has %q, or another error: %v", content, err)
 		}

@@ -209,10 +209,10 @@ func (c *Console) image(e exec.Event) {
 		c.steps[e.Image] = step{e.Step, last.began}
 	case exec.ImageHit:
 		if c.verbose {
-			c.say("image %s: there already, %s", e.Image, ShortDigest(e.Digest))
+			c.say("image %s: there already, %s", e.Image, e.Digest.Short())
 		}
 	case exec.ImageDone:
-		c.say("image %s: built %s in %s", e.Image, ShortDigest(e.Digest), seconds(took))
+		c.say("image %s: built %s in %s", e.Image, e.Digest.Short(), seconds(took))
 	case exec.ImageFailed:
 		c.say("image %s: failed after %s", e.Image, seconds(took))
 	}
@@ -261,9 +261,6 @@ func message(e exec.Event) string {
 	}
 	return text.Safe(msg)
 }
-
-// ShortDigest returns the beginning of a digest.
-func ShortDigest(digest string) string { return digest[:min(len(digest), len("sha256:")+12)] }
 
 // seconds formats a duration for progress.
 func seconds(d time.Duration) string { return fmt.Sprintf("%.1fs", max(d, 0).Seconds()) }

@@ -26,10 +26,10 @@ type Printer struct {
 
 // artifact is a File or Dir in the JSON of run.
 type artifact struct {
-	Name   string `json:"name"`
-	Digest string `json:"digest"`
-	Size   int64  `json:"size"`
-	Path   string `json:"path"`
+	Name   string      `json:"name"`
+	Digest plan.Digest `json:"digest"`
+	Size   int64       `json:"size"`
+	Path   string      `json:"path"`
 }
 
 // Print writes v and a newline. In text, a str or a path is raw and None is nothing. Everything

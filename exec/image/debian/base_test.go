@@ -59,7 +59,7 @@ func build(t testing.TB, d *debian.Debian, c *debian.Closure, dir string, watch 
 func diffIDs(layers []exec.Layer) string {
 	var ids []string
 	for _, l := range layers {
-		ids = append(ids, l.DiffID())
+		ids = append(ids, string(l.DiffID()))
 	}
 	return strings.Join(ids, " ")
 }

@@ -4,13 +4,13 @@ import (
 	"archive/tar"
 	"bufio"
 	"crypto/sha256"
-	"encoding/hex"
 	"hash"
 	"io"
 	"os"
 	"time"
 
 	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/plan"
 )
 
 var _ exec.Layer = (*Layer)(nil)
@@ -19,11 +19,11 @@ var _ exec.Layer = (*Layer)(nil)
 type Layer struct {
 	Path   string // the tar
 	Size   int64  // bytes
-	diffID string
+	diffID plan.Digest
 }
 
 // DiffID implements [exec.Layer].
-func (l *Layer) DiffID() string { return l.diffID }
+func (l *Layer) DiffID() plan.Digest { return l.diffID }
 
 // Uncompressed implements [exec.Layer].
 func (l *Layer) Uncompressed() (io.ReadCloser, error) { return os.Open(l.Path) }
@@ -98,7 +98,7 @@ func (w *layerWriter) finish() (*Layer, error) {
 	if err := w.file.Close(); err != nil {
 		return nil, err
 	}
-	return &Layer{Path: w.file.Name(), Size: info.Size(), diffID: "sha256:" + hex.EncodeToString(w.hash.Sum(nil))}, nil
+	return &Layer{Path: w.file.Name(), Size: info.Size(), diffID: plan.DigestSum(w.hash)}, nil
 }
 
 // discard removes what was written.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/flytestar/flytestar/plan"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/types"
@@ -19,11 +20,11 @@ func (l *Layout) PutImage(cfg v1.ConfigFile, layers []Layer) (v1.Descriptor, []B
 	m := v1.Manifest{SchemaVersion: 2, MediaType: types.OCIManifestSchema1, Layers: []v1.Descriptor{}}
 	var blobs []Blob
 	for _, layer := range layers {
-		diff, err := v1.NewHash(layer.DiffID)
+		diff, err := v1.NewHash(string(layer.DiffID))
 		if err != nil {
 			return v1.Descriptor{}, nil, err
 		}
-		digest, err := v1.NewHash(layer.Digest)
+		digest, err := v1.NewHash(string(layer.Digest))
 		if err != nil {
 			return v1.Descriptor{}, nil, err
 		}
@@ -38,7 +39,7 @@ func (l *Layout) PutImage(cfg v1.ConfigFile, layers []Layer) (v1.Descriptor, []B
 	m.Config = config
 	manifest, err := l.putJSON(types.OCIManifestSchema1, m)
 	manifest.Platform = &v1.Platform{OS: cfg.OS, Architecture: cfg.Architecture, Variant: cfg.Variant}
-	return manifest, append(blobs, Blob{config.Digest.String(), config.Size}, Blob{manifest.Digest.String(), manifest.Size}), err
+	return manifest, append(blobs, Blob{digestOf(config.Digest), config.Size}, Blob{digestOf(manifest.Digest), manifest.Size}), err
 }
 
 // putJSON writes v as a blob.
@@ -51,7 +52,7 @@ func (l *Layout) putJSON(mediaType types.MediaType, v any) (v1.Descriptor, error
 	if err != nil {
 		return v1.Descriptor{}, err
 	}
-	h, err := v1.NewHash(blob.Digest)
+	h, err := v1.NewHash(string(blob.Digest))
 	return v1.Descriptor{MediaType: mediaType, Digest: h, Size: blob.Size}, err
 }
 
@@ -82,7 +83,7 @@ func (l *Layout) ImportManifest(img v1.Image) (v1.Descriptor, []Blob, error) {
 	if err != nil {
 		return v1.Descriptor{}, nil, err
 	}
-	digest, err := v1.NewHash(blob.Digest)
+	digest, err := v1.NewHash(string(blob.Digest))
 	mediaType := m.MediaType
 	if mediaType == "" {
 		mediaType = types.OCIManifestSchema1
@@ -93,8 +94,8 @@ func (l *Layout) ImportManifest(img v1.Image) (v1.Descriptor, []Blob, error) {
 
 // Image returns the image with a manifest digest, to be pushed or exported. It reads no layer
 // before that is asked for. If there is no such image, the error matches fs.ErrNotExist.
-func (l *Layout) Image(digest string) (v1.Image, error) {
-	h, err := v1.NewHash(digest)
+func (l *Layout) Image(digest plan.Digest) (v1.Image, error) {
+	h, err := v1.NewHash(string(digest))
 	if err != nil {
 		return nil, err
 	}
@@ -115,8 +116,8 @@ func (l *Layout) Image(digest string) (v1.Image, error) {
 
 // Manifest reads an image's manifest and the configuration that it names. If there is no such
 // image, the error matches fs.ErrNotExist.
-func (l *Layout) Manifest(digest string) (*v1.Manifest, *v1.ConfigFile, error) {
-	h, err := v1.NewHash(digest)
+func (l *Layout) Manifest(digest plan.Digest) (*v1.Manifest, *v1.ConfigFile, error) {
+	h, err := v1.NewHash(string(digest))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -142,14 +143,17 @@ func (l *Layout) Manifest(digest string) (*v1.Manifest, *v1.ConfigFile, error) {
 func Layers(m *v1.Manifest, cfg *v1.ConfigFile) []Layer {
 	out := make([]Layer, len(m.Layers))
 	for i, d := range m.Layers {
-		out[i] = Layer{Digest: d.Digest.String(), DiffID: cfg.RootFS.DiffIDs[i].String(), Size: d.Size, MediaType: d.MediaType}
+		out[i] = Layer{Digest: digestOf(d.Digest), DiffID: digestOf(cfg.RootFS.DiffIDs[i]), Size: d.Size, MediaType: d.MediaType}
 	}
 	return out
 }
 
-func (l *Layout) blob(h v1.Hash) ([]byte, error) { return os.ReadFile(l.blobPath(h.String())) }
+// digestOf returns a hash of the registry library as a digest.
+func digestOf(h v1.Hash) plan.Digest { return plan.Digest(h.String()) }
 
-func (l *Layout) open(h v1.Hash) (io.ReadCloser, error) { return os.Open(l.blobPath(h.String())) }
+func (l *Layout) blob(h v1.Hash) ([]byte, error) { return os.ReadFile(l.blobPath(digestOf(h))) }
+
+func (l *Layout) open(h v1.Hash) (io.ReadCloser, error) { return os.Open(l.blobPath(digestOf(h))) }
 
 // blobs gives a stored image its blobs.
 type blobs interface {

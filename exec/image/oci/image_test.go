@@ -25,6 +25,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 
 	"github.com/flytestar/flytestar/internal/durable"
+	"github.com/flytestar/flytestar/plan"
 )
 
 func newLayout(t testing.TB) *Layout {
@@ -74,7 +75,7 @@ func TestImage(t *testing.T) {
 		t.Errorf("%d blobs", len(blobs))
 	}
 
-	img, err := l.Image(desc.Digest.String())
+	img, err := l.Image(plan.Digest(desc.Digest.String()))
 	must(t, err)
 	must(t, validate.Image(img))
 	srv := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
@@ -96,7 +97,7 @@ func TestImage(t *testing.T) {
 		}
 	}
 
-	m, cfg, err := l.Manifest(desc.Digest.String())
+	m, cfg, err := l.Manifest(plan.Digest(desc.Digest.String()))
 	must(t, err)
 	if got := Layers(m, cfg); len(got) != 2 || got[0] != layers[0] || got[1] != layers[1] {
 		t.Errorf("layers %+v, want %+v", got, layers)
@@ -109,16 +110,16 @@ func TestImage(t *testing.T) {
 func TestUnknownImage(t *testing.T) {
 	l := newLayout(t)
 	none := "sha256:" + strings.Repeat("0", 64)
-	_, err := l.Image(none)
-	_, _, err2 := l.Manifest(none)
+	_, err := l.Image(plan.Digest(none))
+	_, _, err2 := l.Manifest(plan.Digest(none))
 	if !errors.Is(err, fs.ErrNotExist) || !errors.Is(err2, fs.ErrNotExist) {
 		t.Errorf("got %v and %v", err, err2)
 	}
 	for _, bad := range []string{"", "../../etc/passwd", "sha256:..", "md5:" + strings.Repeat("0", 32)} {
-		if _, err := l.Image(bad); err == nil {
+		if _, err := l.Image(plan.Digest(bad)); err == nil {
 			t.Errorf("%q is taken for a digest", bad)
 		}
-		if _, _, err := l.Manifest(bad); err == nil {
+		if _, _, err := l.Manifest(plan.Digest(bad)); err == nil {
 			t.Errorf("%q is taken for a digest", bad)
 		}
 	}
@@ -149,7 +150,7 @@ func TestImport(t *testing.T) {
 	if got.Digest != want {
 		t.Errorf("imported %s as %s", want, got.Digest)
 	}
-	copied, err := l.Image(got.Digest.String())
+	copied, err := l.Image(plan.Digest(got.Digest.String()))
 	must(t, err)
 	must(t, validate.Image(copied))
 	if all := layers[0].Size + layers[1].Size; int64(progress.Len()) != all {
@@ -173,7 +174,7 @@ func TestImport(t *testing.T) {
 	if _, err := importLayers(t, damaged, found, io.Discard); err == nil || !strings.Contains(err.Error(), "has the content of") {
 		t.Errorf("a damaged layer: %v", err)
 	}
-	if _, err := os.Stat(damaged.blobPath(digest.String())); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(damaged.blobPath(plan.Digest(digest.String()))); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the damaged blob: %v", err)
 	}
 	if left, err := os.ReadDir(damaged.Scratch.Path()); err != nil || len(left) > 0 {
@@ -189,7 +190,7 @@ func importLayers(t *testing.T, l *Layout, img v1.Image, progress io.Writer) ([]
 	must(t, err)
 	var out []Layer
 	for i, layer := range in {
-		got, err := l.ImportLayer(t.Context(), layer, cfg.RootFS.DiffIDs[i].String(), progress)
+		got, err := l.ImportLayer(t.Context(), layer, plan.Digest(cfg.RootFS.DiffIDs[i].String()), progress)
 		if err != nil {
 			return nil, err
 		}

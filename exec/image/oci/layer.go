@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -18,12 +17,13 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/plan"
 )
 
 // Layer describes a layer of a layout. It can be remembered as JSON.
 type Layer struct {
-	Digest    string          `json:"digest"`    // "sha256:…" of the blob
-	DiffID    string          `json:"diff_id"`   // "sha256:…" of the tar within
+	Digest    plan.Digest     `json:"digest"`    // of the blob
+	DiffID    plan.Digest     `json:"diff_id"`   // of the tar within
 	Size      int64           `json:"size"`      // of the blob, in bytes
 	MediaType types.MediaType `json:"mediaType"` // of the blob
 }
@@ -35,7 +35,7 @@ func (l Layer) Blob() Blob { return Blob{l.Digest, l.Size} }
 func DiffIDs(layers []Layer) []string {
 	ids := make([]string, len(layers))
 	for i, l := range layers {
-		ids[i] = l.DiffID
+		ids[i] = string(l.DiffID)
 	}
 	return ids
 }
@@ -58,7 +58,7 @@ type opened struct {
 var _ exec.Layer = opened{}
 
 // DiffID implements [exec.Layer].
-func (o opened) DiffID() string { return o.layer.DiffID }
+func (o opened) DiffID() plan.Digest { return o.layer.DiffID }
 
 // Uncompressed implements [exec.Layer].
 func (o opened) Uncompressed() (io.ReadCloser, error) {
@@ -120,7 +120,7 @@ func (w *LayerWriter) Add(hdr *tar.Header, r io.Reader) error {
 	if h.Typeflag != tar.TypeReg || h.Size == 0 {
 		return nil
 	}
-	if _, err := io.Copy(w.tw, Cancellable(w.ctx, io.LimitReader(r, h.Size))); err != nil {
+	if _, err := io.Copy(w.tw, exec.Cancellable(w.ctx, io.LimitReader(r, h.Size))); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil
@@ -177,7 +177,7 @@ func (l *Layout) WriteLayer(ctx context.Context, fill func(*LayerWriter) error) 
 
 // ImportTar puts a tar into the layout byte for byte.
 func (l *Layout) ImportTar(ctx context.Context, r io.Reader) (Layer, error) {
-	return l.putLayer(func(w io.Writer) (*tree, error) { return readTree(io.TeeReader(Cancellable(ctx, r), w)) })
+	return l.putLayer(func(w io.Writer) (*tree, error) { return readTree(io.TeeReader(exec.Cancellable(ctx, r), w)) })
 }
 
 // putLayer compresses and hashes the tar that write writes, and keeps the tree that it returns.
@@ -197,7 +197,7 @@ func (l *Layout) putLayer(write func(io.Writer) (*tree, error)) (Layer, error) {
 	if err != nil {
 		return Layer{}, err
 	}
-	layer := Layer{DiffID: "sha256:" + hex.EncodeToString(diff.Sum(nil)), Size: blob.size, MediaType: types.OCILayer}
+	layer := Layer{DiffID: plan.DigestSum(diff), Size: blob.size, MediaType: types.OCILayer}
 	if err := l.writeTree(layer.DiffID, t); err != nil {
 		return Layer{}, err
 	}
@@ -208,7 +208,7 @@ func (l *Layout) putLayer(write func(io.Writer) (*tree, error)) (Layer, error) {
 // ImportLayer copies a layer from elsewhere without compressing it again. It checks the blob
 // against in's digest, and the tar in it against diffID. It writes all that it reads to progress
 // too.
-func (l *Layout) ImportLayer(ctx context.Context, in v1.Layer, diffID string, progress io.Writer) (Layer, error) {
+func (l *Layout) ImportLayer(ctx context.Context, in v1.Layer, diffID plan.Digest, progress io.Writer) (Layer, error) {
 	layer, err := described(in, diffID)
 	if err != nil || l.Has(layer) {
 		return layer, err
@@ -223,7 +223,7 @@ func (l *Layout) ImportLayer(ctx context.Context, in v1.Layer, diffID string, pr
 		return Layer{}, err
 	}
 	defer blob.close()
-	if _, err := io.Copy(blob, io.TeeReader(Cancellable(ctx, r), progress)); err != nil {
+	if _, err := io.Copy(blob, io.TeeReader(exec.Cancellable(ctx, r), progress)); err != nil {
 		return Layer{}, err
 	}
 	if got := blob.digest(); got != layer.Digest {
@@ -237,18 +237,18 @@ func (l *Layout) ImportLayer(ctx context.Context, in v1.Layer, diffID string, pr
 }
 
 // described returns what a layer from elsewhere says of itself.
-func described(in v1.Layer, diffID string) (Layer, error) {
+func described(in v1.Layer, diffID plan.Digest) (Layer, error) {
 	digest, err := in.Digest()
 	size, sizeErr := in.Size()
 	mediaType, typeErr := in.MediaType()
 	if err := errors.Join(err, sizeErr, typeErr); err != nil {
 		return Layer{}, err
 	}
-	return Layer{Digest: digest.String(), DiffID: diffID, Size: size, MediaType: ociLayer(mediaType)}, nil
+	return Layer{Digest: digestOf(digest), DiffID: diffID, Size: size, MediaType: ociLayer(mediaType)}, nil
 }
 
 // inspect reads a layer from elsewhere, checks that its tar has a diff id, and keeps its tree.
-func (l *Layout) inspect(ctx context.Context, file, diffID string) error {
+func (l *Layout) inspect(ctx context.Context, file string, diffID plan.Digest) error {
 	f, err := os.Open(file)
 	if err != nil {
 		return err
@@ -259,11 +259,11 @@ func (l *Layout) inspect(ctx context.Context, file, diffID string) error {
 	}
 	defer r.Close()
 	h := sha256.New()
-	t, err := readTree(io.TeeReader(Cancellable(ctx, r), h))
+	t, err := readTree(io.TeeReader(exec.Cancellable(ctx, r), h))
 	if err != nil {
 		return fmt.Errorf("layer %s: %w", diffID, err)
 	}
-	if got := "sha256:" + hex.EncodeToString(h.Sum(nil)); got != diffID {
+	if got := plan.DigestSum(h); got != diffID {
 		return fmt.Errorf("the layer that should hold %s holds %s", diffID, got)
 	}
 	return l.writeTree(diffID, t)
@@ -278,20 +278,4 @@ func ociLayer(t types.MediaType) types.MediaType {
 		return types.OCIUncompressedLayer
 	}
 	return t
-}
-
-// Cancellable returns a reader of r that fails once ctx has ended.
-func Cancellable(ctx context.Context, r io.Reader) io.Reader { return cancellable{ctx, r} }
-
-type cancellable struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-// Read implements io.Reader.
-func (c cancellable) Read(p []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return c.r.Read(p)
 }

@@ -16,7 +16,6 @@ package oci
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,12 +24,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/flytestar/flytestar/internal/durable"
+	"github.com/flytestar/flytestar/plan"
 )
 
 // Layout is an OCI image layout. Its methods may be called concurrently, also by several processes.
@@ -43,8 +42,8 @@ type Layout struct {
 
 // Blob names a blob of a layout.
 type Blob struct {
-	Digest string `json:"digest"` // "sha256:…"
-	Size   int64  `json:"size"`   // in bytes
+	Digest plan.Digest `json:"digest"`
+	Size   int64       `json:"size"` // in bytes
 }
 
 // Init makes what is missing of the layout.
@@ -119,9 +118,9 @@ func (l *Layout) List(ctx context.Context, ref string, desc v1.Descriptor) (err 
 	return l.Scratch.WriteFile(path, data, 0o644)
 }
 
-// blobPath is where a blob lies; digest is "sha256:…".
-func (l *Layout) blobPath(digest string) string {
-	return filepath.Join(l.Dir, "blobs", "sha256", strings.TrimPrefix(digest, "sha256:"))
+// blobPath is where a blob lies.
+func (l *Layout) blobPath(digest plan.Digest) string {
+	return filepath.Join(l.Dir, "blobs", "sha256", digest.Hex())
 }
 
 // HasBlob reports whether a blob is there at its full size.
@@ -132,8 +131,7 @@ func (l *Layout) HasBlob(b Blob) bool {
 
 // putBlob writes a small blob.
 func (l *Layout) putBlob(data []byte) (Blob, error) {
-	sum := sha256.Sum256(data)
-	b := Blob{"sha256:" + hex.EncodeToString(sum[:]), int64(len(data))}
+	b := Blob{plan.DigestOf(data), int64(len(data))}
 	if l.HasBlob(b) {
 		return b, nil
 	}
@@ -164,11 +162,11 @@ func (b *blobWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// digest is the digest of what was written so far, "sha256:…".
-func (b *blobWriter) digest() string { return "sha256:" + hex.EncodeToString(b.hash.Sum(nil)) }
+// digest is the digest of what was written so far.
+func (b *blobWriter) digest() plan.Digest { return plan.DigestSum(b.hash) }
 
 // commit puts the blob into the layout and returns its digest.
-func (b *blobWriter) commit() (string, error) {
+func (b *blobWriter) commit() (plan.Digest, error) {
 	digest := b.digest()
 	if b.l.HasBlob(Blob{digest, b.size}) {
 		return digest, nil // close, which follows, removes this copy

@@ -9,6 +9,8 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+
+	"github.com/flytestar/flytestar/plan"
 )
 
 // tree is what a layer does to the directories of an image. A layer that is laid over an image must
@@ -80,11 +82,11 @@ func (t *tree) hides(name string) bool {
 	return false
 }
 
-func (l *Layout) treePath(diffID string) string {
-	return filepath.Join(l.Trees, strings.TrimPrefix(diffID, "sha256:")+".json")
+func (l *Layout) treePath(diffID plan.Digest) string {
+	return filepath.Join(l.Trees, diffID.Hex()+".json")
 }
 
-func (l *Layout) writeTree(diffID string, t *tree) error {
+func (l *Layout) writeTree(diffID plan.Digest, t *tree) error {
 	data, err := json.MarshalIndent(t, "", " ")
 	if err != nil {
 		return err

@@ -243,7 +243,7 @@ func (inst *Installer) takeWheels(ctx context.Context, s plan.Step, py python, c
 			return fmt.Errorf("the resolver sends a file named %q", hdr.Name)
 		}
 		var err error
-		sums[hdr.Name], err = saveFile(filepath.Join(dir, hdr.Name), io.TeeReader(oci.Cancellable(ctx, r), p))
+		sums[hdr.Name], err = saveFile(filepath.Join(dir, hdr.Name), io.TeeReader(exec.Cancellable(ctx, r), p))
 		return err
 	})
 	if err != nil {

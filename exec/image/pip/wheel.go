@@ -383,7 +383,7 @@ func (w *laidWheel) write(ctx context.Context, tw *tar.Writer, m member, noHash 
 		return err
 	}
 	h := sha256.New()
-	if _, err := io.Copy(tw, io.TeeReader(oci.Cancellable(ctx, r), h)); err != nil {
+	if _, err := io.Copy(tw, io.TeeReader(exec.Cancellable(ctx, r), h)); err != nil {
 		return fmt.Errorf("%s: %w", m.path, err)
 	}
 	w.Files = append(w.Files, laidFile{m.path, hex.EncodeToString(h.Sum(nil)), m.mode, size, noHash})

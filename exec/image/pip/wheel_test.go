@@ -285,7 +285,7 @@ func TestWheelLayer(t *testing.T) {
 		c := of.calls[0]
 		l, err := inst.wheelLayer(t.Context(), c, c.wheels...)
 		must(t, err)
-		digests = append(digests, l.Digest)
+		digests = append(digests, string(l.Digest))
 		r, err := inst.Layout.Open([]oci.Layer{l})[0].Uncompressed()
 		must(t, err)
 		seen := map[string]bool{}

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flytestar/flytestar/plan"
 	"golang.org/x/sys/unix"
 )
 
@@ -237,7 +238,7 @@ func newTestLayer(data []byte) *testLayer {
 	return &testLayer{id: fmt.Sprintf("sha256:%x", sha256.Sum256(data)), data: data}
 }
 
-func (l *testLayer) DiffID() string { return l.id }
+func (l *testLayer) DiffID() plan.Digest { return plan.Digest(l.id) }
 
 func (l *testLayer) Uncompressed() (io.ReadCloser, error) {
 	l.opened.Add(1)

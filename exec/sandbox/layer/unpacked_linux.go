@@ -11,8 +11,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"regexp"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -38,18 +36,15 @@ func Open(dir string) (*Unpacked, error) {
 // Path returns the directory.
 func (u *Unpacked) Path() string { return u.dir }
 
-// diffID matches the digests of layers.
-var diffID = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
-
 // Layer returns the name of l's directory in Path, and unpacks l if that isn't done yet. If several
 // callers in any processes want the same layer, one unpacks it and the others wait. temp makes a
 // directory on the same file system, and also returns the function that removes it.
 func (u *Unpacked) Layer(ctx context.Context, l exec.Layer, temp func() (string, func() error, error)) (name string, err error) {
 	id := l.DiffID()
-	if !diffID.MatchString(id) {
+	if !id.Valid() {
 		return "", fmt.Errorf("layer with the digest %q", id)
 	}
-	name = strings.TrimPrefix(id, "sha256:")
+	name = id.Hex()
 	if exists(filepath.Join(u.dir, name)) {
 		return name, nil
 	}
@@ -88,7 +83,7 @@ func (u *Unpacked) unpack(ctx context.Context, l exec.Layer, dir, name string) e
 		return err
 	}
 	hash := sha256.New()
-	in := io.TeeReader(&contextReader{ctx, r}, hash)
+	in := io.TeeReader(exec.Cancellable(ctx, r), hash)
 	if err := unpackTar(bufio.NewReaderSize(in, 1<<18), dir); err != nil {
 		return err
 	}
@@ -113,19 +108,6 @@ func syncTree(dir string) error {
 	}
 	defer f.Close()
 	return unix.Syncfs(int(f.Fd()))
-}
-
-// contextReader reads until ctx ends.
-type contextReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (c *contextReader) Read(p []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return c.r.Read(p)
 }
 
 // unpackTar unpacks the tar of a layer into dir, in the form that an overlay takes: a whiteout
