@@ -65,7 +65,7 @@ var imports = []struct {
 	{"exec/storetest", []string{"plan", "exec"}},
 	{"exec/artifact", []string{"plan", "exec", "internal/durable"}},
 	{"exec/sandbox", []string{"diag", "plan", "exec", "exec/sandbox/...", "internal/durable", "internal/home"}},
-	{"exec/sandbox/layer", []string{"exec", "internal/durable"}},
+	{"exec/sandbox/layer", []string{"plan", "exec", "internal/durable"}},
 	{"exec/sandbox/inside", nil}, // what runs in a container knows nothing but its config
 	{"exec/sandbox/sandboxtest", []string{"exec/sandbox", "internal/home"}},
 	{"exec/local", []string{"diag", "plan", "exec"}}, // not exec/artifact and exec/sandbox: it is handed both

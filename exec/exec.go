@@ -31,10 +31,9 @@ type Builder interface {
 	// Size returns how many bytes img takes in the store, compressed. It is 0 if img isn't there.
 	// Like State, it reads local state only.
 	Size(img plan.BuildImage) (int64, error)
-	// Build returns the digest of img's manifest, building what
-	// isn't there yet. When it returns, also on cancellation, nothing of it
-	// is still running and the store holds no half-written blob. Errors are
-	// *diag.Error of class Build or System.
+	// Build returns the digest of img's manifest, building what isn't there yet. When it returns,
+	// also on cancellation, nothing of it is still running and the store holds no half-written
+	// blob. Errors are *diag.Error of class Build or System.
 	Build(ctx context.Context, img plan.BuildImage, watch Watch) (plan.Digest, error)
 	Images
 	// Close removes what is temporary. The builder isn't used afterwards.

@@ -92,9 +92,9 @@ type Secrets interface {
 	Secret(ctx context.Context, key string) ([]byte, error)
 }
 
-// Digest covers the whole Spec but the name of its image and the names of its
-// artifacts, which the container doesn't see. Equal digests mean equal results, as far as the task
-// itself allows; so the digest is a part of the action's key.
+// Digest covers the whole Spec but the name of its image and the names of its artifacts, which the
+// container doesn't see. Equal digests mean equal results, as far as the task itself allows; so the
+// digest is a part of the action's key.
 func (s *Spec) Digest() plan.Digest {
 	h := sha256.New()
 	// %q writes each string so that no two different ones, and no two different lists, look the same.

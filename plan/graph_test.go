@@ -184,7 +184,6 @@ func TestNames(t *testing.T) {
 		{plan.ValidTaskName, []string{"a", "_A-b"}, []string{"", "9a", "a.b", "a b"}},
 		{plan.ValidParam, []string{"x", "_x9", "größe"}, []string{"", "9x", "a/b", "..", "a-b", "a b", "\xff", "x\x00"}},
 		{plan.ValidFileName, []string{"x", "...", "a b"}, []string{"", ".", "..", "a/b", "\x00", "\xff", strings.Repeat("a", 256)}},
-		{func(s string) bool { return plan.Digest(s).Valid() }, []string{digest}, []string{"", "sha256:", digest + "0", digest[:70], "sha512:" + digest[7:], strings.ToUpper(digest)}},
 	}
 	for i, tt := range tests {
 		for _, s := range tt.good {

@@ -28,7 +28,7 @@ const refName = "org.opencontainers.image.ref.name"
 // Descriptor names a blob of a layout.
 type Descriptor struct {
 	MediaType   string            `json:"mediaType"`
-	Digest      string            `json:"digest"` // "sha256:…"
+	Digest      plan.Digest       `json:"digest"`
 	Size        int64             `json:"size"`
 	Annotations map[string]string `json:"annotations"`
 	Platform    *layoutPlatform   `json:"platform"`
@@ -179,7 +179,7 @@ func (l layout) blob(d *Descriptor) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if string(plan.DigestOf(data)) != d.Digest {
+	if plan.DigestOf(data) != d.Digest {
 		return nil, fmt.Errorf("%s has another content than its name says", path.Join(l.dir, name))
 	}
 	return data, nil
@@ -204,9 +204,8 @@ func (l layout) there(d *Descriptor) error {
 
 // blobName returns a blob's path in its layout.
 func blobName(d *Descriptor) (string, error) {
-	digest := plan.Digest(d.Digest)
-	if !digest.Valid() {
+	if !d.Digest.Valid() {
 		return "", fmt.Errorf("%q isn't a digest by SHA-256", d.Digest)
 	}
-	return path.Join("blobs", "sha256", digest.Hex()), nil
+	return path.Join("blobs", "sha256", d.Digest.Hex()), nil
 }

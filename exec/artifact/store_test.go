@@ -294,7 +294,7 @@ func checkStore(t *testing.T, dir string) {
 		must(t, err)
 		kept, err := other.PutFile(t.Context(), "x", f)
 		f.Close()
-		if err != nil || "sha256:"+strings.TrimSuffix(filepath.Base(name), ".x") != string(kept.Digest) {
+		if err != nil || strings.TrimSuffix(filepath.Base(name), ".x") != kept.Digest.Hex() {
 			t.Errorf("%s has the digest %s, %v", name, kept.Digest, err)
 		}
 	}

@@ -88,18 +88,14 @@ func (j *job) build(ctx context.Context) (plan.Digest, error) {
 	if err != nil {
 		return "", err
 	}
-	declared, err := v1.NewHash(string(j.img.Declared))
-	if err != nil {
-		return "", err
-	}
-	if err := j.store.layout.List(ctx, declared.Hex[:12], desc); err != nil {
-		return "", err
-	}
-	rec := &record{Platform: j.img.Platform, Digest: plan.Digest(desc.Digest.String()), Time: time.Now().UTC(), Base: st.base.baseName, Blobs: blobs, Pip: st.pip.Pinned()}
 	path, err := j.recordPath(j.img.Declared, j.img.Platform)
 	if err != nil {
 		return "", err
 	}
+	if err := j.store.layout.List(ctx, j.img.Declared.Hex()[:12], desc); err != nil {
+		return "", err
+	}
+	rec := &record{Platform: j.img.Platform, Digest: plan.Digest(desc.Digest.String()), Time: time.Now().UTC(), Base: st.base.baseName, Blobs: blobs, Pip: st.pip.Pinned()}
 	return rec.Digest, j.memo.WriteFile(path, rec)
 }
 

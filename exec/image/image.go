@@ -33,7 +33,6 @@ import (
 	"syscall"
 	"time"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/flytestar/flytestar/diag"
@@ -100,11 +99,10 @@ type record struct {
 }
 
 func (b *Builder) recordPath(declared plan.Digest, platform string) (string, error) {
-	h, err := v1.NewHash(string(declared))
-	if err != nil {
-		return "", fmt.Errorf("declared digest %q: %w", declared, err)
+	if !declared.Valid() {
+		return "", fmt.Errorf("declared digest %q isn't a digest", declared)
 	}
-	return filepath.Join(b.store.home.Resolved(), h.Hex+"-"+strings.ReplaceAll(platform, "/", "-")+".json"), nil
+	return filepath.Join(b.store.home.Resolved(), declared.Hex()+"-"+strings.ReplaceAll(platform, "/", "-")+".json"), nil
 }
 
 // recalled returns the record of an image, and whether all its blobs are there.

@@ -336,12 +336,12 @@ func TestOtherTools(t *testing.T) {
 	b := liveBuilder(t, "", nil)
 	img := onDebian(pip("iniconfig==2.0.0"))
 	digest := build(t, b, img)
-	ref := "oci:" + b.Layout() + ":" + string(img.Declared[7:19])
+	ref := "oci:" + b.Layout() + ":" + img.Declared.Hex()[:12]
 	out, err := osexec.Command(skopeo, "inspect", ref).CombinedOutput()
 	if err != nil || !strings.Contains(string(out), digest) {
 		t.Fatalf("skopeo inspect %s: %v\n%s", ref, err, out)
 	}
-	t.Run("umoci", func(t *testing.T) { unpackWithUmoci(t, b.Layout()+":"+string(img.Declared[7:19])) })
+	t.Run("umoci", func(t *testing.T) { unpackWithUmoci(t, b.Layout()+":"+img.Declared.Hex()[:12]) })
 }
 
 // unpackWithUmoci unpacks an image.

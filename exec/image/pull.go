@@ -178,7 +178,7 @@ func (j *job) layoutBase(ctx context.Context, b plan.Base, ref ociref.Ref) (base
 	if err != nil {
 		return base{}, diag.Errorf(b.Pos, diag.Build, "%s: %w", b.Ref, err)
 	}
-	digest, err := v1.NewHash(found.Digest)
+	digest, err := v1.NewHash(string(found.Digest))
 	if err != nil {
 		return base{}, diag.Errorf(b.Pos, diag.Build, "%s: %w", b.Ref, err)
 	}

@@ -171,7 +171,7 @@ func TestLayoutDamaged(t *testing.T) {
 	if _, err := b.Build(context.Background(), on("oci:base"), nil); err == nil || !strings.Contains(err.Error(), "has the content of") {
 		t.Errorf("got %v", err)
 	}
-	if b.store.layout.HasBlob(oci.Blob{Digest: plan.Digest("sha256:" + h.Hex), Size: int64(len(data))}) {
+	if b.store.layout.HasBlob(oci.Blob{Digest: plan.Digest(h.String()), Size: int64(len(data))}) {
 		t.Error("the damaged blob is in the store")
 	}
 }

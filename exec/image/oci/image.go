@@ -7,10 +7,11 @@ import (
 	"io"
 	"os"
 
-	"github.com/flytestar/flytestar/plan"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/flytestar/flytestar/plan"
 )
 
 // PutImage writes an image of layers, bottom first, and returns its manifest's descriptor and all

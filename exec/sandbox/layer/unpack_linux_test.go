@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -18,8 +17,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/flytestar/flytestar/plan"
 	"golang.org/x/sys/unix"
+
+	"github.com/flytestar/flytestar/plan"
 )
 
 // header is an entry of a hostile tar.
@@ -229,16 +229,16 @@ func FuzzUnpack(f *testing.F) {
 
 // testLayer is a layer that counts how often it is opened.
 type testLayer struct {
-	id     string
+	id     plan.Digest
 	data   []byte
 	opened atomic.Int32
 }
 
 func newTestLayer(data []byte) *testLayer {
-	return &testLayer{id: fmt.Sprintf("sha256:%x", sha256.Sum256(data)), data: data}
+	return &testLayer{id: plan.DigestOf(data), data: data}
 }
 
-func (l *testLayer) DiffID() plan.Digest { return plan.Digest(l.id) }
+func (l *testLayer) DiffID() plan.Digest { return l.id }
 
 func (l *testLayer) Uncompressed() (io.ReadCloser, error) {
 	l.opened.Add(1)

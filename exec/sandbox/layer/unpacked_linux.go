@@ -5,7 +5,6 @@ import (
 	"bufio"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/internal/durable"
+	"github.com/flytestar/flytestar/plan"
 )
 
 // Unpacked is a directory of unpacked layers. Each layer has a directory of its own, named by its
@@ -61,7 +61,7 @@ func (u *Unpacked) Layer(ctx context.Context, l exec.Layer, temp func() (string,
 		return "", err
 	}
 	defer func() { err = errors.Join(err, remove()) }()
-	if err := u.unpack(ctx, l, filepath.Join(dir, "layer"), name); err != nil {
+	if err := u.unpack(ctx, l, filepath.Join(dir, "layer"), id); err != nil {
 		return "", fmt.Errorf("unpacking layer %s: %w", id, err)
 	}
 	return name, nil
@@ -72,8 +72,8 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// unpack unpacks l into dir, checks its digest, and puts it in place.
-func (u *Unpacked) unpack(ctx context.Context, l exec.Layer, dir, name string) error {
+// unpack unpacks l into dir, checks that its digest is id, and puts it in place.
+func (u *Unpacked) unpack(ctx context.Context, l exec.Layer, dir string, id plan.Digest) error {
 	r, err := l.Uncompressed()
 	if err != nil {
 		return err
@@ -90,14 +90,14 @@ func (u *Unpacked) unpack(ctx context.Context, l exec.Layer, dir, name string) e
 	if _, err := io.Copy(io.Discard, in); err != nil { // the digest covers what follows the end of the tar
 		return err
 	}
-	if got := hex.EncodeToString(hash.Sum(nil)); got != name {
-		return fmt.Errorf("its content has the digest sha256:%s", got)
+	if got := plan.DigestSum(hash); got != id {
+		return fmt.Errorf("its content has the digest %s", got)
 	}
 	// After a crash of the machine, a directory that looks complete mustn't hold empty files.
 	if err := syncTree(dir); err != nil {
 		return err
 	}
-	return durable.Rename(dir, filepath.Join(u.dir, name))
+	return durable.Rename(dir, filepath.Join(u.dir, id.Hex()))
 }
 
 // syncTree syncs the whole file system of dir. That is one call; a layer may have 100,000 files.
