@@ -71,6 +71,9 @@ func (p *python) run(t *testing.T, source, inputs string, output plan.Type) (v p
 		t.Fatal(err)
 	}
 	cmd := osexec.Command("python3", "-u", "-c", moved, p.dir)
+	// Bytecode of the test before would be used, if its source was as long and was written in the
+	// same second. A container's workspace is read-only, so nothing writes bytecode there.
+	cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1")
 	out, err := cmd.CombinedOutput()
 	if cmd.ProcessState == nil {
 		t.Fatal(err)
