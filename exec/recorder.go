@@ -17,7 +17,8 @@ type Recorder interface {
 	// Attempt is told before each attempt of an action begins. The number counts from 1.
 	Attempt(ctx context.Context, a *Action, number int) error
 	// End is told an action's outcome, before anything relies on it: its caller gets the outcome
-	// after End has returned. An action that was cancelled has no outcome.
+	// after End has returned. It is also told an outcome that a recorder asked later knew. An action
+	// that was cancelled has no outcome.
 	End(ctx context.Context, a *Action, o *Outcome) error
 }
 

@@ -54,13 +54,20 @@ func (a *action) do(ctx context.Context) (plan.Value, error) {
 	if err != nil && !errors.As(err, &f) {
 		return nil, err // it was ended: there is no outcome
 	}
-	for _, r := range a.run.Recorders {
-		// What is done is done: it is kept even if the run is cancelled now.
-		if rerr := r.End(context.WithoutCancel(ctx), rec, &exec.Outcome{Value: v, Failure: f}); rerr != nil {
-			return nil, a.halt(rerr)
-		}
+	if rerr := a.keep(ctx, a.run.Recorders, rec, &exec.Outcome{Value: v, Failure: f}); rerr != nil {
+		return nil, a.halt(rerr)
 	}
 	return v, err
+}
+
+// keep tells recorders what the action came to, even if the run is cancelled now: what is done is done.
+func (a *action) keep(ctx context.Context, recorders []exec.Recorder, rec *exec.Action, o *exec.Outcome) error {
+	for _, r := range recorders {
+		if err := r.End(context.WithoutCancel(ctx), rec, o); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // record is the action as recorders see it.
@@ -70,11 +77,16 @@ func (a *action) record(spec *exec.Spec) *exec.Action {
 	}
 }
 
-// recall returns the outcome that a recorder knows, or nil.
+// recall returns the outcome that a recorder knows, or nil. Those asked before didn't know it, so they
+// are told: a journal must have what a cache answers.
 func (a *action) recall(ctx context.Context, rec *exec.Action) (*exec.Outcome, error) {
-	for _, r := range a.run.Recorders {
-		if o, err := r.Begin(ctx, rec); o != nil || err != nil {
-			return o, err
+	for i, r := range a.run.Recorders {
+		o, err := r.Begin(ctx, rec)
+		if err != nil {
+			return nil, err
+		}
+		if o != nil {
+			return o, a.keep(ctx, a.run.Recorders[:i], rec, o)
 		}
 	}
 	return nil, nil

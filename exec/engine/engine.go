@@ -39,7 +39,7 @@ type Engine struct {
 	Watch    exec.Watch
 
 	// Recorders are asked in order before an action runs: the first that knows its outcome answers.
-	// All of them are told what an action that ran came to.
+	// Those asked before it are told that outcome. All are told what an action that ran came to.
 	Recorders []exec.Recorder
 
 	// Check, if set, is asked about every call that a body makes, after the

@@ -131,6 +131,32 @@ func TestReplay(t *testing.T) {
 	}
 }
 
+// TestTwoRecorders: what a cache answers, the journal before it is told; the cache isn't told again.
+func TestTwoRecorders(t *testing.T) {
+	r, cache := recorded(t)
+	first, err := r.run(t, "top.main", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	journal := &memory{outcomes: map[string]*exec.Outcome{}}
+	r.Recorders = []exec.Recorder{journal, cache}
+	cache.told = nil
+	again, err := r.run(t, "top.main", nil)
+	if err != nil || again != first {
+		t.Errorf("got %v, %v; want %v", again, err, first)
+	}
+	if got := strings.Join(journal.told, ", "); got != "begin top.main, end top.main" {
+		t.Errorf("the journal was told %s", got)
+	}
+	if got := strings.Join(cache.told, ", "); got != "begin top.main" {
+		t.Errorf("the cache was told %s", got)
+	}
+	journal.outcomes, journal.fail = map[string]*exec.Outcome{}, "end"
+	if _, err := r.run(t, "top.main", nil); err == nil || !strings.Contains(err.Error(), "the disk is full") {
+		t.Errorf("a journal that fails: %v", err)
+	}
+}
+
 // TestRecorderFails: what can't be recorded ends the run, and no body can catch that.
 func TestRecorderFails(t *testing.T) {
 	for _, when := range []string{"begin", "attempt 1", "end"} {

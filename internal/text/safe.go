@@ -34,7 +34,8 @@ func Safe(s string) string {
 
 // steers reports whether a terminal may take r as anything but text.
 func steers(r rune) bool {
-	return r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029')
+	return r != '\n' && r != '\t' &&
+		(unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029' || r&0xfffe == 0xfffe) // noncharacters
 }
 
 // SafeLine is [Safe] for one line of a log. It drops what a carriage return makes a terminal
