@@ -45,7 +45,7 @@ var imports = []struct {
 	{"builtins/value", []string{"diag", "plan", "builtins/unpack", "internal/measure"}},
 	{"builtins", []string{"diag", "plan", "builtins/...", "internal/measure", "internal/ociref"}},                // not interp: it runs them
 	{"language/...", []string{"diag", "plan", "builtins/...", "interp/...", "language/...", "internal/finding"}}, // where the two meet
-	{"draw", []string{"diag", "plan"}},
+	{"draw", []string{"diag", "plan", "internal/text"}},
 	{"resolve/packages", []string{"diag", "plan", "workspace", "internal/python", "internal/text"}},
 	{"resolve", []string{"diag", "plan", "resolve/packages", "workspace", "internal/finding", "internal/ociref", "internal/python", "internal/text"}},
 	{"lint/findings", []string{"diag"}},

@@ -14,9 +14,9 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
+	"github.com/flytestar/flytestar/internal/text"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -177,34 +177,11 @@ func (p *picture) size(e int) string {
 	return ""
 }
 
-// clean returns s as one line. It spells out everything that could steer a terminal or make text
-// look like other text: control characters, bytes that aren't UTF-8, bidirectional controls and
-// other format characters.
-func clean(s string) string {
-	if !strings.ContainsFunc(s, unclean) && utf8.ValidString(s) {
-		return s
-	}
-	var b strings.Builder
-	for i := 0; i < len(s); {
-		r, n := utf8.DecodeRuneInString(s[i:])
-		switch {
-		case r == utf8.RuneError && n == 1:
-			fmt.Fprintf(&b, `\x%02x`, s[i])
-		case r == '\n' || r == '\t' || r == '\r':
-			b.WriteByte(' ')
-		case unclean(r):
-			fmt.Fprintf(&b, `\u%04x`, r)
-		default:
-			b.WriteRune(r)
-		}
-		i += n
-	}
-	return b.String()
-}
+// oneLine has a space for each character that ends or indents a line.
+var oneLine = strings.NewReplacer("\n", " ", "\t", " ", "\r", " ")
 
-func unclean(r rune) bool {
-	return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029' || r&0xfffe == 0xfffe
-}
+// clean returns s as one line that is safe to show.
+func clean(s string) string { return text.Safe(oneLine.Replace(s)) }
 
 // columns returns the largest width of s in a fixed-width font. A character outside ASCII may take
 // two columns.
