@@ -53,6 +53,7 @@ func (r Relation) Holds(v string) (bool, error) {
 	return false, fmt.Errorf("unknown operator %q", r.Op)
 }
 
+// String writes it as Debian does.
 func (r Relation) String() string {
 	if r.Op == "" {
 		return r.Name
