@@ -60,7 +60,8 @@ func (a *action) do(ctx context.Context) (plan.Value, error) {
 	return v, err
 }
 
-// keep tells recorders what the action came to, even if the run is cancelled now: what is done is done.
+// keep tells recorders what the action came to. It does so even if the run is cancelled now: what is
+// done is done.
 func (a *action) keep(ctx context.Context, recorders []exec.Recorder, rec *exec.Action, o *exec.Outcome) error {
 	for _, r := range recorders {
 		if err := r.End(context.WithoutCancel(ctx), rec, o); err != nil {

@@ -19,8 +19,8 @@ type Events struct {
 	err error
 }
 
-// NewEvents makes the file at path, or empties it. One that can't be written is a *diag.Error of class Usage.
-// The caller closes the events.
+// NewEvents makes the file at path, or empties it. If the file can't be written, that is a *diag.Error
+// of class Usage. The caller closes the events.
 func NewEvents(path string) (*Events, error) {
 	f, err := os.Create(path)
 	if err != nil {
