@@ -27,7 +27,7 @@ var imports = []struct {
 	{"plan", []string{"diag", "internal/text"}},
 	{"internal/durable", nil},
 	{"internal/python", nil},
-	{"workspace", []string{"diag", "plan", "internal/durable", "internal/python"}},
+	{"workspace", []string{"diag", "plan", "internal/durable", "internal/python", "internal/text"}},
 	{"internal/finding", []string{"diag", "plan"}},
 	{"internal/startest", []string{"diag"}},
 	{"internal/measure", []string{"diag"}},
@@ -49,7 +49,7 @@ var imports = []struct {
 	{"resolve/packages", []string{"diag", "plan", "workspace", "internal/python", "internal/text"}},
 	{"resolve", []string{"diag", "plan", "resolve/packages", "workspace", "internal/finding", "internal/ociref", "internal/python", "internal/text"}},
 	{"lint/findings", []string{"diag"}},
-	{"lint", []string{"diag", "plan", "interp", "evaluator", "lint/findings"}},
+	{"lint", []string{"diag", "plan", "interp", "evaluator", "internal/text", "lint/findings"}},
 	{"exec", []string{"diag", "plan"}},                                                                  // contracts only: not its own children, which implement them
 	{"exec/engine", []string{"diag", "plan", "exec", "workspace", "internal/finding", "internal/text"}}, // not what implements the contracts: it is handed that
 	{"exec/exectest", []string{"diag", "plan", "exec"}},

@@ -160,6 +160,13 @@ func TestRefusedSource(t *testing.T) {
 		{"nul", "x = 1\ny\x00 = 2\nbad", "t.star:2:2: source has a NUL byte"},
 		{"utf8", "x = '\xff'", "t.star:1:6: source isn't valid UTF-8 (byte 0xff)"},
 		{"bidi", "é = 1 # \u202e", "t.star:1:9: source has the bidirectional control U+202E, which makes text read otherwise than it runs"},
+		{"carriage return", "a = 1\r\n# note \rb = 2", "t.star:2:8: source has a carriage return without a newline, which ends a line for some programs and not for others"},
+		{"vertical tab", "a = 1 # \vb = 2", "t.star:1:9: source has the character U+000B, which ends a line"},
+		{"line separator", "a = '\u2028'", "t.star:1:6: source has the character U+2028, which ends a line"},
+		{"escape", "\ufeffa = '\x1b[2K'", "t.star:1:6: source has the control character U+001B, which terminals obey and don't show"},
+		{"invisible", "a = '\u200b'", "t.star:1:6: source has the character U+200B, which can't be seen"},
+		{"letter without a look", "\u3164 = 1", "t.star:1:1: source has the character U+3164, which can't be seen"},
+		{"mark within", "a = 1\n\ufeffb = 2", "t.star:2:1: source has the character U+FEFF, which can't be seen"},
 		{"size", strings.Repeat("#", 1<<20+1), "t.star: source is larger than 1048576 bytes"},
 		{"minus", chain("1", "-1", 200_000), "syntax nests deeper than 1000"},
 		{"dots", chain("a", ".b", 200_000), "syntax nests deeper than 1000"},
@@ -280,4 +287,15 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("no position: %v", err)
 		}
 	})
+}
+
+// TestMark: a module may begin with a byte order mark, which is no column.
+func TestMark(t *testing.T) {
+	_, err := Loader{Language: loadLanguage()}.Load(files{"t.star": "\ufeffa = 1\nb = missing"}, "t.star")
+	if err == nil || !strings.HasPrefix(err.Error(), "t.star:2:5: undefined: missing") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := (Loader{Language: loadLanguage()}).Load(files{"t.star": "\ufeffa = 1\r\nb = a\r\n"}, "t.star"); err != nil {
+		t.Error(err)
+	}
 }

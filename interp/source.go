@@ -78,23 +78,34 @@ func checkText(file string, source []byte, limits Limits) *diag.Error {
 	}
 	for rest := source; len(rest) > 0; {
 		r, size := utf8.DecodeRune(rest)
-		pos := func() diag.Position { return offset(file, source, len(source)-len(rest)) }
+		at := len(source) - len(rest)
 		switch {
 		case r == utf8.RuneError && size <= 1:
-			return diag.Errorf(pos(), diag.Source, "source isn't valid UTF-8 (byte %#02x)", rest[0])
+			return diag.Errorf(offset(file, source, at), diag.Source, "source isn't valid UTF-8 (byte %#02x)", rest[0])
 		case r == 0:
-			return diag.Errorf(pos(), diag.Source, "source has a NUL byte")
-		case text.IsBidi(r):
-			return diag.Errorf(pos(), diag.Source, "source has the bidirectional control U+%04X, which makes text read otherwise than it runs", r).
-				WithHint("in a string, write it as \\u%04x", r)
+			return diag.Errorf(offset(file, source, at), diag.Source, "source has a NUL byte")
 		}
 		rest = rest[size:]
+	}
+	if h, ok := text.FindHidden(string(source)); ok {
+		return diag.Errorf(offset(file, source, h.At), diag.Source, "source has %s", h.What).WithHint("%s", spelt(h.Rune))
 	}
 	if at := longNumber(source, measure.MaxDigits); at >= 0 {
 		return measure.ErrDigits.Errorf("a number has more than %d digits", measure.MaxDigits).
 			At(offset(file, source, at)).WithHint("keep it in a string, or in a file that tasks read")
 	}
 	return nil
+}
+
+// spelt says how to write a character that source can't have.
+func spelt(r rune) string {
+	switch {
+	case r == '\r':
+		return `end lines with a newline; in a string, write it as \r`
+	case r > 0xffff:
+		return fmt.Sprintf(`remove it; in a string, write it as \U%08x`, r)
+	}
+	return fmt.Sprintf(`remove it; in a string, write it as \u%04x`, r)
 }
 
 // longNumber returns where the first number with more than limit digits begins, or -1. Making an
@@ -167,7 +178,7 @@ func sourceSizeError(file string, limit int64) *diag.Error {
 
 // offset returns the position of the byte at n.
 func offset(file string, source []byte, n int) diag.Position {
-	before := source[:n]
+	before := bytes.TrimPrefix(source[:n], []byte(text.Mark))
 	line := bytes.Count(before, []byte("\n"))
 	col := utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:])
 	return diag.Position{File: file, Line: line + 1, Col: col + 1}
@@ -190,7 +201,7 @@ func parse(file string, source []byte, limits Limits) (*syntax.File, *diag.Error
 	if err := checkText(file, source, limits); err != nil {
 		return nil, err
 	}
-	f, err := dialect.Parse(file, source, 0)
+	f, err := dialect.Parse(file, bytes.TrimPrefix(source, []byte(text.Mark)), 0)
 	if err != nil {
 		return nil, syntaxError(file, err)
 	}

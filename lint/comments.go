@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/internal/text"
 )
 
 // comment is a comment as it stands in the source.
@@ -20,17 +21,17 @@ type comment struct {
 // does this: starlark-go's loses comments that follow brackets.
 func findComments(path string, source []byte) []comment {
 	var out []comment
-	line, lineStart := 1, 0
-	for i := 0; i < len(source); {
+	line, lineStart := 1, len(source)-len(unmarked(source))
+	for i := lineStart; i < len(source); {
 		switch c := source[i]; c {
 		case '\n':
 			i++
 			line, lineStart = line+1, i
 		case '#':
 			end := i + lineLength(source[i:])
-			text := strings.TrimRight(string(source[i:end]), " \t\r")
+			said := strings.TrimRight(string(source[i:end]), " \t\r")
 			out = append(out, comment{
-				text: text, start: i, end: i + len(text),
+				text: said, start: i, end: i + len(said),
 				pos:   diag.Position{File: path, Line: line, Col: utf8.RuneCount(source[lineStart:i]) + 1},
 				whole: len(bytes.TrimLeft(source[lineStart:i], " \t")) == 0,
 			})
@@ -48,6 +49,9 @@ func findComments(path string, source []byte) []comment {
 	}
 	return out
 }
+
+// unmarked returns source without a byte order mark, which may begin it. It counts as no column.
+func unmarked(source []byte) []byte { return bytes.TrimPrefix(source, []byte(text.Mark)) }
 
 // lineLength returns the number of bytes before the next newline.
 func lineLength(source []byte) int {

@@ -143,9 +143,9 @@ func editOnce(r *editRequest) (*Edited, error) {
 		return nil, err
 	}
 	out := &Edited{Source: r.Source, Refused: make([]string, len(r.Fixes))}
-	if bytes.ContainsRune(r.Source, '\r') {
+	if why := unwieldy(r.Source); why != "" {
 		for i := range out.Refused {
-			out.Refused[i] = "its lines end in carriage returns: flytestar fmt replaces them"
+			out.Refused[i] = why
 		}
 		return out, nil
 	}
@@ -170,6 +170,17 @@ func editOnce(r *editRequest) (*Edited, error) {
 		return nil, diag.Errorf(diag.Position{File: r.Path}, diag.Source, "buildtools would print the statement so that it doesn't parse: %w", err)
 	}
 	return out, nil
+}
+
+// unwieldy says why nothing can be edited in source, though it parses: positions would differ.
+func unwieldy(source []byte) string {
+	switch {
+	case bytes.ContainsRune(source, '\r'):
+		return "its lines end in carriage returns: flytestar fmt replaces them"
+	case len(unmarked(source)) < len(source):
+		return "it begins with a byte order mark: flytestar fmt removes it"
+	}
+	return ""
 }
 
 // takesComments reports whether a fix may remove comments: suppressions, and comments on statements

@@ -94,7 +94,7 @@ func layOut(path string, source []byte) ([]byte, error) {
 
 // parseBuild parses with buildtools' parser, which takes less than starlark-go's.
 func parseBuild(path string, source []byte) (*build.File, error) {
-	f, err := build.ParseDefault(path, bytes.Clone(source))
+	f, err := build.ParseDefault(path, bytes.Clone(unmarked(source)))
 	if err == nil {
 		return f, nil
 	}

@@ -50,6 +50,7 @@ func TestFormatRefuses(t *testing.T) {
 		{"precedence of not not", "y = 1\nx = not not y == 1\n", "m.star:2:9: can't be formatted: that would change what this means"},
 		{"bytes", "x = b'a'\n", "m.star:1:9: buildtools, which formats and mends, can't parse this: syntax error near 'a'"},
 		{"no module", "x = = 1\n", "m.star:1:5: got '=', want primary expression"},
+		{"carriage return", "# a\rx = 1\n", "m.star:1:4: source has a carriage return without a newline"},
 		{"NUL", "x = 1\n\x00", "m.star:2:1: source has a NUL byte"},
 		{"deep", "x = " + strings.Repeat("-", 2000) + "1\n", "m.star:1:"},
 		{"left-deep", "x = " + strings.Repeat("1-", 100_000) + "1\n", "m.star:1:"},

@@ -54,6 +54,9 @@ func readIgnore(files fs.FS, folder string, patterns []string, spent *budget) (*
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	ig := &ignore{budget: spent}
+	if err := plain(string(data)); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
 	if err := ig.parseDocker(string(data)); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}

@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/flytestar/flytestar/internal/python"
+	"github.com/flytestar/flytestar/internal/text"
 )
 
 // Requirements is what a requirements file asks for, with those that it includes.
@@ -94,6 +95,9 @@ func (r *requirementsReader) read(i include) error {
 	if !utf8.Valid(data) {
 		return fmt.Errorf("not valid UTF-8")
 	}
+	if err := plain(string(data)); err != nil {
+		return err
+	}
 	if r.out.Size += len(data); r.out.Size > maxRequirementsTotal {
 		return fmt.Errorf("more than %d bytes with what is included", maxRequirementsTotal)
 	}
@@ -104,6 +108,16 @@ func (r *requirementsReader) read(i include) error {
 		}
 	}
 	return nil
+}
+
+// plain returns an error if a file that is read by lines has a character that hides what a line is.
+// pip, for one, ends lines at more characters than editors do.
+func plain(data string) error {
+	h, ok := text.FindHidden(data)
+	if !ok {
+		return nil
+	}
+	return fmt.Errorf("line %d has %s", 1+strings.Count(data[:h.At], "\n"), h.What)
 }
 
 func (r *requirementsReader) line(in include, line string) error {
@@ -256,11 +270,11 @@ func includeOption(line string) (opt byte, arg string, ok bool) {
 }
 
 // logicalLines joins continued lines and drops comments and the white space around.
-func logicalLines(text string) []string {
-	text = strings.TrimPrefix(text, "\ufeff")
-	text = strings.ReplaceAll(text, "\r\n", "\n")
-	text = strings.ReplaceAll(text, "\\\n", "")
-	lines := strings.Split(text, "\n")
+func logicalLines(data string) []string {
+	data = strings.TrimPrefix(data, text.Mark)
+	data = strings.ReplaceAll(data, "\r\n", "\n")
+	data = strings.ReplaceAll(data, "\\\n", "")
+	lines := strings.Split(data, "\n")
 	for i, l := range lines {
 		if at := comment().FindStringIndex(l); at != nil {
 			l = l[:at[0]]
