@@ -56,6 +56,7 @@ const (
 // Failure says how an action failed. It is an error, and a value for attempt.
 type Failure struct {
 	Kind    FailureKind   `json:"kind"`
+	Type    string        `json:"type,omitempty"` // the class of a Python function's exception, as "ValueError"
 	Message string        `json:"message"`
 	Task    string        `json:"task"`   // full name
 	Action  string        `json:"action"` // the action's id

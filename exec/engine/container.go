@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
@@ -112,6 +114,8 @@ func (a *action) program(s *exec.Spec, l *layout) error {
 	case plan.BodyPython:
 		call, err := marshal(map[string]any{
 			"file":     exec.WorkspacePath + "/" + body.File,
+			"root":     path.Join(exec.WorkspacePath, path.Dir(body.File)),
+			"module":   strings.TrimSuffix(path.Base(body.File), ".py"),
 			"function": body.Function,
 			"inputs":   l.tagged,
 			"output":   outputType(a.task),

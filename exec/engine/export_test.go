@@ -1,5 +1,7 @@
 package engine
 
+import "errors"
+
 // What tests in engine_test see of the package.
 var (
 	ActionID     = actionID
@@ -7,3 +9,12 @@ var (
 	Expand       = expand
 	ReadResult   = readResult
 )
+
+// ExceptionClass returns the class of the exception that ReadResult returned as its error, or "".
+func ExceptionClass(err error) string {
+	var r *raised
+	if errors.As(err, &r) {
+		return r.class
+	}
+	return ""
+}

@@ -25,8 +25,13 @@ func (a *action) result(ctx context.Context, res *exec.Result) (plan.Value, erro
 		err = plan.CheckValue(v, a.run.MaxValue)
 	}
 	var f *plan.Failure
+	var r *raised
 	switch {
 	case errors.As(err, &f):
+		return nil, f
+	case errors.As(err, &r):
+		f := a.fail(plan.FailUser, "%v", err)
+		f.Type = r.class
 		return nil, f
 	case err != nil:
 		return nil, a.fail(plan.FailUser, "%v", err)
@@ -151,8 +156,20 @@ const resultName = "flytestar.json"
 // errOverwritten means that the result file doesn't have the shim's form.
 var errOverwritten = errors.New("the task overwrote its result file with something else")
 
-// maxError bounds the text of an exception, in bytes.
-const maxError = 4 << 10
+// Bounds of what is kept of an exception, in bytes: its text; the name of its class, or of a module.
+const (
+	maxError = 4 << 10
+	maxName  = 256
+)
+
+// raised is an exception of a Python function.
+type raised struct {
+	message string
+	class   string // "ValueError"; empty if the function returned what doesn't fit
+	missing string // the module that couldn't be imported, or empty
+}
+
+func (r *raised) Error() string { return r.message }
 
 // returned makes the value of a python task from what the shim left. It trusts nothing in there,
 // since the task's own code can write it too.
@@ -183,14 +200,16 @@ func (a *action) returned(ctx context.Context, res *exec.Result) (plan.Value, er
 func readResult(data []byte, outputs map[string]plan.Value) (plan.Value, error) {
 	v, err := decode(data)
 	m, ok := v.(map[string]any)
-	if err != nil || !ok || len(m) != 1 {
+	if err != nil || !ok {
 		return nil, errOverwritten
 	}
-	if message, ok := m["error"].(string); ok {
-		return nil, errors.New(text.Clip(message, maxError))
-	}
 	held, ok := m["value"]
-	if !ok {
+	if message, failed := m["error"].(string); failed && !ok {
+		class, _ := m["type"].(string)
+		missing, _ := m["missing"].(string)
+		return nil, &raised{text.Clip(message, maxError), text.Clip(class, maxName), text.Clip(missing, maxName)}
+	}
+	if !ok || len(m) != 1 {
 		return nil, errOverwritten
 	}
 	return reader{outputs: outputs, tagged: true}.value(held, 0)

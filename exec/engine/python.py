@@ -1,28 +1,52 @@
 """Runs one function of a workflow's Python file.
 
-The engine leaves what to call in /var/flytestar/call.json: the file, the
-function, the inputs (with tags for what JSON has no word for) and the output's
+The engine leaves what to call in /var/flytestar/call.json: the file, the module
+that it is, the directory where that module's package begins, the function, the
+inputs (with tags for what JSON has no word for) and the output's
 type. What the function returns goes to /var/outputs/flytestar.json as
 {"value": ...}, with each File and Dir beside it as an entry that the value
-names; an exception as {"error": ...}, after its traceback on stderr.
+names; an exception as {"error": ..., "type": its class}, after its traceback on
+stderr, and with {"missing": ...} if a module couldn't be imported.
 
-What only some tasks need is imported where it is used: every import here costs
-each task a millisecond or more.
+The user's files come before the standard library on sys.path, as in any Python
+program, and may be called traceback.py or enum.py. So what this file needs is
+imported before they are there; what only some tasks need, since every import
+costs each task a millisecond or more, comes from standard().
 """
 
+import os
+import sys
+
+
+def divide():
+    """Returns the directories of sys.path that are the user's, and the others."""
+    said = os.environ.get("PYTHONPATH")
+    users = [os.path.abspath(p) for p in said.split(os.pathsep)] if said else []
+    own = os.path.dirname(os.path.abspath(__file__))
+    return [p for p in users if p in sys.path], [p for p in sys.path if p not in users and p != own]
+
+
+BEFORE = set(sys.modules)
+USERS, STANDARD = divide()
+sys.path = list(STANDARD)
+
+import importlib
 import importlib.util
 import json
 import math
-import os
 import stat
-import sys
 import types
+
+HIDING = set()  # names of modules that the user's directories have
+ASIDE = {}  # modules of the standard library with such a name, which the user's code doesn't get
+KNOWN = {}  # what standard() has imported
 
 CALL = "/var/flytestar/call.json"
 OUTPUTS = "/var/outputs"
 RESULT = "flytestar.json"
 WORKSPACE = "/workspace"
 MAX_DEPTH = 64
+MAX_ERROR = 8192
 
 
 class Mismatch(Exception):
@@ -32,40 +56,106 @@ class Mismatch(Exception):
 def main():
     with open(CALL, encoding="utf-8") as f:
         call = json.load(f)
-    sys.argv = [call["file"]]
-    sys.path[:1] = [os.path.dirname(call["file"]), WORKSPACE]  # the first was this file's directory
+    prepare(call)
     try:
-        function = load(call["file"], call["function"])
-        value = function(**{name: decode(v) for name, v in call["inputs"].items()})
-        if isinstance(value, types.CoroutineType):
-            import asyncio
-
-            value = asyncio.run(value)
-        encoded = Encoder().encode(value, call["output"], "")
+        result = {"value": run(call)}
     except Mismatch as e:
-        result = {"error": "%s returned what doesn't fit its output: %s" % (call["function"], e)}
-    except Exception as e:
-        result = {"error": report(e)}
-    else:
-        result = {"value": encoded}
+        result = {"error": clip("%s returned what doesn't fit its output: %s" % (call["function"], e))}
+    except BaseException as e:  # CancelledError, SystemExit and others aren't Exceptions
+        result = report(e)
     path = os.path.join(OUTPUTS, RESULT)
     with open(path + ".tmp", "w", encoding="ascii") as f:
         json.dump(result, f, allow_nan=False)
     os.rename(path + ".tmp", path)
 
 
-def load(path, function):
-    """Returns the function, from its file run as a module."""
-    name = os.path.splitext(os.path.basename(path))[0]
-    if name in sys.modules:  # a file of the name of one that is in use, such as types.py
+def run(call):
+    function = load(call["file"], call["module"], call["function"])
+    value = function(**{name: decode(v) for name, v in call["inputs"].items()})
+    if hasattr(type(value), "__await__"):
+        value = standard("asyncio").run(finish(value))
+    if isinstance(value, (types.GeneratorType, types.AsyncGeneratorType)):
+        raise Mismatch("it is a generator, whose values nobody asks for: return a list of them")
+    return Encoder().encode(value, call["output"], "")
+
+
+async def finish(value):
+    return await value
+
+
+def prepare(call):
+    """Puts the user's directories on sys.path."""
+    first = list(dict.fromkeys([call["root"], WORKSPACE] + USERS))
+    last = os.path.dirname(call["file"])  # for a module of a package that imports its neighbours by their bare names
+    sys.path[:] = first + STANDARD + ([] if last in first else [last])
+    sys.argv = [call["file"]]
+    globals().pop("__file__", None)  # else multiprocessing runs this file in its children
+    HIDING.update(shadowing(first) - {call["module"]})  # nobody imports a script by its name
+    set_aside(ASIDE, HIDING)
+
+
+def shadowing(dirs):
+    """Returns the names of the modules that lie in directories."""
+    names = set()
+    for d in dirs:
+        try:
+            entries = os.listdir(d)
+        except OSError:
+            continue
+        names.update(e[:-3] for e in entries if e.endswith(".py"))
+        names.update(e for e in entries if os.path.isfile(os.path.join(d, e, "__init__.py")))
+    return names
+
+
+def set_aside(where, names):
+    """Takes modules out of sys.modules whose names files of the user's have."""
+    for name in list(sys.modules):
+        if name not in BEFORE and name.partition(".")[0] in names:
+            where[name] = sys.modules.pop(name)
+
+
+def standard(name):
+    """Imports a module of the standard library, not one of the user's with its name."""
+    if name in KNOWN:
+        return KNOWN[name]
+    users, path = {}, list(sys.path)
+    set_aside(users, HIDING)
+    sys.modules.update(ASIDE)
+    sys.path[:] = STANDARD
+    try:
+        KNOWN[name] = importlib.import_module(name)
+    finally:
+        sys.path[:] = path
+        set_aside(ASIDE, {n.partition(".")[0] for n in users})
+        sys.modules.update(users)
+    return KNOWN[name]
+
+
+def load(path, name, function):
+    """Returns the function, from its file imported as the module of that name."""
+    module = load_module(path, name)
+    if not callable(getattr(module, function, None)):
+        raise AttributeError("%s has no function %r" % (os.path.relpath(path, WORKSPACE), function))
+    return getattr(module, function)
+
+
+def load_module(path, name):
+    parent, _, leaf = name.rpartition(".")
+    if parent:
+        above = importlib.import_module(parent)
+        if os.path.dirname(path) not in getattr(above, "__path__", []):
+            raise ImportError("the package %r isn't the workspace's: it was imported from %s" % (parent, getattr(above, "__file__", None)))
+        if name in sys.modules:  # the package imports it itself
+            return sys.modules[name]
+    elif name in sys.modules:  # a file of the name of one that is in use, such as types.py
         name = "task_" + name
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
-    if not callable(getattr(module, function, None)):
-        raise AttributeError("%s has no function %r" % (os.path.relpath(path, WORKSPACE), function))
-    return getattr(module, function)
+    if parent:
+        setattr(above, leaf, module)
+    return module
 
 
 def decode(v):
@@ -76,31 +166,75 @@ def decode(v):
         return v
     ((tag, held),) = v.items()
     if tag == "$path":
-        import pathlib
-
-        return pathlib.Path(held)
+        return standard("pathlib").Path(held)
     members = {k: decode(x) for k, x in held.items()}
     return types.SimpleNamespace(**members) if tag == "$struct" else members
 
 
 def report(e):
-    """Writes an exception's traceback, from the user's code on, and returns it as one line."""
-    import traceback
+    """Writes an exception's traceback, and returns what the result file says of it."""
+    result = {"error": type(e).__name__, "type": clip(type(e).__name__)}
+    try:
+        traceback = standard("traceback")
+        tb = below(e.__traceback__)
+        log("".join(traceback.format_exception(type(e), e, tb)))
+        result["error"] = clip(summary(traceback, e, tb))
+    except Exception as again:  # memory is short, say
+        log("%s, whose traceback can't be shown: %s\n" % (type(e).__name__, type(again).__name__))
+    if isinstance(e, ImportError) and isinstance(e.name, str):
+        result["missing"] = clip(e.name)
+    return result
 
-    tb = e.__traceback__
-    while tb and (tb.tb_frame.f_code.co_filename == __file__ or "importlib" in tb.tb_frame.f_code.co_filename):
+
+def below(tb):
+    """Returns a traceback from the first frame of the workspace on, or else without this file's."""
+    within = tb
+    while within and not within.tb_frame.f_code.co_filename.startswith(WORKSPACE + "/"):
+        within = within.tb_next
+    while tb and tb.tb_frame.f_code.co_filename == main.__code__.co_filename:
         tb = tb.tb_next
-    lines = traceback.format_exception(type(e), e, tb)
-    sys.stdout.flush()
-    sys.stderr.write("".join(lines).encode("utf-8", "backslashreplace").decode("utf-8"))
-    sys.stderr.flush()
-    text = "".join(traceback.format_exception_only(type(e), e)).strip()
-    frames = traceback.extract_tb(tb)
-    own = [f for f in frames if f.filename.startswith(WORKSPACE + "/")]
-    if own:
-        f = own[-1]
-        text += " (%s:%d, in %s)" % (os.path.relpath(f.filename, WORKSPACE), f.lineno, f.name)
+    return within or tb
+
+
+def summary(traceback, e, tb):
+    """Returns an exception as one line: itself, where in the workspace, what it groups, its cause."""
+    text = line(traceback, e)
+    own = [f for f in traceback.extract_tb(tb) if f.filename.startswith(WORKSPACE + "/")]
+    if own and not isinstance(e, SyntaxError):
+        text += " (%s:%d, in %s)" % (os.path.relpath(own[-1].filename, WORKSPACE), own[-1].lineno, own[-1].name)
+    if isinstance(e, SystemExit):
+        text += ": the function ended the process instead of returning"
+    within = [x for x in getattr(e, "exceptions", None) or [] if isinstance(x, BaseException)]
+    if within:
+        text += ": " + "; ".join(line(traceback, x) for x in within[:5])
+    if e.__cause__ is not None:
+        text += ", caused by " + line(traceback, e.__cause__)
     return text
+
+
+def line(traceback, e):
+    if isinstance(e, SyntaxError) and str(e.filename).startswith(WORKSPACE + "/"):
+        return "%s: %s (%s:%s)" % (type(e).__name__, e.msg, os.path.relpath(e.filename, WORKSPACE), e.lineno)
+    return "".join(traceback.format_exception_only(type(e), e)).strip()
+
+
+def log(text):
+    """Writes text to stderr, after what was printed, whatever the user did to sys.stderr."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:  # closed, or replaced
+            pass
+    try:
+        with open(2, "wb", closefd=False) as f:
+            f.write(text.encode("utf-8", "backslashreplace"))
+    except OSError:
+        pass
+
+
+def clip(text):
+    """Returns text as UTF-8 can have it, and not too long."""
+    return text[:MAX_ERROR].encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 class Encoder:
@@ -236,9 +370,7 @@ def keep(source, target):
     try:
         os.link(source, target)
     except OSError:  # on another file system, which is the usual case
-        import shutil
-
-        shutil.copyfile(source, target)
+        standard("shutil").copyfile(source, target)
         os.chmod(target, 0o755 if mode & 0o111 else 0o644)
 
 
@@ -248,9 +380,7 @@ def number(v, builtin, abstract):
         return False
     if isinstance(v, builtin):
         return True
-    import numbers
-
-    return isinstance(v, getattr(numbers, abstract))
+    return isinstance(v, getattr(standard("numbers"), abstract))
 
 
 def text(s, place):

@@ -46,11 +46,11 @@ func (p *python) write(t *testing.T, name, content string) {
 // moved starts the shim with other paths than a container's.
 const moved = `
 import importlib.util, os, sys
+del sys.path[0]  # the directory where one stands: a script's path doesn't have it
 d = sys.argv[1]
 spec = importlib.util.spec_from_file_location("shim", d + "/shim/python.py")
 shim = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(shim)
-sys.path.insert(0, d + "/shim")
 shim.CALL, shim.OUTPUTS, shim.WORKSPACE = d + "/call.json", d + "/outputs", d + "/workspace"
 os.chdir(d + "/workspace")
 shim.main()
@@ -63,7 +63,7 @@ func (p *python) run(t *testing.T, source, inputs string, output plan.Type) (v p
 	t.Helper()
 	p.write(t, "workspace/lib/run.py", source)
 	typ, _ := json.Marshal(output)
-	p.write(t, "call.json", `{"file": "`+p.path("workspace/lib/run.py")+`", "function": "run", "inputs": `+inputs+`, "output": `+string(typ)+`}`)
+	p.write(t, "call.json", `{"file": "`+p.path("workspace/lib/run.py")+`", "root": "`+p.path("workspace/lib")+`", "module": "run", "function": "run", "inputs": `+inputs+`, "output": `+string(typ)+`}`)
 	if err := os.RemoveAll(p.path("outputs")); err != nil {
 		t.Fatal(err)
 	}
@@ -185,15 +185,91 @@ func TestPythonTraceback(t *testing.T) {
 	}
 }
 
-// TestPythonExit: a function that ends the process decides over its exit code.
+// TestPythonExit: a function that ends the process without Python's doing leaves no result.
 func TestPythonExit(t *testing.T) {
 	p := newPython(t)
-	none := plan.Type{Kind: plan.KindNone}
-	if _, _, code, _ := p.run(t, "import sys\ndef run(): sys.exit(7)", `{}`, none); code != 7 {
-		t.Errorf("exit code %d, want 7", code)
-	}
-	if _, _, code, err := p.run(t, "import os\ndef run(): os._exit(0)", `{}`, none); code != 0 || err == nil {
+	if _, _, code, err := p.run(t, "import os\ndef run(): os._exit(0)", `{}`, plan.Type{Kind: plan.KindNone}); code != 0 || err == nil {
 		t.Errorf("exit code %d, error %v; want no result", code, err)
+	}
+}
+
+// TestPythonExceptions: every exception is reported with its class, whatever it derives from and
+// however badly it behaves.
+func TestPythonExceptions(t *testing.T) {
+	p := newPython(t)
+	tests := []struct{ name, source, class, message, log string }{
+		{"own class", "class Odd(Exception): pass\ndef run(): raise Odd('x')", "Odd", "run.Odd: x (lib/run.py:2, in run)", ""},
+		{"cancelled", "import asyncio\nasync def run(): raise asyncio.CancelledError('upstream')", "CancelledError", "CancelledError: upstream (lib/run.py:2, in run)", "Traceback"},
+		{"interrupted", "def run(): raise KeyboardInterrupt", "KeyboardInterrupt", "KeyboardInterrupt (lib/run.py:1, in run)", ""},
+		{"exit", "import sys\ndef run(): sys.exit(7)", "SystemExit", "SystemExit: 7 (lib/run.py:2, in run): the function ended the process instead of returning", ""},
+		{"exit at import", "raise SystemExit\ndef run(): pass", "SystemExit", "SystemExit (lib/run.py:1, in <module>)", ""},
+		{"generator exit", "def run(): raise GeneratorExit", "GeneratorExit", "GeneratorExit", ""},
+		{"base", "class B(BaseException): pass\ndef run(): raise B('b')", "B", "run.B: b", ""},
+		{"no text", "class B(Exception):\n  def __str__(self): raise KeyboardInterrupt\ndef run(): raise B", "B", "run.B", ""},
+		{"surrogate", `def run(): raise ValueError("a\udc80b")`, "ValueError", `ValueError: a\udc80b`, `ValueError: a\udc80b`},
+		{"cause", "def run():\n  try: {}['k']\n  except KeyError as e: raise ValueError('v') from e", "ValueError", "ValueError: v (lib/run.py:3, in run), caused by KeyError: 'k'", "direct cause"},
+		{"context", "def run():\n  try: {}['k']\n  except KeyError: raise ValueError('v')", "ValueError", "ValueError: v (lib/run.py:3, in run)", "KeyError: 'k'"},
+		{"long", "def run(): raise ValueError('x' * 50_000_000)", "ValueError", "ValueError: xxx", ""},
+		{"many lines", "def run(): raise ValueError('a\\nb')", "ValueError", "ValueError: a\nb", ""},
+		{"syntax", "def run(:\n  pass", "SyntaxError", "SyntaxError: ", "SyntaxError"},
+		{"deep", "def run(): return run()", "RecursionError", "RecursionError: maximum recursion depth", ""},
+		{"closed streams", "import os, sys\ndef run():\n  sys.stdout.close(); sys.stderr = None\n  raise ValueError('v')", "ValueError", "ValueError: v", "ValueError: v"},
+		{"in a thread pool", "from concurrent.futures import ThreadPoolExecutor\ndef f(): raise KeyError('k')\ndef run():\n  with ThreadPoolExecutor() as p: p.submit(f).result()", "KeyError", "KeyError: 'k' (lib/run.py:2, in f)", ""},
+		{"generator", "def run(): yield 1", "", "run returned what doesn't fit its output: it is a generator", ""},
+		{"async generator", "async def run(): yield 1", "", "it is a generator", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, log, code, err := p.run(t, tt.source, `{}`, plan.Type{Kind: plan.KindAny})
+			if code != 0 || err == nil {
+				t.Fatalf("exit code %d, error %v", code, err)
+			}
+			if class := engine.ExceptionClass(err); class != tt.class || !strings.Contains(err.Error(), tt.message) || len(err.Error()) > 5000 {
+				t.Errorf("got %q, %.300q; want %q, %q", class, err, tt.class, tt.message)
+			}
+			if !strings.Contains(log, tt.log) {
+				t.Errorf("the log lacks %q:\n%.1000s", tt.log, log)
+			}
+		})
+	}
+	t.Run("group and notes", func(t *testing.T) {
+		_, log, _, err := p.run(t, "def run():\n  e = ExceptionGroup('both', [ValueError('a'), KeyError('b')])\n  e.add_note('seen twice')\n  raise e", `{}`, plan.Type{Kind: plan.KindAny})
+		if engine.ExceptionClass(err) == "NameError" {
+			t.Skip("needs Python 3.11")
+		}
+		for _, want := range []string{"both (2 sub-exceptions)", "seen twice", "ValueError: a; KeyError: 'b'"} {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%v lacks %q\n%s", err, want, log)
+			}
+		}
+	})
+}
+
+// TestPythonShadowed: files of the user's that have the names of modules of the standard library
+// change nothing about how tasks are run and failures reported.
+func TestPythonShadowed(t *testing.T) {
+	anything := plan.Type{Kind: plan.KindAny}
+	for _, dir := range []string{"workspace/lib/", "workspace/"} {
+		p := newPython(t)
+		for _, name := range []string{"traceback", "json", "enum", "re", "linecache", "tokenize", "codecs", "stat", "math", "numbers", "pathlib", "asyncio", "queue",
+			"logging", "random", "operator", "functools", "collections", "textwrap", "shutil", "importlib", "string", "copy", "token", "struct", "types", "os"} {
+			p.write(t, dir+name+".py", "raise RuntimeError('shadowed')\n")
+		}
+		if v, log, _, err := p.run(t, "import sys\ndef run(f): return [f.name, 1]", `{"f": {"$path": "/x/y"}}`, anything); err != nil || !reflect.DeepEqual(v, []plan.Value{"y", int64(1)}) {
+			t.Errorf("%s: %v, %v\n%s", dir, v, err, log)
+		}
+		if _, log, _, err := p.run(t, "def run(): raise ValueError('real')", `{}`, anything); err == nil || engine.ExceptionClass(err) != "ValueError" || strings.Contains(log, "shadowed") {
+			t.Errorf("%s: %v\n%s", dir, err, log)
+		}
+		if v, log, _, err := p.run(t, "async def run(): return 2", `{}`, anything); err != nil || v != int64(2) {
+			t.Errorf("%s: async: %v, %v\n%s", dir, v, err, log)
+		}
+	}
+	p := newPython(t)
+	p.write(t, "workspace/lib/json.py", "mine = 1\n")
+	p.write(t, "workspace/colorsys.py", "mine = 2\n")
+	if v, log, _, err := p.run(t, "import json, colorsys\ndef run(): return [json.mine, colorsys.mine]", `{}`, anything); err != nil || !reflect.DeepEqual(v, []plan.Value{int64(1), int64(2)}) {
+		t.Errorf("the user's own: %v, %v\n%s", v, err, log)
 	}
 }
 
