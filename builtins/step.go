@@ -2,6 +2,7 @@ package builtins
 
 import (
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -235,7 +236,20 @@ func checkNamed(kind plan.StepKind, v starlark.Value) (string, error) {
 	if !userRE().MatchString(name) {
 		return "", errorf("%q is no user", name).WithHint(`write a name, "uid" or "uid:gid"`)
 	}
-	return name, nil
+	return name, checkIDs(name)
+}
+
+// maxID is the greatest id of a user or group in a container.
+const maxID = 65535
+
+// checkIDs refuses a user of ids that containers don't have.
+func checkIDs(user string) error {
+	for id := range strings.SplitSeq(user, ":") {
+		if n, err := strconv.Atoi(id); err == nil && n > maxID {
+			return errorf("user %q: ids in containers go up to %d", user, maxID)
+		}
+	}
+	return nil
 }
 
 // clone implements .clone.

@@ -15,6 +15,9 @@ type Sandbox interface {
 	// kills all of c's processes; Run then returns ctx's error. Any other
 	// error means that the machine couldn't run c. A process that ran and
 	// failed is not an error: see Exit.
+	//
+	// A container without HOME gets that of its user in the image's /etc/passwd,
+	// or a fresh directory where the user has none or can't write to it.
 	Run(ctx context.Context, c *Container) (*Exit, error)
 }
 
@@ -24,7 +27,7 @@ type Container struct {
 	Name     string  // for messages and the host name: letters, digits, "-"
 	Layers   []Layer // bottom first
 	Args     []string
-	Env      []string // KEY=VALUE, the whole environment
+	Env      []string // KEY=VALUE, the whole environment but HOME: see [Sandbox]
 	Workdir  string   // made if missing; default "/"
 	User     string   // as Image.User; default root of the user namespace
 	Mounts   []Mount

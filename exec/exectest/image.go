@@ -44,7 +44,7 @@ func (i Images) Image(_ context.Context, digest plan.Digest) (*exec.Image, error
 }
 
 // tools are the programs that [Image] and the suite use.
-var tools = strings.Fields("cat chmod cp dd echo env false find grep hostname id kill ln ls mkdir mkfifo mv pwd rm seq setsid sh sleep sort stat test touch true wc yes")
+var tools = strings.Fields("cat chmod cp dd echo env false find grep hostname id kill ln ls mkdir mkfifo mv nc pwd rm seq setsid sh sleep sort stat test touch true wc yes")
 
 // Image returns a small image with a shell and the usual tools, made of this
 // machine's busybox. The test is skipped where there is no static one.
@@ -80,7 +80,7 @@ func Image(t testing.TB) *exec.Image {
 	for _, tool := range tools {
 		add(tar.Header{Typeflag: tar.TypeSymlink, Name: "bin/" + tool, Linkname: "busybox"}, "")
 	}
-	add(tar.Header{Typeflag: tar.TypeReg, Name: "etc/passwd", Mode: 0o644}, "root:x:0:0::/root:/bin/sh\nworker:x:1000:1000::/tmp:/bin/sh\n")
+	add(tar.Header{Typeflag: tar.TypeReg, Name: "etc/passwd", Mode: 0o644}, "root:x:0:0::/root:/bin/sh\nworker:x:1000:1000::/tmp:/bin/sh\nguest:x:1001:1001::/root:/bin/sh\nhomeless:x:1002:1002::/nowhere:/bin/sh")
 	add(tar.Header{Typeflag: tar.TypeReg, Name: "etc/group", Mode: 0o644}, "root:x:0:\nworker:x:1000:\n")
 	if err := w.Close(); err != nil {
 		t.Fatal(err)

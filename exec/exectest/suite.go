@@ -52,6 +52,8 @@ func Run(t *testing.T, opts Options) {
 		{"Outputs", (*suite).outputs},
 		{"OutputsRefused", (*suite).outputsRefused},
 		{"User", (*suite).user},
+		{"Home", (*suite).home},
+		{"Loopback", (*suite).loopback},
 		{"Fresh", (*suite).fresh},
 		{"Log", (*suite).log},
 		{"Concurrent", (*suite).concurrent},
@@ -424,6 +426,36 @@ func (s *suite) user(t *testing.T) {
 		}
 		if got := strings.TrimSpace(s.content(t, res.Outputs["id"])); got != id {
 			t.Errorf("%q: ran as %s, want %s", user, got, id)
+		}
+	}
+}
+
+// home: HOME is the user's in the image, or else a directory that the user can write to. A HOME that
+// is set stays.
+func (s *suite) home(t *testing.T) {
+	for _, tt := range []struct{ user, env, want string }{
+		{"", "", "/root"}, {"0:0", "", "/root"}, {"worker", "", "/tmp"}, {"1000", "", "/tmp"}, {"1000:7", "", "/tmp"},
+		{"guest", "", "*"}, {"homeless", "", "*"}, {"1234", "", "*"}, {"7:8", "", "*"}, {"1234", "HOME=/bin", "/bin"},
+	} {
+		a, log := s.attempt(`test "$HOME" = /bin || echo x > "$HOME/x"; id -un >/dev/null && echo "$HOME"`)
+		a.User = tt.user
+		if tt.env != "" {
+			a.Env = []string{tt.env}
+		}
+		res, got := s.run(t, a), log.String()
+		if res.Code != 0 || got != tt.want+"\n" && (tt.want != "*" || !strings.HasPrefix(got, "/")) {
+			t.Errorf("%q %s: got %+v, HOME %s, want %s", tt.user, tt.env, res.Exit, got, tt.want)
+		}
+	}
+}
+
+// loopback: without network an attempt can talk to itself, over both families and by name.
+func (s *suite) loopback(t *testing.T) {
+	for _, address := range []string{"127.0.0.1", "::1", "localhost", `"$(hostname)"`} {
+		_, log := s.script(t, `case `+address+` in ::1) test -e /proc/net/if_inet6 || exit 0; esac
+			nc -w 5 `+address+` 9 2>&1 && exit 1; exit 0`)
+		if log != "" && !strings.Contains(log, "refused") { // nobody listens there
+			t.Errorf("%s: %s", address, log)
 		}
 	}
 }

@@ -71,7 +71,7 @@ func (e *Executor) Run(ctx context.Context, a *exec.Attempt) (res *exec.Result, 
 		Name:     hostName(a.Task),
 		Layers:   img.Layers,
 		Args:     a.Args,
-		Env:      environment(user, img.Env, a.Env, secretEnv),
+		Env:      environment(img.Env, a.Env, secretEnv),
 		Workdir:  cmp.Or(img.Workdir, exec.WorkspacePath),
 		User:     user,
 		Mounts:   append(mounts, exec.Mount{Source: outputs, Target: exec.OutputsPath, Writable: true}),
@@ -140,14 +140,10 @@ func (e *Executor) mounts(ctx context.Context, inputs []exec.Input) ([]exec.Moun
 	return mounts, nil
 }
 
-// environment returns the image's variables with the attempt's on top. It adds PATH and HOME,
-// without which many programs fail, where both have none.
-func environment(user string, layers ...[]string) []string {
-	home := "/"
-	if name, _, _ := strings.Cut(user, ":"); name == "" || name == "root" || name == "0" {
-		home = "/root"
-	}
-	env := []string{"PATH=" + defaultPath, "HOME=" + home}
+// environment returns the image's variables with the attempt's on top. It adds PATH, without which
+// many programs fail, where both have none.
+func environment(layers ...[]string) []string {
+	env := []string{"PATH=" + defaultPath}
 	for _, layer := range layers {
 		for _, kv := range layer {
 			name, _, _ := strings.Cut(kv, "=")

@@ -68,7 +68,7 @@ func (b *box) bundle(c *inside.Config) (*specs.Spec, error) {
 		return nil, err
 	}
 	ids := []specs.LinuxIDMapping{{ContainerID: 0, HostID: uint32(b.sandbox.ids.base), Size: IDCount}}
-	return &specs.Spec{
+	spec := &specs.Spec{
 		Version:  "1.0.2",
 		Hostname: c.Hostname,
 		Root:     &specs.Root{Path: "root"},
@@ -88,7 +88,11 @@ func (b *box) bundle(c *inside.Config) (*specs.Spec, error) {
 			CgroupsPath:   b.group.path(),
 			Resources:     &specs.LinuxResources{}, // the cgroup above it has the limits
 		},
-	}, nil
+	}
+	if !b.c.Network {
+		spec.Linux.Sysctl = inside.Sysctls
+	}
+	return spec, nil
 }
 
 func orRoot(dir string) string {

@@ -32,7 +32,7 @@ type Options struct {
 	Runtime string
 	// IDBase is the first id that stands for a container's; 0 means [IDBase].
 	IDBase uint32
-	// Processes is how many processes and threads a container may have; 0 means 32,768. It holds
+	// Processes is how many processes and threads a container may have; 0 means 4,096. It holds
 	// only where this process can make cgroups.
 	Processes int64
 }

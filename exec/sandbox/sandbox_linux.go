@@ -60,7 +60,7 @@ func newSandbox(opts Options) (*Sandbox, error) {
 		opts.IDBase = IDBase
 	}
 	if opts.Processes == 0 {
-		opts.Processes = 32768
+		opts.Processes = 4096
 	}
 	var err error
 	if opts.Home, err = filepath.Abs(opts.Home); err != nil {
@@ -240,16 +240,12 @@ func (b *box) mounts(t *trees) ([]inside.Mount, error) {
 }
 
 // names returns the files by which a container resolves host names, without those that it brings
-// itself.
+// itself. Its own name and localhost resolve in every container.
 func (b *box) names() []exec.File {
-	hosts := []byte("127.0.0.1\tlocalhost " + b.hostname() + "\n::1\tlocalhost\n")
-	files := []exec.File{{Path: "/etc/hosts", Mode: 0o644, Data: hosts}}
+	files := []exec.File{{Path: "/etc/hosts", Mode: 0o644, Data: b.hosts()}}
 	if b.c.Network {
-		files = nil
-		for _, name := range []string{"/etc/hosts", "/etc/resolv.conf"} {
-			if data, err := os.ReadFile(name); err == nil { // a host may do without one
-				files = append(files, exec.File{Path: name, Mode: 0o644, Data: data})
-			}
+		if data, err := os.ReadFile("/etc/resolv.conf"); err == nil { // a host may do without one
+			files = append(files, exec.File{Path: "/etc/resolv.conf", Mode: 0o644, Data: data})
 		}
 	}
 	return slices.DeleteFunc(files, func(f exec.File) bool {
@@ -257,6 +253,22 @@ func (b *box) names() []exec.File {
 		return slices.ContainsFunc(b.c.Mounts, func(m exec.Mount) bool { return same(m.Target) }) ||
 			slices.ContainsFunc(b.c.Files, func(g exec.File) bool { return same(g.Path) })
 	})
+}
+
+// hosts returns the container's /etc/hosts. With network it is the host's, with what that lacks.
+func (b *box) hosts() []byte {
+	const localhost = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+	var hosts []byte
+	if b.c.Network {
+		hosts, _ = os.ReadFile("/etc/hosts") // a host may do without one
+	}
+	if len(hosts) > 0 && hosts[len(hosts)-1] != '\n' {
+		hosts = append(hosts, '\n')
+	}
+	if !slices.Contains(strings.Fields(string(hosts)), "localhost") {
+		hosts = append(hosts, localhost...)
+	}
+	return append(hosts, "127.0.0.1\t"+b.hostname()+"\n"...)
 }
 
 // hostname turns the container's name into a host name.

@@ -40,15 +40,19 @@ func (c *Config) startForeign() (p *process, made []string, err error) {
 		return nil, nil, err
 	}
 	defer r.close()
-	if made, err = c.stage(r); err != nil {
+	f := &filler{root: r, owner: c.Foreign.RootID}
+	if err := c.stage(f); err != nil {
 		return nil, nil, err
 	}
-	id, err := r.lookUser(c.User)
+	id, err := c.identify(f)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := c.Foreign.writeSpec(id); err != nil {
+	if err := c.Foreign.writeSpec(id, c.Env); err != nil {
 		return nil, nil, err
+	}
+	for _, at := range f.made {
+		made = append(made, strings.TrimPrefix(at, rootPath))
 	}
 	p, err = c.Foreign.start()
 	return p, made, err
@@ -56,8 +60,7 @@ func (c *Config) startForeign() (p *process, made []string, err error) {
 
 // stage puts mounts where the runtime finds them. It also makes their mount points: a runtime would
 // make them too, but not say which.
-func (c *Config) stage(r root) (made []string, err error) {
-	f := &filler{root: r, owner: c.Foreign.RootID}
+func (c *Config) stage(f *filler) error {
 	for i := range c.Mounts {
 		m := &c.Mounts[i]
 		err := m.place(TreePath(i), c.Foreign.RootID)
@@ -69,14 +72,11 @@ func (c *Config) stage(r root) (made []string, err error) {
 			fd, err = f.locate(m.Target, m.Dir, 0)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("mounting %s: %w", m.Target, err)
+			return fmt.Errorf("mounting %s: %w", m.Target, err)
 		}
 		unix.Close(fd)
 	}
-	for i, at := range f.made {
-		f.made[i] = strings.TrimPrefix(at, rootPath)
-	}
-	return f.made, nil
+	return nil
 }
 
 // place makes a mount, or a small file of the container's root, visible at a path.
@@ -96,8 +96,8 @@ func (m *Mount) place(at string, rootID int) error {
 	return attach(m.Tree, at)
 }
 
-// writeSpec writes config.json with the user filled in.
-func (f *Foreign) writeSpec(id identity) error {
+// writeSpec writes config.json with the user and the environment filled in.
+func (f *Foreign) writeSpec(id identity, env []string) error {
 	var spec map[string]json.RawMessage
 	var process map[string]any
 	if err := json.Unmarshal(f.Spec, &spec); err != nil {
@@ -107,6 +107,7 @@ func (f *Foreign) writeSpec(id identity) error {
 		return err
 	}
 	process["user"] = map[string]any{"uid": id.uid, "gid": id.gid, "additionalGids": id.groups, "umask": 0o022}
+	process["env"] = env
 	if id.uid != 0 { // a runtime would leave them to any user
 		caps := process["capabilities"].(map[string]any)
 		delete(caps, "effective")
@@ -145,14 +146,16 @@ const containerID = "container"
 
 // command runs the runtime. If that fails, it returns what the runtime logged.
 func (f *Foreign) command(args ...string) error {
-	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
+	// Not /dev/null: crun gives the files that it passes on to the container's root, and the host has
+	// only one /dev/null.
+	stdin, err := os.OpenFile(Staging+"/stdin", os.O_RDONLY|os.O_CREATE, 0o400)
 	if err != nil {
 		return err
 	}
-	defer null.Close()
+	defer stdin.Close()
 	argv := append([]string{f.Path, "--root", Staging + "/state", "--log", logPath, "--log-format", "json"}, args...)
 	pid, err := syscall.ForkExec(f.Path, argv, &syscall.ProcAttr{
-		Dir: Staging, Env: []string{"PATH=" + defaultPath, "XDG_RUNTIME_DIR=" + Staging}, Files: []uintptr{null.Fd(), 1, 2},
+		Dir: Staging, Env: []string{"PATH=" + defaultPath, "XDG_RUNTIME_DIR=" + Staging}, Files: []uintptr{stdin.Fd(), 1, 2},
 	})
 	if err != nil {
 		return fmt.Errorf("executing %s: %w", f.Path, err)

@@ -21,6 +21,8 @@ const maxID = 65535
 type identity struct {
 	uid, gid uint32
 	groups   []uint32
+	known    bool   // /etc/passwd has it
+	home     string // as /etc/passwd has it, or empty
 }
 
 // credential returns id for syscall.ForkExec.
@@ -51,11 +53,16 @@ func (r root) lookUser(user string) (identity, error) {
 		uid, ok1 := parseID(row[2])
 		gid, ok2 := parseID(row[3])
 		if !ok1 || !ok2 {
-			return id, faultf("", "the image's /etc/passwd has ids out of range for user %s", name)
+			return id, faultf("", "the image's /etc/passwd has an id above %d for user %s: ids in containers go up to %[1]d", maxID, name)
 		}
-		id.uid, id.gid = uid, gid
+		id.uid, id.gid, id.known = uid, gid, true
+		if len(row) > 5 {
+			id.home = row[5]
+		}
 	case isID:
 		id.uid = n
+	case isNumber(name):
+		return id, faultf(idRange, "user %s is out of range", name)
 	default:
 		return id, faultf("name a user that the image has, or an id", "no user %q in the image's /etc/passwd", name)
 	}
@@ -75,6 +82,9 @@ func lookGroup(groups [][]string, group string) (uint32, error) {
 		group = row[2]
 	}
 	gid, ok := parseID(group)
+	if !ok && isNumber(group) {
+		return 0, faultf(idRange, "group %s is out of range", group)
+	}
 	if !ok {
 		return 0, faultf("name a group that the image has, or an id", "no group %q in the image's /etc/group", group)
 	}
@@ -113,6 +123,12 @@ func parseID(s string) (uint32, bool) {
 	n, err := strconv.ParseUint(s, 10, 32)
 	return uint32(n), err == nil && n <= maxID
 }
+
+// idRange is the hint for ids that a container doesn't have.
+var idRange = fmt.Sprintf("ids in containers go up to %d", maxID)
+
+// isNumber reports whether a string is a number, however great.
+func isNumber(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
 
 // maxTable is how many bytes of /etc/passwd or /etc/group are read.
 const maxTable = 4 << 20

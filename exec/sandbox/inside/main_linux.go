@@ -140,10 +140,11 @@ func (c *Config) start() (p *process, made []string, err error) {
 		return nil, nil, err
 	}
 	defer r.close()
-	if made, err = c.populate(r); err != nil {
+	f := &filler{root: r}
+	if err := c.populate(f); err != nil {
 		return nil, nil, err
 	}
-	id, err := r.lookUser(c.User)
+	id, err := c.identify(f)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -151,7 +152,7 @@ func (c *Config) start() (p *process, made []string, err error) {
 		return nil, nil, err
 	}
 	p, err = c.exec(id)
-	return p, made, err
+	return p, f.made, err
 }
 
 // wait reaps until the container's process ends. When this process exits after that, the kernel

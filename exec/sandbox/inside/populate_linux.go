@@ -41,15 +41,14 @@ type filler struct {
 }
 
 // populate puts mounts and small files in place.
-func (c *Config) populate(r root) (made []string, err error) {
-	f := &filler{root: r}
+func (c *Config) populate(f *filler) error {
 	for i := range c.Mounts {
 		m := &c.Mounts[i]
 		if err := f.mount(m); err != nil {
-			return nil, fmt.Errorf("mounting %s: %w", m.Target, err)
+			return fmt.Errorf("mounting %s: %w", m.Target, err)
 		}
 	}
-	return f.made, nil
+	return nil
 }
 
 // mount puts m in place.

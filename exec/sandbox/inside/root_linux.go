@@ -88,10 +88,12 @@ func (c *Config) mountOverlay(extra string) error {
 			lower += ":" + link
 		}
 	}
+	// nosuid: no_new_privs takes away what a program's file gives anyway. But a program with file
+	// capabilities that containers don't have could then not be executed at all.
 	// volatile: nothing in the scratch directory is needed after the container's end or a crash of
 	// the machine. Without it, unmounting would sync the whole file system below.
 	opts := extra + "volatile,lowerdir=" + lower + ",upperdir=s/upper,workdir=s/work"
-	if err := unix.Mount("overlay", "root", "overlay", unix.MS_NODEV, opts); err != nil {
+	if err := unix.Mount("overlay", "root", "overlay", unix.MS_NODEV|unix.MS_NOSUID, opts); err != nil {
 		return fmt.Errorf("mounting an overlay of %d layers: %w", len(c.Layers), err)
 	}
 	return nil
@@ -125,11 +127,16 @@ func pivot(dir string) error {
 // nodes are the devices in a container's /dev.
 var nodes = []string{"null", "zero", "full", "random", "urandom", "tty"}
 
-// openDevices returns a detached mount of each of the host's nodes.
+// openDevices returns a detached, read-only mount of each of the host's nodes.
 func openDevices() ([]int, error) {
 	fds := make([]int, len(nodes))
 	for i, n := range nodes {
 		fd, err := unix.OpenTree(unix.AT_FDCWD, "/dev/"+n, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+		if err == nil {
+			// A device can be written to all the same. But its owner and mode can't be changed, whoever
+			// owns it: another runtime may have given it to the user who is root in containers.
+			err = unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
+		}
 		if err != nil {
 			return nil, fmt.Errorf("binding /dev/%s: %w", n, err)
 		}
@@ -154,7 +161,8 @@ func fresh(fstype string, attrs int) (int, error) {
 	return unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, attrs|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC)
 }
 
-// mountSystem mounts /proc, /sys and /dev, and hides parts of them.
+// mountSystem mounts /proc, /sys and /dev, brings the container's own network up, and hides parts of
+// these file systems.
 func (c *Config) mountSystem(proc, sys int, devices []int) error {
 	for _, m := range []struct {
 		tree   int
@@ -187,6 +195,11 @@ func (c *Config) mountSystem(proc, sys int, devices []int) error {
 	}
 	if err := fillDev(devices); err != nil {
 		return err
+	}
+	if c.Sys < 0 {
+		if err := openLoopback(); err != nil {
+			return err
+		}
 	}
 	return hide()
 }
