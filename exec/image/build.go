@@ -95,7 +95,7 @@ func (j *job) build(ctx context.Context) (plan.Digest, error) {
 	if err := j.store.layout.List(ctx, j.img.Declared.Hex()[:12], desc); err != nil {
 		return "", err
 	}
-	rec := &record{Platform: j.img.Platform, Digest: plan.Digest(desc.Digest.String()), Time: time.Now().UTC(), Base: st.base.baseName, Blobs: blobs, Pip: st.pip.Pinned()}
+	rec := &record{Format: recordFormat, Platform: j.img.Platform, Digest: plan.Digest(desc.Digest.String()), Time: time.Now().UTC(), Base: st.base.baseName, Blobs: blobs, Pip: st.pip.Pinned()}
 	return rec.Digest, j.memo.WriteFile(path, rec)
 }
 

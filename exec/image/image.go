@@ -90,6 +90,7 @@ func (b *Builder) Layout() string { return b.store.home.Images() }
 
 // record says which image was built for a declared digest.
 type record struct {
+	Format   int           `json:"format"` // recordFormat
 	Platform string        `json:"platform"`
 	Digest   plan.Digest   `json:"digest"` // of the manifest
 	Time     time.Time     `json:"time"`   // when it was built
@@ -97,6 +98,10 @@ type record struct {
 	Pip      []*pip.Pinned `json:"pip,omitempty"` // by call
 	Blobs    []oci.Blob    `json:"blobs"`         // manifest, configuration and layers
 }
+
+// recordFormat goes up when the same declared image becomes another one, because a fault of the
+// builder was mended. Records with another format don't count, so such images are built again.
+const recordFormat = 2
 
 func (b *Builder) recordPath(declared plan.Digest, platform string) (string, error) {
 	if !declared.Valid() {
@@ -111,7 +116,7 @@ func (b *Builder) recalled(img plan.BuildImage) (rec *record, complete bool, err
 	if err != nil {
 		return nil, false, err
 	}
-	rec, ok, err := memo.ReadFile[*record](path, nil)
+	rec, ok, err := memo.ReadFile(path, func(r *record) bool { return r.Format == recordFormat })
 	if err != nil || !ok {
 		return nil, false, err
 	}

@@ -255,6 +255,71 @@ func TestAptAndCommands(t *testing.T) {
 	}
 }
 
+// TestPackagesOfImage: what the image's Python brings stays importable and isn't installed again,
+// and what is in the virtual environment wins.
+func TestPackagesOfImage(t *testing.T) {
+	t.Parallel()
+	b := liveBuilder(t, "", nil)
+	yaml := plan.Step{Kind: plan.StepApt, Packages: []string{"python3-yaml"}}
+	digest := build(t, b, onDebian(yaml, pip("pyyaml", "iniconfig==2.0.0")))
+	expect(t, b, digest, "python3 -c 'import yaml, iniconfig; print(yaml.__file__, iniconfig.__file__)'", "/usr/lib/python3/dist-packages/yaml/__init__.py /opt/venv/")
+	expect(t, b, digest, "ls /opt/venv/lib/python3*/site-packages | tr '\\n' ' '", "iniconfig iniconfig-2.0.0.dist-info ")
+	digest = build(t, b, onDebian(yaml, pip("pyyaml>=6.0.2")))
+	expect(t, b, digest, "python3 -c 'import yaml; print(yaml.__file__)'", "/opt/venv/")
+
+	elsewhere := plan.Step{Kind: plan.StepCommands, Commands: []string{"mkdir /mine; echo MINE = 1 > /mine/iniconfig.py; mkdir -p /opt/venv/lib"}}
+	digest = build(t, b, onDebian(elsewhere, plan.Step{Kind: plan.StepEnv, EnvVars: map[string]string{"PYTHONPATH": "/mine"}}))
+	expect(t, b, digest, "python3 -c 'import iniconfig; print(iniconfig.MINE)'", "1")
+	_, err := b.Build(t.Context(), onDebian(elsewhere, pip("iniconfig==2.0.0")), nil)
+	var e *diag.Error
+	if !errors.As(err, &e) || e.Class != diag.Build || !strings.Contains(e.Msg, "has a /opt/venv already") || e.Pos.Line != 2 || e.Hint == "" {
+		t.Errorf("another /opt/venv: %#v", err)
+	}
+}
+
+// TestBuiltBase: an image that flytestar built is a base for pip steps. A package that it has in
+// another version is replaced.
+func TestBuiltBase(t *testing.T) {
+	t.Parallel()
+	skopeo, err := osexec.LookPath("skopeo")
+	if err != nil {
+		t.Skip("skopeo isn't installed")
+	}
+	b := liveBuilder(t, "", nil)
+	seed := onDebian(pip("iniconfig==1.1.1", "six==1.16.0"))
+	build(t, b, seed)
+	dir := t.TempDir()
+	out, err := osexec.Command(skopeo, "copy", "-q", "oci:"+b.Layout()+":"+seed.Declared.Hex()[:12], "oci:"+dir+"/seed:latest").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	root, err := os.OpenRoot(dir)
+	must(t, err)
+	t.Cleanup(func() { root.Close() })
+	b, err = image.NewBuilder(image.Options{Home: live.home, Workspace: root, Sandbox: live.sandbox, Debian: live.debian})
+	must(t, err)
+	t.Cleanup(func() { must(t, b.Close()) })
+	digest := build(t, b, image.Declare(plan.Image{Base: plan.Base{Kind: plan.BaseRef, Ref: "oci:seed:latest"}, Steps: []plan.Step{pip("iniconfig>=2", "six")}}))
+	expect(t, b, digest, "python3 -c 'import six, iniconfig, importlib.metadata as m; print(six.__version__, m.version(\"iniconfig\")[0])'", "1.16.0 2")
+	expect(t, b, digest, "ls -d /opt/venv/lib/python3*/site-packages/*.dist-info | wc -l; echo $PATH", "2\n/opt/venv/bin:/usr/local/sbin")
+}
+
+// TestEditedModule: an edit of an installed module counts, whoever makes it.
+func TestEditedModule(t *testing.T) {
+	t.Parallel()
+	b := liveBuilder(t, "", map[string]string{"new.py": "__version__ = 'file'\n"})
+	edit := plan.Step{Kind: plan.StepCommands, Commands: []string{"cd /opt/venv/lib/python3*/site-packages && echo \"__version__ = '1'\" > six.py && python3 -c 'import six'"}}
+	again := plan.Step{Kind: plan.StepCommands, Commands: []string{"cd /opt/venv/lib/python3*/site-packages && echo \"__version__ = '2'\" > six.py"}}
+	show := "python3 -c 'import six; print(six.__version__)'"
+	expect(t, b, build(t, b, onDebian(pip("six==1.16.0"), edit)), show, "1\n")
+	expect(t, b, build(t, b, onDebian(pip("six==1.16.0"), edit, again)), show, "2\n")
+	digest := build(t, b, onDebian(pip("six==1.16.0")))
+	expect(t, b, digest, "cd /opt/venv/lib/python3*/site-packages && echo \"__version__ = 'run'\" > six.py && "+show, "run\n")
+	short, _ := run(t, b, digest, "python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2], end='')")
+	file := plan.Step{Kind: plan.StepFile, Src: "new.py", Dst: "/opt/venv/lib/python" + short + "/site-packages/six.py"}
+	expect(t, b, build(t, b, onDebian(pip("six==1.16.0"), file)), show, "file\n")
+}
+
 func TestPipErrors(t *testing.T) {
 	t.Parallel()
 	b := liveBuilder(t, "", nil)

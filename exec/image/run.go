@@ -2,8 +2,10 @@ package image
 
 import (
 	"archive/tar"
+	"bufio"
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -98,7 +100,10 @@ func (j *job) runEnv(st *state) []string {
 	if st.env("HOME") == "" {
 		env = append(env, "HOME=/root")
 	}
-	// This makes Python write bytecode that doesn't depend on the sources' times.
+	if st.env("PYTHONHASHSEED") == "" {
+		env = append(env, "PYTHONHASHSEED=0")
+	}
+	// This makes compileall write bytecode that doesn't depend on the sources' times.
 	return append(env, "SOURCE_DATE_EPOCH="+strconv.FormatInt(st.base.Epoch.Unix(), 10))
 }
 
@@ -180,6 +185,10 @@ func normalise(epoch time.Time) func(*tar.Header, io.Reader) (bool, io.Reader, e
 		if h.ModTime.After(epoch) {
 			h.ModTime = epoch
 		}
+		if h.Typeflag == tar.TypeReg && strings.HasSuffix(h.Name, ".pyc") && strings.Contains(h.Name, "__pycache__/") {
+			in := bufio.NewReader(r)
+			return !timed(in, epoch), in, nil
+		}
 		if h.Name != "etc/shadow" || h.Typeflag != tar.TypeReg {
 			return true, r, nil
 		}
@@ -188,6 +197,18 @@ func normalise(epoch time.Time) func(*tar.Header, io.Reader) (bool, io.Reader, e
 		h.Size = int64(len(data))
 		return true, bytes.NewReader(data), err
 	}
+}
+
+// timed reports whether bytecode is compared with its module by a time that normalise changes, or
+// that builders give to all files. It is stale already, or it would pass for that of a module that a
+// later step puts in the old one's place.
+func timed(bytecode *bufio.Reader, epoch time.Time) bool {
+	head, err := bytecode.Peek(16) // magic number, flags, time, size
+	if err != nil || binary.LittleEndian.Uint32(head[4:]) != 0 {
+		return false // by hash, or none that Python can read
+	}
+	t := int64(binary.LittleEndian.Uint32(head[8:]))
+	return t >= epoch.Unix() || t == oci.FileTime.Unix()
 }
 
 // shadowDates sets the days of last change that are after epoch to that of epoch.

@@ -3,6 +3,7 @@ package image
 import (
 	"archive/tar"
 	"bytes"
+	"encoding/binary"
 	"io"
 	"strings"
 	"testing"
@@ -36,6 +37,12 @@ func entries(t *testing.T, list ...*tar.Header) io.Reader {
 	return &b
 }
 
+// bytecode begins as Python's does.
+func bytecode(flags uint32, mtime int64) string {
+	b := binary.LittleEndian.AppendUint32([]byte("\xa7\r\r\n"), flags)
+	return string(append(binary.LittleEndian.AppendUint32(b, uint32(mtime)), "size and code"...))
+}
+
 func TestNormalise(t *testing.T) {
 	epoch := time.Unix(1_700_000_000, 0)
 	old, late := epoch.Add(-time.Hour), epoch.Add(time.Hour)
@@ -50,6 +57,13 @@ func TestNormalise(t *testing.T) {
 			&tar.Header{Name: "usr/old", Linkname: "o", ModTime: old},
 			&tar.Header{Name: "usr/new", Linkname: "n", ModTime: late, Uname: "someone"},
 			&tar.Header{Name: "usr/.wh.gone", Linkname: ""},
+			&tar.Header{Name: "usr/__pycache__/old.pyc", Linkname: bytecode(0, old.Unix()), ModTime: old},
+			&tar.Header{Name: "usr/__pycache__/late.pyc", Linkname: bytecode(0, late.Unix()), ModTime: late},
+			&tar.Header{Name: "usr/__pycache__/at.pyc", Linkname: bytecode(0, epoch.Unix()), ModTime: late},
+			&tar.Header{Name: "usr/__pycache__/laid.pyc", Linkname: bytecode(0, oci.FileTime.Unix()), ModTime: late},
+			&tar.Header{Name: "usr/__pycache__/hash.pyc", Linkname: bytecode(3, late.Unix()), ModTime: late},
+			&tar.Header{Name: "usr/__pycache__/short.pyc", Linkname: "short", ModTime: late},
+			&tar.Header{Name: "usr/late.pyc", Linkname: bytecode(0, late.Unix()), ModTime: late},
 			&tar.Header{Name: "var/lib/apt/lists/", Typeflag: tar.TypeDir, ModTime: old, Mode: 0o755},
 			&tar.Header{Name: "var/lib/apt/lists/index", Linkname: "i"},
 			&tar.Header{Name: "var/log/dpkg.log", Linkname: "log"},
@@ -67,6 +81,8 @@ func TestNormalise(t *testing.T) {
 	}))
 	want := map[string]string{
 		"etc": "0s ", "etc/shadow": "0s root:*:19675:0:99999:7:::\nold:*:10000:0:::::\n", "tmp": "0s ", "usr/old": "-1h0m0s o", "usr/new": "0s n",
+		"usr/__pycache__/old.pyc": "-1h0m0s " + bytecode(0, old.Unix()), "usr/__pycache__/hash.pyc": "0s " + bytecode(3, late.Unix()),
+		"usr/__pycache__/short.pyc": "0s short", "usr/late.pyc": "0s " + bytecode(0, late.Unix()),
 		"usr/.wh.gone": got["usr/.wh.gone"], "var/lib/apt/lists": "-1h0m0s ",
 	}
 	if diff := cmp.Diff(want, got); diff != "" || got["usr/.wh.gone"] == "" {

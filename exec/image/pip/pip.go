@@ -5,6 +5,7 @@
 //     build. A step goes through the files below from top to bottom.
 //   - python.go asks the image which Python it has, and makes a virtual environment.
 //   - requirements.go says what pip is asked for.
+//   - replace.go removes packages of the image that get another version.
 //   - agree.go makes the calls of one image agree on versions.
 //   - config.go takes over the user's own configuration of pip. probe.go asks the index whether it
 //     is there, for doctor.
@@ -84,17 +85,21 @@ type Titled struct {
 // Installer takes the pip steps of one image, in their order.
 type Installer struct {
 	Options
-	calls []*call
+	calls    []*call
+	under    Image           // the image before the first step
+	replaced map[string]bool // packages of the image that calls have in another version, by name
 }
 
-// New returns an installer for an image that has no packages yet.
-func New(opts Options) *Installer { return &Installer{Options: opts} }
+// New returns an installer for an image that no step has added packages to.
+func New(opts Options) *Installer {
+	return &Installer{Options: opts, replaced: map[string]bool{}}
+}
 
 // call is a pip step with its outcome.
 type call struct {
 	step   plan.Step
 	py     python
-	under  []oci.Layer // the image before it: where its wheels are compiled
+	under  Image // the image before it: where its wheels are compiled
 	pinned *Pinned
 	wheels []laidWheel
 }
@@ -136,7 +141,11 @@ func (inst *Installer) Step(ctx context.Context, img Image, s plan.Step) (Extens
 	if err != nil {
 		return ext, err
 	}
-	c := &call{step: s, py: py, under: slices.Clone(img.Layers)}
+	img.Layers = slices.Clone(img.Layers)
+	c := &call{step: s, py: py, under: img}
+	if len(inst.calls) == 0 {
+		inst.under = img
+	}
 	if c.pinned, err = inst.pin(ctx, img, s, py, want); err != nil {
 		return ext, err
 	}
@@ -144,6 +153,9 @@ func (inst *Installer) Step(ctx context.Context, img Image, s plan.Step) (Extens
 		if err := inst.venv(ctx, img, py, &ext); err != nil {
 			return ext, err
 		}
+	}
+	if err := inst.replace(ctx, c, &ext); err != nil {
+		return ext, err
 	}
 	return ext, inst.addWheels(ctx, img, c, &ext)
 }

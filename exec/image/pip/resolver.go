@@ -13,6 +13,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -28,8 +29,9 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// resolve returns the exact packages of requirements, with their wheels in the cache. It runs pip
-// once for the same requirements, indices, Python and platform.
+// resolve returns the exact packages of requirements, with their wheels in the cache: those that the
+// image doesn't bring. It runs pip once for the same requirements, indices, Python, platform, and
+// packages that the image brings.
 func (inst *Installer) resolve(ctx context.Context, img Image, s plan.Step, py python, want wanted, constraints []string) (*Pinned, error) {
 	config, err := readConfig(inst.Environ)
 	if err != nil {
@@ -37,15 +39,20 @@ func (inst *Installer) resolve(ctx context.Context, img Image, s plan.Step, py p
 	}
 	config = config.withStep(s)
 	k := want.key(py.key(memo.NewKey("pip 1").Str(inst.Platform))).List(constraints).List(config.public()).Bool(s.Pre)
+	if len(py.Brings) > 0 {
+		k.List(py.Brings)
+	}
 	return memo.Made(ctx, inst.Memo, "pip", k, inst.hasWheels, func() (*Pinned, error) {
 		inst.Build.Step("resolve " + Title(s))
 		bottom := inst.Base // with the base's environment: that of the image isn't in the key
 		if len(bottom.Layers) == 0 || img.Ran && !inst.samePython(ctx, img, py) {
-			bottom.Layers = img.Layers
+			bottom.Layers = inst.under.Layers
 		}
 		p, err := inst.runPip(ctx, bottom, s, py, config, want, constraints)
 		var failed *diag.Error
-		if errors.As(err, &failed) && failed.Class == diag.Build && img.Ran && len(bottom.Layers) != len(img.Layers) {
+		// In a virtual environment of the image's own, what earlier calls installed would count as brought.
+		again := img.Ran && len(bottom.Layers) != len(img.Layers) && !(py.extends() && len(inst.calls) > 0)
+		if errors.As(err, &failed) && failed.Class == diag.Build && again {
 			// Building an sdist may need what an earlier step installed.
 			return inst.runPip(ctx, img, s, py, config, want, constraints)
 		}
@@ -53,11 +60,12 @@ func (inst *Installer) resolve(ctx context.Context, img Image, s plan.Step, py p
 	})
 }
 
-// samePython reports whether the image's base has the same Python as the image.
+// samePython reports whether the image's base has the same Python as the image, and brings the same
+// packages.
 func (inst *Installer) samePython(ctx context.Context, img Image, py python) bool {
 	bottom := Image{Layers: inst.Base.Layers, Path: img.Path, Environ: img.Environ}
 	was, err := inst.python(ctx, bottom, plan.Step{})
-	return err == nil && was == py
+	return err == nil && reflect.DeepEqual(was, py)
 }
 
 // hasWheels reports whether the wheels of a resolution are in the cache.
@@ -79,25 +87,27 @@ func (inst *Installer) wheelPath(d Distribution) string {
 func (inst *Installer) runPip(ctx context.Context, img Image, s plan.Step, py python, config settings, want wanted, constraints []string) (*Pinned, error) {
 	c := &exec.Container{
 		Name: "pip", Layers: inst.Layout.Open(img.Layers), Network: true, Workdir: "/",
-		Args: []string{py.Executable, runDir + "/resolve.py", runDir + "/resolve.json"},
-		Env:  append(slices.Clone(img.Environ), "PYTHONDONTWRITEBYTECODE=1", "PYTHONIOENCODING=utf-8"),
+		Args: []string{py.Command, runDir + "/resolve.py", runDir + "/resolve.json"},
+		Env:  append(slices.Clone(img.Environ), "PYTHONDONTWRITEBYTECODE=1", "PYTHONIOENCODING=utf-8", "PIP_BREAK_SYSTEM_PACKAGES=1"),
 	}
 	ask := struct {
 		Args         []string `json:"args"`
 		Requirements []string `json:"requirements"`
+		Fresh        bool     `json:"fresh"`
+		Pip          string   `json:"pip"`
 		Have         []string `json:"have"`
-	}{Args: []string{}, Requirements: want.args}
+	}{Args: []string{}, Requirements: want.args, Fresh: len(py.Brings) == 0}
 	var err error
 	if ask.Have, err = inst.cachedWheels(py); err != nil {
 		return nil, err
 	}
 	if !pipReports(py.Pip) {
-		more, err := inst.pipLayers(ctx, img, s, py)
+		own, err := inst.pipLayer(ctx, img, s, py)
 		if err != nil {
 			return nil, err
 		}
-		c.Layers = append(c.Layers, inst.Layout.Open(more)...)
-		c.Args[0] = venvPython
+		c.Layers = append(c.Layers, inst.Layout.Open([]oci.Layer{own})...)
+		ask.Pip = "/" + pipDir
 	}
 	if s.Pre {
 		ask.Args = append(ask.Args, "--pre")
@@ -192,24 +202,33 @@ func (inst *Installer) cacheWheel(dir string, d Distribution) error {
 	return os.Rename(filepath.Join(dir, d.Wheel), final)
 }
 
-// pipLayers returns layers with a virtual environment and Debian's pip, for the resolver's
-// container only. Installed like any wheel, pip starts three times as fast as from its archive.
-func (inst *Installer) pipLayers(ctx context.Context, img Image, s plan.Step, py python) ([]oci.Layer, error) {
+// pipDir is where the resolver's container has Debian's pip: beside the packages of the image, so
+// that pip doesn't count as one of them.
+const pipDir = "opt/flytestar/pip"
+
+// pipLayer returns a layer with Debian's pip, for the resolver's container only. Laid down like any
+// wheel, pip starts three times as fast as from its archive.
+func (inst *Installer) pipLayer(ctx context.Context, img Image, s plan.Step, py python) (oci.Layer, error) {
 	wheel, err := inst.pipWheel(ctx)
 	if err != nil {
-		return nil, err
+		return oci.Layer{}, err
 	}
-	venv, err := inst.venvLayer(ctx, py)
-	if err != nil {
-		return nil, err
-	}
-	c := &call{step: s, py: py, under: img.Layers, pinned: &Pinned{Packages: []Distribution{wheel}}}
+	c := &call{step: s, py: py, under: img, pinned: &Pinned{Packages: []Distribution{wheel}}}
 	wheels, err := inst.lay(ctx, c)
 	if err != nil {
-		return nil, err
+		return oci.Layer{}, err
 	}
-	pip, err := inst.wheelLayer(ctx, c, wheels...)
-	return []oci.Layer{venv, pip}, err
+	return inst.layer(ctx, memo.NewKey("pip itself 1").Str(wheels[0].Key), func() (oci.Layer, error) {
+		if err := inst.needFragments(ctx, c, wheels); err != nil {
+			return oci.Layer{}, err
+		}
+		return inst.Layout.WriteLayer(ctx, func(lw *oci.LayerWriter) error {
+			return inst.copyFragment(lw, wheels[0], func(name string) (string, bool) {
+				rest, ok := strings.CutPrefix(name, siteDir(py)+"/")
+				return pipDir + "/" + rest, ok
+			})
+		})
+	})
 }
 
 // maxAnswer bounds the resolver's answer, in bytes.

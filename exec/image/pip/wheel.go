@@ -100,7 +100,7 @@ func (ext *Extension) add(img Image, l oci.Layer, title string) {
 
 // laidKey names a wheel as laid down for a Python.
 func laidKey(d Distribution, py python) string {
-	return py.key(memo.NewKey("wheel 1").Str(d.Name).Str(d.Version).Str(d.SHA256).Str(py.Short)).Hex()
+	return py.key(memo.NewKey("wheel 2").Str(d.Name).Str(d.Version).Str(d.SHA256).Str(py.Short)).Hex()
 }
 
 func (inst *Installer) fragmentPath(key string) string {
@@ -145,7 +145,7 @@ func (inst *Installer) wheelLayer(ctx context.Context, c *call, wheels ...laidWh
 		}
 		l, err := inst.Layout.WriteLayer(ctx, func(lw *oci.LayerWriter) error {
 			for _, w := range wheels {
-				if err := inst.copyFragment(lw, w); err != nil {
+				if err := inst.copyFragment(lw, w, nil); err != nil {
 					return fmt.Errorf("wheel %s: %w", w.Name, err)
 				}
 			}
@@ -182,15 +182,20 @@ func (inst *Installer) needFragments(ctx context.Context, c *call, wheels []laid
 }
 
 // copyFragment adds a fragment to a layer. It skips files that another wheel has put there:
-// conflicts has found that they are the same.
-func (inst *Installer) copyFragment(lw *oci.LayerWriter, w laidWheel) error {
+// conflicts has found that they are the same. place, unless it is nil, says where a file goes, and
+// whether it is copied at all.
+func (inst *Installer) copyFragment(lw *oci.LayerWriter, w laidWheel, place func(name string) (string, bool)) error {
 	f, err := os.Open(inst.fragmentPath(w.Key))
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	return visitTar(f, func(hdr *tar.Header, r io.Reader) error {
-		if lw.Has(hdr.Name) {
+		wanted := true
+		if place != nil {
+			hdr.Name, wanted = place(hdr.Name)
+		}
+		if !wanted || lw.Has(hdr.Name) {
 			return nil
 		}
 		if err := lw.AddParents(hdr.Name); err != nil {
@@ -288,9 +293,9 @@ func (inst *Installer) compile(ctx context.Context, call *call, plans []*wheelPl
 	py, out := call.py, make([][]member, len(plans))
 	chunks := [][][3]any{}
 	c := &exec.Container{
-		Name: "bytecode", Layers: inst.Layout.Open(call.under), Workdir: "/",
+		Name: "bytecode", Layers: inst.Layout.Open(call.under.Layers), Workdir: "/",
 		Args: []string{py.Executable, runDir + "/compile.py", runDir + "/jobs.json"},
-		Env:  []string{"PATH=" + process.DefaultPath, "HOME=/root", "PYTHONHASHSEED=0", "PYTHONDONTWRITEBYTECODE=1"},
+		Env:  append(withoutPython(call.under.Environ), "PYTHONHASHSEED=0", "PYTHONDONTWRITEBYTECODE=1"),
 	}
 	for i, p := range plans {
 		var modules [][3]any
@@ -329,6 +334,14 @@ func (inst *Installer) compile(ctx context.Context, call *call, plans []*wheelPl
 	return out, err
 }
 
+// withoutPython returns an image's environment without what changes how Python compiles. What Python
+// needs to start stays.
+func withoutPython(environ []string) []string {
+	return slices.DeleteFunc(slices.Clone(environ), func(e string) bool {
+		return strings.HasPrefix(e, "PYTHON") && !strings.HasPrefix(e, "PYTHONHOME=")
+	})
+}
+
 // maxBytecode bounds one module's bytecode, in bytes.
 const maxBytecode = 256 << 20
 
@@ -341,17 +354,19 @@ func (inst *Installer) writeFragment(ctx context.Context, p *wheelPlan, bytecode
 	}
 	defer f.Close()
 	tw := tar.NewWriter(f)
-	brought := map[string]bool{}
+	compiled := map[string]bool{}
+	for _, m := range bytecode {
+		compiled[m.path] = true
+	}
 	for _, m := range p.members {
-		brought[m.path] = true
+		if compiled[m.path] {
+			continue // the wheel has bytecode of its own, which Python may never compare with the module
+		}
 		if err := w.write(ctx, tw, m, false); err != nil {
 			return w, err
 		}
 	}
 	for _, m := range bytecode {
-		if brought[m.path] {
-			continue // the wheel has bytecode of its own
-		}
 		if err := w.write(ctx, tw, m, true); err != nil {
 			return w, err
 		}

@@ -24,7 +24,7 @@ import traceback
 import warnings
 import zipfile
 
-UNCHECKED = (1).to_bytes(4, "little")  # hash-based, never compared with the source
+CHECKED = (3).to_bytes(4, "little")  # compared with the source by its hash, so that an edited module counts
 
 
 def compiled(source, path):
@@ -32,7 +32,7 @@ def compiled(source, path):
         code = compile(source, path, "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, OverflowError):
         return None
-    return importlib.util.MAGIC_NUMBER + UNCHECKED + importlib.util.source_hash(source) + marshal.dumps(code)
+    return importlib.util.MAGIC_NUMBER + CHECKED + importlib.util.source_hash(source) + marshal.dumps(code)
 
 
 def work(chunk):

@@ -5,6 +5,8 @@ usage: resolve.py CONFIG
 CONFIG is JSON with these keys:
   args          arguments of both runs of pip
   requirements  arguments that name the requirements
+  fresh         whether to resolve as if nothing were installed
+  pip           directory of the pip to use; empty for the image's own
   have          SHA-256 hex digests of the distributions that need not be fetched
 
 The answer is a tar on standard output: the wheels, then result.json, a list of
@@ -13,24 +15,34 @@ null. wheel is the name of its member in the tar, or null. Everything else goes 
 If pip fails, the exit status is 1.
 """
 import io
+import itertools
 import json
 import os
 import re
 import shutil
 import sys
 import tarfile
+import tempfile
 import traceback
 
-import pip._internal.commands.install  # noqa: F401: so that forks have it
-import pip._internal.commands.wheel  # noqa: F401
-from pip._internal.cli.main import main as pip_main
+
+def pip_of(directory):
+    """Imports pip. The directory leaves sys.path, so that this pip doesn't count as installed."""
+    if directory:
+        sys.path.insert(0, directory)
+    import pip._internal.commands.install  # noqa: F401: so that forks have it
+    import pip._internal.commands.wheel  # noqa: F401
+    from pip._internal.cli.main import main
+    if directory:
+        sys.path.remove(directory)
+    return main
 
 
 def normal(name):
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def run(args):
+def run(pip_main, args):
     """Runs pip in a fork of this process, which has imported pip: that takes most of a short run."""
     pid = os.fork()
     if pid == 0:
@@ -72,15 +84,19 @@ def location(d):
 
 
 def main():
+    # A package that is built shows the names of its temporary directories: they are the same every time.
+    tempfile._name_sequence = ("%08d" % i for i in itertools.count())
     with open(sys.argv[1]) as f:
         config = json.load(f)
+    pip_main = pip_of(config["pip"])
     work = "/var/tmp/flytestar-pip"
     out = os.path.join(work, "wheels")
     os.makedirs(out)
     os.environ["TMPDIR"] = work
     cache = ["--cache-dir", os.path.join(work, "cache")]
     report = os.path.join(work, "report.json")
-    run(["install", "--dry-run", "--ignore-installed", "--report", report] + cache + config["args"] + config["requirements"])
+    fresh = ["--ignore-installed"] if config["fresh"] else []
+    run(pip_main, ["install", "--dry-run", "--report", report] + fresh + cache + config["args"] + config["requirements"])
     with open(report) as f:
         found = [distribution(item) for item in json.load(f)["install"]]
 
@@ -90,7 +106,7 @@ def main():
         pinned = os.path.join(work, "missing.txt")
         with open(pinned, "w") as f:
             f.writelines(location(d) + "\n" for d in missing)
-        run(["wheel", "--no-deps", "--wheel-dir", out] + cache + config["args"] + ["-r", pinned])
+        run(pip_main, ["wheel", "--no-deps", "--wheel-dir", out] + cache + config["args"] + ["-r", pinned])
     wheels = {}
     for name in sorted(os.listdir(out)):
         wheels[normal(name.split("-")[0])] = name
