@@ -130,7 +130,8 @@ const (
 	InputsPath    = "/var/inputs"      // inputs by name
 	InputsJSON    = "/var/inputs.json" // all inputs by name, as JSON
 	OutputsPath   = "/var/outputs"     // an empty directory that the attempt can write to
-	WorkspacePath = "/workspace"       // the include set, read-only; also the working directory where the image has none
+	WorkspacePath = "/workspace"       // the include set, read-only
+	WorkPath      = "/var/work"        // the working directory where the image has none: a copy of the include set, not kept
 )
 
 // Result is how an attempt ended.

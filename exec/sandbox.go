@@ -48,6 +48,10 @@ type Mount struct {
 	Source   string // file or directory
 	Target   string // absolute; made if missing
 	Writable bool
+	// Private is a directory that the container has for itself: its user owns everything in it, and
+	// what changes there is gone with the container. It begins with what Source has, or empty if
+	// there is no Source.
+	Private bool
 }
 
 // File is a small file in a container, owned by its root and read-only.

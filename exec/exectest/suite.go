@@ -48,6 +48,7 @@ func Run(t *testing.T, opts Options) {
 		{"Cancel", (*suite).cancel},
 		{"Environment", (*suite).environment},
 		{"Inputs", (*suite).inputs},
+		{"Workdir", (*suite).workdir},
 		{"Files", (*suite).files},
 		{"Outputs", (*suite).outputs},
 		{"OutputsRefused", (*suite).outputsRefused},
@@ -318,12 +319,39 @@ func (s *suite) inputs(t *testing.T) {
 		true`,
 		exec.Input{Path: "/var/inputs/f", Artifact: f}, exec.Input{Path: "/var/inputs/l/0", Artifact: f},
 		exec.Input{Path: "/var/inputs/d", Artifact: d}, exec.Input{Path: exec.WorkspacePath, Artifact: d})
-	want := "/workspace\ncontentcontentin d\nran\n.\n./a\n./a/run\n./empty\n./x\n"
+	want := "/var/work\ncontentcontentin d\nran\n.\n./a\n./a/run\n./empty\n./x\n"
 	if log != want {
 		t.Errorf("got %s\nwant %s", log, want)
 	}
 	if got := s.content(t, f); got != "content" {
 		t.Errorf("the store now has %q", got)
+	}
+}
+
+// workdir: whoever the user is, the working directory can be written to, and begins with what is in
+// /workspace. Another attempt sees nothing of what was written there.
+func (s *suite) workdir(t *testing.T) {
+	open := func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("carried\n")), nil }
+	d, err := s.Store.PutDir(t.Context(), "d", []exec.Entry{{Path: "deep/er/x", Open: open}, {Path: "tool", Executable: true, Open: open}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, user := range []string{"", "worker", "1234:7", "worker"} {
+		a, log := s.attempt(`
+			ls; cat deep/er/x && test -x tool && ! test -e /workspace/new
+			echo more >> deep/er/x && echo new > new && echo new > deep/new && mkdir sub && rm tool && mv deep moved
+			cat moved/er/x /workspace/deep/er/x; test "$(stat -c %u . moved moved/er/x | sort -u)" = "$(id -u)" && pwd`)
+		a.User = user
+		a.Inputs = []exec.Input{{Path: exec.WorkspacePath, Artifact: d}}
+		res := s.run(t, a)
+		if want := "deep\ntool\ncarried\ncarried\nmore\ncarried\n" + exec.WorkPath + "\n"; res.Code != 0 || log.String() != want {
+			t.Errorf("%q: got %+v; log %s\nwant %s", user, res.Exit, log, want)
+		}
+		a, log = s.attempt("touch x && ls -A")
+		a.User = user
+		if res := s.run(t, a); res.Code != 0 || log.String() != "x\n" {
+			t.Errorf("%q carries nothing: got %+v; log %s", user, res.Exit, log)
+		}
 	}
 }
 

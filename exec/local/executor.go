@@ -72,7 +72,7 @@ func (e *Executor) Run(ctx context.Context, a *exec.Attempt) (res *exec.Result, 
 		Layers:   img.Layers,
 		Args:     a.Args,
 		Env:      environment(img.Env, a.Env, secretEnv),
-		Workdir:  cmp.Or(img.Workdir, exec.WorkspacePath),
+		Workdir:  workdir(img),
 		User:     user,
 		Mounts:   append(mounts, exec.Mount{Source: outputs, Target: exec.OutputsPath, Writable: true}),
 		Files:    append(secretFiles, a.Files...),
@@ -127,8 +127,10 @@ func (e *Executor) secrets(ctx context.Context, refs []exec.Secret) (env []strin
 	return env, files, nil
 }
 
-// mounts returns a mount for each input.
+// mounts returns a mount for each input, and the working directory, in which what the attempt carries
+// lies once more.
 func (e *Executor) mounts(ctx context.Context, inputs []exec.Input) ([]exec.Mount, error) {
+	work := exec.Mount{Target: exec.WorkPath, Private: true}
 	var mounts []exec.Mount
 	for _, in := range inputs {
 		source, err := e.Store.Path(ctx, in.Artifact)
@@ -136,8 +138,19 @@ func (e *Executor) mounts(ctx context.Context, inputs []exec.Input) ([]exec.Moun
 			return nil, err
 		}
 		mounts = append(mounts, exec.Mount{Source: source, Target: in.Path})
+		if in.Path == exec.WorkspacePath {
+			work.Source = source
+		}
 	}
-	return mounts, nil
+	return append(mounts, work), nil
+}
+
+// workdir returns the working directory of an attempt. Builders set "/" in images that declare none.
+func workdir(img *exec.Image) string {
+	if img.Workdir == "" || img.Workdir == "/" {
+		return exec.WorkPath
+	}
+	return img.Workdir
 }
 
 // environment returns the image's variables with the attempt's on top. It adds PATH, without which

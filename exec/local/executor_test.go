@@ -99,7 +99,7 @@ func TestExecutorContainer(t *testing.T) {
 	if want := []string{"PATH=/opt/venv/bin:/bin", "A=image", "B=attempt", "C="}; !reflect.DeepEqual(got.Env, want) {
 		t.Errorf("environment %q, want %q", got.Env, want)
 	}
-	if got.Name != "my-env-run-it" || got.Workdir != "/workspace" || got.User != "worker:users" || !got.Network || got.Resource.Memory != 1 || got.Diff != nil {
+	if got.Name != "my-env-run-it" || got.Workdir != "/var/work" || got.User != "worker:users" || !got.Network || got.Resource.Memory != 1 || got.Diff != nil {
 		t.Errorf("got %+v", got)
 	}
 	if !reflect.DeepEqual(got.Layers, img.Layers) || !reflect.DeepEqual(got.Files, files) || !reflect.DeepEqual(got.Args, a.Args) {

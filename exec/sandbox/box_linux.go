@@ -23,12 +23,13 @@ import (
 
 // box is one container while it is set up and runs.
 type box struct {
-	sandbox *Sandbox
-	c       *exec.Container
-	dir     string   // scratch directory
-	layers  []string // names of unpacked layers, bottom first
-	group   *cgroup  // nil if no cgroup can be made and no limit was asked for
-	made    []string // paths that were made for mount points
+	sandbox  *Sandbox
+	c        *exec.Container
+	dir      string   // scratch directory
+	layers   []string // names of unpacked layers, bottom first
+	group    *cgroup  // nil if no cgroup can be made and no limit was asked for
+	made     []string // paths that were made for mount points
+	privates int      // how many private mounts it has
 }
 
 // run takes the container from its cgroup to the reading of its changes.
@@ -67,17 +68,21 @@ func (b *box) makeScratch() error {
 	if err := os.Chmod(b.dir, 0o700); err != nil {
 		return err
 	}
-	for _, d := range []struct {
-		path string
-		mode os.FileMode
-	}{{"", 0}, {"upper", 0o755}, {"work", 0o755}} {
-		full := filepath.Join(b.dir, d.path)
-		if d.path != "" {
-			if err := os.Mkdir(full, d.mode); err != nil {
-				return err
-			}
+	if err := os.Chown(b.dir, base, base); err != nil {
+		return err
+	}
+	return b.makeDirs("upper", "work")
+}
+
+// makeDirs makes directories in the scratch directory.
+func (b *box) makeDirs(names ...string) error {
+	base := b.sandbox.ids.base
+	for _, name := range names {
+		dir := filepath.Join(b.dir, name)
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return err
 		}
-		if err := os.Chown(full, base, base); err != nil {
+		if err := os.Chown(dir, base, base); err != nil {
 			return err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -216,6 +217,14 @@ func (s *Sandbox) Sweep(ctx context.Context) (Swept, error) {
 func (b *box) mounts(t *trees) ([]inside.Mount, error) {
 	var list []inside.Mount
 	for _, m := range b.c.Mounts {
+		if m.Private {
+			private, err := b.private(m, t)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, private)
+			continue
+		}
 		info, err := os.Stat(m.Source)
 		if err != nil {
 			return nil, err
@@ -237,6 +246,19 @@ func (b *box) mounts(t *trees) ([]inside.Mount, error) {
 		}
 	}
 	return list, nil
+}
+
+// private makes the scratch directories of a private mount.
+func (b *box) private(m exec.Mount, t *trees) (p inside.Mount, err error) {
+	b.privates++
+	p = inside.Mount{Target: path.Clean(m.Target), Tree: -1, Dir: true, Write: true, Private: b.privates}
+	if m.Source != "" {
+		if p.Tree, err = t.open(m.Source, true); err != nil {
+			return p, err
+		}
+	}
+	number := strconv.Itoa(p.Private)
+	return p, b.makeDirs("upper"+number, "work"+number)
 }
 
 // names returns the files by which a container resolves host names, without those that it brings

@@ -69,11 +69,17 @@ type Foreign struct {
 // Mount is something that the container sees at a path: a tree, or a small file.
 type Mount struct {
 	Target string
-	Tree   int    // -1 for a small file
-	Dir    bool   // the tree's root is a directory
-	Write  bool   // the container may write to it
-	Mode   uint32 // small file: permission bits
-	Data   []byte // small file: content
+	Tree   int  // -1 for a small file
+	Dir    bool // the tree's root is a directory
+	Write  bool // the container may write to it
+	// Private is the number of a directory that the container has for itself: "uppern" and "workn" in
+	// Scratch are its upper and work directory, and Tree, unless it is below 0, what it begins with.
+	// 0: it isn't private.
+	Private int
+	Mode    uint32 // small file: permission bits
+	Data    []byte // small file: content
+
+	dir int // a private one's descriptor
 }
 
 // Report is what the first process reports: once when the container is set up, and once when its

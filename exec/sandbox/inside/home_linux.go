@@ -15,7 +15,7 @@ import (
 const FreshHome = "/var/flytestar/home"
 
 // identify looks up the container's user, and gives that user what programs expect: HOME, unless the
-// environment has it, and an entry in /etc/passwd.
+// environment has it, an entry in /etc/passwd, and the private directories.
 func (c *Config) identify(f *filler) (identity, error) {
 	id, err := f.lookUser(c.User)
 	if err != nil {
@@ -35,9 +35,16 @@ func (c *Config) identify(f *filler) (identity, error) {
 		c.Env = append(slices.Clone(c.Env), "HOME="+id.home)
 	}
 	if !id.known && id.uid != 0 {
-		err = f.register(id)
+		if err := f.register(id); err != nil {
+			return id, err
+		}
 	}
-	return id, err
+	for i := range c.Mounts {
+		if err := c.Mounts[i].own(f.owner, id); err != nil {
+			return id, fmt.Errorf("giving %s to the user: %w", c.Mounts[i].Target, err)
+		}
+	}
+	return id, nil
 }
 
 // canWrite reports whether dir is a directory that a user may write to. It goes by owner and mode.

@@ -16,7 +16,7 @@ func (c *Config) prepare(id identity) error {
 		c.Workdir = "/"
 	}
 	unix.Umask(0o022)
-	if err := os.MkdirAll(c.Workdir, 0o755); err != nil {
+	if err := makeWorkdir(c.Workdir, id); err != nil {
 		return faultf("", "making the working directory: %w", err)
 	}
 	for fd := 1; fd <= 2; fd++ {
@@ -45,6 +45,17 @@ func (c *Config) prepare(id identity) error {
 		}
 	}
 	return installFilter(c.Seccomp)
+}
+
+// makeWorkdir makes the working directory if it is missing. It then belongs to the user.
+func makeWorkdir(dir string, id identity) error {
+	if _, err := os.Stat(dir); err == nil {
+		return os.MkdirAll(dir, 0o755) // which refuses what isn't a directory
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	return os.Chown(dir, int(id.uid), int(id.gid))
 }
 
 // limit sets resource limits. It calls Setrlimit of syscall: after that of unix, Go's runtime would

@@ -70,12 +70,15 @@ func (c *Config) mountRoot() error {
 	if err := attach(c.Scratch, "s"); err != nil {
 		return fmt.Errorf("attaching the scratch directory: %w", err)
 	}
-	return c.mountOverlay("userxattr,")
+	if err := c.mountLayers(); err != nil {
+		return err
+	}
+	return c.mountPrivate()
 }
 
-// mountOverlay mounts the overlay at "root" in the current directory. The kernel takes one page of
-// options, so layers are given by links that have short names.
-func (c *Config) mountOverlay(extra string) error {
+// mountLayers mounts the overlay of layers at "root" in the current directory. The kernel takes one
+// page of options, so layers are given by links that have short names.
+func (c *Config) mountLayers() error {
 	lower := "empty"
 	for i, dir := range c.Layers {
 		link := strconv.Itoa(i)
@@ -88,15 +91,21 @@ func (c *Config) mountOverlay(extra string) error {
 			lower += ":" + link
 		}
 	}
+	if err := mountOverlay("root", lower, ""); err != nil {
+		return fmt.Errorf("mounting an overlay of %d layers: %w", len(c.Layers), err)
+	}
+	return nil
+}
+
+// mountOverlay mounts an overlay of lower directories and the scratch directory's "upper" and "work",
+// of that number, at a target.
+func mountOverlay(target, lower, number string) error {
 	// nosuid: no_new_privs takes away what a program's file gives anyway. But a program with file
 	// capabilities that containers don't have could then not be executed at all.
 	// volatile: nothing in the scratch directory is needed after the container's end or a crash of
 	// the machine. Without it, unmounting would sync the whole file system below.
-	opts := extra + "volatile,lowerdir=" + lower + ",upperdir=s/upper,workdir=s/work"
-	if err := unix.Mount("overlay", "root", "overlay", unix.MS_NODEV|unix.MS_NOSUID, opts); err != nil {
-		return fmt.Errorf("mounting an overlay of %d layers: %w", len(c.Layers), err)
-	}
-	return nil
+	opts := "userxattr,volatile,lowerdir=" + lower + ",upperdir=s/upper" + number + ",workdir=s/work" + number
+	return unix.Mount("overlay", target, "overlay", unix.MS_NODEV|unix.MS_NOSUID, opts)
 }
 
 // attach moves the detached mount fd to a target, which is relative to the current directory, and
