@@ -19,7 +19,14 @@ type Sandbox interface {
 	// A container without HOME gets that of its user in the image's /etc/passwd,
 	// or a fresh directory where the user has none or can't write to it.
 	Run(ctx context.Context, c *Container) (*Exit, error)
+	// Unpack does what Run does first with a container's layers, bottom first: it unpacks those that
+	// aren't unpacked yet. So an image that can't be unpacked is found before anything runs. The
+	// error is a plain one if the layers are to blame.
+	Unpack(ctx context.Context, layers []Layer) error
 }
+
+// MaxLayers is how many layers an image can have: as many as the kernel's overlay takes.
+const MaxLayers = 500
 
 // Container is one process to run, and what it may see and use. The Source of a Mount is a path of
 // this machine. All other paths are the container's.

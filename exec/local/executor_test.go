@@ -24,6 +24,8 @@ import (
 // the outputs directory.
 type sandboxFunc func(ctx context.Context, c *exec.Container, outputs string) (*exec.Exit, error)
 
+func (f sandboxFunc) Unpack(context.Context, []exec.Layer) error { return nil }
+
 func (f sandboxFunc) Run(ctx context.Context, c *exec.Container) (*exec.Exit, error) {
 	for _, m := range c.Mounts {
 		if m.Target == exec.OutputsPath && m.Writable {

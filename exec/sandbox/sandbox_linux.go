@@ -105,11 +105,12 @@ func (s *Sandbox) Run(ctx context.Context, c *exec.Container) (exit *exec.Exit, 
 	if err := check(c); err != nil {
 		return nil, err
 	}
-	names := make([]string, len(c.Layers))
-	for i, l := range c.Layers {
-		if names[i], err = s.layers.Layer(ctx, l, s.scratchDir); err != nil {
-			return nil, err
-		}
+	names, err := s.layers.Layers(ctx, c.Layers, s.scratchDir)
+	if err != nil {
+		return nil, err
+	}
+	if names = topmost(names); len(names) > maxLayers {
+		return nil, broken("an image of %d layers: the kernel takes %d", len(names), maxLayers).WithHint("merge steps of the image")
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -123,8 +124,29 @@ func (s *Sandbox) Run(ctx context.Context, c *exec.Container) (exit *exec.Exit, 
 	return b.run(ctx)
 }
 
+// Unpack implements [exec.Sandbox].
+func (s *Sandbox) Unpack(ctx context.Context, layers []exec.Layer) error {
+	_, err := s.layers.Layers(ctx, layers, s.scratchDir)
+	return err
+}
+
+// topmost keeps the topmost of layers that are the same. An overlay takes a directory only once,
+// and whatever the lower one does, the one above it does again.
+func topmost(names []string) []string {
+	seen := map[string]bool{}
+	var list []string
+	for _, name := range slices.Backward(names) {
+		if !seen[name] {
+			list = append(list, name)
+		}
+		seen[name] = true
+	}
+	slices.Reverse(list)
+	return list
+}
+
 // maxLayers is how many lower directories the kernel takes for an overlay.
-const maxLayers = 500
+const maxLayers = exec.MaxLayers
 
 // check refuses a container that can't be run.
 func check(c *exec.Container) error {
@@ -136,8 +158,6 @@ func check(c *exec.Container) error {
 			WithHint("leave disk out of resources; what tasks write shares the disk that flytestar's home is on")
 	case c.Resource.GPU != 0:
 		return broken("the local executor can't give GPUs to containers").WithHint("leave gpu out of resources")
-	case len(c.Layers) > maxLayers:
-		return broken("an image of %d layers: the kernel takes %d", len(c.Layers), maxLayers).WithHint("merge steps of the image")
 	case c.Workdir != "" && !path.IsAbs(c.Workdir):
 		return broken("the working directory %s isn't an absolute path", c.Workdir)
 	}

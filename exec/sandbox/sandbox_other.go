@@ -27,6 +27,9 @@ func unsupported() *diag.Error {
 // Run returns the same error as New.
 func (*Sandbox) Run(context.Context, *exec.Container) (*exec.Exit, error) { return nil, unsupported() }
 
+// Unpack returns the same error as New.
+func (*Sandbox) Unpack(context.Context, []exec.Layer) error { return unsupported() }
+
 // Sweep does nothing.
 func (*Sandbox) Sweep(context.Context) (Swept, error) { return Swept{}, nil }
 

@@ -51,8 +51,8 @@ func (d Dir) Locks() string { return d.join("locks") }
 // BuilderScratch has a scratch directory for each builder that is at work.
 func (d Dir) BuilderScratch() string { return d.join("tmp", "images") }
 
-// Layers has unpacked layers.
-func (d Dir) Layers() string { return d.join("layers") }
+// Layers has unpacked layers, in a folder for the form in which they are unpacked.
+func (d Dir) Layers() string { return d.join("layers", "2") }
 
 // Sandbox has what running containers write.
 func (d Dir) Sandbox() string { return d.join("sandbox") }

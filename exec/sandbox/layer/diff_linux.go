@@ -173,7 +173,7 @@ func (d *Diff) keepsDir(name string, st *unix.Stat_t) (bool, error) {
 
 // sameBelow reports whether the layers have the directory with the same owner, mode and attributes.
 func (d *Diff) sameBelow(name string, st *unix.Stat_t) (bool, error) {
-	lower, low, err := d.below(name)
+	lower, low, err := stack(d.Lowers).find(name)
 	if err != nil || lower == "" || low.Mode != st.Mode {
 		return false, err
 	}
@@ -185,11 +185,11 @@ func (d *Diff) sameBelow(name string, st *unix.Stat_t) (bool, error) {
 	if err != nil || uint32(uid) != low.Uid || uint32(gid) != low.Gid {
 		return false, err
 	}
-	upperAttrs, err := d.xattrs(filepath.Join(d.Upper, name))
+	upperAttrs, err := xattrs(filepath.Join(d.Upper, name))
 	if err != nil {
 		return false, err
 	}
-	lowerAttrs, err := d.xattrs(lower)
+	lowerAttrs, err := xattrs(lower)
 	if err != nil || len(upperAttrs) != len(lowerAttrs) {
 		return false, err
 	}
@@ -199,46 +199,6 @@ func (d *Diff) sameBelow(name string, st *unix.Stat_t) (bool, error) {
 		}
 	}
 	return true, nil
-}
-
-// below returns what the layers have at a path, or "" if they have nothing. Lower layers are hidden
-// by a whiteout or a file at the path or above it, and by an opaque directory.
-func (d *Diff) below(name string) (string, *unix.Stat_t, error) {
-	parts := strings.Split(name, "/")
-layers:
-	for _, lower := range d.Lowers {
-		last := false
-		at := lower
-		for i, part := range parts {
-			at = filepath.Join(at, part)
-			var st unix.Stat_t
-			err := unix.Lstat(at, &st)
-			if err == unix.ENOENT {
-				if last {
-					return "", nil, nil
-				}
-				continue layers
-			}
-			if err != nil {
-				return "", nil, &fs.PathError{Op: "lstat", Path: at, Err: err}
-			}
-			if isWhiteout(&st) {
-				return "", nil, nil
-			}
-			if i == len(parts)-1 {
-				return at, &st, nil
-			}
-			if st.Mode&unix.S_IFMT != unix.S_IFDIR {
-				return "", nil, nil
-			}
-			opaque, err := isOpaque(at)
-			if err != nil {
-				return "", nil, err
-			}
-			last = last || opaque
-		}
-	}
-	return "", nil, nil
 }
 
 // entry writes a path of the upper.
@@ -252,7 +212,7 @@ func (d *Diff) entry(t *tar.Writer, name string, st *unix.Stat_t) error {
 	if h.Gid, err = d.ID(st.Gid); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	attrs, err := d.xattrs(full)
+	attrs, err := xattrs(full)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
@@ -345,7 +305,7 @@ func getXattr(path, name string) ([]byte, error) {
 }
 
 // xattrs returns those attributes of a path that belong in a layer.
-func (d *Diff) xattrs(path string) (map[string]string, error) {
+func xattrs(path string) (map[string]string, error) {
 	names := make([]byte, 1<<16)
 	n, err := unix.Llistxattr(path, names)
 	if err != nil {

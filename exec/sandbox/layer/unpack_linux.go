@@ -2,6 +2,8 @@ package layer
 
 import (
 	"archive/tar"
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,12 +14,15 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/flytestar/flytestar/exec"
 )
 
 // Names in a layer that say what it removes from lower layers.
 const (
 	whiteoutPrefix = ".wh."
-	whiteoutOpaque = ".wh..wh..opq"
+	whiteoutMeta   = ".wh..wh." // begins the names of storage drivers' notes
+	whiteoutOpaque = whiteoutMeta + ".opq"
 )
 
 // Attributes by which an overlay that a user may mount keeps its notes.
@@ -26,35 +31,45 @@ const (
 	opaqueXattr   = "user.overlay.opaque"
 )
 
-// unpacker writes the entries of a tar below root. It looks up paths by descriptors that can't
-// leave root, whatever links the tar has made there.
+// unpacker writes the entries of a tar below root, as the layer above others. It looks up paths by
+// descriptors that can't leave root. It follows the links that the tar, or a layer below, has for
+// directories as a container would: from root, and never out of it (paths_linux.go).
 type unpacker struct {
-	root *os.Root
-	dirs map[string]*tar.Header // their times and modes are set last, since entries in them change both
+	ctx   context.Context
+	root  *os.Root
+	lower stack
+	leans bool // what was written depends on lower
+
+	// These are noted by path, and written last (finish): entries in a directory change its time, and
+	// what a whiteout removes depends on lower layers only, not on the order of entries.
+	dirs   map[string]*tar.Header // directories of the layer
+	gone   map[string]bool        // what lower layers have there is removed
+	opaque map[string]bool        // what lower layers have in this directory is removed
+
+	nodes map[string]bool // devices, which are left out
 
 	here *os.Root // the directory of the last entry; most entries follow a sibling
-	path string   // its path
+	name string   // its name in the tar
+	path string   // its path: name without links
 }
 
-// enter opens the directory at a path, and makes it if it is missing. It stays open until the next
-// enter.
-func (u *unpacker) enter(dir string) (*os.Root, error) {
-	if u.here != nil && u.path == dir {
-		return u.here, nil
+// enter opens the directory that the tar calls dir, and makes it if it is missing. It stays open
+// until the next enter. enter also returns its path.
+func (u *unpacker) enter(dir string) (*os.Root, string, error) {
+	if u.here != nil && u.name == dir {
+		return u.here, u.path, nil
 	}
 	u.leave()
-	here, err := u.root.OpenRoot(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err := u.root.MkdirAll(dir, 0o755); err != nil {
-			return nil, err
-		}
-		here, err = u.root.OpenRoot(dir)
-	}
+	at, err := u.makeDir(dir)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	u.here, u.path = here, dir
-	return here, nil
+	here, err := u.root.OpenRoot(at)
+	if err != nil {
+		return nil, "", err
+	}
+	u.here, u.name, u.path = here, dir, at
+	return here, at, nil
 }
 
 // leave closes the directory that enter has opened.
@@ -67,11 +82,8 @@ func (u *unpacker) leave() {
 
 // entry writes one entry.
 func (u *unpacker) entry(h *tar.Header, content io.Reader) error {
-	if h.Typeflag == tar.TypeXGlobalHeader {
+	if h.Typeflag == tar.TypeXGlobalHeader || h.Typeflag == gnuVolume {
 		return nil
-	}
-	if sparse(h) {
-		return errors.New("a sparse file: layers have files whole")
 	}
 	name := path.Clean(h.Name)
 	if strings.HasPrefix(h.Name, "/") {
@@ -80,22 +92,46 @@ func (u *unpacker) entry(h *tar.Header, content io.Reader) error {
 	if name == ".." || strings.HasPrefix(name, "../") || strings.ContainsRune(h.Name, 0) {
 		return errors.New("it is outside of the layer")
 	}
+	h.Uid, h.Gid = mappable(h.Uid), mappable(h.Gid)
 	if name == "." {
 		return u.rootEntry(h)
 	}
 	dir, base := path.Dir(name), path.Base(name)
-	at, err := u.enter(dir)
+	if base == whiteoutOpaque || !strings.Contains("/"+name, "/"+whiteoutMeta) && strings.HasPrefix(base, whiteoutPrefix) {
+		return u.whiteout(dir, base)
+	}
+	if strings.Contains("/"+name, "/"+whiteoutMeta) {
+		return nil // a note of another storage driver
+	}
+	at, real, err := u.enter(dir)
 	if err != nil {
 		return err
 	}
-	if rest, ok := strings.CutPrefix(base, whiteoutPrefix); ok {
-		return u.whiteout(at, dir, base, rest)
-	}
-	return u.write(at, name, base, h, content)
+	return u.write(at, path.Join(real, base), base, h, content)
 }
 
-// sparse reports whether an entry unpacks to more than its part of the tar. A hostile tar could
-// fill the disk that way.
+// Types of entries that GNU tar writes and package tar doesn't name.
+const (
+	gnuVolume = 'V' // the name of the tar
+	gnuDir    = 'D' // a directory with a list of its members as content
+)
+
+// nobody owns in a container what belongs to an id that containers don't have.
+const nobody = maxID - 1
+
+// maxID is the greatest id in a container.
+const maxID = 65535
+
+// mappable returns the id that a file gets for the one in the tar. A file of an id that isn't
+// mapped couldn't be changed, copied or given away by anybody in the container.
+func mappable(id int) int {
+	if id < 0 || id > maxID {
+		return nobody
+	}
+	return id
+}
+
+// sparse reports whether an entry has holes.
 func sparse(h *tar.Header) bool {
 	for key := range h.PAXRecords {
 		if strings.HasPrefix(key, "GNU.sparse.") {
@@ -114,27 +150,6 @@ func (u *unpacker) rootEntry(h *tar.Header) error {
 	return nil
 }
 
-// whiteout notes that the layer removes something of lower layers.
-func (u *unpacker) whiteout(at *os.Root, dir, base, name string) error {
-	d, err := at.Open(".")
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	switch {
-	case base == whiteoutOpaque:
-		return unix.Fsetxattr(int(d.Fd()), opaqueXattr, []byte("y"), 0)
-	case strings.HasPrefix(name, whiteoutPrefix):
-		return nil // a note of another storage driver
-	case name == "" || name == "." || name == "..":
-		return errors.New("a whiteout of nothing")
-	}
-	if err := u.clear(at, path.Join(dir, name), false); err != nil {
-		return err
-	}
-	return unix.Mknodat(int(d.Fd()), name, unix.S_IFCHR, 0)
-}
-
 // clear removes what is at a path, so that an entry can take its place: of two entries with the
 // same name the later one counts. A directory stays if the new entry is a directory too.
 func (u *unpacker) clear(at *os.Root, name string, dir bool) error {
@@ -146,26 +161,35 @@ func (u *unpacker) clear(at *os.Root, name string, dir bool) error {
 	if err != nil || dir && info.IsDir() {
 		return err
 	}
+	if dir {
+		u.gone[name] = true // the file that was there hid a directory of lower layers
+	}
 	if info.IsDir() {
-		maps.DeleteFunc(u.dirs, func(d string, _ *tar.Header) bool { return d == name || strings.HasPrefix(d, name+"/") })
+		below := func(d string) bool { return d == name || strings.HasPrefix(d, name+"/") }
+		maps.DeleteFunc(u.dirs, func(d string, _ *tar.Header) bool { return below(d) })
+		maps.DeleteFunc(u.opaque, func(d string, _ bool) bool { return below(d) })
+		maps.DeleteFunc(u.gone, func(d string, _ bool) bool { return d != name && below(d) })
 	}
 	return at.RemoveAll(base)
 }
 
 // write writes an entry that isn't a whiteout. name is its path, base its name in at.
 func (u *unpacker) write(at *os.Root, name, base string, h *tar.Header, content io.Reader) error {
-	if err := u.clear(at, name, h.Typeflag == tar.TypeDir); err != nil {
+	if h.Typeflag == tar.TypeLink {
+		return u.link(at, name, h)
+	}
+	if err := u.clear(at, name, h.Typeflag == tar.TypeDir || h.Typeflag == gnuDir); err != nil {
 		return err
 	}
 	switch h.Typeflag {
-	case tar.TypeDir:
+	case tar.TypeDir, gnuDir:
 		if err := at.Mkdir(base, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
 		u.dirs[name] = h
 		return nil
-	case tar.TypeReg:
-		return writeFile(at, base, h, content)
+	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse:
+		return u.writeFile(at, base, h, content)
 	case tar.TypeSymlink:
 		if err := at.Symlink(h.Linkname, base); err != nil {
 			return err
@@ -174,38 +198,66 @@ func (u *unpacker) write(at *os.Root, name, base string, h *tar.Header, content 
 			return err
 		}
 		return setLinkTime(at, base, h)
-	case tar.TypeLink:
-		return u.link(name, h)
 	case tar.TypeFifo:
 		return writeFifo(at, base, h)
 	case tar.TypeChar, tar.TypeBlock:
+		u.nodes[name], u.gone[name] = true, true
 		return nil
 	}
-	return fmt.Errorf("type %q", h.Typeflag)
+	return fmt.Errorf("its type is %q, which layers don't have", h.Typeflag)
 }
 
-// link makes a hard link. Both ends lie below the root, and links at either end aren't followed.
-func (u *unpacker) link(name string, h *tar.Header) error {
-	target := path.Clean(strings.TrimLeft(h.Linkname, "/"))
-	info, err := u.root.Lstat(target)
+// link makes a hard link, also to a file of a lower layer: unpacked layers lie on one file system,
+// and nothing in them changes.
+func (u *unpacker) link(at *os.Root, name string, h *tar.Header) error {
+	target := path.Clean("/" + h.Linkname)[1:]
+	dir, err := u.findDir(path.Dir(target))
+	if err != nil {
+		return fmt.Errorf("hard link to %q: %w", h.Linkname, err)
+	}
+	target = path.Join(dir, path.Base(target))
+	full, st, err := u.find(target)
+	switch {
+	case err != nil:
+		return err
+	case st == nil && u.nodes[target]:
+		u.nodes[name], u.gone[name] = true, true
+		return u.clear(at, name, false)
+	case st == nil:
+		return fmt.Errorf("hard link to %q: there is no such file", h.Linkname)
+	case st.Mode&unix.S_IFMT == unix.S_IFDIR:
+		return fmt.Errorf("hard link to %q: it is a directory", h.Linkname)
+	case target == name && full == "":
+		return nil
+	}
+	if err := u.clear(at, name, false); err != nil {
+		return err
+	}
+	if full == "" {
+		return u.root.Link(target, name)
+	}
+	d, err := at.Open(".")
 	if err != nil {
 		return err
 	}
-	if info.IsDir() {
-		return errors.New("a hard link to a directory")
-	}
-	return u.root.Link(target, name)
+	defer d.Close()
+	return unix.Linkat(unix.AT_FDCWD, full, int(d.Fd()), path.Base(name), 0)
 }
 
 // writeFile writes a regular file. It sets the owner before the mode and the mode before
 // capabilities: each of them clears part of the next.
-func writeFile(at *os.Root, name string, h *tar.Header, content io.Reader) error {
+func (u *unpacker) writeFile(at *os.Root, name string, h *tar.Header, content io.Reader) error {
 	f, err := at.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if _, err := io.Copy(f, content); err != nil {
+	if sparse(h) {
+		err = copyHoles(f, exec.Cancellable(u.ctx, content), h.Size)
+	} else {
+		_, err = io.Copy(f, content)
+	}
+	if err != nil {
 		return err
 	}
 	if err := f.Chown(h.Uid, h.Gid); err != nil {
@@ -222,6 +274,30 @@ func writeFile(at *os.Root, name string, h *tar.Header, content io.Reader) error
 		return err
 	}
 	return f.Close()
+}
+
+// copyHoles writes a file and leaves out the blocks that are zero: a small layer can hold the
+// description of a large file.
+func copyHoles(f *os.File, r io.Reader, size int64) error {
+	if err := f.Truncate(size); err != nil {
+		return err
+	}
+	buf, zero := make([]byte, 1<<16), make([]byte, 1<<16)
+	for at := int64(0); ; {
+		n, err := io.ReadFull(r, buf)
+		if !bytes.Equal(buf[:n], zero[:n]) {
+			if _, err := f.WriteAt(buf[:n], at); err != nil {
+				return err
+			}
+		}
+		at += int64(n)
+		if err == io.EOF || err == io.ErrUnexpectedEOF && at == size {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // writeFifo makes a named pipe.
