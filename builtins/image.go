@@ -24,10 +24,10 @@ type Image struct {
 	name   string
 	site   site.Site
 	steps  int // its own and its parents'
+	layers int // how many of them make layers
 }
 
-// maxSteps bounds the steps of an image, all of which a graph lists. A container takes far fewer
-// layers.
+// maxSteps bounds the steps of an image, all of which a graph lists.
 const maxSteps = 1000
 
 var _ starlark.HasAttrs = (*Image)(nil)
@@ -81,7 +81,11 @@ func (i *Image) Plan(sources *site.Sources) plan.Image {
 
 // extend returns the image that adds a step to i.
 func (i *Image) extend(th *starlark.Thread, s plan.Step) *Image {
-	return &Image{parent: i, step: s, site: site.Of(th), steps: i.steps + 1}
+	out := &Image{parent: i, step: s, site: site.Of(th), steps: i.steps + 1, layers: i.layers}
+	if s.Kind.MakesLayer() {
+		out.layers++
+	}
+	return out
 }
 
 // imageMethods returns the methods of images.
@@ -179,8 +183,12 @@ func baseImage(th *starlark.Thread, v starlark.Value) (*Image, error) {
 	case nil:
 		return &Image{base: plan.Base{Kind: plan.BaseDebian, Python: true}, site: site.Of(th)}, nil
 	case *Image:
+		const merge = "give one step more packages or commands"
 		if v.steps > maxSteps {
-			return nil, errorf("the image has more than %d steps", maxSteps).WithHint("give one step more packages or commands")
+			return nil, errorf("the image has more than %d steps", maxSteps).WithHint(merge)
+		}
+		if v.layers > plan.MaxLayers {
+			return nil, errorf("the image has %d steps that make layers; an image can have %d layers", v.layers, plan.MaxLayers).WithHint(merge)
 		}
 		return v, nil
 	case starlark.String:

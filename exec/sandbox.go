@@ -25,9 +25,6 @@ type Sandbox interface {
 	Unpack(ctx context.Context, layers []Layer) error
 }
 
-// MaxLayers is how many layers an image can have: as many as the kernel's overlay takes.
-const MaxLayers = 500
-
 // Container is one process to run, and what it may see and use. The Source of a Mount is a path of
 // this machine. All other paths are the container's.
 type Container struct {

@@ -109,6 +109,18 @@ const (
 	StepUser         StepKind = "user"
 )
 
+// MakesLayer reports whether a step adds a layer to the image, or more than one.
+func (k StepKind) MakesLayer() bool {
+	switch k {
+	case StepPip, StepRequirements, StepApt, StepCommands, StepFile, StepFolder:
+		return true
+	}
+	return false
+}
+
+// MaxLayers is how many layers an image can have: as many as a kernel's overlay takes.
+const MaxLayers = 500
+
 // NoImage is the Image of an environment that has none.
 const NoImage = -1
 

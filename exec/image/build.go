@@ -114,6 +114,10 @@ func (j *job) walk(ctx context.Context, st *state) (int, error) {
 		if err := j.extend(ctx, st, s); err != nil {
 			return i, buildError(s.Pos, err)
 		}
+		if n := len(st.layers); n > plan.MaxLayers {
+			return i, diag.Errorf(s.Pos, diag.Build, "with this step the image has %d layers, and an image can have %d", n, plan.MaxLayers).
+				WithHint("give one step more packages or commands, or use a base with fewer layers")
+		}
 	}
 	return 0, nil
 }

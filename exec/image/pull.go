@@ -77,6 +77,9 @@ func (j *job) importImage(ctx context.Context, b plan.Base, img v1.Image) (base,
 	if err != nil {
 		return base{}, err
 	}
+	if err := j.unpack(ctx, b, layers); err != nil {
+		return base{}, err
+	}
 	desc, blobs, err := j.store.layout.ImportManifest(img)
 	if err != nil {
 		return base{}, err
@@ -89,6 +92,24 @@ func (j *job) importImage(ctx context.Context, b plan.Base, img v1.Image) (base,
 		made.Blobs = append(made.Blobs, l.Blob())
 	}
 	return made, nil
+}
+
+// unpack unpacks the layers of an image from elsewhere. Containers need that anyhow, and an image
+// that can't be unpacked is refused when it comes in.
+func (j *job) unpack(ctx context.Context, b plan.Base, layers []oci.Layer) error {
+	if j.opts.Sandbox == nil {
+		return nil
+	}
+	j.step("unpack " + b.Ref)
+	return classed(b.Pos, diag.Build, about(b.Ref, j.opts.Sandbox.Unpack(ctx, j.store.layout.Open(layers))))
+}
+
+// about says which image an error is about.
+func about(ref string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", ref, err)
 }
 
 // fits checks that an image is for a platform.
@@ -119,6 +140,9 @@ func (j *job) importLayers(ctx context.Context, b plan.Base, img v1.Image, cfg *
 	}
 	if len(in) != len(cfg.RootFS.DiffIDs) {
 		return nil, fmt.Errorf("%s has %d layers, but %d diff ids", b.Ref, len(in), len(cfg.RootFS.DiffIDs))
+	}
+	if len(in) > plan.MaxLayers {
+		return nil, diag.Errorf(b.Pos, diag.Build, "%s has %d layers, and an image can have %d", b.Ref, len(in), plan.MaxLayers)
 	}
 	p := &progress{j: j, what: "pull " + b.Ref}
 	for _, l := range in {

@@ -19,6 +19,7 @@ import (
 	"github.com/flytestar/flytestar/exec/sandbox/layer"
 	"github.com/flytestar/flytestar/internal/durable"
 	"github.com/flytestar/flytestar/internal/home"
+	"github.com/flytestar/flytestar/plan"
 )
 
 var _ exec.Sandbox = (*Sandbox)(nil)
@@ -109,8 +110,8 @@ func (s *Sandbox) Run(ctx context.Context, c *exec.Container) (exit *exec.Exit, 
 	if err != nil {
 		return nil, err
 	}
-	if names = topmost(names); len(names) > maxLayers {
-		return nil, broken("an image of %d layers: the kernel takes %d", len(names), maxLayers).WithHint("merge steps of the image")
+	if names = topmost(names); len(names) > plan.MaxLayers {
+		return nil, broken("an image of %d layers: the kernel takes %d", len(names), plan.MaxLayers).WithHint("merge steps of the image")
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -144,9 +145,6 @@ func topmost(names []string) []string {
 	slices.Reverse(list)
 	return list
 }
-
-// maxLayers is how many lower directories the kernel takes for an overlay.
-const maxLayers = exec.MaxLayers
 
 // check refuses a container that can't be run.
 func check(c *exec.Container) error {

@@ -12,6 +12,7 @@ import (
 	"path"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
@@ -102,7 +103,7 @@ func (w *LayerWriter) Add(hdr *tar.Header, r io.Reader) error {
 		return err
 	}
 	name := hdr.Name
-	if !fs.ValidPath(name) || name == "." {
+	if !validPath(name) {
 		return fmt.Errorf("%q can't be a path in a layer", name)
 	}
 	if w.seen[name] {
@@ -126,16 +127,25 @@ func (w *LayerWriter) Add(hdr *tar.Header, r io.Reader) error {
 	return nil
 }
 
+// validPath reports whether a name is clean and relative, and not the root. It may be one that
+// isn't UTF-8: Linux takes any bytes.
+func validPath(name string) bool {
+	return name != "." && fs.ValidPath(strings.ToValidUTF8(name, "?"))
+}
+
 // plain returns what a layer keeps of a header.
 func plain(hdr *tar.Header) *tar.Header {
 	h := &tar.Header{
 		Typeflag: hdr.Typeflag, Name: hdr.Name, Linkname: hdr.Linkname, Size: hdr.Size, Mode: hdr.Mode & 0o7777,
 		Uid: hdr.Uid, Gid: hdr.Gid, ModTime: hdr.ModTime.Truncate(time.Second), Devmajor: hdr.Devmajor, Devminor: hdr.Devminor,
 	}
+	if !utf8.ValidString(h.Name + h.Linkname) {
+		h.Format = tar.FormatGNU // whose names are bytes
+	}
 	for k, v := range hdr.PAXRecords {
 		if strings.HasPrefix(k, "SCHILY.xattr.") {
 			if h.PAXRecords == nil {
-				h.PAXRecords = map[string]string{}
+				h.PAXRecords, h.Format = map[string]string{}, tar.FormatUnknown
 			}
 			h.PAXRecords[k] = v
 		}

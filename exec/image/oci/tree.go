@@ -2,6 +2,7 @@ package oci
 
 import (
 	"archive/tar"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/flytestar/flytestar/plan"
 )
@@ -17,10 +19,33 @@ import (
 // name each directory with the mode and owner that it has there, and must not replace a symbolic
 // link (/bin, on today's systems) by a directory. Paths are relative and clean.
 type tree struct {
-	Dirs   map[string]DirEntry `json:"dirs"`
-	Links  map[string]string   `json:"links"`  // symbolic links, and where they point
-	Gone   map[string]bool     `json:"gone"`   // whiteouts
-	Opaque map[string]bool     `json:"opaque"` // directories that hide what lies below them
+	Dirs   map[treePath]DirEntry `json:"dirs"`
+	Links  map[treePath]treePath `json:"links"`  // symbolic links, and where they point
+	Gone   map[treePath]bool     `json:"gone"`   // whiteouts
+	Opaque map[treePath]bool     `json:"opaque"` // directories that hide what lies below them
+}
+
+// treePath is a path that is kept as JSON, also one that isn't UTF-8: as "//" and hexadecimal digits.
+type treePath string
+
+// MarshalText implements [encoding.TextMarshaler].
+func (p treePath) MarshalText() ([]byte, error) {
+	if utf8.ValidString(string(p)) && !strings.HasPrefix(string(p), "//") {
+		return []byte(p), nil
+	}
+	return []byte("//" + hex.EncodeToString([]byte(p))), nil
+}
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (p *treePath) UnmarshalText(text []byte) error {
+	digits, ok := strings.CutPrefix(string(text), "//")
+	if !ok {
+		*p = treePath(text)
+		return nil
+	}
+	raw, err := hex.DecodeString(digits)
+	*p = treePath(raw)
+	return err
 }
 
 // DirEntry is a directory's mode (permission bits) and owner.
@@ -31,7 +56,7 @@ type DirEntry struct {
 }
 
 func newTree() *tree {
-	return &tree{map[string]DirEntry{}, map[string]string{}, map[string]bool{}, map[string]bool{}}
+	return &tree{map[treePath]DirEntry{}, map[treePath]treePath{}, map[treePath]bool{}, map[treePath]bool{}}
 }
 
 // How layers say that something below them is gone.
@@ -46,13 +71,20 @@ func (t *tree) note(h *tar.Header) {
 	dir, base := path.Split(name)
 	switch {
 	case base == opaqueMarker:
-		t.Opaque[path.Clean(dir)] = true
+		t.Opaque[treePath(path.Clean(dir))] = true
+		return
 	case strings.HasPrefix(base, whiteoutPrefix):
-		t.Gone[path.Join(dir, strings.TrimPrefix(base, whiteoutPrefix))] = true
-	case h.Typeflag == tar.TypeDir:
-		t.Dirs[name] = DirEntry{h.Mode & 0o7777, h.Uid, h.Gid}
-	case h.Typeflag == tar.TypeSymlink:
-		t.Links[name] = h.Linkname
+		t.Gone[treePath(path.Join(dir, strings.TrimPrefix(base, whiteoutPrefix)))] = true
+		return
+	}
+	// Of entries with one name the last counts.
+	delete(t.Dirs, treePath(name))
+	delete(t.Links, treePath(name))
+	switch h.Typeflag {
+	case tar.TypeDir:
+		t.Dirs[treePath(name)] = DirEntry{h.Mode & 0o7777, h.Uid, h.Gid}
+	case tar.TypeSymlink:
+		t.Links[treePath(name)] = treePath(h.Linkname)
 	}
 }
 
@@ -75,11 +107,11 @@ func readTree(r io.Reader) (*tree, error) {
 // hides reports whether the layer removes name, or a directory above it.
 func (t *tree) hides(name string) bool {
 	for n := name; n != "."; n = path.Dir(n) {
-		if t.Gone[n] || (n != name && t.Opaque[n]) {
+		if t.Gone[treePath(n)] || (n != name && t.Opaque[treePath(n)]) {
 			return true
 		}
 	}
-	return false
+	return name != "." && t.Opaque["."]
 }
 
 func (l *Layout) treePath(diffID plan.Digest) string {
@@ -116,10 +148,10 @@ type Forest []*tree
 // link returns where the symbolic link at name points, and whether there is one.
 func (f Forest) link(name string) (string, bool) {
 	for i := len(f) - 1; i >= 0; i-- {
-		if to, ok := f[i].Links[name]; ok {
-			return to, true
+		if to, ok := f[i].Links[treePath(name)]; ok {
+			return string(to), true
 		}
-		if _, ok := f[i].Dirs[name]; ok || f[i].hides(name) {
+		if _, ok := f[i].Dirs[treePath(name)]; ok || f[i].hides(name) {
 			return "", false
 		}
 	}
@@ -129,7 +161,7 @@ func (f Forest) link(name string) (string, bool) {
 // Dir returns the directory at name, and whether there is one.
 func (f Forest) Dir(name string) (DirEntry, bool) {
 	for i := len(f) - 1; i >= 0; i-- {
-		if d, ok := f[i].Dirs[name]; ok {
+		if d, ok := f[i].Dirs[treePath(name)]; ok {
 			return d, true
 		}
 		if f[i].hides(name) {
