@@ -125,6 +125,7 @@ type taskArguments struct {
 	fn, output, python, command, script starlark.Value
 
 	name, doc string
+	root      string // python_root
 	in        inputs
 	out       outputs
 	include   unpack.Strings
@@ -140,7 +141,7 @@ func (t *Task) declare(th *starlark.Thread, args starlark.Tuple, kwargs []starla
 	err := unpack.Args("task", args, kwargs, "fn??", &a.fn, "env", &t.Env, "name??", &a.name, "inputs?", &a.in,
 		"output??", &a.output, "outputs??", &a.out, "include?", &a.include, "retries?", &a.retries,
 		"timeout??", &a.timeout, "resources??", &res, "env_vars?", &a.env, "doc??", &a.doc,
-		"python??", &a.python, "command??", &a.command, "script??", &a.script)
+		"python??", &a.python, "python_root??", &a.root, "command??", &a.command, "script??", &a.script)
 	if err != nil {
 		// unpack.Args has named the function already.
 		return unprefixed(err, "task: ")
@@ -207,11 +208,17 @@ func (t *Task) setBody(th *starlark.Thread, a *taskArguments) error {
 		}
 		return e.WithHint(`give a function, python = "file.py:function", command = [...] or script = "..."`)
 	}
+	if a.root != "" && a.python == nil {
+		return errorf("python_root is for python tasks").WithHint("leave it out")
+	}
 	switch {
 	case a.fn != nil:
 		return unpack.About("argument fn", t.setFunction(a))
 	case a.python != nil:
-		return unpack.About("argument python", t.setPython(th, a.python))
+		if err := t.setPython(th, a.python); err != nil {
+			return unpack.About("argument python", err)
+		}
+		return unpack.About("argument python_root", t.setRoot(th, a.root))
 	case a.command != nil:
 		return unpack.About("argument command", t.setCommand(a))
 	}
@@ -286,6 +293,23 @@ func (t *Task) setPython(th *starlark.Thread, v starlark.Value) error {
 		return err
 	}
 	t.Decl.Body = plan.Body{Kind: plan.BodyPython, File: file, Function: s[colon+1:]}
+	return nil
+}
+
+// setRoot sets the directory where the package of a Python task's file begins; "" leaves that to be
+// found out.
+func (t *Task) setRoot(th *starlark.Thread, dir string) error {
+	if dir == "" {
+		return nil
+	}
+	root, err := workspacePath(th, "task", dir)
+	if err != nil {
+		return err
+	}
+	if file := t.Decl.Body.File; root != "." && !strings.HasPrefix(file, root+"/") {
+		return errorf("%s isn't below %s", file, root).WithHint("give the directory that holds the file's top package")
+	}
+	t.Decl.Body.Root = root
 	return nil
 }
 

@@ -20,7 +20,7 @@ import (
 )
 
 // Version is the version of the graph's JSON form.
-const Version = 1
+const Version = 2
 
 // Graph is a frozen workflow: everything that its files declare. Its parts refer to each other by
 // indices into its slices.
@@ -168,6 +168,7 @@ type Body struct {
 	Kind     BodyKind      `json:"kind"`
 	Pos      diag.Position `json:"pos,omitzero"`       // starlark: the function's
 	File     string        `json:"file,omitempty"`     // python: a file in the workspace
+	Root     string        `json:"root,omitempty"`     // python: the directory where the package of File begins; empty: found out
 	Function string        `json:"function,omitempty"` // python; starlark: the function's name
 	Command  []string      `json:"command,omitempty"`
 	Script   string        `json:"script,omitempty"`

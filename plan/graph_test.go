@@ -41,7 +41,7 @@ func TestValidate(t *testing.T) {
 		want   string // "" for a graph
 	}{
 		"sample":                 {func(*plan.Graph) {}, ""},
-		"version":                {func(g *plan.Graph) { g.Version = 2 }, "version 2"},
+		"version":                {func(g *plan.Graph) { g.Version = 9 }, "version 9"},
 		"entry":                  {func(g *plan.Graph) { g.Entry = "../a.star" }, "no path in the workspace"},
 		"module path":            {func(g *plan.Graph) { g.Modules[0].Path = "/etc/passwd" }, "module 0"},
 		"load path":              {func(g *plan.Graph) { g.Modules[1].Loads[0].Path = ".." }, "module 1"},

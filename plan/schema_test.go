@@ -151,8 +151,8 @@ func TestReadGraph(t *testing.T) {
 	}
 	for name, tt := range map[string]struct{ from, to, want string }{
 		"no JSON":       {`"entry"`, `entry`, "line 3: invalid character"},
-		"version":       {`"version": 1`, `"version": 2`, "graph has version 2, want 1"},
-		"no version":    {`"version": 1,`, ``, "no graph: it has no version"},
+		"version":       {`"version": 2`, `"version": 9`, "graph has version 9, want 2"},
+		"no version":    {`"version": 2,`, ``, "no graph: it has no version"},
 		"unknown field": {`"entry"`, `"entries"`, `unknown field "entries"`},
 		"wrong type":    {`"image": 0`, `"image": "zero"`, "cannot unmarshal string"},
 		"invalid":       {`"image": 0`, `"image": 7`, "environment 0: no image 7"},

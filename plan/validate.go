@@ -168,6 +168,9 @@ func (b *Body) validate() error {
 		if !fs.ValidPath(b.File) {
 			return fmt.Errorf("%q is no path in the workspace", b.File)
 		}
+		if b.Root != "" && (!fs.ValidPath(b.Root) || b.Root != "." && !strings.HasPrefix(b.File, b.Root+"/")) {
+			return fmt.Errorf("%q isn't a directory above %q", b.Root, b.File)
+		}
 		if !ValidParam(b.Function) {
 			return fmt.Errorf("%q is no function's name", b.Function)
 		}

@@ -166,7 +166,7 @@ func (c *checker) taskFiles() {
 // carried checks the files of the workspace that a task's container sees. Tasks that carry the same
 // are checked once; known has what was found.
 func (c *checker) carried(t *plan.Task, known map[string]error) *diag.Error {
-	key := fmt.Sprintf("%s %q %q %q", t.Body.Kind, t.Dir, t.Body.File, t.Include)
+	key := fmt.Sprintf("%s %q %q %q %q", t.Body.Kind, t.Dir, t.Body.Root, t.Body.File, t.Include)
 	err, ok := known[key]
 	if !ok {
 		err = c.unreadable(t)

@@ -13,8 +13,8 @@ import (
 )
 
 // Carried returns the files of the workspace that a task's container sees, sorted: those that the
-// task's include selects and, for a Python function, its file and all others below the file's
-// directory. A task that runs in no container carries none. Errors are as those of [Include].
+// task's include selects and, for a Python function, its file and all others below its package's
+// root. A task that runs in no container carries none. Errors are as those of [Include].
 func Carried(files fs.FS, t *plan.Task) ([]string, error) { return NewReader(files).Carried(t) }
 
 // Carried is the function [Carried].
@@ -24,8 +24,12 @@ func (r *Reader) Carried(t *plan.Task) ([]string, error) {
 	}
 	patterns := t.Include
 	if t.Body.Kind == plan.BodyPython {
+		m, err := r.PythonModule(&t.Body)
+		if err != nil {
+			return nil, err
+		}
 		// The file itself comes first: if it is missing, the error should say so.
-		patterns = append([]string{"//" + quote(t.Body.File), "//" + path.Join(quote(path.Dir(t.Body.File)), "**/*.py")}, patterns...)
+		patterns = append([]string{"//" + quote(t.Body.File), "//" + path.Join(quote(m.Root), "**/*.py")}, patterns...)
 	}
 	return r.Include(quote(t.Dir), patterns)
 }

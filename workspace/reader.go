@@ -13,6 +13,7 @@ type Reader struct {
 	selections   map[string]answer[[]string]
 	requirements map[string]answer[*Requirements]
 	readable     map[string]answer[struct{}]
+	modules      map[string]answer[PythonModule]
 }
 
 // answer is what was found out, or why it couldn't be.
@@ -26,6 +27,7 @@ func NewReader(files fs.FS) *Reader {
 	return &Reader{
 		files: files, folders: map[string]answer[[]Entry]{}, selections: map[string]answer[[]string]{},
 		requirements: map[string]answer[*Requirements]{}, readable: map[string]answer[struct{}]{},
+		modules: map[string]answer[PythonModule]{},
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
@@ -71,7 +70,7 @@ func (a *action) spec() (*exec.Spec, error) {
 	if !ok {
 		return nil, a.fail(plan.FailSystem, "no image was built for environment %q", env.Name)
 	}
-	set, carried, err := a.run.include(a.task)
+	set, err := a.run.include(a.task)
 	if err != nil {
 		return nil, a.halt(err)
 	}
@@ -91,14 +90,14 @@ func (a *action) spec() (*exec.Spec, error) {
 		Outputs: a.task.Outputs,
 		Network: env.Network,
 	}
-	if carried {
-		s.Inputs = append(s.Inputs, exec.Input{Path: exec.WorkspacePath, Artifact: set})
+	if set != nil {
+		s.Inputs = append(s.Inputs, exec.Input{Path: exec.WorkspacePath, Artifact: set.dir})
 	}
-	return s, a.program(s, l)
+	return s, a.program(s, l, set)
 }
 
 // program fills in what the attempts run.
-func (a *action) program(s *exec.Spec, l *layout) error {
+func (a *action) program(s *exec.Spec, l *layout, carried *set) error {
 	body := &a.task.Body
 	switch body.Kind {
 	case plan.BodyStarlark:
@@ -114,8 +113,8 @@ func (a *action) program(s *exec.Spec, l *layout) error {
 	case plan.BodyPython:
 		call, err := marshal(map[string]any{
 			"file":     exec.WorkspacePath + "/" + body.File,
-			"root":     path.Join(exec.WorkspacePath, path.Dir(body.File)),
-			"module":   strings.TrimSuffix(path.Base(body.File), ".py"),
+			"root":     path.Join(exec.WorkspacePath, carried.module.Root),
+			"module":   carried.module.Name,
 			"function": body.Function,
 			"inputs":   l.tagged,
 			"output":   outputType(a.task),

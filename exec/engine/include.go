@@ -14,9 +14,10 @@ import (
 
 // set is an include set, put into the store once for all tasks of the run that carry it.
 type set struct {
-	once sync.Once
-	dir  plan.Dir
-	err  error
+	once   sync.Once
+	dir    plan.Dir
+	module workspace.PythonModule // of a Python task
+	err    error
 }
 
 // carry puts the include sets of all tasks that a task can reach into the
@@ -31,7 +32,7 @@ func (r *run) carry(task int) error {
 	seen[task] = true
 	for queue := []int{task}; len(queue) > 0; queue = queue[1:] {
 		t := &r.Graph.Tasks[queue[0]]
-		if _, _, err := r.include(t); err != nil {
+		if _, err := r.include(t); err != nil {
 			return err
 		}
 		for _, c := range callees[queue[0]] {
@@ -44,12 +45,12 @@ func (r *run) carry(task int) error {
 	return nil
 }
 
-// include returns a task's include set as a Dir; false if it is empty.
-func (r *run) include(t *plan.Task) (plan.Dir, bool, error) {
+// include returns a task's include set; nil if it is empty.
+func (r *run) include(t *plan.Task) (*set, error) {
 	if !t.InContainer() || len(t.Include) == 0 && t.Body.Kind != plan.BodyPython {
-		return plan.Dir{}, false, nil
+		return nil, nil
 	}
-	key := strings.Join(append([]string{string(t.Body.Kind), t.Dir, t.Body.File}, t.Include...), "\x00")
+	key := strings.Join(append([]string{string(t.Body.Kind), t.Dir, t.Body.Root, t.Body.File}, t.Include...), "\x00")
 	r.mu.Lock()
 	s := r.sets[key]
 	if s == nil {
@@ -57,27 +58,33 @@ func (r *run) include(t *plan.Task) (plan.Dir, bool, error) {
 		r.sets[key] = s
 	}
 	r.mu.Unlock()
-	s.once.Do(func() { s.dir, s.err = r.putSet(t) })
-	return s.dir, s.err == nil, s.err
+	s.once.Do(func() { s.err = s.put(r, t) })
+	return s, s.err
 }
 
-func (r *run) putSet(t *plan.Task) (plan.Dir, error) {
-	paths, err := workspace.Carried(r.Source, t)
+// put finds out what a task carries, and puts it into the store.
+func (s *set) put(r *run, t *plan.Task) (err error) {
+	reader := workspace.NewReader(r.Source)
+	if t.Body.Kind == plan.BodyPython {
+		if s.module, err = reader.PythonModule(&t.Body); err != nil {
+			return diag.Errorf(t.Pos, diag.Source, "%w", err)
+		}
+	}
+	paths, err := reader.Carried(t)
 	if err != nil {
-		return plan.Dir{}, diag.Errorf(t.Pos, diag.Source, "%w", err)
+		return diag.Errorf(t.Pos, diag.Source, "%w", err)
 	}
 	tree := make([]exec.Entry, len(paths))
 	for i, p := range paths {
 		info, err := fs.Stat(r.Source, p)
 		if err != nil {
-			return plan.Dir{}, diag.Errorf(t.Pos, diag.Source, "include: %w", err)
+			return diag.Errorf(t.Pos, diag.Source, "include: %w", err)
 		}
 		open := func() (io.ReadCloser, error) { return r.Source.Open(p) }
 		tree[i] = exec.Entry{Path: p, Executable: info.Mode()&0o111 != 0, Open: open}
 	}
-	dir, err := r.Store.PutDir(r.ctx, "workspace", tree)
-	if err != nil {
-		return plan.Dir{}, diag.Errorf(t.Pos, diag.System, "keeping what task %q carries: %w", t.Name, err)
+	if s.dir, err = r.Store.PutDir(r.ctx, "workspace", tree); err != nil {
+		return diag.Errorf(t.Pos, diag.System, "keeping what task %q carries: %w", t.Name, err)
 	}
-	return dir, nil
+	return nil
 }

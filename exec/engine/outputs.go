@@ -30,9 +30,7 @@ func (a *action) result(ctx context.Context, res *exec.Result) (plan.Value, erro
 	case errors.As(err, &f):
 		return nil, f
 	case errors.As(err, &r):
-		f := a.fail(plan.FailUser, "%v", err)
-		f.Type = r.class
-		return nil, f
+		return nil, a.ofException(r)
 	case err != nil:
 		return nil, a.fail(plan.FailUser, "%v", err)
 	}
