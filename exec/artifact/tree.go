@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -109,6 +110,11 @@ func (s *Store) linkMember(m exec.Member, path string) error {
 // allows: the empty file, say, in ten thousands of Dirs.
 func link(old, new string) error {
 	err := os.Link(old, new)
+	for errors.Is(err, fs.ErrNotExist) && exists(old) && exists(filepath.Dir(new)) {
+		// Somebody else has just put the same content in its place: the kernel had found the file
+		// that was there before, and it can't link what has lost its last name.
+		err = os.Link(old, new)
+	}
 	if !errors.Is(err, syscall.EMLINK) {
 		return err
 	}
