@@ -92,8 +92,8 @@ type Secrets interface {
 	Secret(ctx context.Context, key string) ([]byte, error)
 }
 
-// Digest covers the whole Spec but the name of its image and the names of its artifacts, which the
-// container doesn't see. Equal digests mean equal results, as far as the task itself allows; so the
+// Digest covers the whole Spec but the name of its image, which the container doesn't see. An
+// artifact's name counts as a part of its path. Equal digests mean equal results, as far as the task itself allows; so the
 // digest is a part of the action's key.
 func (s *Spec) Digest() plan.Digest {
 	h := sha256.New()

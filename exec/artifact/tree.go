@@ -68,6 +68,79 @@ func (s *Store) dirPath(ctx context.Context, d plan.Dir) (string, error) {
 	return target, os.Chmod(target, 0o555) // only now: a directory that can't be written can't be moved
 }
 
+// InputDir makes a directory in which artifacts and small files lie at these relative paths, for a
+// read-only mount. An artifact that is nil is an empty directory. The caller calls remove, whatever
+// err is.
+func (s *Store) InputDir(ctx context.Context, artifacts map[string]plan.Value, files map[string][]byte) (dir string, remove func() error, err error) {
+	if dir, err = s.scratch.Dir(0o755); err != nil {
+		return "", func() error { return nil }, err
+	}
+	remove = func() error { return durable.RemoveTree(dir) }
+	for rel, v := range artifacts {
+		if err := s.layInput(ctx, v, dir, rel); err != nil {
+			return dir, remove, fmt.Errorf("laying out %s: %w", rel, err)
+		}
+	}
+	for rel, data := range files {
+		if err := layText(dir, rel, data); err != nil {
+			return dir, remove, fmt.Errorf("writing %s: %w", rel, err)
+		}
+	}
+	return dir, remove, nil
+}
+
+// layInput puts an artifact at rel, below dir.
+func (s *Store) layInput(ctx context.Context, v plan.Value, dir, rel string) error {
+	if err := mkdirs(dir, filepath.Dir(rel)); err != nil {
+		return err
+	}
+	switch v := v.(type) {
+	case nil:
+		return mkdirs(dir, rel)
+	case plan.Dir:
+		if err := mkdirs(dir, rel); err != nil {
+			return err
+		}
+		return s.layOut(ctx, filepath.Join(dir, rel), v)
+	}
+	kept, err := s.Path(ctx, v)
+	if err != nil {
+		return err
+	}
+	return errors.Join(ctx.Err(), link(kept, filepath.Join(dir, rel)))
+}
+
+// layText writes a small file at rel, below dir.
+func layText(dir, rel string, data []byte) error {
+	if err := mkdirs(dir, filepath.Dir(rel)); err != nil {
+		return err
+	}
+	p := filepath.Join(dir, rel)
+	return errors.Join(os.WriteFile(p, data, 0o444), os.Chmod(p, 0o444))
+}
+
+// mkdirs makes the directories of a relative path, for all users, whatever the umask is.
+func mkdirs(dir, rel string) error {
+	if !filepath.IsLocal(rel) {
+		return fmt.Errorf("%q leads out of its directory", rel)
+	}
+	for i := range len(rel) + 1 {
+		if i < len(rel) && rel[i] != filepath.Separator || rel == "." {
+			continue
+		}
+		p := filepath.Join(dir, rel[:i])
+		if err := os.Mkdir(p, 0o755); errors.Is(err, fs.ErrExist) {
+			continue
+		} else if err != nil {
+			return err
+		}
+		if err := os.Chmod(p, 0o755); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // layOut makes the tree of a Dir in a directory.
 func (s *Store) layOut(ctx context.Context, dir string, d plan.Dir) error {
 	var made []string

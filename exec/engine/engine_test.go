@@ -589,7 +589,7 @@ func TestArtifacts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(mounts) != 2 || mounts[0].Path != "/var/inputs/files/0" || mounts[1].Path != "/var/inputs/files/1" || mounts[1].Artifact != v {
+	if len(mounts) != 2 || mounts[0].Path != "/var/inputs/files/output" || mounts[1].Path != "/var/inputs/files/made.txt" || mounts[1].Artifact != v {
 		t.Errorf("mounts %+v", mounts)
 	}
 }

@@ -49,6 +49,8 @@ func Run(t *testing.T, opts Options) {
 		{"Environment", (*suite).environment},
 		{"Inputs", (*suite).inputs},
 		{"Workdir", (*suite).workdir},
+		{"InputNames", (*suite).inputNames},
+		{"ManyInputs", (*suite).manyInputs},
 		{"Files", (*suite).files},
 		{"Outputs", (*suite).outputs},
 		{"OutputsRefused", (*suite).outputsRefused},
@@ -352,6 +354,58 @@ func (s *suite) workdir(t *testing.T) {
 		if res := s.run(t, a); res.Code != 0 || log.String() != "x\n" {
 			t.Errorf("%q carries nothing: got %+v; log %s", user, res.Exit, log)
 		}
+	}
+}
+
+// inputNames: whatever the names of inputs are, each lies at its path, beside others and beside
+// files of the attempt.
+func (s *suite) inputNames(t *testing.T) {
+	f := s.put(t, "f", "content")
+	d, err := s.Store.PutDir(t.Context(), "d", []exec.Entry{{Path: "x", Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("in d")), nil }}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := []string{"reads.fastq.gz", "-rf", "a b", "it's", `"`, "$HOME", "*", "é", "e\u0301", "two\nlines", ".hidden", "\\", strings.Repeat("n", 255)}
+	a, log := s.attempt(`
+		cat /var/inputs/n; echo
+		cd /var/inputs/pair
+		for f in * .hidden; do printf '[%s]' "$f"; cat "./$f"; done | wc -c
+		cat /var/inputs/deep/k/0/x /var/inputs/deep/k/y; echo
+		touch /var/inputs/new /var/inputs/pair/new 2>/dev/null && echo "directories can be written"
+		find /var/inputs -type f | wc -l`)
+	for _, name := range names {
+		a.Inputs = append(a.Inputs, exec.Input{Path: "/var/inputs/pair/" + name, Artifact: f})
+	}
+	a.Inputs = append(a.Inputs, exec.Input{Path: "/var/inputs/deep/k/0", Artifact: d}, exec.Input{Path: "/var/inputs/deep/k/y", Artifact: f})
+	a.Files = []exec.File{{Path: "/var/inputs/n", Mode: 0o444, Data: []byte("7")}}
+	a.User = "1234"
+	size := 0
+	for _, name := range names {
+		size += len("[]content") + len(name)
+	}
+	want := fmt.Sprintf("7\n%d\nin dcontent\n%d\n", size, len(names)+4)
+	if res := s.run(t, a); log.String() != want {
+		t.Errorf("got %+v %s, want %s", res.Exit, log, want)
+	}
+}
+
+// manyInputs: an attempt has more inputs than a process may have open files.
+func (s *suite) manyInputs(t *testing.T) {
+	const files, dirs = 3000, 200
+	f := s.put(t, "f", "x")
+	d, err := s.Store.PutDir(t.Context(), "d", []exec.Entry{{Path: "x", Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("y")), nil }}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, log := s.attempt("cat /var/inputs/l/* | wc -c; cat /var/inputs/d/*/x | wc -c")
+	for i := range files {
+		a.Inputs = append(a.Inputs, exec.Input{Path: fmt.Sprintf("/var/inputs/l/%d", i), Artifact: f})
+	}
+	for i := range dirs {
+		a.Inputs = append(a.Inputs, exec.Input{Path: fmt.Sprintf("/var/inputs/d/%d", i), Artifact: d})
+	}
+	if res := s.run(t, a); log.String() != fmt.Sprintf("%d\n%d\n", files, dirs) {
+		t.Errorf("got %+v %s", res.Exit, log)
 	}
 }
 

@@ -37,6 +37,10 @@ type Store interface {
 	// OutputDir makes an empty directory that every user of a container may write to, and no
 	// other user of this machine. The caller calls remove, also when the directory isn't empty.
 	OutputDir() (dir string, remove func() error, err error)
+	// InputDir makes a directory, for a read-only mount, in which artifacts and small files lie at
+	// these relative paths. An artifact that is nil is an empty directory. The caller calls remove,
+	// whatever err is.
+	InputDir(ctx context.Context, artifacts map[string]plan.Value, files map[string][]byte) (dir string, remove func() error, err error)
 }
 
 // defaultPath is PATH if the image has none.
@@ -61,7 +65,12 @@ func (e *Executor) Run(ctx context.Context, a *exec.Attempt) (res *exec.Result, 
 			res, err = nil, diag.Errorf(diag.Position{}, diag.System, "removing the directory for outputs: %w", rerr)
 		}
 	}()
-	mounts, err := e.mounts(ctx, a.Inputs)
+	mounts, files, removeInputs, err := e.inputs(ctx, &a.Spec)
+	defer func() {
+		if rerr := removeInputs(); err == nil && rerr != nil {
+			res, err = nil, diag.Errorf(diag.Position{}, diag.System, "removing the directory for inputs: %w", rerr)
+		}
+	}()
 	if err != nil {
 		return nil, diag.Errorf(diag.Position{}, diag.System, "inputs: %w", err)
 	}
@@ -75,7 +84,7 @@ func (e *Executor) Run(ctx context.Context, a *exec.Attempt) (res *exec.Result, 
 		Workdir:  workdir(img),
 		User:     user,
 		Mounts:   append(mounts, exec.Mount{Source: outputs, Target: exec.OutputsPath, Writable: true}),
-		Files:    append(secretFiles, a.Files...),
+		Files:    append(secretFiles, files...),
 		Network:  a.Network,
 		Resource: a.Resources,
 		Stdout:   log,
@@ -125,24 +134,6 @@ func (e *Executor) secrets(ctx context.Context, refs []exec.Secret) (env []strin
 		}
 	}
 	return env, files, nil
-}
-
-// mounts returns a mount for each input, and the working directory, in which what the attempt carries
-// lies once more.
-func (e *Executor) mounts(ctx context.Context, inputs []exec.Input) ([]exec.Mount, error) {
-	work := exec.Mount{Target: exec.WorkPath, Private: true}
-	var mounts []exec.Mount
-	for _, in := range inputs {
-		source, err := e.Store.Path(ctx, in.Artifact)
-		if err != nil {
-			return nil, err
-		}
-		mounts = append(mounts, exec.Mount{Source: source, Target: in.Path})
-		if in.Path == exec.WorkspacePath {
-			work.Source = source
-		}
-	}
-	return append(mounts, work), nil
 }
 
 // workdir returns the working directory of an attempt. Builders set "/" in images that declare none.

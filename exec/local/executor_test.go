@@ -75,9 +75,11 @@ func TestExecutorContainer(t *testing.T) {
 		Env:    []string{"PATH=/opt/venv/bin:/bin", "A=image", "B=image"}, User: "worker:users",
 	}
 	var got *exec.Container
+	var input []byte
 	e, dir := newExecutor(t, img, func(_ context.Context, c *exec.Container, _ string) (*exec.Exit, error) {
 		got = c
 		_, err := c.Stdout.Write([]byte("said"))
+		input, _ = os.ReadFile(filepath.Join(c.Mounts[0].Source, "f/x.txt"))
 		return &exec.Exit{}, err
 	})
 	f, err := e.Store.PutFile(t.Context(), "f", strings.NewReader("x"))
@@ -89,7 +91,7 @@ func TestExecutorContainer(t *testing.T) {
 	a := &exec.Attempt{
 		Spec: exec.Spec{
 			Image: exec.ImageRef{Digest: "sha256:i"}, Args: []string{"true"}, Env: []string{"B=attempt", "C="},
-			Files: files, Inputs: []exec.Input{{Path: "/var/inputs/f", Artifact: f}}, Network: true,
+			Files: files, Inputs: []exec.Input{{Path: "/var/inputs/f/x.txt", Artifact: f}}, Network: true,
 		},
 		Address:   exec.Address{Run: "r", Action: "a", Number: 2, Task: "my_env.run_it"},
 		Resources: plan.Resources{Memory: 1}, Log: &log,
@@ -108,8 +110,8 @@ func TestExecutorContainer(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 	in := got.Mounts[0]
-	if in.Target != "/var/inputs/f" || in.Writable || !strings.HasPrefix(in.Source, dir) {
-		t.Errorf("input %+v", in)
+	if in.Target != "/var/inputs" || in.Writable || !strings.HasPrefix(in.Source, dir) || string(input) != "x" {
+		t.Errorf("input %+v, %q", in, input)
 	}
 	img.User, img.Workdir, a.User = "worker", "/app", "0"
 	if _, err := e.Run(t.Context(), a); err != nil || got.User != "0" || got.Workdir != "/app" {
