@@ -3,6 +3,7 @@ package builtins
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -15,25 +16,32 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// body is one evaluation of an orchestrator's function. Only the thread's goroutine touches it,
-// except for the results of futures.
+// body is one evaluation of an orchestrator's function. Only the strand that runs touches it, except
+// for what mu guards.
 type body struct {
-	task    *Task
-	host    plan.BodyHost
-	calls   int              // calls made so far
-	open    map[*Future]bool // futures that the body hasn't looked at
-	running sync.WaitGroup
-	slots   chan struct{} // bounds how many calls are under way at once
+	task     *Task
+	host     plan.BodyHost
+	threads  Threads
+	open     map[*Future]bool // futures that the body hasn't looked at
+	captured captured
+	unbegun  []*Future // started functions, in order; some may have begun
+	begun    int       // started functions that have begun and not ended
+	left     int       // started functions that have not ended
+	running  sync.WaitGroup
+	slots    chan struct{} // bounds how many calls are under way at once
 
 	mu      sync.Mutex
-	queue   []*Future // started and waiting, in order
-	workers int       // goroutines that take from queue
+	queue   []*Future     // calls that wait to be made, in order
+	workers int           // goroutines that take from queue
+	ready   []*strand     // strands that can run, in order
+	wake    chan struct{} // closed when a strand is ready, if all wait
+	last    *strand       // waits until all functions have ended
 }
 
 // underWay bounds how many calls of one body the host gets at once. Further ones wait.
 const underWay = 1000
 
-// RunBody evaluates the body of an orchestrator on th: it calls the function with inputs by name
+// RunBody evaluates the body of an orchestrator: it calls the function with inputs by name
 // and with defaults, and returns the result. It doesn't check the result against the output's type.
 // host runs actions and has the content of artifacts. When RunBody returns, every call of host has
 // returned.
@@ -41,13 +49,14 @@ const underWay = 1000
 // If the body lets the failure of an action through, or doesn't look at it, RunBody returns that
 // very *plan.Failure. Any other error of the body is a *starlark.EvalError or a *diag.Error.
 // spec.md, "Bodies".
-func RunBody(th *starlark.Thread, t *Task, inputs map[string]plan.Value, host plan.BodyHost) (plan.Value, error) {
+func RunBody(threads Threads, t *Task, inputs map[string]plan.Value, host plan.BodyHost) (plan.Value, error) {
 	if t.Func == nil {
 		return nil, errorf("%s has no body in Starlark", t.FullName())
 	}
-	b := &body{task: t, host: host, open: map[*Future]bool{}, slots: make(chan struct{}, underWay)}
-	value.Enter(th, b)
-	result, err := b.call(th, inputs)
+	b := &body{task: t, host: host, threads: threads, open: map[*Future]bool{}, slots: make(chan struct{}, underWay)}
+	s := b.newStrand(threads.Main(), nil)
+	result, err := b.call(s.thread, inputs)
+	s.awaitAll()
 	ended := make(chan struct{})
 	go func() {
 		b.running.Wait()
@@ -57,7 +66,20 @@ func RunBody(th *starlark.Thread, t *Task, inputs map[string]plan.Value, host pl
 	if err != nil {
 		return nil, err
 	}
+	if err := b.captured.check(b.captured.order); err != nil {
+		return nil, err
+	}
 	return result, b.neglected()
+}
+
+// awaitAll lets the functions that were started run to their ends.
+func (s *strand) awaitAll() {
+	s.mu.Lock()
+	s.last = s
+	s.mu.Unlock()
+	for s.left > 0 {
+		_ = s.yield() // it has no captured variables of its own
+	}
 }
 
 // call calls the function.
@@ -100,7 +122,7 @@ func (b *body) located(err error) error {
 func (b *body) neglected() error {
 	var first *Future
 	for f := range b.open {
-		if f.err != nil && (first == nil || f.call.Ordinal < first.call.Ordinal) {
+		if f.err != nil && (first == nil || slices.Compare(f.ordinals, first.ordinals) < 0) {
 			first = f
 		}
 	}
@@ -110,29 +132,17 @@ func (b *body) neglected() error {
 	return first.err
 }
 
-// Host implements value.Body.
-func (b *body) Host() plan.Host { return b.host }
-
-// MaxValue implements value.Body.
-func (b *body) MaxValue() int64 { return b.task.registry.limits.Value }
-
-// bodyOf returns the body that th evaluates. If th loads a module instead, its error says that what
-// can't be called then.
-func bodyOf(th *starlark.Thread, what string) (*body, error) {
-	b, err := value.BodyOf(th, what)
-	if err != nil {
-		return nil, err
-	}
-	return b.(*body), nil
-}
-
 // CallInternal calls the task and waits for its value. spec.md, "Bodies".
 func (t *Task) CallInternal(th *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	f, err := t.begin(th, args, kwargs)
 	if err != nil {
 		return nil, err
 	}
-	return f.result()
+	s, err := strandOf(th, t.what())
+	if err != nil {
+		return nil, err
+	}
+	return f.result(s)
 }
 
 // start implements .start. spec.md, "Bodies".
@@ -146,7 +156,7 @@ func (t *Task) start(th *starlark.Thread, fn string, args starlark.Tuple, kwargs
 
 // begin starts an action.
 func (t *Task) begin(th *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) (*Future, error) {
-	b, err := bodyOf(th, t.what())
+	b, err := strandOf(th, t.what())
 	if err != nil {
 		return nil, err
 	}

@@ -16,20 +16,28 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// Future is an action that was started. spec.md, "Bodies".
+// Future is an action or a function that was started. spec.md, "Bodies".
 type Future struct {
-	body *body
-	call plan.Invocation
-	done chan struct{} // closed when value and err are set
+	body     *body
+	name     string // of the task or function
+	ordinals []int  // of the starts that led to it, then its own
 
-	value plan.Value
-	err   error // a *plan.Failure, or what ends the body
+	call  plan.Invocation // of an action
+	begin func() *strand  // begins a function; nil once it has begun
+
+	// Body.mu guards these, until it has ended.
+	ended   bool
+	waiting []*strand
+
+	value plan.Value     // of an action
+	made  starlark.Value // what a function returned
+	err   error          // a *plan.Failure, what attempt catches besides, or what ends the body
 }
 
 var _ starlark.HasAttrs = (*Future)(nil)
 
 // String returns "<future of TASK>".
-func (f *Future) String() string { return "<future of " + f.call.Task + ">" }
+func (f *Future) String() string { return "<future of " + f.name + ">" }
 
 // Type returns "future".
 func (f *Future) Type() string { return "future" }
@@ -55,15 +63,16 @@ func (f *Future) Attr(name string) (starlark.Value, error) {
 func (f *Future) AttrNames() []string { return []string{"result"} }
 
 // newFuture makes the future of a call and numbers the call. run makes the call.
-func (b *body) newFuture(t *Task, inputs map[string]plan.Value, pos diag.Position) *Future {
-	f := &Future{body: b, done: make(chan struct{}), call: plan.Invocation{
-		Ordinal: b.calls,
+func (s *strand) newFuture(t *Task, inputs map[string]plan.Value, pos diag.Position) *Future {
+	f := &Future{body: s.body, name: t.FullName(), ordinals: append(ordinals(s.within), s.calls), call: plan.Invocation{
+		Ordinal: s.calls,
+		Within:  s.within,
 		Task:    t.FullName(),
 		Inputs:  inputs,
 		Pos:     pos,
 	}}
-	b.calls++
-	b.open[f] = true
+	s.calls++
+	s.open[f] = true
 	return f
 }
 
@@ -105,25 +114,46 @@ func (b *body) work() {
 
 // run makes the call. It runs once, on another goroutine than the thread's.
 func (f *Future) run() {
-	defer close(f.done)
+	defer f.body.ended(f)
 	f.body.slots <- struct{}{}
 	defer func() { <-f.body.slots }()
-	f.value, f.err = f.body.host.Call(context.Background(), f.call)
+	v, err := f.body.host.Call(context.Background(), f.call)
+	var failure *plan.Failure
+	if err != nil && !errors.As(err, &failure) {
+		err = ending{err}
+	}
+	f.value, f.err = v, err
 }
 
-// wait waits for the action and marks its failure as seen.
-func (f *Future) wait() error {
-	f.body.host.Await(f.done)
-	delete(f.body.open, f)
+// ending is an error of a call that isn't the action's failure: it ends the body.
+type ending struct{ error }
+
+// Unwrap returns the error.
+func (e ending) Unwrap() error { return e.error }
+
+// wait waits for the end and marks a failure as seen.
+func (f *Future) wait(s *strand) error {
+	if err := s.await(f); err != nil {
+		return err
+	}
+	delete(s.open, f)
 	return f.err
 }
 
-// result waits for the action and returns a copy of its value.
-func (f *Future) result() (starlark.Value, error) {
-	if err := f.wait(); err != nil {
+// result waits for the end and returns the value.
+func (f *Future) result(s *strand) (starlark.Value, error) {
+	if err := f.wait(s); err != nil {
 		return nil, err
 	}
-	return value.ToStarlark(f.value), nil
+	return f.get(), nil
+}
+
+// get returns the value: a copy of an action's, or what a function returned, which is frozen.
+func (f *Future) get() starlark.Value {
+	if f.made != nil {
+		return f.made
+	}
+	return value.ToStarlark(f.value)
 }
 
 // resultMethod implements .result. spec.md, "Bodies".
@@ -131,25 +161,59 @@ func (f *Future) resultMethod(th *starlark.Thread, fn string, args starlark.Tupl
 	if err := unpack.Args(fn, args, kwargs); err != nil {
 		return nil, err
 	}
-	return f.result()
+	s, err := strandOf(th, fn)
+	if err != nil {
+		return nil, err
+	}
+	return f.result(s)
 }
 
-// outcome waits for the action and returns the result of attempt. An error other than the action's
-// failure ends the body.
-func (f *Future) outcome() (starlark.Value, error) {
-	var failure *plan.Failure
-	switch err := f.wait(); {
-	case err == nil:
-		return outcome(true, value.ToStarlark(f.value), starlark.None), nil
-	case !errors.As(err, &failure):
+// outcome waits for the end and returns the result of attempt. An error that attempt doesn't catch
+// ends the body.
+func (f *Future) outcome(s *strand) (starlark.Value, error) {
+	err := f.wait(s)
+	if err == nil {
+		return outcome(true, f.get(), starlark.None), nil
+	}
+	failure := f.failure(err)
+	if failure == nil {
 		return nil, err
 	}
 	return outcome(false, starlark.None, starlarkstruct.FromStringDict(starlarkstruct.Default, starlark.StringDict{
 		"kind":    starlark.String(failure.Kind),
+		"type":    orNone(failure.Type),
 		"message": starlark.String(failure.Message),
 		"task":    starlark.String(failure.Task),
-		"action":  starlark.String(failure.Action),
+		"action":  orNone(failure.Action),
 	})), nil
+}
+
+// failure returns what attempt catches of the error with which an action or a function ended, or nil.
+func (f *Future) failure(err error) *plan.Failure {
+	var failure *plan.Failure
+	var e *diag.Error
+	switch {
+	case errors.As(err, &failure):
+		return failure
+	case f.call.Task == "" && caught(err) && errors.As(err, &e):
+		return &plan.Failure{Kind: plan.FailUser, Message: withHint(e), Task: f.body.task.FullName()}
+	}
+	return nil
+}
+
+// withHint returns an error's message with its hint, where only text can be passed on.
+func withHint(e *diag.Error) string {
+	if e.Hint == "" {
+		return e.Msg
+	}
+	return e.Msg + " (hint: " + e.Hint + ")"
+}
+
+func orNone(s string) starlark.Value {
+	if s == "" {
+		return starlark.None
+	}
+	return starlark.String(s)
 }
 
 func outcome(ok bool, value, err starlark.Value) starlark.Value {
@@ -160,7 +224,8 @@ func outcome(ok bool, value, err starlark.Value) starlark.Value {
 
 // attempt implements attempt. spec.md, "Bodies".
 func attempt(th *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	if _, err := bodyOf(th, b.Name()); err != nil {
+	s, err := strandOf(th, b.Name())
+	if err != nil {
 		return nil, err
 	}
 	if len(args) == 0 {
@@ -171,15 +236,15 @@ func attempt(th *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwar
 		if len(args) > 1 || len(kwargs) > 0 {
 			return nil, errorf("attempt of a future takes no further arguments").WithHint("its action has been started with some")
 		}
-		return x.outcome()
+		return x.outcome(s)
 	case *Task:
 		f, err := x.begin(th, args[1:], kwargs)
 		if err != nil {
 			return nil, err
 		}
-		return f.outcome()
+		return f.outcome(s)
 	case *starlark.Function:
-		return nil, errorf("attempt wants a task or a future, got a function").WithHint("it catches failures of actions only")
+		return nil, errorf("attempt wants a task or a future, got a function").WithHint("write attempt(start(fn, arguments…))")
 	}
 	return nil, errorf("attempt wants a task or a future, got %s", args[0].Type()).
 		WithHint("write attempt(task, arguments…), not attempt(task(arguments…))")
@@ -187,7 +252,8 @@ func attempt(th *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwar
 
 // gather implements gather. spec.md, "Bodies".
 func gather(th *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	if _, err := bodyOf(th, b.Name()); err != nil {
+	s, err := strandOf(th, b.Name())
+	if err != nil {
 		return nil, err
 	}
 	if len(kwargs) > 0 {
@@ -201,19 +267,18 @@ func gather(th *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwarg
 			if _, ok := v.(starlark.Sequence); ok {
 				return nil, e.WithHint("write gather(*futures)")
 			}
-			return nil, e.WithHint("task.start(...) returns a future")
+			return nil, e.WithHint("task.start(...) and start(fn, ...) return futures")
 		}
 		futures[i] = f
 	}
-	return results(futures)
+	return s.results(futures)
 }
 
-// results waits for all futures. It returns copies of their values, or the first failure in their
-// order.
-func results(futures []*Future) (starlark.Value, error) {
+// results waits for all futures. It returns their values, or the first failure in their order.
+func (s *strand) results(futures []*Future) (starlark.Value, error) {
 	var first error
 	for _, f := range futures {
-		if err := f.wait(); first == nil {
+		if err := f.wait(s); first == nil {
 			first = err
 		}
 	}
@@ -222,7 +287,7 @@ func results(futures []*Future) (starlark.Value, error) {
 	}
 	values := make([]starlark.Value, len(futures))
 	for i, f := range futures {
-		values[i] = value.ToStarlark(f.value)
+		values[i] = f.get()
 	}
 	return starlark.NewList(values), nil
 }
@@ -235,7 +300,7 @@ func (t *Task) mapItems(th *starlark.Thread, fn string, args starlark.Tuple, kwa
 	if err := unpack.Args(fn, args, kwargs, "items", &items, "concurrency?", &concurrency, "return_errors?", &returnErrors); err != nil {
 		return nil, err
 	}
-	b, err := bodyOf(th, t.what())
+	b, err := strandOf(th, t.what())
 	if err != nil {
 		return nil, err
 	}
@@ -258,9 +323,9 @@ func (t *Task) mapItems(th *starlark.Thread, fn string, args starlark.Tuple, kwa
 	}
 	b.runAll(futures, int(concurrency))
 	if !returnErrors {
-		return results(futures)
+		return b.results(futures)
 	}
-	return outcomes(futures)
+	return b.outcomes(futures)
 }
 
 // bindItem returns the inputs for an item of map. An item is the value of the task's only input, or
@@ -316,11 +381,11 @@ func (b *body) runAll(futures []*Future, concurrency int) {
 }
 
 // outcomes waits for all futures and returns the result of attempt for each.
-func outcomes(futures []*Future) (starlark.Value, error) {
+func (s *strand) outcomes(futures []*Future) (starlark.Value, error) {
 	var first error
 	values := make([]starlark.Value, len(futures))
 	for i, f := range futures {
-		v, err := f.outcome()
+		v, err := f.outcome(s)
 		if first == nil {
 			first = err
 		}

@@ -276,7 +276,7 @@ func (b *body) question(m *requestMsg) (func(*replyMsg) error, error) {
 		if err != nil {
 			return nil, err
 		}
-		call := plan.Invocation{Ordinal: m.Call.Ordinal, Task: m.Call.Task, Inputs: inputs, Pos: m.Call.Pos}
+		call := plan.Invocation{Ordinal: m.Call.Ordinal, Within: m.Call.Within, Task: m.Call.Task, Inputs: inputs, Pos: m.Call.Pos}
 		return func(r *replyMsg) error {
 			v, err := b.host.Call(b.ctx, call)
 			if err != nil {
@@ -331,7 +331,7 @@ func (b *body) fail(r *replyMsg, err error) {
 	var failure *plan.Failure
 	if errors.As(err, &failure) {
 		// An orchestrator may depend on these fields; a log belongs to the machine.
-		r.Failure = &plan.Failure{Kind: failure.Kind, Message: failure.Message, Task: failure.Task, Action: failure.Action}
+		r.Failure = &plan.Failure{Kind: failure.Kind, Type: failure.Type, Message: failure.Message, Task: failure.Task, Action: failure.Action}
 		return
 	}
 	var e *diag.Error

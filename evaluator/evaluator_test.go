@@ -106,7 +106,8 @@ func bodyLanguage(interp.Limits) interp.Language {
 		}
 		return g, nil
 	}
-	lang.Body = func(th *starlark.Thread, task string, inputs map[string]plan.Value, host plan.BodyHost) (plan.Value, error) {
+	lang.Body = func(b *interp.Body, task string, inputs map[string]plan.Value, host plan.BodyHost) (plan.Value, error) {
+		th := b.Main()
 		th.SetLocal(hostLocal, host)
 		var args starlark.Tuple
 		if n, ok := inputs["n"].(int64); ok {

@@ -145,6 +145,7 @@ type requestMsg struct {
 
 type callMsg struct {
 	Ordinal int
+	Within  []plan.Start
 	Task    string
 	Inputs  map[string]json.RawMessage
 	Pos     diag.Position
@@ -231,15 +232,29 @@ func (m *requestMsg) check() error {
 	case m.ID == 0:
 		return fmt.Errorf("%w: request 0", wire.ErrMalformed)
 	case m.Call != nil:
-		m.Call.Pos.File = printable(m.Call.Pos.File)
-		if m.Call.Ordinal < 0 {
-			return fmt.Errorf("%w: ordinal %d", wire.ErrMalformed, m.Call.Ordinal)
-		}
-		return errors.Join(checkSize("inputs", len(m.Call.Inputs), maxInputs), checkSize("task", len(m.Call.Task), maxName))
+		return m.Call.check()
 	case m.Read != nil:
 		return checkSize("name", len(m.Read.File.Name), maxName)
 	}
 	return checkSize("name", len(m.Text.Name), maxName)
+}
+
+func (m *callMsg) check() error {
+	m.Pos.File = printable(m.Pos.File)
+	if m.Ordinal < 0 {
+		return fmt.Errorf("%w: ordinal %d", wire.ErrMalformed, m.Ordinal)
+	}
+	if err := checkSize("starts", len(m.Within), plan.MaxStarts); err != nil {
+		return err
+	}
+	for i := range m.Within {
+		s := &m.Within[i]
+		s.Pos.File, s.Function = printable(s.Pos.File), printable(s.Function)
+		if s.Ordinal < 0 || len(s.Function) > maxName {
+			return fmt.Errorf("%w: start %d of %.100q", wire.ErrMalformed, s.Ordinal, s.Function)
+		}
+	}
+	return errors.Join(checkSize("inputs", len(m.Inputs), maxInputs), checkSize("task", len(m.Task), maxName))
 }
 
 // checkFindings returns an error if findings exceed their bounds. It makes their text printable.

@@ -27,7 +27,8 @@ type Action struct {
 	Run     string
 	ID      string
 	Parent  string                // the caller's id; empty for the first action of a run
-	Ordinal int                   // of the call among those of its caller's body
+	Ordinal int                   // of the call among those of its caller's body, or of the function that the body started
+	Within  []plan.Start          // the functions that the body started and that led to the call, the outermost first
 	Task    string                // full name
 	Pos     diag.Position         // of the call; of the task for the first action
 	Inputs  map[string]plan.Value // by name, defaults filled in

@@ -35,6 +35,10 @@ func position(p syntax.Position) diag.Position {
 func evalError(err error, b *budget, class diag.Class) diag.List {
 	frames := userFrames(err)
 	if b.err != nil {
+		var located *diag.Error // by the thread that exceeded it
+		if errors.As(err, &located) && located.Code == b.err.Code && located.Pos.IsValid() {
+			return diag.List{located}
+		}
 		e := *b.err
 		return diag.List{placed(&e, frames, class)}
 	}

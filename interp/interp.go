@@ -41,7 +41,7 @@ type Language struct {
 	// Body evaluates the body of the orchestrator with that full name. Each call has a goroutine
 	// and a thread of its own; several run at once. host stops answering when the body ends or is
 	// cancelled.
-	Body func(th *starlark.Thread, task string, inputs map[string]plan.Value, host plan.BodyHost) (plan.Value, error)
+	Body func(b *Body, task string, inputs map[string]plan.Value, host plan.BodyHost) (plan.Value, error)
 }
 
 // Module is a file that has been loaded.

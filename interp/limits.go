@@ -174,25 +174,25 @@ const slice = 1000
 // looks is how many slices pass between two looks at memory. Such a look takes microseconds.
 const looks = 16
 
-// budget counts what a thread uses in a turn, and cancels a thread that exceeds it. The modules of
-// a load share a budget, one after the other. Each body has its own.
+// budget counts what threads use in a turn, and cancels a thread that exceeds it. Only one of them
+// runs at a time. The modules of a load share a budget, and so do the threads of a body.
 type budget struct {
 	limits Limits
 	what   string        // names the turn: "loading", "task env.main"
 	turn   atomic.Uint64 // incremented at the beginning of a turn
 	over   func()        // called when a limit is exceeded; may be nil
 
-	// Only the thread's goroutine touches these.
-	seen    uint64    // the turn that is being counted
-	started time.Time // when that turn began
-	steps   uint64    // steps of that turn, at the last look
-	last    uint64    // the thread's own count, at the last look
-	left    int       // looks until the next one at memory
+	// Only the goroutine of the thread that runs touches these.
+	seen    uint64                      // the turn that is being counted
+	started time.Time                   // when that turn began
+	steps   uint64                      // steps of that turn, at the last look
+	counted map[*starlark.Thread]uint64 // of each thread's own count, how much has been counted
+	left    int                         // looks until the next one at memory
 	err     *diag.Error
 }
 
 func newBudget(limits Limits, what string) *budget {
-	return &budget{limits: limits, what: what, started: time.Now()}
+	return &budget{limits: limits, what: what, started: time.Now(), counted: map[*starlark.Thread]uint64{}}
 }
 
 // budgetLocal is the key of the thread-local that holds the budget.
@@ -203,7 +203,7 @@ func (b *budget) begin() { b.turn.Add(1) }
 
 // watch makes th count against b.
 func (b *budget) watch(th *starlark.Thread) {
-	b.last = th.Steps
+	b.counted[th] = th.Steps
 	th.OnMaxSteps = b.look
 	th.SetLocal(budgetLocal, b)
 	b.next(th)
@@ -216,11 +216,7 @@ func (b *budget) next(th *starlark.Thread) {
 
 // look counts the steps since the last one and cancels the thread if a limit is exceeded.
 func (b *budget) look(th *starlark.Thread) {
-	if turn := b.turn.Load(); turn != b.seen {
-		b.seen, b.started, b.steps = turn, time.Now(), 0
-	}
-	b.steps += th.Steps - b.last
-	b.last = th.Steps
+	b.count(th)
 	b.next(th)
 	if b.err = b.exceeded(th); b.err == nil {
 		return
@@ -231,10 +227,19 @@ func (b *budget) look(th *starlark.Thread) {
 	}
 }
 
+// count counts the steps of a thread since it was last counted.
+func (b *budget) count(th *starlark.Thread) {
+	if turn := b.turn.Load(); turn != b.seen {
+		b.seen, b.started, b.steps = turn, time.Now(), 0
+	}
+	b.steps += th.Steps - b.counted[th]
+	b.counted[th] = th.Steps
+}
+
 // settle counts the last steps of a thread that has ended.
 func (b *budget) settle(th *starlark.Thread) {
-	b.steps += th.Steps - b.last
-	b.last = th.Steps
+	b.count(th)
+	delete(b.counted, th)
 }
 
 func (b *budget) exceeded(th *starlark.Thread) *diag.Error {

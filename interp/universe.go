@@ -1,8 +1,10 @@
 package interp
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"go.starlark.net/starlark"
@@ -34,6 +36,7 @@ const (
 // guardUniverse changes starlark.Universe. It is called before anything is evaluated, as the
 // universe's documentation demands.
 var guardUniverse = sync.OnceFunc(func() {
+	starlark.Universe["fail"] = plainFail(starlark.Universe["fail"].(*starlark.Builtin))
 	for name, check := range guards {
 		starlark.Universe[name] = guarded(starlark.Universe[name].(*starlark.Builtin), check)
 	}
@@ -92,6 +95,20 @@ func of(f *starlark.Builtin, err error) error {
 	about := *d
 	about.Msg = f.Name() + ": " + d.Msg
 	return &about
+}
+
+// plainFail returns f, the function fail, with messages that are only what it was given: a body's
+// failure is read by programs too.
+func plainFail(f *starlark.Builtin) *starlark.Builtin {
+	return starlark.NewBuiltin(f.Name(), func(th *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+		v, err := f.CallInternal(th, args, kwargs)
+		if err != nil {
+			if said, ok := strings.CutPrefix(err.Error(), "fail: "); ok {
+				return nil, errors.New(cmp.Or(said, f.Name()))
+			}
+		}
+		return v, err
+	})
 }
 
 // shortRange returns f, the function range, with a bound.

@@ -53,7 +53,7 @@ func TestGuards(t *testing.T) {
 		{"print(sep = 'b' * 300000, *([''] * 3000))", `print: the value's text is longer than 67108864 bytes \[tree\]$`},
 		{"print('a', 'b', sep = 'c')", ""},
 		{"x = []\nx.append(x)\ny = {}\ny[1] = y\nstr(x)\nprint(x, y)", ""},
-		{"fail('a', 'b', sep = '-')", `^main.star:1:5: fail: a-b$`},
+		{"fail('a', 'b', sep = '-')", `^main.star:1:5: a-b$`},
 		{"int('9' * 10001)", `int: the text has more than the 10000 digits that an int is made of \[digits\]$`},
 		{"int('9' * 9000)", ""},
 		{"int('f' * 20000, base = 16)", `\[digits\]$`},

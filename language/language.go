@@ -33,12 +33,12 @@ func New(limits interp.Limits) interp.Language {
 		Graph: func(entry *interp.Module, all []*interp.Module) (*plan.Graph, error) {
 			return graph(r, entry, all)
 		},
-		Body: func(th *starlark.Thread, task string, inputs map[string]plan.Value, host plan.BodyHost) (plan.Value, error) {
+		Body: func(b *interp.Body, task string, inputs map[string]plan.Value, host plan.BodyHost) (plan.Value, error) {
 			t := r.Task(task)
 			if t == nil {
 				return nil, fmt.Errorf("there is no task %q", task)
 			}
-			return builtins.RunBody(th, t, inputs, host)
+			return builtins.RunBody(b, t, inputs, host)
 		},
 	}
 }

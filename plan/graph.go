@@ -243,7 +243,7 @@ type SiteKind string
 // The ways to call a task.
 const (
 	SiteCall    SiteKind = "call"    // t(…)
-	SiteStart   SiteKind = "start"   // t.start(…)
+	SiteStart   SiteKind = "start"   // t.start(…), or start(t, …)
 	SiteMap     SiteKind = "map"     // t.map(…), whose arguments are map's own
 	SiteAttempt SiteKind = "attempt" // attempt(t, …)
 )

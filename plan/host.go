@@ -23,7 +23,7 @@ type Host interface {
 // BodyHost is the Host that a body uses.
 type BodyHost interface {
 	Host
-	// Await waits until done is closed, which some answer causes. Only the body's thread calls it.
+	// Await waits until done is closed, which some answer causes. One goroutine at a time calls it.
 	// Whoever measures the body's computing time stops the clock during the wait. Read and Text are
 	// such waits too.
 	Await(done <-chan struct{})
@@ -31,14 +31,25 @@ type BodyHost interface {
 
 // Invocation is a task call in a body.
 type Invocation struct {
-	// Ordinal numbers the calls of one body from 0, in the order in which the body makes them. map
-	// numbers its items before any starts. Ordinal and the caller's identity together identify the
-	// action.
+	// Ordinal numbers the calls and starts of one body from 0, in the order in which the body makes
+	// them. map numbers its items before any starts. A function that was started numbers its own,
+	// from 0. Within, Ordinal and the caller's identity together identify the action.
 	Ordinal int
+	Within  []Start          // the functions that were started and led to the call, the outermost first
 	Task    string           // full name of the callee
 	Inputs  map[string]Value // by name, defaults filled in
 	Pos     diag.Position    // of the call
 }
+
+// Start is a function that a body has started.
+type Start struct {
+	Ordinal  int           `json:"ordinal"`  // among the calls and starts around it
+	Function string        `json:"function"` // its name
+	Pos      diag.Position `json:"pos,omitzero"`
+}
+
+// MaxStarts bounds how deep started functions nest.
+const MaxStarts = 100
 
 // FailureKind says why an action failed. It is error.kind in attempt's result.
 type FailureKind string
@@ -73,9 +84,12 @@ type Failure struct {
 
 // Caller is an action whose body passed on the failure of a call.
 type Caller struct {
-	Task   string        `json:"task"` // full name
-	Action string        `json:"action"`
-	Pos    diag.Position `json:"pos,omitzero"` // of the call, in Task's body
+	Task   string `json:"task"` // full name
+	Action string `json:"action"`
+	// Function is a function that the body has started and that made the call. The next caller is
+	// where it was started.
+	Function string        `json:"function,omitempty"`
+	Pos      diag.Position `json:"pos,omitzero"` // of the call, in Task's body
 }
 
 // Error implements error.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -64,7 +65,7 @@ func (a *app) writeFailure(b *bytes.Buffer, f *plan.Failure) {
 			fmt.Fprintf(b, "  … and %d more\n", len(f.Callers)-i)
 			break
 		}
-		fmt.Fprintf(b, "  called by %s", c.Task)
+		fmt.Fprintf(b, "  called by %s", cmp.Or(c.Function, c.Task))
 		if c.Pos.IsValid() && c.Pos != f.Pos {
 			fmt.Fprintf(b, " at %s", text.SafeLine(c.Pos.String()))
 			if line := a.sourceLine(c.Pos); line != "" {

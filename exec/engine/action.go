@@ -8,7 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"strconv"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,8 +21,9 @@ import (
 type action struct {
 	run     *run
 	id      string
-	caller  *action // nil for the first
-	ordinal int     // of the call in the caller's body
+	caller  *action      // nil for the first
+	ordinal int          // of the call in the caller's body
+	within  []plan.Start // the functions that the body started and that led to the call
 	task    *plan.Task
 	index   int    // of the task in the graph
 	name    string // the task's full name
@@ -31,9 +32,9 @@ type action struct {
 	depth   int           // callers above it
 }
 
-// actionID names a call by its caller and its ordinal in the caller's body.
-func actionID(caller string, ordinal int) string {
-	sum := sha256.Sum256([]byte(caller + "/" + strconv.Itoa(ordinal)))
+// actionID names a call by its caller and its number in the caller's body.
+func actionID(caller, number string) string {
+	sum := sha256.Sum256([]byte(caller + "/" + number))
 	return hex.EncodeToString(sum[:])[:12]
 }
 
@@ -74,7 +75,7 @@ func (a *action) keep(ctx context.Context, recorders []exec.Recorder, rec *exec.
 // record is the action as recorders see it.
 func (a *action) record(spec *exec.Spec) *exec.Action {
 	return &exec.Action{
-		Run: a.run.Location.Run, ID: a.id, Parent: a.parent(), Ordinal: a.ordinal, Task: a.name, Pos: a.pos, Inputs: a.inputs, Spec: spec,
+		Run: a.run.Location.Run, ID: a.id, Parent: a.parent(), Ordinal: a.ordinal, Within: a.within, Task: a.name, Pos: a.pos, Inputs: a.inputs, Spec: spec,
 	}
 }
 
@@ -280,7 +281,12 @@ func (a *action) traced(err error) error {
 			d.Notes = append(d.Notes, diag.Note{Msg: fmt.Sprintf("… and %d more calls", at.depth)})
 			break
 		}
-		d.Notes = append(d.Notes, diag.Note{Pos: at.pos, Msg: "called by " + at.caller.name})
+		pos := at.pos
+		for _, s := range slices.Backward(at.within) {
+			d.Notes = append(d.Notes, diag.Note{Pos: pos, Msg: "called by " + s.Function})
+			pos = s.Pos
+		}
+		d.Notes = append(d.Notes, diag.Note{Pos: pos, Msg: "called by " + at.caller.name})
 	}
 	return &d
 }

@@ -161,7 +161,7 @@ func (r *run) first(task string, inputs map[string]plan.Value) (*action, error) 
 	for _, v := range bound {
 		r.admit(v)
 	}
-	return &action{run: r, id: actionID(r.Location.Run, 0), task: t, index: i, name: task, inputs: bound, pos: t.Pos}, nil
+	return &action{run: r, id: actionID(r.Location.Run, "0"), task: t, index: i, name: task, inputs: bound, pos: t.Pos}, nil
 }
 
 // bind returns the inputs as values of the task's types, defaults filled in.

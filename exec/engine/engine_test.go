@@ -157,8 +157,8 @@ func TestRunCallTree(t *testing.T) {
 	if got, want := r.kinds("box.double"), "queued started done queued started done"; got != want {
 		t.Errorf("events of double: %s; want %s", got, want)
 	}
-	main := engine.ActionID("run", 0)
-	want := map[string]string{main: "", engine.ActionID(main, 0): main, engine.ActionID(main, 1): main}
+	main := engine.ActionID("run", "0")
+	want := map[string]string{main: "", engine.ActionID(main, "0"): main, engine.ActionID(main, "1"): main}
 	parents := map[string]string{}
 	for _, e := range r.events {
 		parents[e.Action] = e.Parent
@@ -179,11 +179,52 @@ func TestActionIDs(t *testing.T) {
 	if _, err := r.run(t, "top.main", nil); err != nil {
 		t.Fatal(err)
 	}
-	root := engine.ActionID("run", 0)
-	leaf := engine.ActionID(root, 7)
+	root := engine.ActionID("run", "0")
+	leaf := engine.ActionID(root, "7")
 	for _, e := range r.events {
 		if want := map[string]string{"top.main": root, "top.leaf": leaf}[e.Task]; e.Action != want {
 			t.Errorf("action of %s is %s, want %s", e.Task, e.Action, want)
+		}
+	}
+}
+
+// TestStartedIDs: the starts that led to a call are part of its identity, and of how its failure is
+// shown.
+func TestStartedIDs(t *testing.T) {
+	r := newRig(t)
+	within := func(ordinals ...int) plan.Invocation {
+		c := call("top.leaf", ordinals[len(ordinals)-1], nil)
+		for i, n := range ordinals[:len(ordinals)-1] {
+			c.Within = append(c.Within, plan.Start{Ordinal: n, Function: fmt.Sprint("f", i), Pos: diag.Position{File: "main.star", Line: 20 + i, Col: 1}})
+		}
+		return c
+	}
+	r.orchestrator(0, "main", plan.Task{}, func(ctx context.Context, _ map[string]plan.Value, h plan.Host) (plan.Value, error) {
+		_, err := h.Call(ctx, within(3, 1, 7))
+		f := failure(t, err)
+		var trace []string
+		for _, c := range f.Callers {
+			trace = append(trace, fmt.Sprintf("%s%s:%d", c.Function, c.Task, c.Pos.Line))
+		}
+		if got := strings.Join(trace, " "); got != "f1top.main:17 f0top.main:21 top.main:20" {
+			t.Errorf("callers: %s", got)
+		}
+		if _, err := h.Call(ctx, within(3, 1)); err == nil {
+			t.Error("no failure")
+		}
+		return nil, nil
+	})
+	r.orchestrator(0, "leaf", plan.Task{}, func(context.Context, map[string]plan.Value, plan.Host) (plan.Value, error) {
+		return nil, diag.Errorf(diag.Position{}, diag.Task, "no luck")
+	})
+	if _, err := r.run(t, "top.main", nil); err != nil {
+		t.Fatal(err)
+	}
+	root := engine.ActionID("run", "0")
+	want := map[string]bool{root: true, engine.ActionID(root, "3/1/7"): true, engine.ActionID(root, "3/1"): true}
+	for _, e := range r.events {
+		if !want[e.Action] {
+			t.Errorf("action %s of %s", e.Action, e.Task)
 		}
 	}
 }
@@ -432,7 +473,7 @@ func TestCaught(t *testing.T) {
 	r := newRig(t)
 	r.command("leaf", plan.Task{}, func(context.Context, *exectest.Task) exec.Exit { return exec.Exit{Code: 1} })
 	r.orchestrator(0, "bad", plan.Task{}, func(context.Context, map[string]plan.Value, plan.Host) (plan.Value, error) {
-		e := diag.Errorf(diag.Position{File: "main.star", Line: 3, Col: 1}, diag.Task, "fail: no luck")
+		e := diag.Errorf(diag.Position{File: "main.star", Line: 3, Col: 1}, diag.Task, "no luck")
 		e.Notes = []diag.Note{{Pos: diag.Position{File: "main.star", Line: 9, Col: 1}, Msg: "called from here, in _bad"}}
 		return nil, e
 	})
@@ -449,7 +490,7 @@ func TestCaught(t *testing.T) {
 		return strings.Join(said, "; "), nil
 	})
 	v, err := r.run(t, "top.main", nil)
-	if err != nil || v != "user exit code 1; user fail: no luck" {
+	if err != nil || v != "user exit code 1; user no luck" {
 		t.Errorf("got %q, %v", v, err)
 	}
 }

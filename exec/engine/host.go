@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -26,14 +28,14 @@ type host struct {
 
 	mu       sync.Mutex
 	closed   bool
-	ordinals map[int]bool // those in use
+	ordinals map[string]bool // those in use, as pathOf writes them
 	calls    sync.WaitGroup
 }
 
 // newHost returns the host for the n-th attempt of an orchestrator's action.
 // The calls of a further attempt are other actions than those of the first.
 func newHost(ctx context.Context, a *action, n int) *host {
-	h := &host{action: a, ids: a.id, ctx: ctx, slots: make(chan struct{}, maxCalls), ordinals: map[int]bool{}}
+	h := &host{action: a, ids: a.id, ctx: ctx, slots: make(chan struct{}, maxCalls), ordinals: map[string]bool{}}
 	if n > 1 {
 		h.ids = fmt.Sprintf("%s#%d", a.id, n)
 	}
@@ -82,16 +84,28 @@ func (h *host) Call(ctx context.Context, c plan.Invocation) (plan.Value, error) 
 	var f *plan.Failure
 	if errors.As(err, &f) {
 		up := *f // a copy: other holders of f don't see this call
-		up.Callers = append(f.Callers[:len(f.Callers):len(f.Callers)], plan.Caller{Task: h.name, Action: h.id, Pos: c.Pos})
+		up.Callers = append(f.Callers[:len(f.Callers):len(f.Callers)], h.callers(c)...)
 		return nil, &up
 	}
 	return v, err
 }
 
+// callers says who made a call: the body, or the functions that it started, the innermost first.
+func (h *host) callers(c plan.Invocation) []plan.Caller {
+	out := make([]plan.Caller, 0, len(c.Within)+1)
+	pos := c.Pos
+	for _, s := range slices.Backward(c.Within) {
+		out = append(out, plan.Caller{Task: h.name, Action: h.id, Function: s.Function, Pos: pos})
+		pos = s.Pos
+	}
+	return append(out, plan.Caller{Task: h.name, Action: h.id, Pos: pos})
+}
+
 // callee makes the action of a call, if the body may make that call. An error ends the run.
 func (h *host) callee(c plan.Invocation) (*action, error) {
-	if !h.fresh(c.Ordinal) {
-		return nil, diag.Errorf(c.Pos, diag.System, "the evaluator numbered two calls of task %q with %d", h.name, c.Ordinal)
+	path := pathOf(c)
+	if !h.fresh(path) {
+		return nil, diag.Errorf(c.Pos, diag.System, "the evaluator numbered two calls of task %q with %s", h.name, path)
 	}
 	i, ok := h.run.tasks[c.Task]
 	if !ok {
@@ -115,19 +129,28 @@ func (h *host) callee(c plan.Invocation) (*action, error) {
 			WithHint("a task that calls itself needs a case in which it doesn't")
 	}
 	return &action{
-		run: h.run, id: actionID(h.ids, c.Ordinal), caller: h.action, ordinal: c.Ordinal,
+		run: h.run, id: actionID(h.ids, path), caller: h.action, ordinal: c.Ordinal, within: c.Within,
 		task: t, index: i, name: c.Task, inputs: inputs, pos: c.Pos, depth: h.depth + 1,
 	}, nil
 }
 
-// fresh takes an ordinal. It reports whether nobody had taken it.
-func (h *host) fresh(ordinal int) bool {
+// pathOf writes the numbers of the starts that led to a call, and its own: "3", or "2/0/3".
+func pathOf(c plan.Invocation) string {
+	path := ""
+	for _, s := range c.Within {
+		path += strconv.Itoa(s.Ordinal) + "/"
+	}
+	return path + strconv.Itoa(c.Ordinal)
+}
+
+// fresh takes a call's number. It reports whether nobody had taken it.
+func (h *host) fresh(path string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if ordinal < 0 || h.ordinals[ordinal] {
+	if h.ordinals[path] {
 		return false
 	}
-	h.ordinals[ordinal] = true
+	h.ordinals[path] = true
 	return true
 }
 

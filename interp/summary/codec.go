@@ -93,7 +93,8 @@ func (s *Summary) code(c *codec) {
 		c.span(&m.fields, &fields)
 		c.point(&m.pos)
 		c.number(&m.call)
-		c.boolean(&m.attempt)
+		small(c, &m.via)
+		small(c, &m.over)
 	})
 	list(c, &s.fields, (*codec).number)
 }
@@ -252,7 +253,7 @@ func (s *Summary) mentionInBounds(m *mention, i int) bool {
 		}
 	}
 	free := func(f *function) int { return int(f.free.to - f.free.from) }
-	if m.call != notCall && !in(m.call, len(s.calls)) {
+	if m.call != notCall && !in(m.call, len(s.calls)) || m.via >= vias || m.over >= overs {
 		return false
 	}
 	switch m.kind {

@@ -279,11 +279,11 @@ func (b *summarizer) freeOf(v *starresolve.Binding) int32 {
 // call reads a call, and returns where it begins and its index. Calls inside x.Fn come first.
 func (b *summarizer) call(x *syntax.CallExpr) (start syntax.Position, index int32) {
 	s := b.summary
-	named := b.named(x.Fn, func() { start = b.expr(x.Fn) })
+	named, over := b.named(x.Fn, func() { start = b.expr(x.Fn) })
 	index = int32(len(s.calls))
 	out := callSite{paren: pointOf(x.Lparen), start: pointOf(start), arguments: span{from: int32(len(s.arguments))}}
 	if named != nil {
-		named.call = index
+		named.call, named.over = index, over
 	}
 	if dot, ok := x.Fn.(*syntax.DotExpr); ok {
 		out.method = pointOf(dot.Name.NamePos)
@@ -294,25 +294,52 @@ func (b *summarizer) call(x *syntax.CallExpr) (start syntax.Position, index int3
 	out.arguments.to = int32(len(s.arguments))
 	s.calls = append(s.calls, out)
 	for i, arg := range x.Args {
-		named := b.named(arg, func() {
+		named, over := b.named(arg, func() {
 			start := b.expr(value(arg)) // it may move s.arguments
 			s.arguments[out.arguments.from+int32(i)].pos = pointOf(start)
 		})
-		if named != nil && i == 0 && isPredeclared(x.Fn, "attempt") {
-			named.call, named.attempt = index, true
+		if via := caller(x.Fn); named != nil && i == 0 && via != Direct {
+			named.call, named.via, named.over = index, via, over
 		}
 	}
 	return start, index
 }
 
-// named calls read, which reads x. If x is only a name, named returns the mention that read made.
-func (b *summarizer) named(x syntax.Expr, read func()) *mention {
+// named calls read, which reads x. If x is only a name, or what its method override returned, or a
+// method of that, named returns the mention that read made, and which of these x is.
+func (b *summarizer) named(x syntax.Expr, read func()) (*mention, Over) {
 	before := len(b.mentions)
 	read()
-	if !isName(x) || len(b.mentions) == before {
-		return nil
+	over := overridden(x)
+	if over == NotOver && !isName(x) || len(b.mentions) == before {
+		return nil, NotOver
 	}
-	return &b.mentions[before].mention
+	return &b.mentions[before].mention, over
+}
+
+// overridden says whether x is what a name's method override returned, or a method of that.
+func overridden(x syntax.Expr) Over {
+	over := OverCall
+	if dot, ok := x.(*syntax.DotExpr); ok {
+		if over = methods[dot.Name.Name]; over == NotOver {
+			over = OverOther
+		}
+		x = dot.X
+	}
+	for {
+		call, ok := x.(*syntax.CallExpr)
+		if !ok {
+			return NotOver
+		}
+		dot, ok := call.Fn.(*syntax.DotExpr)
+		if !ok || dot.Name.Name != "override" {
+			return NotOver
+		}
+		if isName(dot.X) {
+			return over
+		}
+		x = dot.X
+	}
 }
 
 // isName reports whether x is a name, or one with attributes.
@@ -329,14 +356,17 @@ func isName(x syntax.Expr) bool {
 	}
 }
 
-// isPredeclared reports whether x means the predeclared value of that name.
-func isPredeclared(x syntax.Expr, name string) bool {
+// caller returns which predeclared function that calls its first argument x is.
+func caller(x syntax.Expr) Via {
 	id, ok := x.(*syntax.Ident)
 	if !ok {
-		return false
+		return Direct
 	}
 	v, ok := id.Binding.(*starresolve.Binding)
-	return ok && v.Scope == starresolve.Predeclared && id.Name == name
+	if !ok || v.Scope != starresolve.Predeclared {
+		return Direct
+	}
+	return callers[id.Name]
 }
 
 // argument returns a call's argument, without its position.

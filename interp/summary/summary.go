@@ -96,12 +96,13 @@ const notFree = -1
 // mention is a place in a function's code that names a variable whose value is known before the
 // code runs, or where a nested function stands. What a nested function names is its own.
 type mention struct {
-	kind    mentionKind
-	index   int32 // of the global's name, the free variable or the function
-	fields  span  // the attributes that follow, as in x.a.b
-	pos     point
-	call    int32 // the call of this function, or of attempt with this as its first argument; or notCall
-	attempt bool
+	kind   mentionKind
+	index  int32 // of the global's name, the free variable or the function
+	fields span  // the attributes that follow, as in x.a.b
+	pos    point
+	call   int32 // the call of this function, or of via with this as its first argument; or notCall
+	via    Via
+	over   Over
 }
 
 type mentionKind uint8
@@ -194,12 +195,43 @@ type Mention struct {
 	Free   int    // the index of the free variable
 	Fields []string
 	Pos    syntax.Position
-	// Call is the index of the call of this function, for [Summary.Call]; with Attempt, of the call
-	// of the predeclared attempt that has this as its first argument. It is negative if there is no
-	// call.
-	Call    int
-	Attempt bool
+	// Call is the index of the call of this function, for [Summary.Call]; with Via, of the call of
+	// that predeclared function that has this as its first argument. It is negative if there is no
+	// call. With Over, what is called is what the method override returned, the last of Fields.
+	Call int
+	Via  Via
+	Over Over
 }
+
+// Via is a predeclared function that calls its first argument.
+type Via uint8
+
+// The functions that call others.
+const (
+	Direct Via = iota // none
+	ViaAttempt
+	ViaStart
+	vias
+)
+
+// callers are the names of the predeclared functions that call their first arguments.
+var callers = map[string]Via{"attempt": ViaAttempt, "start": ViaStart}
+
+// Over says what is called of the result of x.override(…).
+type Over uint8
+
+// What is called.
+const (
+	NotOver   Over = iota // there is no override
+	OverCall              // the result itself
+	OverStart             // its method start
+	OverMap               // its method map
+	OverOther             // another method
+	overs
+)
+
+// methods are what may be called of an override's result.
+var methods = map[string]Over{"start": OverStart, "map": OverMap}
 
 // Call is a call in a module's source.
 type Call struct {
@@ -311,7 +343,7 @@ func outer(free, around []int32) []int32 {
 }
 
 func (s *Summary) mention(m *mention, free int) Mention {
-	out := Mention{Pos: s.position(m.pos), Free: free, Call: int(m.call), Attempt: m.attempt}
+	out := Mention{Pos: s.position(m.pos), Free: free, Call: int(m.call), Via: m.via, Over: m.over}
 	if m.kind == mentionsGlobal {
 		out.Global = s.names[m.index]
 	}

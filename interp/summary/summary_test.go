@@ -63,6 +63,8 @@ def f(p, q = [1], *args, r = b.x(), **kwargs):
     g(s = (1, 2))
     (a)(b"x")
     attempt(a.b, {}, x = [], y = {1: 2})
+    a.b.override(c = h)(1).override(1)
+    start(b.override(1).override(2).start, 3)
     return (g, h, 1 if a.first() else b.second(), not a, {a(): b()}, (a(), ))
 h = f
 for i, j in []:
@@ -130,7 +132,7 @@ func TestMentions(t *testing.T) {
 		}
 		got = append(got, strings.Join(append([]string{name}, m.Fields...), "."))
 	}
-	want := "h b.m b.n b.o a a a.b h a.first b.second a a b a"
+	want := "h b.m b.n b.o a a a.b a.b.override h b.override h a.first b.second a a b a"
 	if g := strings.Join(got, " "); g != want {
 		t.Errorf("got  %s\nwant %s", g, want)
 	}

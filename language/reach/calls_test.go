@@ -93,6 +93,12 @@ func TestCalls(t *testing.T) {
 		{"another orchestrator's calls aren't its own", "def _g(): return a()\ng = task(_g, env = e, name = 'g')\ndef _f(): return g()", "g@5:18"},
 		{"module function", "def _f(): return json.encode(math.pi)", ""},
 		{"global later", "def _f(): return later()\nlater = b", "b@3:18"},
+		{"started function", "def h(x): return a(x)\ndef _f(): return gather(*[start(h, x) for x in []])", "a@3:18"},
+		{"started task", "def _f(): return start(ns.a, 1)", "a@3:24"},
+		{"started lambda", "def _f(): return start(lambda: a())", "a@3:32"},
+		{"started from a table", "def _f(k): return start(table[k])", "a@3:25? b@3:25? d@6:47? c@3:25?"},
+		{"override", "def _f(): return a.override(label = 'x')()", "a@3:18"},
+		{"override that is bound", "def _f():\n    x = a.override(label = 'x')\n    return x.start()", "a@4:9"},
 		{"alias", "alias = a\ndef _f(): return alias()", "a@4:18"},
 	}
 	for _, tt := range tests {

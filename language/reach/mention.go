@@ -137,7 +137,7 @@ func narrowed(v starlark.Value, fields []string) (starlark.Value, []string) {
 		case *starlarkstruct.Module:
 			v, _ = t.Attr(field)
 		case *builtins.Task:
-			if field != "start" && field != "map" {
+			if field != "start" && field != "map" && field != "override" {
 				return nil, nil // the code asks for its name, for example
 			}
 			return v, fields[i:]

@@ -40,28 +40,47 @@ func (s *sites) of(t *builtins.Task, m *interp.Module, at summary.Mention, rest 
 		}
 		i = len(s.all)
 		s.known[key] = i
-		s.all = append(s.all, s.site(t, how, call))
+		s.all = append(s.all, s.site(t, how, at, call))
 	}
 	return i
 }
 
 func siteKind(at summary.Mention, rest []string) (plan.SiteKind, bool) {
+	method := ""
 	switch {
 	case at.Call < 0 || len(rest) > 1:
 		return "", false
-	case at.Attempt:
-		return plan.SiteAttempt, len(rest) == 0
-	case len(rest) == 0:
-		return plan.SiteCall, true
-	case rest[0] == "start":
-		return plan.SiteStart, true
+	case at.Over == summary.NotOver:
+		if len(rest) == 1 {
+			method = rest[0]
+		}
+	case len(rest) == 0 || rest[0] != "override":
+		return "", false
+	default:
+		var ok bool
+		if method, ok = overMethods[at.Over]; !ok {
+			return "", false
+		}
 	}
-	return plan.SiteMap, rest[0] == "map"
+	switch at.Via {
+	case summary.ViaAttempt:
+		return plan.SiteAttempt, method == ""
+	case summary.ViaStart:
+		return plan.SiteStart, method == ""
+	}
+	how, ok := siteKinds[method]
+	return how, ok
 }
 
-func (s *sites) site(t *builtins.Task, how plan.SiteKind, c summary.Call) plan.Site {
+// overMethods are the methods that are called of what override returns; "" is a call of it.
+var overMethods = map[summary.Over]string{summary.OverCall: "", summary.OverStart: "start", summary.OverMap: "map"}
+
+// siteKinds are the kinds of calls by a task's method; "" is a call of the task.
+var siteKinds = map[string]plan.SiteKind{"": plan.SiteCall, "start": plan.SiteStart, "map": plan.SiteMap}
+
+func (s *sites) site(t *builtins.Task, how plan.SiteKind, at summary.Mention, c summary.Call) plan.Site {
 	out := plan.Site{Task: s.index[t], How: how, Pos: position(c.Start), Unused: c.Unused}
-	if how == plan.SiteAttempt {
+	if at.Via != summary.Direct {
 		c.Arguments = c.Arguments[1:] // the task itself
 	}
 	for _, a := range c.Arguments {

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"go.starlark.net/starlark"
 	"pgregory.net/rapid"
 
 	"github.com/flytestar/flytestar/diag"
@@ -53,6 +52,17 @@ func TestSites(t *testing.T) {
 		"def _f(): return attempt(ns.a, (1, 2), **{})":                                                         "a.attempt(list@32,…)@3:18",
 		"def _f(): return attempt(a, -1, +2.5, True, b'', a)":                                                  "a.attempt(int@29,float@33,bool@39,@45,@50)@3:18",
 		"def _f():\n    attempt(a)\n    a(a)()":                                                                "a.attempt()@4:5! a.call(@7)@5:5",
+		"def _f(): return start(a, 1, x = 'y')":                                                                "a.start(int@27,x=str@34)@3:18",
+		"def _f(): return start(a.map, [1])":                                                                   "",
+		"def _f(): return start(lambda: a(1), 2)":                                                              "a.call(int@34)@3:32",
+		"def _f(): return a.override(label = 'x')(1)":                                                          "a.call(int@42)@3:18",
+		"def _f(): return ns.sub.c.override(label = 'x').start(1)":                                             "c.start(int@55)@3:18",
+		"def _f(): return ns.a.override(l = 1).override(l = 2).map([])":                                        "a.map(list@59)@3:18",
+		"def _f(): return attempt(a.override(label = 'x'), 1)":                                                 "a.attempt(int@51)@3:18",
+		"def _f(): return start(a.override(label = 'x'), 1)":                                                   "a.start(int@49)@3:18",
+		"def _f(): return a.override(label = b.name)":                                                          "",
+		"def _f(): return a.override(1).x(2)":                                                                  "",
+		"def _f(): return a.start(1).override(2)(3)":                                                           "a.start(int@26)@3:18",
 		"def _f(): return gather(a, b.start())":                                                                "b.start()@3:28",
 		"def attempt_(t): return t()\ndef _f(): return attempt_(a)":                                            "",
 		"def h(): return a(1)\ndef _f(): return (h(), h(), (lambda: a(2))())":                                  "a.call(int@40)@4:38 a.call(int@19)@3:17",
@@ -120,7 +130,7 @@ func TestArguments(t *testing.T) {
 				found = append(found, e.Msg)
 			}
 		}
-		_, err = lang.Body(&starlark.Thread{}, "e.f", nil, oneCall{})
+		_, err = p.Body("e.f", nil, func() {}).Run(nil, oneCall{})
 		var d *diag.Error
 		wrong := errors.As(err, &d) && d.Code == "FS107"
 		counts[wrong]++
