@@ -54,6 +54,8 @@ type Image struct {
 	Env     []string    // KEY=VALUE
 	Workdir string
 	User    string // "", "name", "uid" or "uid:gid"
+	// StopSignal asks its processes to end: "SIGTERM", "15", … or empty
+	StopSignal string
 }
 
 // Layer is one layer of an image: a tar stream whose content DiffID names.

@@ -18,7 +18,8 @@ type Executor interface {
 	//
 	// A process that failed is a Result, not an error. An error says that the attempt couldn't be
 	// run: a *diag.Error of class Task where the task or its image is to blame, else one of class
-	// System. When ctx ends, Run ends the attempt and returns ctx's error.
+	// System. When ctx ends, Run ends the attempt and returns ctx's error. The
+	// attempt's process is asked to end first, and has a moment to do so, in which it may still log.
 	// When Run returns, nothing of the attempt is under way.
 	Run(ctx context.Context, a *Attempt) (*Result, error)
 	// Capacity says what the executor has for attempts. The engine asks once per run.

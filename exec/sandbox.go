@@ -12,7 +12,8 @@ import (
 type Sandbox interface {
 	// Run runs c to its end. When it returns, no process, mount, cgroup or
 	// temporary directory of c is left, whatever the outcome. Cancelling ctx
-	// kills all of c's processes; Run then returns ctx's error. Any other
+	// kills all of c's processes, after c.Grace if c has a StopSignal; Run then
+	// returns ctx's error. Any other
 	// error means that the machine couldn't run c. A process that ran and
 	// failed is not an error: see Exit.
 	//
@@ -41,6 +42,10 @@ type Container struct {
 	Stdout   io.Writer
 	Stderr   io.Writer
 	Started  func() // if set, called once, when the process has started
+	// StopSignal, if set, is sent to the process when ctx ends: "SIGTERM", "15", …; an unknown one
+	// counts as SIGTERM. The container is killed when the process ends, or after Grace.
+	StopSignal string
+	Grace      time.Duration
 	// Diff, if set, receives what the process changed in its root file system, once it has exited
 	// with 0. It is the tar of an OCI layer: ids as the container sees them, whiteouts for what is
 	// gone, entries sorted by path. Mounts, Files and their mount points are left out.

@@ -46,6 +46,7 @@ func Run(t *testing.T, opts Options) {
 		{"NoProgram", (*suite).noProgram},
 		{"OutOfMemory", (*suite).outOfMemory},
 		{"Cancel", (*suite).cancel},
+		{"Stop", (*suite).stop},
 		{"Environment", (*suite).environment},
 		{"Inputs", (*suite).inputs},
 		{"Workdir", (*suite).workdir},
@@ -261,6 +262,26 @@ func (s *suite) cancel(t *testing.T) {
 	})
 	if res, err := s.Executor.Run(ctx, a); !errors.Is(err, context.Canceled) { // not the deadline's end
 		t.Errorf("got %+v, %v", res, err)
+	}
+}
+
+// stop: an attempt that is to end is told, and what it does then is in the log.
+func (s *suite) stop(t *testing.T) {
+	for _, user := range []string{"", "worker"} {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		a, log := s.attempt(`trap "echo saved; exit 0" TERM; echo started; while :; do sleep 0.01; done`)
+		a.User = user
+		a.Log = writerFunc(func(p []byte) (int, error) {
+			if bytes.Contains(p, []byte("started")) {
+				cancel()
+			}
+			return log.Write(p)
+		})
+		res, err := s.Executor.Run(ctx, a)
+		cancel()
+		if !errors.Is(err, context.Canceled) || log.String() != "started\nsaved\n" {
+			t.Errorf("%q: got %+v, %v; log %q", user, res, err, log)
+		}
 	}
 }
 

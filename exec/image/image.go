@@ -161,7 +161,9 @@ func (b *Builder) Image(ctx context.Context, digest plan.Digest) (*exec.Image, e
 	if err != nil {
 		return nil, systemError(fmt.Errorf("image %s: %w", digest, err))
 	}
-	img := &exec.Image{Digest: digest, Env: cfg.Config.Env, Workdir: cfg.Config.WorkingDir, User: cfg.Config.User}
+	img := &exec.Image{
+		Digest: digest, Env: cfg.Config.Env, Workdir: cfg.Config.WorkingDir, User: cfg.Config.User, StopSignal: cfg.Config.StopSignal,
+	}
 	img.Layers = b.store.layout.Open(oci.Layers(m, cfg))
 	return img, nil
 }

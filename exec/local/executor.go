@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
@@ -26,6 +27,9 @@ type Executor struct {
 	Images  exec.Images
 	Store   Store
 	Secrets exec.Secrets // nil: attempts that need a secret are refused
+	// Grace is how long an attempt that is to end may go on after it was asked to; 0 means 10
+	// seconds.
+	Grace time.Duration
 }
 
 // Store is an exec.Store whose artifacts lie on this machine.
@@ -42,6 +46,9 @@ type Store interface {
 	// whatever err is.
 	InputDir(ctx context.Context, artifacts map[string]plan.Value, files map[string][]byte) (dir string, remove func() error, err error)
 }
+
+// defaultGrace is that of Docker.
+const defaultGrace = 10 * time.Second
 
 // defaultPath is PATH if the image has none.
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -77,19 +84,21 @@ func (e *Executor) Run(ctx context.Context, a *exec.Attempt) (res *exec.Result, 
 	log := &lockedWriter{w: a.Log}
 	user := cmp.Or(a.User, img.User)
 	exit, err := e.Sandbox.Run(ctx, &exec.Container{
-		Name:     hostName(a.Task),
-		Layers:   img.Layers,
-		Args:     a.Args,
-		Env:      environment(img.Env, a.Env, secretEnv),
-		Workdir:  workdir(img),
-		User:     user,
-		Mounts:   append(mounts, exec.Mount{Source: outputs, Target: exec.OutputsPath, Writable: true}),
-		Files:    append(secretFiles, files...),
-		Network:  a.Network,
-		Resource: a.Resources,
-		Stdout:   log,
-		Stderr:   log,
-		Started:  a.Started,
+		Name:       hostName(a.Task),
+		Layers:     img.Layers,
+		Args:       a.Args,
+		Env:        environment(img.Env, a.Env, secretEnv),
+		Workdir:    workdir(img),
+		User:       user,
+		Mounts:     append(mounts, exec.Mount{Source: outputs, Target: exec.OutputsPath, Writable: true}),
+		Files:      append(secretFiles, files...),
+		Network:    a.Network,
+		Resource:   a.Resources,
+		Stdout:     log,
+		Stderr:     log,
+		Started:    a.Started,
+		StopSignal: cmp.Or(img.StopSignal, "SIGTERM"),
+		Grace:      cmp.Or(e.Grace, defaultGrace),
 	})
 	if err != nil {
 		return nil, err

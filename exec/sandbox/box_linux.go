@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,8 +11,11 @@ import (
 	osexec "os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -41,12 +45,15 @@ func (b *box) run(ctx context.Context) (exit *exec.Exit, err error) {
 	if err := b.makeScratch(); err != nil {
 		return nil, err
 	}
-	if exit, err = b.live(ctx); err != nil {
+	exit, err = b.live(ctx)
+	oom, oomErr := b.group.oom()
+	if err != nil && oom && ctx.Err() == nil { // too little memory even to set the container up
+		return &exec.Exit{Code: 128 + int(unix.SIGKILL), Signal: "SIGKILL", OOM: true}, nil
+	}
+	if err = cmp.Or(err, oomErr); err != nil {
 		return nil, err
 	}
-	if exit.OOM, err = b.group.oom(); err != nil {
-		return nil, err
-	}
+	exit.OOM = oom
 	if b.c.Diff == nil || exit.Code != 0 {
 		return exit, nil
 	}
@@ -103,8 +110,8 @@ func (b *box) live(ctx context.Context) (*exec.Exit, error) {
 		return nil, err
 	}
 	t.close()
-	stop := context.AfterFunc(ctx, p.kill)
-	defer stop()
+	abort := context.AfterFunc(ctx, p.kill)
+	defer abort()
 	err = b.group.join(p.cmd.Process.Pid)
 	if err == nil {
 		err = json.NewEncoder(p.config).Encode(config)
@@ -114,6 +121,7 @@ func (b *box) live(ctx context.Context) (*exec.Exit, error) {
 		p.reap()
 		return nil, fmt.Errorf("starting a container: %w", err)
 	}
+	abort() // from here on the process may be asked to end
 	return b.follow(ctx, p)
 }
 
@@ -240,6 +248,9 @@ func (p *firstProcess) reap() {
 
 // follow waits for the container's end and returns how it ended.
 func (b *box) follow(ctx context.Context, p *firstProcess) (*exec.Exit, error) {
+	started := make(chan struct{})
+	over, release := b.endWith(ctx, p, started)
+	defer release()
 	var last inside.Report
 	ready := false
 	for d := json.NewDecoder(p.reports); ; {
@@ -247,8 +258,9 @@ func (b *box) follow(ctx context.Context, p *firstProcess) (*exec.Exit, error) {
 		if err := d.Decode(&r); err != nil {
 			break // it is dead or will be; last is its last report
 		}
-		if last = r; r.Ready {
+		if last = r; r.Ready && !ready {
 			ready, b.made = true, r.Made
+			close(started)
 			if b.c.Started != nil {
 				b.c.Started()
 			}
@@ -261,7 +273,7 @@ func (b *box) follow(ctx context.Context, p *firstProcess) (*exec.Exit, error) {
 		p.kill() // it wrote something that isn't a report
 	}
 	_ = p.cmd.Wait()
-	err := p.outputs.wait(ctx)
+	err := p.outputs.wait(over)
 	p.close()
 	switch {
 	case ctx.Err() != nil:
@@ -278,6 +290,52 @@ func (b *box) follow(ctx context.Context, p *firstProcess) (*exec.Exit, error) {
 	// The first process was killed. The kernel does that when memory is short and nothing else is
 	// left to kill.
 	return &exec.Exit{Code: 128 + int(unix.SIGKILL), Signal: "SIGKILL"}, nil
+}
+
+// endWith ends the container when ctx ends. Its process is asked first if it has a signal for that,
+// and has a moment. The context that is returned ends when all of the container is to be over.
+func (b *box) endWith(ctx context.Context, p *firstProcess, started <-chan struct{}) (over context.Context, release func()) {
+	over, end := context.WithCancel(context.WithoutCancel(ctx))
+	forget := context.AfterFunc(ctx, func() {
+		defer end()
+		defer p.kill()
+		if b.c.StopSignal == "" {
+			return
+		}
+		grace := time.NewTimer(b.c.Grace)
+		defer grace.Stop()
+		select {
+		case <-started: // it may have written something before we hear that it has started
+			_ = json.NewEncoder(p.config).Encode(inside.Order{Signal: stopSignal(b.c.StopSignal)}) // fails if it has ended
+		case <-over.Done():
+		case <-grace.C:
+			return
+		}
+		select {
+		case <-over.Done():
+		case <-grace.C:
+		}
+	})
+	return over, func() { forget(); end() }
+}
+
+// stopSignal returns the number of a signal that an image names: 0 for none, SIGTERM for one that
+// isn't known.
+func stopSignal(name string) int {
+	if name == "" {
+		return 0
+	}
+	const lowest, highest = 34, 64 // of the real-time signals, as the C library counts them
+	name = strings.TrimPrefix(strings.ToUpper(name), "SIG")
+	if n, ok := strings.CutPrefix(name, "RTMIN+"); ok {
+		if n, err := strconv.Atoi(n); err == nil && n >= 0 && lowest+n <= highest {
+			return lowest + n
+		}
+	}
+	if n, err := strconv.Atoi(name); err == nil && n > 0 && n <= highest {
+		return n
+	}
+	return int(cmp.Or(unix.SignalNum("SIG"+name), unix.SIGTERM))
 }
 
 // setupError turns the report of a failed setup into an error.

@@ -23,7 +23,24 @@ import (
 	"github.com/flytestar/flytestar/exec/sandbox/sandboxtest"
 )
 
-func init() { roles["probe"] = probe }
+func init() {
+	roles["probe"] = probe
+	roles["traced"] = traced
+}
+
+// traced asks to be traced, executes itself, and then gets a signal.
+func traced() {
+	runtime.LockOSThread()
+	if _, _, errno := unix.Syscall(unix.SYS_PTRACE, unix.PTRACE_TRACEME, 0, 0); errno != 0 {
+		panic(errno)
+	}
+	if os.Getenv("AGAIN") == "" {
+		panic(syscall.Exec("/probe", []string{"/probe"}, []string{"FLYTESTAR_TEST_ROLE=traced", "AGAIN=1"}))
+	}
+	fmt.Println("goes on")
+	unix.Kill(os.Getpid(), unix.SIGABRT)
+	panic("it outlived its signal")
+}
 
 // sight is what a process in a container can see.
 type sight struct {
@@ -227,6 +244,17 @@ func connected(t *testing.T, s sight) {
 	}
 	if refusal := s.Refused["host port"]; refusal != "" {
 		t.Errorf("with network, a port of the host's: %s", refusal)
+	}
+}
+
+// TestTraced: a process that wants to be traced by its parent goes on, and ends by its signal.
+func TestTraced(t *testing.T) {
+	c := script(t, "")
+	c.Args, c.Env = []string{"/probe"}, []string{"FLYTESTAR_TEST_ROLE=traced"}
+	c.Mounts = []exec.Mount{{Source: sandboxtest.Program(t), Target: "/probe"}}
+	exit, out := run(t, sandboxtest.New(t, sandbox.Options{}), c)
+	if exit.Code != 128+int(unix.SIGABRT) && exit.Code != 2 || !strings.HasPrefix(out, "goes on\n") || strings.Contains(out, "outlived") {
+		t.Errorf("got %+v; %s", exit, out)
 	}
 }
 

@@ -205,6 +205,29 @@ func TestCancelEarly(t *testing.T) {
 	}
 }
 
+// TestGrace: the image's signal is sent, and a process that doesn't heed it dies when its moment is
+// over.
+func TestGrace(t *testing.T) {
+	s := sandboxtest.New(t, sandbox.Options{})
+	for _, tt := range []struct{ signal, trap, want string }{
+		{"SIGQUIT", "trap 'echo quit; exit' QUIT", "up\nquit\n"}, {"SIGRTMIN+3", "trap 'echo real time; exit' 37", "up\nreal time\n"},
+		{"12", "trap 'echo twelve; exit' USR2", "up\ntwelve\n"}, {"nonsense", "trap 'echo term; exit' TERM", "up\nterm\n"},
+		{"SIGTERM", "trap '' TERM", "up\n"},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		c := script(t, tt.trap+"; echo up; while :; do sleep 0.01; done")
+		c.StopSignal, c.Grace = tt.signal, time.Minute
+		if tt.want == "up\n" {
+			c.Grace = 50 * time.Millisecond
+		}
+		var log strings.Builder
+		c.Stdout = writerFunc(func(p []byte) (int, error) { cancel(); return log.Write(p) })
+		if exit, err := s.Run(ctx, c); !errors.Is(err, context.Canceled) || log.String() != tt.want {
+			t.Errorf("%s: got %+v, %v; log %q", tt.signal, exit, err, &log)
+		}
+	}
+}
+
 // TestOutputFails: if the writer of the output fails, the container ends with that error.
 func TestOutputFails(t *testing.T) {
 	s := sandboxtest.New(t, sandbox.Options{})
@@ -280,6 +303,11 @@ func TestLimits(t *testing.T) {
 	exit, out := whileRunning(t, s, c, "true", func() { limits = cgroupFiles(t, "cpu.max", "cpu.cfs_quota_us", "memory.max", "memory.limit_in_bytes") })
 	if exit.Code != 0 || limits != "20000 67108864" {
 		t.Errorf("with a fifth of a core and 64 MiB, the cgroup's limits are %s: %+v %s", limits, exit, out)
+	}
+	c = script(t, "echo ran")
+	c.Resource.Memory = 128 << 10
+	if exit, out := run(t, s, c); !exit.OOM || out != "" {
+		t.Errorf("with less memory than a container needs: %+v %s", exit, out)
 	}
 	c = script(t, "df -k /dev/shm | tail -1")
 	c.Resource.Shm = 8 << 20

@@ -67,13 +67,17 @@ func (b *box) bundle(c *inside.Config) (*specs.Spec, error) {
 	if err != nil {
 		return nil, err
 	}
+	setup, err := json.Marshal(inside.Init{Signal: stopSignal(b.c.StopSignal)})
+	if err != nil {
+		return nil, err
+	}
 	ids := []specs.LinuxIDMapping{{ContainerID: 0, HostID: uint32(b.sandbox.ids.base), Size: IDCount}}
 	spec := &specs.Spec{
 		Version:  "1.0.2",
 		Hostname: c.Hostname,
 		Root:     &specs.Root{Path: "root"},
 		Process: &specs.Process{
-			Args: append([]string{inside.InitPath}, c.Args...), Env: c.Env, Cwd: orRoot(c.Workdir), NoNewPrivileges: true,
+			Args: append([]string{inside.InitPath, string(setup)}, c.Args...), Env: c.Env, Cwd: orRoot(c.Workdir), NoNewPrivileges: true,
 			Capabilities: &specs.LinuxCapabilities{Bounding: capabilityNames, Effective: capabilityNames, Permitted: capabilityNames},
 			Rlimits: []specs.POSIXRlimit{
 				{Type: "RLIMIT_NOFILE", Hard: c.OpenFiles, Soft: c.OpenFiles}, {Type: "RLIMIT_CORE"},

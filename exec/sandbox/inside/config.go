@@ -22,7 +22,7 @@ const Argv0Hold = "\x7fflytestar-hold"
 // Descriptors of the first process, besides the standard ones. A Config's descriptors begin at
 // FirstFD.
 const (
-	ConfigFD = 3 // a pipe with one Config; when the sandbox closes its end, the container ends
+	ConfigFD = 3 // a pipe with one Config and then Orders; when the sandbox closes its end, the container ends
 	ReportFD = 4 // a pipe for Reports
 	FirstFD  = 5
 )
@@ -57,6 +57,11 @@ type Config struct {
 	Foreign *Foreign
 }
 
+// Order is what the sandbox may send after the Config.
+type Order struct {
+	Signal int // to send to the container's process
+}
+
 // Foreign is what an OCI runtime needs. Its bundle is [Staging].
 type Foreign struct {
 	Path string // of the runtime
@@ -64,6 +69,11 @@ type Foreign struct {
 	// RootID is the container's root as seen from this process. The runtime makes the user
 	// namespace, so this process isn't in it.
 	RootID int
+}
+
+// Init is what a runtime's container tells this program, as JSON in its first argument.
+type Init struct {
+	Signal int // to pass on to the container's process
 }
 
 // Mount is something that the container sees at a path: a tree, or a small file.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/signal"
 	"strconv"
 	"strings"
 	"syscall"
@@ -198,9 +199,17 @@ func runtimeError() string {
 // signal of its own could end it.
 const InitPath = "/dev/flytestar-init"
 
-// mainInit is the first process in a foreign runtime's container.
-func mainInit(args []string) int {
-	holdSignals()
+// mainInit is the first process in a foreign runtime's container. Its arguments are an Init and the
+// container's.
+func mainInit(setup string, args []string) int {
+	var in Init
+	if err := json.Unmarshal([]byte(setup), &in); err != nil || holdSignals(unix.Signal(in.Signal)) != nil {
+		return 3
+	}
+	orders := make(chan os.Signal, 1)
+	if in.Signal != 0 {
+		signal.Notify(orders, unix.Signal(in.Signal))
+	}
 	dir, err := os.Getwd()
 	var path string
 	if err == nil {
@@ -215,5 +224,10 @@ func mainInit(args []string) int {
 	if err != nil {
 		return cannotExecute(args[0], err)
 	}
+	go func() {
+		for s := range orders {
+			_ = unix.Kill(p.pid, s.(unix.Signal)) // fails if it has just ended
+		}
+	}()
 	return p.wait().Code
 }

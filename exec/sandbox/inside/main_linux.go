@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -19,9 +20,9 @@ import (
 // exit of a container.
 func init() {
 	switch {
-	case len(os.Args) > 1 && os.Args[0] == InitPath:
+	case len(os.Args) > 2 && os.Args[0] == InitPath:
 		runtime.LockOSThread()
-		os.Exit(mainInit(os.Args[1:]))
+		os.Exit(mainInit(os.Args[1], os.Args[2:]))
 	case len(os.Args) != 1:
 	case os.Args[0] == Argv0:
 		// Capabilities and filters belong to a thread. A process inherits those of the thread that
@@ -56,12 +57,13 @@ func run() int {
 		return 3
 	}
 	reports := json.NewEncoder(os.NewFile(ReportFD, "report"))
-	config := os.NewFile(ConfigFD, "config")
+	orders := json.NewDecoder(os.NewFile(ConfigFD, "config"))
 	var c Config
-	if err := json.NewDecoder(config).Decode(&c); err != nil {
+	if err := orders.Decode(&c); err != nil {
 		return 3 // the sandbox is gone, or sees that nothing was reported
 	}
-	go dieWith(config)
+	var pid atomic.Int64
+	go obey(orders, &pid)
 	child, made, err := c.started()
 	if err != nil {
 		r := Report{Error: err.Error()}
@@ -72,6 +74,7 @@ func run() int {
 		_ = reports.Encode(r) // if it fails, the sandbox is gone
 		return 1
 	}
+	pid.Store(int64(child.pid))
 	if err := reports.Encode(Report{Ready: true, Made: made}); err != nil {
 		return 3
 	}
@@ -81,13 +84,19 @@ func run() int {
 	return 0
 }
 
-// dieWith ends this process when the sandbox's end of the config pipe is closed. All others in its
-// PID namespace end with it. The sandbox closes its end, or the kernel does when the sandbox's
+// obey follows orders, for the container's process once that has an id. It ends this process when
+// the sandbox's end of the config pipe is closed, or when it is to stop what hasn't started. All
+// others in its PID namespace end with it. The sandbox closes its end, or the kernel does when the sandbox's
 // process has died. A parent-death signal wouldn't do: it follows a thread of that process, which
 // may end earlier.
-func dieWith(config io.Reader) {
-	_, _ = io.Copy(io.Discard, config)
-	os.Exit(4)
+func obey(orders *json.Decoder, pid *atomic.Int64) {
+	for {
+		var o Order
+		if orders.Decode(&o) != nil || pid.Load() == 0 {
+			os.Exit(4)
+		}
+		_ = unix.Kill(int(pid.Load()), unix.Signal(o.Signal)) // fails if it has just ended
+	}
 }
 
 // deadly are the signals that end a Go program by default.
@@ -98,11 +107,15 @@ var deadly = []unix.Signal{
 
 // holdSignals makes signals harmless that the container's processes send to PID 1. With os/signal
 // that would take a hundred switches between threads. A child would inherit ignored signals, but Go
-// resets the signals that it handles itself when it forks, and these are among them.
-func holdSignals() error {
+// resets the signals that it handles itself when it forks, and these are among them. One of them may
+// be left to os/signal.
+func holdSignals(except unix.Signal) error {
 	const ignore = 1 // SIG_IGN
 	action := [4]uintptr{ignore}
 	for _, sig := range deadly {
+		if sig == except {
+			continue
+		}
 		if _, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(&action)), 0, 8, 0, 0); errno != 0 {
 			return os.NewSyscallError("rt_sigaction", errno)
 		}
@@ -120,7 +133,7 @@ type process struct {
 
 // started calls start with signals held.
 func (c *Config) started() (*process, []string, error) {
-	if err := holdSignals(); err != nil {
+	if err := holdSignals(0); err != nil {
 		return nil, nil, err
 	}
 	return c.start()
@@ -171,6 +184,10 @@ func (p *process) wait() Report {
 		if err != nil {
 			return Report{Error: "waiting for the container's process: " + err.Error()}
 		}
+		if ws.Stopped() {
+			letGo(pid, ws.StopSignal())
+			continue
+		}
 		if pid != p.pid {
 			continue
 		}
@@ -182,6 +199,18 @@ func (p *process) wait() Report {
 			r.Signal = unix.SignalName(unix.Signal(r.Code - 128)) // empty if there is no such signal
 		}
 		return r
+	}
+}
+
+// letGo lets a child go on that asked to be traced by its parent, which is this process, and got a
+// signal. The child gets the signal, but not the trap of an execve.
+func letGo(pid int, sig syscall.Signal) {
+	if sig == unix.SIGTRAP {
+		sig = 0
+	}
+	_, _, errno := unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_DETACH, uintptr(pid), 0, uintptr(sig), 0, 0)
+	if errno != 0 && errno != unix.ESRCH {
+		_ = unix.Kill(pid, unix.SIGKILL) // rather than wait forever
 	}
 }
 
