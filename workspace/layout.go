@@ -89,27 +89,80 @@ func isImage(mediaType string) bool {
 // choose picks the manifest of a tag and a platform.
 func choose(all []Descriptor, tag, platform string) (*Descriptor, error) {
 	var found []*Descriptor
-	var tags []string
+	var tags, platforms []string
 	for i := range all {
 		d := &all[i]
-		name := d.Annotations[refName]
-		if name != "" && !slices.Contains(tags, name) {
+		if name := d.Annotations[refName]; name != "" && !slices.Contains(tags, name) {
 			tags = append(tags, name)
 		}
-		if (tag == "" || name == tag) && (d.Platform == nil || sameMachine(d.Platform, platform)) {
+		if tag != "" && d.Annotations[refName] != tag {
+			continue
+		}
+		if d.Platform == nil || sameMachine(d.Platform, platform) {
 			found = append(found, d)
+		} else {
+			platforms = append(platforms, d.Platform.OS+"/"+d.Platform.Architecture)
 		}
 	}
-	few := strings.Join(tags[:min(len(tags), 20)], ", ")
 	switch {
 	case len(found) == 1:
 		return found[0], nil
 	case len(found) > 1:
-		return nil, fmt.Errorf("it has several images; add one of the tags %s as oci:DIR:TAG", few)
-	case tag == "":
-		return nil, fmt.Errorf("it has no image for %s", platform)
+		return nil, fmt.Errorf("it has several images; add one of the tags %s as oci:DIR:TAG", few(tags))
+	case tag != "" && !slices.Contains(tags, tag):
+		return nil, fmt.Errorf("it has no image for %s with the tag %q; its tags are %s", platform, tag, few(tags))
 	}
-	return nil, fmt.Errorf("it has no image for %s with the tag %q; its tags are %s", platform, tag, few)
+	return nil, &PlatformError{Want: platform, There: platforms}
+}
+
+func few(list []string) string { return strings.Join(list[:min(len(list), 20)], ", ") }
+
+// PlatformError says for which platforms there is an image, where there is none for the one that is
+// wanted.
+type PlatformError struct {
+	Want  string
+	There []string
+}
+
+// Error implements error.
+func (e *PlatformError) Error() string {
+	var there []string
+	for _, p := range e.There {
+		if p != "unknown/unknown" && !slices.Contains(there, p) { // attestations have that
+			there = append(there, p)
+		}
+	}
+	if len(there) == 0 {
+		return "it has no image for " + e.Want
+	}
+	return "it has no image for " + e.Want + ", only for " + few(there)
+}
+
+// layerTypes are the media types of layers that can be used.
+var layerTypes = []string{
+	"application/vnd.oci.image.layer.v1.tar", "application/vnd.oci.image.layer.v1.tar+gzip", "application/vnd.oci.image.layer.v1.tar+zstd",
+	"application/vnd.docker.image.rootfs.diff.tar", "application/vnd.docker.image.rootfs.diff.tar.gzip", "application/vnd.docker.image.rootfs.diff.tar.zstd",
+}
+
+// configTypes are the media types of an image's configuration.
+var configTypes = []string{"application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"}
+
+// CheckTypes refuses what isn't an image of containers, by the media types of its configuration and
+// of its layers.
+func CheckTypes(config string, layers []string) error {
+	if !slices.Contains(configTypes, config) {
+		return fmt.Errorf("it is no image of containers: its configuration is of type %q", config)
+	}
+	for i, layer := range layers {
+		switch {
+		case slices.Contains(layerTypes, layer):
+		case strings.Contains(layer, "nondistributable") || strings.Contains(layer, ".foreign."):
+			return fmt.Errorf("layer %d of %d may not be distributed: its type is %q, and flytestar doesn't fetch such layers from elsewhere", i+1, len(layers), layer)
+		default:
+			return fmt.Errorf("layer %d of %d is of type %q, which can't be unpacked", i+1, len(layers), layer)
+		}
+	}
+	return nil
 }
 
 // sameMachine reports whether what is for p is for platform, variants aside.
@@ -134,6 +187,13 @@ func (l layout) image(desc *Descriptor, platform string) error {
 	if err := json.Unmarshal(data, &manifest); err != nil {
 		return fmt.Errorf("manifest %s is damaged: %w", desc.Digest, err)
 	}
+	types := make([]string, len(manifest.Layers))
+	for i, d := range manifest.Layers {
+		types[i] = d.MediaType
+	}
+	if err := CheckTypes(manifest.Config.MediaType, types); err != nil {
+		return err
+	}
 	if data, err = l.blob(&manifest.Config); err != nil {
 		return err
 	}
@@ -147,7 +207,7 @@ func (l layout) image(desc *Descriptor, platform string) error {
 		return fmt.Errorf("configuration %s is damaged: %w", manifest.Config.Digest, err)
 	}
 	if !sameMachine(&config.layoutPlatform, platform) {
-		return fmt.Errorf("the image is for %s/%s, not for %s", config.OS, config.Architecture, platform)
+		return &PlatformError{Want: platform, There: []string{config.OS + "/" + config.Architecture}}
 	}
 	if n := len(config.RootFS.DiffIDs); n != len(manifest.Layers) {
 		return fmt.Errorf("the image has %d layers, but %d diff ids", len(manifest.Layers), n)

@@ -53,6 +53,8 @@ type Options struct {
 	// Jobs is how many layers are fetched or made at a time, in all images together. 0 means the
 	// number of CPUs that this process may use.
 	Jobs int
+	// Stall is how long a registry may say nothing before a request is tried again; 0 means 30 s.
+	Stall time.Duration
 	// Environ is where pip's settings, proxies and the CA bundle are looked up
 	// (PIP_…, HTTPS_PROXY, SSL_CERT_FILE, HOME, XDG_CONFIG_HOME); nil: this process's environment.
 	Environ []string

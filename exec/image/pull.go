@@ -2,17 +2,11 @@ package image
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net/http"
 	"sync"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/authn"
-	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"golang.org/x/sync/errgroup"
 
@@ -25,53 +19,14 @@ import (
 	"github.com/flytestar/flytestar/workspace"
 )
 
-// remoteBase pulls an image from a registry. It resolves a tag once, until somebody removes the
-// memory of that.
-func (j *job) remoteBase(ctx context.Context, b plan.Base, ref name.Reference) (base, error) {
-	k := memo.NewKey("ref 1").Str(b.Ref).Str(j.img.Platform)
-	return memo.Made(ctx, j.memo, "bases", k, j.store.hasBase, func() (base, error) {
-		want, err := v1.ParsePlatform(j.img.Platform)
-		if err != nil {
-			return base{}, err
-		}
-		j.step("pull " + b.Ref)
-		img, err := remote.Image(ref, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain), remote.WithPlatform(*want))
-		if err != nil {
-			return base{}, pullError(b, err)
-		}
-		made, err := j.importImage(ctx, b, img)
-		return made, pullError(b, err)
-	})
-}
-
-// pullError says what a registry's answer means.
-func pullError(b plan.Base, err error) error {
-	var e *diag.Error
-	if err == nil || errors.As(err, &e) || errors.Is(err, context.Canceled) {
-		return err
-	}
-	var answer *transport.Error
-	if !errors.As(err, &answer) {
-		return diag.Errorf(b.Pos, diag.System, "can't pull %s: %w", b.Ref, err).WithHint("is the registry reachable from here?")
-	}
-	switch answer.StatusCode {
-	case http.StatusNotFound:
-		return diag.Errorf(b.Pos, diag.Build, "the registry has no image %s", b.Ref).WithHint("check the name and the tag")
-	case http.StatusUnauthorized, http.StatusForbidden:
-		return diag.Errorf(b.Pos, diag.System, "the registry doesn't let us pull %s: %w", b.Ref, err).
-			WithHint("log in with docker, podman or crane: their credentials are used; also check the name, since registries answer so for images that don't exist")
-	}
-	return diag.Errorf(b.Pos, diag.System, "can't pull %s: %w", b.Ref, err)
-}
-
 // importImage copies an image into the store. It checks every blob against its digest.
 func (j *job) importImage(ctx context.Context, b plan.Base, img v1.Image) (base, error) {
 	cfg, err := img.ConfigFile()
 	if err != nil {
 		return base{}, err
 	}
-	if err := fits(cfg, j.img.Platform); err != nil {
-		return base{}, diag.Errorf(b.Pos, diag.Build, "%s: %w", b.Ref, err)
+	if err := fits(img, cfg, j.img.Platform); err != nil {
+		return base{}, err
 	}
 	layers, err := j.importLayers(ctx, b, img, cfg)
 	if err != nil {
@@ -86,7 +41,7 @@ func (j *job) importImage(ctx context.Context, b plan.Base, img v1.Image) (base,
 	}
 	made := base{
 		baseName: baseName{Kind: b.Kind, Name: b.Ref, Digest: plan.Digest(desc.Digest.String()), Time: time.Now().UTC()},
-		Layers:   layers, Config: cfg.Config, History: cfg.History, Epoch: epochOf(cfg), Manifest: &desc, Blobs: blobs,
+		Layers:   layers, Config: cfg.Config, History: historyOf(cfg, len(layers)), Epoch: epochOf(cfg), Manifest: &desc, Blobs: blobs,
 	}
 	for _, l := range layers {
 		made.Blobs = append(made.Blobs, l.Blob())
@@ -101,27 +56,48 @@ func (j *job) unpack(ctx context.Context, b plan.Base, layers []oci.Layer) error
 		return nil
 	}
 	j.step("unpack " + b.Ref)
-	return classed(b.Pos, diag.Build, about(b.Ref, j.opts.Sandbox.Unpack(ctx, j.store.layout.Open(layers))))
+	return j.opts.Sandbox.Unpack(ctx, j.store.layout.Open(layers))
 }
 
-// about says which image an error is about.
-func about(ref string, err error) error {
-	if err == nil {
-		return nil
+// fits checks that an image is one of containers, and for a platform.
+func fits(img v1.Image, cfg *v1.ConfigFile, platform string) error {
+	m, err := img.Manifest()
+	if err != nil {
+		return err
 	}
-	return fmt.Errorf("%s: %w", ref, err)
-}
-
-// fits checks that an image is for a platform.
-func fits(cfg *v1.ConfigFile, platform string) error {
+	layers := make([]string, len(m.Layers))
+	for i, l := range m.Layers {
+		layers[i] = string(l.MediaType)
+	}
+	if err := workspace.CheckTypes(string(m.Config.MediaType), layers); err != nil {
+		return err
+	}
 	want, err := v1.ParsePlatform(platform)
 	if err != nil {
 		return err
 	}
 	if cfg.OS != want.OS || cfg.Architecture != want.Architecture {
-		return fmt.Errorf("the image is for %s/%s, not for %s", cfg.OS, cfg.Architecture, platform)
+		return &workspace.PlatformError{Want: platform, There: []string{cfg.OS + "/" + cfg.Architecture}}
 	}
 	return nil
+}
+
+// historyOf returns an image's history, which has an entry for each layer. Some tools write none.
+func historyOf(cfg *v1.ConfigFile, layers int) []v1.History {
+	n := 0
+	for _, h := range cfg.History {
+		if !h.EmptyLayer {
+			n++
+		}
+	}
+	if n == layers {
+		return cfg.History
+	}
+	made := make([]v1.History, layers)
+	for i := range made {
+		made[i] = v1.History{Created: v1.Time{Time: epochOf(cfg)}, Comment: "a layer of a base without history"}
+	}
+	return made
 }
 
 // epochOf returns the time that files get which steps change on a pulled image.
@@ -160,11 +136,10 @@ func (j *job) importLayers(ctx context.Context, b plan.Base, img v1.Image, cfg *
 				return err
 			}
 			defer j.slots.Release(1)
-			for try := 0; ; try++ {
-				if out[i], err = j.store.layout.ImportLayer(ctx, l, plan.Digest(cfg.RootFS.DiffIDs[i].String()), p); err == nil || try == 2 || ctx.Err() != nil {
-					return err
-				}
-			}
+			out[i], err = again(ctx, func() (oci.Layer, error) {
+				return j.store.layout.ImportLayer(ctx, l, plan.Digest(cfg.RootFS.DiffIDs[i].String()), p)
+			})
+			return err
 		})
 	}
 	return out, g.Wait()
@@ -214,7 +189,8 @@ func (j *job) layoutBase(ctx context.Context, b plan.Base, ref ociref.Ref) (base
 		if err != nil {
 			return base{}, err
 		}
-		return j.importImage(ctx, b, img)
+		made, err := j.importImage(ctx, b, img)
+		return made, unusable(b, err)
 	})
 	made.Name = b.Ref
 	return made, err

@@ -111,7 +111,7 @@ func TestPullErrors(t *testing.T) {
 		text  string
 	}{
 		host + "/none:1":    {diag.Build, "has no image"},
-		host + "/arm:1":     {diag.Build, "for linux/arm64, not for linux/amd64"},
+		host + "/arm:1":     {diag.Build, "no image for linux/amd64, only for linux/arm64"},
 		"127.0.0.1:1/x:1":   {diag.System, "can't pull"},
 		"UPPER/not a ref":   {diag.Build, "isn't an image reference"},
 		"@sha256:abc":       {diag.Build, "isn't an image reference"},

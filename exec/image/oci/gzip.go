@@ -144,7 +144,22 @@ func decompressed(blob io.ReadCloser) (io.ReadCloser, error) {
 		}
 		return &stacked{zr, []io.Closer{zr.IOReadCloser(), blob}}, nil
 	}
+	if name := otherCompression(head); name != "" {
+		blob.Close()
+		return nil, fmt.Errorf("it is compressed with %s: layers are compressed with gzip or zstd, or not at all", name)
+	}
 	return &stacked{br, []io.Closer{blob}}, nil
+}
+
+// otherCompression names a compression that layers don't have, by how its streams begin.
+func otherCompression(head []byte) string {
+	switch {
+	case bytes.HasPrefix(head, []byte("\xfd7zXZ\x00")):
+		return "xz"
+	case len(head) >= 10 && string(head[4:10]) == "1AY&SY":
+		return "bzip2"
+	}
+	return ""
 }
 
 // stacked is a reader that closes others when it is closed, in their order.

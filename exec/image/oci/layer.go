@@ -265,13 +265,13 @@ func (l *Layout) inspect(ctx context.Context, file string, diffID plan.Digest) e
 	}
 	r, err := decompressed(f)
 	if err != nil {
-		return err
+		return fmt.Errorf("layer %s: %w", diffID, err)
 	}
 	defer r.Close()
 	h := sha256.New()
 	t, err := readTree(io.TeeReader(exec.Cancellable(ctx, r), h))
 	if err != nil {
-		return fmt.Errorf("layer %s: %w", diffID, err)
+		return fmt.Errorf("layer %s can't be read as a tar: %w", diffID, err)
 	}
 	if got := plan.DigestSum(h); got != diffID {
 		return fmt.Errorf("the layer that should hold %s holds %s", diffID, got)
