@@ -134,40 +134,23 @@ func (b *body) neglected() error {
 
 // CallInternal calls the task and waits for its value. spec.md, "Bodies".
 func (t *Task) CallInternal(th *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	f, err := t.begin(th, args, kwargs)
-	if err != nil {
-		return nil, err
-	}
-	s, err := strandOf(th, t.what())
-	if err != nil {
-		return nil, err
-	}
-	return f.result(s)
-}
-
-// start implements .start. spec.md, "Bodies".
-func (t *Task) start(th *starlark.Thread, fn string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	f, err := t.begin(th, args, kwargs)
-	if err != nil {
-		return nil, err
-	}
-	return f, nil
+	return (&Call{Task: t}).CallInternal(th, args, kwargs)
 }
 
 // begin starts an action.
-func (t *Task) begin(th *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) (*Future, error) {
-	b, err := strandOf(th, t.what())
+func (c *Call) begin(th *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) (*Future, error) {
+	b, err := strandOf(th, c.what())
 	if err != nil {
 		return nil, err
 	}
 	if err := b.room(1); err != nil {
 		return nil, err
 	}
-	inputs, err := t.bind(args, kwargs)
+	inputs, err := c.bind(args, kwargs)
 	if err != nil {
 		return nil, err
 	}
-	f := b.newFuture(t, inputs, t.registry.Sources.Start(site.Of(th)))
+	f := b.newFuture(c, inputs, c.registry.Sources.Start(site.Of(th)))
 	b.enqueue(f)
 	return f, nil
 }

@@ -26,6 +26,7 @@ one = task(command = ["x"], env = env, inputs = {"x": int}, output = int)
 two = task(command = ["x"], env = env, inputs = {"x": int, "y": input(str, default = "d")}, output = int)
 opts = task(command = ["x"], env = env, inputs = {"o": dict[str, float]}, output = any)
 none = task(command = ["x"], env = env)
+pair = task(command = ["x"], env = env, inputs = {"x": int, "z": dict[str, int], "y": input(int, default = 0)}, output = int)
 bad = task(command = ["x"], env = env, inputs = {"x": input(int, default = 0)}, output = int)
 reads = task(command = ["x"], env = env, inputs = {"f": File | None}, output = File)
 `
@@ -184,7 +185,28 @@ func TestBodies(t *testing.T) {
 		{"return opts(one.start(1))", nil, "a future can't pass between tasks"},
 		{"return one.map([1, 'x'])", nil, `item 1: e.one: input "x": want int, got str`},
 		{"return one.map(range(100000000))", nil, "e.f has more than 100000 calls under way [max-futures]"},
-		{"return two.map([1])", nil, "want a dict of its inputs by name, got int"},
+		{"return pair.map([1])", nil, "want a dict of its inputs by name, got int"},
+		{"return two.map([1, 2])", list{int64(10), int64(20)}, ""},
+		{"return two.map([1, 2], y = 'c')", list{int64(10), int64(20)}, ""},
+		{"return two.map([{'x': 1}, {'x': 2}], y = 'c', concurrency = 1)", list{int64(10), int64(20)}, ""},
+		{"return pair.map([1, 2], z = {'a': 1})", list{int64(10), int64(20)}, ""},
+		{"return pair.map([{'x': 1}, {'x': 2, 'y': 3}], z = {'a': 1})", list{int64(10), int64(20)}, ""},
+		{"return [x for x in pair.map([{'a': 1}], x = 3, y = 4)]", list{int64(30)}, ""},
+		{"return pair.map([{'z': {}}], x = 3)", list{int64(30)}, ""},
+		{"return two.map([{'x': 1, 'y': 'd'}], y = 'c')", nil, `input "y" is given twice`},
+		{"return two.map([1], z = 1)", nil, `there is no input "z"`},
+		{"return one.map([1], x = 1)", nil, `item 0: e.one: want a dict of its inputs by name, got int`},
+		{"return one.override(label = 'a')(1) + one.override(label = 'a').override().start(2).result()", int64(30), ""},
+		{"return one.override(label = 'a').map([1]) + [attempt(one.override(label = 'a'), 1).value, start(one.override(label = 'b'), 2).result()]", list{int64(10), int64(10), int64(20)}, ""},
+		{"return [type(one.override()), str(one.override(label = 'x')), one.override().name]", list{"task", "<task e.one>", "one"}, ""},
+		{"one.override('x')", nil, "override takes named arguments"},
+		{"one.override(label = 'a\\nb')", nil, "can't be shown as a label"},
+		{"one.override(label = '')", nil, "argument label: the string is empty"},
+		{"one.override(labl = 'a')", nil, "labl"},
+		{"return group('qc', one, 1) + group('qc', lambda x, y: one(x) + y, 2, y = 3)", int64(33), ""},
+		{"group('qc')", nil, "group wants a name and a function"},
+		{"group('qc', one(1))", nil, "group wants a function, got int"},
+		{"group(1, one)", nil, "group: name: want a string, got int"},
 		{"return two.map([{1: 2}])", nil, "got the key 1"},
 		{"return set([1])", nil, "a set can't pass between tasks"},
 		{"return [b'x']", nil, "[0]: a bytes can't pass"},

@@ -76,6 +76,7 @@ func (r *Registry) Predeclared() starlark.StringDict {
 		"math":             math.Module,
 		"gather":           starlark.NewBuiltin("gather", gather),
 		"attempt":          starlark.NewBuiltin("attempt", attempt),
+		"group":            starlark.NewBuiltin("group", group),
 		"start":            starlark.NewBuiltin("start", start),
 	})
 	return names

@@ -3,13 +3,10 @@ package builtins
 import (
 	"context"
 	"errors"
-	"fmt"
-	"sync"
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
 
-	"github.com/flytestar/flytestar/builtins/site"
 	"github.com/flytestar/flytestar/builtins/unpack"
 	"github.com/flytestar/flytestar/builtins/value"
 	"github.com/flytestar/flytestar/diag"
@@ -63,11 +60,12 @@ func (f *Future) Attr(name string) (starlark.Value, error) {
 func (f *Future) AttrNames() []string { return []string{"result"} }
 
 // newFuture makes the future of a call and numbers the call. run makes the call.
-func (s *strand) newFuture(t *Task, inputs map[string]plan.Value, pos diag.Position) *Future {
+func (s *strand) newFuture(t *Call, inputs map[string]plan.Value, pos diag.Position) *Future {
 	f := &Future{body: s.body, name: t.FullName(), ordinals: append(ordinals(s.within), s.calls), call: plan.Invocation{
 		Ordinal: s.calls,
 		Within:  s.within,
 		Task:    t.FullName(),
+		Label:   plan.Label{Label: t.label, Group: s.group},
 		Inputs:  inputs,
 		Pos:     pos,
 	}}
@@ -237,8 +235,9 @@ func attempt(th *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwar
 			return nil, errorf("attempt of a future takes no further arguments").WithHint("its action has been started with some")
 		}
 		return x.outcome(s)
-	case *Task:
-		f, err := x.begin(th, args[1:], kwargs)
+	case *Task, *Call:
+		c, _ := callOf(x)
+		f, err := c.begin(th, args[1:], kwargs)
 		if err != nil {
 			return nil, err
 		}
@@ -290,94 +289,6 @@ func (s *strand) results(futures []*Future) (starlark.Value, error) {
 		values[i] = f.get()
 	}
 	return starlark.NewList(values), nil
-}
-
-// mapItems implements .map. spec.md, "Bodies".
-func (t *Task) mapItems(th *starlark.Thread, fn string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	var items starlark.Iterable
-	var concurrency unpack.Count
-	var returnErrors bool
-	if err := unpack.Args(fn, args, kwargs, "items", &items, "concurrency?", &concurrency, "return_errors?", &returnErrors); err != nil {
-		return nil, err
-	}
-	b, err := strandOf(th, t.what())
-	if err != nil {
-		return nil, err
-	}
-	// All calls are checked and numbered before any starts.
-	var bound []map[string]plan.Value
-	for item := range starlark.Elements(items) {
-		if err := b.room(len(bound) + 1); err != nil {
-			return nil, err
-		}
-		inputs, err := t.bindItem(item)
-		if err != nil {
-			return nil, unpack.About(fmt.Sprintf("item %d", len(bound)), err)
-		}
-		bound = append(bound, inputs)
-	}
-	pos := t.registry.Sources.Start(site.Of(th))
-	futures := make([]*Future, len(bound))
-	for i, inputs := range bound {
-		futures[i] = b.newFuture(t, inputs, pos)
-	}
-	b.runAll(futures, int(concurrency))
-	if !returnErrors {
-		return b.results(futures)
-	}
-	return b.outcomes(futures)
-}
-
-// bindItem returns the inputs for an item of map. An item is the value of the task's only input, or
-// a dict of inputs by name.
-func (t *Task) bindItem(item starlark.Value) (map[string]plan.Value, error) {
-	d, isDict := item.(*starlark.Dict)
-	if len(t.Decl.Inputs) == 1 && !(isDict && !takesDict(t.Decl.Inputs[0].Type)) {
-		return t.bind(starlark.Tuple{item}, nil)
-	}
-	if !isDict {
-		return nil, t.callError("want a dict of its inputs by name, got %s", item.Type()).WithHint("%s", t.Decl.Takes())
-	}
-	for key := range d.Entries() {
-		if _, ok := key.(starlark.String); !ok {
-			return nil, t.callError("want a dict of its inputs by name, got the key %s", key).WithHint("%s", t.Decl.Takes())
-		}
-	}
-	return t.bind(nil, d.Items())
-}
-
-// takesDict reports whether a dict can be a value of type t.
-func takesDict(t plan.Type) bool {
-	if t.Kind == plan.KindOptional {
-		t = *t.Elem
-	}
-	return t.Kind == plan.KindDict || t.Kind == plan.KindRecord || t.Kind == plan.KindAny
-}
-
-// runAll starts the futures in order, and keeps at most concurrency of them under way (0: as many
-// as a body may have). It doesn't take a goroutine for each.
-func (b *body) runAll(futures []*Future, concurrency int) {
-	if concurrency == 0 || concurrency > underWay {
-		concurrency = underWay
-	}
-	next := 0
-	var mu sync.Mutex
-	take := func() *Future {
-		mu.Lock()
-		defer mu.Unlock()
-		if next == len(futures) {
-			return nil
-		}
-		next++
-		return futures[next-1]
-	}
-	for range min(concurrency, len(futures)) {
-		b.running.Go(func() {
-			for f := take(); f != nil; f = take() {
-				f.run()
-			}
-		})
-	}
 }
 
 // outcomes waits for all futures and returns the result of attempt for each.

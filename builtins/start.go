@@ -20,8 +20,9 @@ func start(th *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs
 		return nil, errorf("start wants a function or a task, and its arguments")
 	}
 	switch fn := args[0].(type) {
-	case *Task:
-		return fn.start(th, "start", args[1:], kwargs)
+	case *Task, *Call:
+		c, _ := callOf(fn)
+		return c.start(th, "start", args[1:], kwargs)
 	case starlark.Callable:
 		return s.start(th, fn, args[1:], kwargs)
 	case *Future:
@@ -51,12 +52,13 @@ func (s *strand) start(th *starlark.Thread, fn starlark.Callable, args starlark.
 	}
 	s.calls++
 	f := &Future{name: fn.Name(), body: s.body, ordinals: append(ordinals(s.within), at.Ordinal)}
-	within := append(s.within[:len(s.within):len(s.within)], at)
+	path := append(s.within[:len(s.within):len(s.within)], at)
+	group := within(s.group, startLabel(fn.Name(), args, kwargs))
 	f.begin = func() *strand {
 		f.begin = nil
 		s.begun++
-		fresh := s.newStrand(s.threads.Thread(fn.Name()), within)
-		fresh.uses = uses
+		fresh := s.newStrand(s.threads.Thread(fn.Name()), path)
+		fresh.uses, fresh.group = uses, group
 		go fresh.run(f, fn, args, kwargs)
 		return fresh
 	}

@@ -32,6 +32,7 @@ type strand struct {
 	thread *starlark.Thread
 	within []plan.Start // the starts that led here, the outermost first
 	calls  int          // calls and starts made so far
+	group  string       // around what it calls now
 	turn   chan struct{}
 	uses   []*starlark.Function // the functions whose captured variables must not change
 }

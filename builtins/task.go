@@ -72,21 +72,19 @@ func (t *Task) Attr(name string) (starlark.Value, error) {
 	switch name {
 	case "env":
 		return t.Env, nil
-	case "map":
-		return method[*Task]((*Task).mapItems).bind(name, t), nil
+	case "map", "override", "start":
+		return (&Call{Task: t}).Attr(name)
 	case "name":
 		if t.Decl.Name == "" {
 			return starlark.None, nil
 		}
 		return starlark.String(t.Decl.Name), nil
-	case "start":
-		return method[*Task]((*Task).start).bind(name, t), nil
 	}
 	return nil, nil
 }
 
 // AttrNames implements starlark.HasAttrs.
-func (t *Task) AttrNames() []string { return []string{"env", "map", "name", "start"} }
+func (t *Task) AttrNames() []string { return []string{"env", "map", "name", "override", "start"} }
 
 // bound notes that a module has finished in which a global is bound to the task at pos.
 func (t *Task) bound(name string, pos syntax.Position) *diag.Error {

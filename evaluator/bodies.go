@@ -276,7 +276,7 @@ func (b *body) question(m *requestMsg) (func(*replyMsg) error, error) {
 		if err != nil {
 			return nil, err
 		}
-		call := plan.Invocation{Ordinal: m.Call.Ordinal, Within: m.Call.Within, Task: m.Call.Task, Inputs: inputs, Pos: m.Call.Pos}
+		call := plan.Invocation{Ordinal: m.Call.Ordinal, Within: m.Call.Within, Label: m.Call.Label, Task: m.Call.Task, Inputs: inputs, Pos: m.Call.Pos}
 		return func(r *replyMsg) error {
 			v, err := b.host.Call(b.ctx, call)
 			if err != nil {

@@ -146,6 +146,7 @@ type requestMsg struct {
 type callMsg struct {
 	Ordinal int
 	Within  []plan.Start
+	Label   plan.Label
 	Task    string
 	Inputs  map[string]json.RawMessage
 	Pos     diag.Position
@@ -240,7 +241,7 @@ func (m *requestMsg) check() error {
 }
 
 func (m *callMsg) check() error {
-	m.Pos.File = printable(m.Pos.File)
+	m.Pos.File, m.Label = printable(m.Pos.File), m.Label.Clean()
 	if m.Ordinal < 0 {
 		return fmt.Errorf("%w: ordinal %d", wire.ErrMalformed, m.Ordinal)
 	}

@@ -284,7 +284,7 @@ func (h *pipeHost) Call(ctx context.Context, c plan.Invocation) (plan.Value, err
 	if err != nil {
 		return nil, &diag.Error{Pos: c.Pos, Msg: err.Error(), Err: err}
 	}
-	r, err := h.ask(ctx, requestMsg{Call: &callMsg{Ordinal: c.Ordinal, Within: c.Within, Task: c.Task, Inputs: inputs, Pos: c.Pos}})
+	r, err := h.ask(ctx, requestMsg{Call: &callMsg{Ordinal: c.Ordinal, Within: c.Within, Label: c.Label, Task: c.Task, Inputs: inputs, Pos: c.Pos}})
 	if err != nil {
 		return nil, err
 	}

@@ -12,20 +12,21 @@ type Watch func(Event)
 
 // Event is one thing that happened. Only the fields of its kind are set.
 type Event struct {
-	Time   time.Time     `json:"time"`
-	Kind   EventKind     `json:"kind"`
-	Image  string        `json:"image,omitempty"`  // an image's environments, joined by ","
-	Step   string        `json:"step,omitempty"`   // image: what is being done, e.g. "pip pytest"
-	Bytes  int64         `json:"bytes,omitempty"`  // image: of the step, so far
-	Total  int64         `json:"total,omitempty"`  // image: of the step, 0 where unknown
-	Digest plan.Digest   `json:"digest,omitempty"` // image.done
-	Action string        `json:"action,omitempty"`
-	Parent string        `json:"parent,omitempty"`
-	Task   string        `json:"task,omitempty"`
-	Number int           `json:"attempt,omitempty"`
-	Line   string        `json:"line,omitempty"` // action.log
-	Error  *plan.Failure `json:"error,omitempty"`
-	Msg    string        `json:"message,omitempty"`
+	Time       time.Time     `json:"time"`
+	Kind       EventKind     `json:"kind"`
+	Image      string        `json:"image,omitempty"`  // an image's environments, joined by ","
+	Step       string        `json:"step,omitempty"`   // image: what is being done, e.g. "pip pytest"
+	Bytes      int64         `json:"bytes,omitempty"`  // image: of the step, so far
+	Total      int64         `json:"total,omitempty"`  // image: of the step, 0 where unknown
+	Digest     plan.Digest   `json:"digest,omitempty"` // image.done
+	Action     string        `json:"action,omitempty"`
+	Parent     string        `json:"parent,omitempty"`
+	Task       string        `json:"task,omitempty"`
+	plan.Label               // of the action's call
+	Number     int           `json:"attempt,omitempty"`
+	Line       string        `json:"line,omitempty"` // action.log
+	Error      *plan.Failure `json:"error,omitempty"`
+	Msg        string        `json:"message,omitempty"`
 }
 
 // EventKind tells events apart.

@@ -30,6 +30,7 @@ type Action struct {
 	Ordinal int                   // of the call among those of its caller's body, or of the function that the body started
 	Within  []plan.Start          // the functions that the body started and that led to the call, the outermost first
 	Task    string                // full name
+	Label   plan.Label            // of the call, for people
 	Pos     diag.Position         // of the call; of the task for the first action
 	Inputs  map[string]plan.Value // by name, defaults filled in
 	Spec    *Spec                 // of its attempts; nil for an orchestrator

@@ -37,6 +37,7 @@ type Invocation struct {
 	Ordinal int
 	Within  []Start          // the functions that were started and led to the call, the outermost first
 	Task    string           // full name of the callee
+	Label   Label            // for people
 	Inputs  map[string]Value // by name, defaults filled in
 	Pos     diag.Position    // of the call
 }
@@ -69,7 +70,8 @@ type Failure struct {
 	Kind    FailureKind   `json:"kind"`
 	Type    string        `json:"type,omitempty"` // the class of a Python function's exception, as "ValueError"
 	Message string        `json:"message"`
-	Task    string        `json:"task"`   // full name
+	Task    string        `json:"task"` // full name
+	Label                 // of the call
 	Action  string        `json:"action"` // the action's id
 	Pos     diag.Position `json:"pos,omitzero"`
 	Log     string        `json:"log,omitempty"`      // the tail of the last attempt's log
@@ -85,6 +87,7 @@ type Failure struct {
 // Caller is an action whose body passed on the failure of a call.
 type Caller struct {
 	Task   string `json:"task"` // full name
+	Label         // of the call that made the caller
 	Action string `json:"action"`
 	// Function is a function that the body has started and that made the call. The next caller is
 	// where it was started.

@@ -68,7 +68,7 @@ func (c *checker) site(s *plan.Site, severity diag.Severity) {
 		})
 	}
 	if s.How == plan.SiteMap {
-		mapped(s, report)
+		c.callee(s.Task).mapped(s, report)
 		return
 	}
 	c.callee(s.Task).check(s, report)
@@ -77,19 +77,35 @@ func (c *checker) site(s *plan.Site, severity diag.Severity) {
 // siteReport reports a finding at a site. Its text is made only if the finding is listed.
 type siteReport = func(pos diag.Position, text func() (msg, hint string))
 
-// mapped checks a call of map. It reports items that can't be a list.
-func mapped(s *plan.Site, report siteReport) {
+// mapped checks a call of map: items that can't be a list, and the inputs that are the same for each
+// item.
+func (t *callee) mapped(s *plan.Site, report siteReport) {
 	for i, a := range s.Arguments {
-		if a.Name != "items" && (a.Name != "" || i > 0) {
-			continue
-		}
-		switch a.Literal {
-		case "", plan.KindList, plan.KindDict:
+		switch {
+		case a.Name == "items" || a.Name == "" && i == 0:
+			if a.Literal != "" && a.Literal != plan.KindList && a.Literal != plan.KindDict {
+				report(a.Pos, func() (string, string) {
+					return fmt.Sprintf("items: want a list, got %s", a.Literal), "give map a list: one item for each call"
+				})
+			}
+		case a.Name == "" || a.Name == "concurrency" || a.Name == "return_errors":
 		default:
-			report(a.Pos, func() (string, string) {
-				return fmt.Sprintf("items: want a list, got %s", a.Literal), "give map a list: one item for each call"
-			})
+			t.constant(a, report)
 		}
+	}
+}
+
+// constant checks an input that a call of map gives to each of its calls.
+func (t *callee) constant(a plan.Argument, report siteReport) {
+	i, ok := t.inputs[a.Name]
+	if !ok {
+		report(a.Pos, func() (string, string) { return fmt.Sprintf("there is no input %q", a.Name), t.unknown(a.Name) })
+		return
+	}
+	if p := &t.task.Inputs[i]; !fits(a.Literal, p.Type) {
+		report(a.Pos, func() (string, string) {
+			return fmt.Sprintf("input %q: want %s, got %s", p.Name, short(p.Type.String()), a.Literal), t.takes()
+		})
 	}
 }
 

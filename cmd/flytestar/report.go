@@ -58,14 +58,14 @@ const maxCallers = 10
 
 // writeFailure writes how a task failed. Like a traceback, it shows the calls that led to it.
 func (a *app) writeFailure(b *bytes.Buffer, f *plan.Failure) {
-	e := &diag.Error{Pos: f.Pos, Msg: fmt.Sprintf("task %s failed (%s): %s", f.Task, f.Kind, f.Message), Notes: f.Frames}
+	e := &diag.Error{Pos: f.Pos, Msg: fmt.Sprintf("task %s failed (%s): %s", f.Label.Of(f.Task), f.Kind, f.Message), Notes: f.Frames}
 	writeFindings(b, diag.List{e}, a.lines)
 	for i, c := range f.Callers {
 		if i == maxCallers {
 			fmt.Fprintf(b, "  … and %d more\n", len(f.Callers)-i)
 			break
 		}
-		fmt.Fprintf(b, "  called by %s", cmp.Or(c.Function, c.Task))
+		fmt.Fprintf(b, "  called by %s", cmp.Or(c.Function, c.Label.Of(c.Task)))
 		if c.Pos.IsValid() && c.Pos != f.Pos {
 			fmt.Fprintf(b, " at %s", text.SafeLine(c.Pos.String()))
 			if line := a.sourceLine(c.Pos); line != "" {

@@ -24,6 +24,7 @@ type action struct {
 	caller  *action      // nil for the first
 	ordinal int          // of the call in the caller's body
 	within  []plan.Start // the functions that the body started and that led to the call
+	label   plan.Label
 	task    *plan.Task
 	index   int    // of the task in the graph
 	name    string // the task's full name
@@ -75,7 +76,7 @@ func (a *action) keep(ctx context.Context, recorders []exec.Recorder, rec *exec.
 // record is the action as recorders see it.
 func (a *action) record(spec *exec.Spec) *exec.Action {
 	return &exec.Action{
-		Run: a.run.Location.Run, ID: a.id, Parent: a.parent(), Ordinal: a.ordinal, Within: a.within, Task: a.name, Pos: a.pos, Inputs: a.inputs, Spec: spec,
+		Run: a.run.Location.Run, ID: a.id, Parent: a.parent(), Ordinal: a.ordinal, Within: a.within, Task: a.name, Label: a.label, Pos: a.pos, Inputs: a.inputs, Spec: spec,
 	}
 }
 
@@ -286,7 +287,7 @@ func (a *action) traced(err error) error {
 			d.Notes = append(d.Notes, diag.Note{Pos: pos, Msg: "called by " + s.Function})
 			pos = s.Pos
 		}
-		d.Notes = append(d.Notes, diag.Note{Pos: pos, Msg: "called by " + at.caller.name})
+		d.Notes = append(d.Notes, diag.Note{Pos: pos, Msg: "called by " + at.caller.label.Of(at.caller.name)})
 	}
 	return &d
 }
@@ -301,7 +302,7 @@ func (a *action) parent() string {
 
 // fail returns a failure of the action.
 func (a *action) fail(kind plan.FailureKind, format string, args ...any) *plan.Failure {
-	return &plan.Failure{Kind: kind, Message: fmt.Sprintf(format, args...), Task: a.name, Action: a.id, Pos: a.pos}
+	return &plan.Failure{Kind: kind, Message: fmt.Sprintf(format, args...), Task: a.name, Label: a.label, Action: a.id, Pos: a.pos}
 }
 
 // exhausted returns the failure of an action after n failed attempts, the last of them included.
@@ -341,7 +342,7 @@ func (a *action) pause(ctx context.Context, n int) error {
 }
 
 func (a *action) emit(ev exec.Event) {
-	ev.Action, ev.Parent, ev.Task = a.id, a.parent(), a.name
+	ev.Action, ev.Parent, ev.Task, ev.Label = a.id, a.parent(), a.name, a.label
 	a.run.emit(ev)
 }
 

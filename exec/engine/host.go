@@ -95,10 +95,10 @@ func (h *host) callers(c plan.Invocation) []plan.Caller {
 	out := make([]plan.Caller, 0, len(c.Within)+1)
 	pos := c.Pos
 	for _, s := range slices.Backward(c.Within) {
-		out = append(out, plan.Caller{Task: h.name, Action: h.id, Function: s.Function, Pos: pos})
+		out = append(out, plan.Caller{Task: h.name, Label: h.label, Action: h.id, Function: s.Function, Pos: pos})
 		pos = s.Pos
 	}
-	return append(out, plan.Caller{Task: h.name, Action: h.id, Pos: pos})
+	return append(out, plan.Caller{Task: h.name, Label: h.label, Action: h.id, Pos: pos})
 }
 
 // callee makes the action of a call, if the body may make that call. An error ends the run.
@@ -129,7 +129,7 @@ func (h *host) callee(c plan.Invocation) (*action, error) {
 			WithHint("a task that calls itself needs a case in which it doesn't")
 	}
 	return &action{
-		run: h.run, id: actionID(h.ids, path), caller: h.action, ordinal: c.Ordinal, within: c.Within,
+		run: h.run, id: actionID(h.ids, path), caller: h.action, ordinal: c.Ordinal, within: c.Within, label: c.Label,
 		task: t, index: i, name: c.Task, inputs: inputs, pos: c.Pos, depth: h.depth + 1,
 	}, nil
 }

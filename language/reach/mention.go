@@ -136,7 +136,7 @@ func narrowed(v starlark.Value, fields []string) (starlark.Value, []string) {
 			v, _ = t.Attr(field)
 		case *starlarkstruct.Module:
 			v, _ = t.Attr(field)
-		case *builtins.Task:
+		case *builtins.Task, *builtins.Call:
 			if field != "start" && field != "map" && field != "override" {
 				return nil, nil // the code asks for its name, for example
 			}
@@ -154,6 +154,8 @@ func (m *mentioner) mention(v starlark.Value, pos syntax.Position) (mention, boo
 	switch v := v.(type) {
 	case *builtins.Task:
 		out.task = v
+	case *builtins.Call:
+		out.task = v.Task
 	case *starlark.Function:
 		out.function = m.function(v)
 	case *starlark.Builtin:

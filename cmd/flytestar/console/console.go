@@ -189,7 +189,7 @@ func (c *Console) Watch(e exec.Event) {
 	case exec.ImageStep, exec.ImageHit, exec.ImageDone, exec.ImageFailed:
 		c.image(e)
 	case exec.ActionLog:
-		c.log(e.Task, e.Line)
+		c.log(e.Label.Of(e.Task), e.Line)
 	default:
 		c.action(e)
 	}
@@ -226,16 +226,16 @@ func (c *Console) action(e exec.Event) {
 			c.began[e.Action] = e.Time
 		}
 		if !quietKinds {
-			c.say("task %s: started%s", e.Task, c.id(e))
+			c.say("task %s: started%s", e.Label.Of(e.Task), c.id(e))
 		}
 	case exec.ActionRetried:
-		c.say("task %s: attempt %d failed, trying again%s: %s", e.Task, e.Number, c.id(e), message(e))
+		c.say("task %s: attempt %d failed, trying again%s: %s", e.Label.Of(e.Task), e.Number, c.id(e), message(e))
 	case exec.ActionDone:
 		if !quietKinds {
-			c.say("task %s: done in %s%s", e.Task, seconds(e.Time.Sub(c.began[e.Action])), c.id(e))
+			c.say("task %s: done in %s%s", e.Label.Of(e.Task), seconds(e.Time.Sub(c.began[e.Action])), c.id(e))
 		}
 	case exec.ActionFailed:
-		c.say("task %s: failed%s: %s", e.Task, c.id(e), message(e))
+		c.say("task %s: failed%s: %s", e.Label.Of(e.Task), c.id(e), message(e))
 	}
 }
 
