@@ -3,9 +3,11 @@ package flytestar
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"runtime"
+	"time"
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/evaluator"
@@ -100,6 +102,13 @@ func (o *Options) complete() error {
 	dir, err := home.Find(o.Home)
 	o.Home = string(dir)
 	return err
+}
+
+// note tells whoever watches something that only those want to know who ask.
+func (o *Options) note(format string, args ...any) {
+	if o.Watch != nil {
+		o.Watch(exec.Event{Time: time.Now(), Kind: exec.Note, Msg: fmt.Sprintf(format, args...)})
+	}
 }
 
 // evaluate starts an evaluator, which loads the module entry and reads all modules through source.
@@ -232,6 +241,9 @@ func (w *Workflow) Run(ctx context.Context, task string, inputs map[string]plan.
 	bound, err := bind(w.graph, t, inputs)
 	if err != nil {
 		return nil, err
+	}
+	for _, l := range p.LeftOut {
+		w.opts.note("left out of what tasks see: %s", l.Why)
 	}
 	m, err := w.machine(p)
 	if err != nil {

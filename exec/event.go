@@ -46,4 +46,5 @@ const (
 	ActionDone    EventKind = "action.done"
 	ActionFailed  EventKind = "action.failed"
 	Warning       EventKind = "warning" // Msg has something the user must be told
+	Note          EventKind = "note"    // Msg has something that only those want to know who ask
 )

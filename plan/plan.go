@@ -3,10 +3,17 @@ package plan
 // Plan is what running one task would build, pull and run. resolve makes it, and the builder fills
 // in the states of images. Neither has side effects.
 type Plan struct {
-	Task         string        `json:"task"`         // full name
-	Environments []string      `json:"environments"` // the closure of the task's environment, dependencies first
-	Images       []BuildImage  `json:"images"`       // of those environments, each once
-	Tasks        []PlannedTask `json:"tasks"`        // the tasks that may run: the task itself, then those that it calls, nearest first
+	Task         string        `json:"task"`               // full name
+	Environments []string      `json:"environments"`       // the closure of the task's environment, dependencies first
+	Images       []BuildImage  `json:"images"`             // of those environments, each once
+	Tasks        []PlannedTask `json:"tasks"`              // the tasks that may run: the task itself, then those that it calls, nearest first
+	LeftOut      []LeftOut     `json:"left_out,omitempty"` // what those tasks don't get
+}
+
+// LeftOut is a file that a task doesn't get though it would pick it up, because it can't be carried.
+type LeftOut struct {
+	Path string `json:"path"` // in the workspace; quoted if it isn't plain text
+	Why  string `json:"why"`  // a sentence about the file
 }
 
 // BuildImage is an image that the builder may be asked for.

@@ -10,6 +10,7 @@ import (
 	"github.com/flytestar/flytestar/internal/python"
 	"github.com/flytestar/flytestar/plan"
 	"github.com/flytestar/flytestar/resolve/packages"
+	"github.com/flytestar/flytestar/workspace"
 )
 
 // This file is FS112: a file of the workspace that a build or a run needs can't be used. All such
@@ -190,6 +191,24 @@ func (c *checker) unreadable(t *plan.Task) error {
 		}
 	}
 	return nil
+}
+
+// filesLeftOut is FS217. A file that several tasks would carry is one finding, at the first of them.
+func (c *checker) filesLeftOut() {
+	known := map[plan.LeftOut]bool{}
+	for i := range c.graph.Tasks {
+		t := &c.graph.Tasks[i]
+		if !c.scope.tasks[i] {
+			continue
+		}
+		for _, l := range c.reader.LeftOut(t) {
+			if !known[l] {
+				known[l] = true
+				c.findings.report(leftOut.Finding(t.Pos, "left out of what task %s sees: %s", c.graph.FullName(i), l.Why).
+					WithHint("mend or remove it, or name it in %s", workspace.IgnoreFile))
+			}
+		}
+	}
 }
 
 // pythonFunction checks the file and the function that a python task names. read has the files that

@@ -36,8 +36,25 @@ func Plan(g *plan.Graph, files fs.FS, task int, platform string) (*plan.Plan, er
 		}
 		p.Images[at].Environments = append(p.Images[at].Environments, env.Name)
 	}
-	p.Tasks = plannedTasks(g, task, byIndex)
+	var order []int
+	p.Tasks, order = plannedTasks(g, task, byIndex)
+	p.LeftOut = filesLeftOut(g, reader, order)
 	return p, nil
+}
+
+// filesLeftOut returns the files that tasks don't get though they would pick them up, each once.
+func filesLeftOut(g *plan.Graph, reader *workspace.Reader, tasks []int) []plan.LeftOut {
+	var all []plan.LeftOut
+	known := map[plan.LeftOut]bool{}
+	for _, t := range tasks {
+		for _, l := range reader.LeftOut(&g.Tasks[t]) {
+			if !known[l] {
+				known[l] = true
+				all = append(all, l)
+			}
+		}
+	}
+	return all
 }
 
 // Image returns an image, an index into g.Images, with its declared digest. Errors are like those
@@ -56,16 +73,15 @@ func planned(g *plan.Graph, reader *workspace.Reader, image int, platform string
 
 // plannedTasks returns the tasks that can come to run, breadth first: those that certain calls
 // reach, then those that only possible calls reach. images has each image's place in the plan. It
-// has none for a call that depends_on doesn't reach; the engine would refuse that call.
-func plannedTasks(g *plan.Graph, task int, images map[int]int) []plan.PlannedTask {
+// has none for a call that depends_on doesn't reach; the engine would refuse that call. order has the
+// tasks as indices.
+func plannedTasks(g *plan.Graph, task int, images map[int]int) (tasks []plan.PlannedTask, order []int) {
 	calls := make([][]*plan.Call, len(g.Tasks)) // by caller
 	for i := range g.Calls {
 		c := &g.Calls[i]
 		calls[c.Caller] = append(calls[c.Caller], c)
 	}
 	seen := make([]bool, len(g.Tasks))
-	var tasks []plan.PlannedTask
-	var order []int
 	add := func(t int, why string) {
 		if !seen[t] {
 			seen[t] = true
@@ -90,7 +106,7 @@ func plannedTasks(g *plan.Graph, task int, images map[int]int) []plan.PlannedTas
 		}
 		possible++
 	}
-	return tasks
+	return tasks, order
 }
 
 func plannedTask(g *plan.Graph, task int, images map[int]int, why string) plan.PlannedTask {

@@ -36,6 +36,8 @@ var (
 		Summary: "network is granted where nothing can use it"}
 	hiddenInstall = diag.Rule{Code: "FS211", Name: "hidden-install", Severity: diag.SeverityInfo,
 		Summary: "packages installed by commands, which the checks don't see"}
+	leftOut = diag.Rule{Code: "FS217", Name: "file-left-out", Severity: diag.SeverityInfo,
+		Summary: "a file beside a Python task's that its container can't be given"}
 )
 
 // Rules returns every rule about what a graph declares, by code. Some findings are raised by other
@@ -50,6 +52,6 @@ func Rules() []diag.Rule {
 		{Code: "FS110", Name: "bound-builtin", Severity: diag.SeverityError, Summary: "a predeclared name is bound"},
 		unusableFile,
 		differentBases, transitiveDependency, unusedDependency, unpinnedPackage, mutableBase,
-		possibleCall, unreachedTask, missingTimeout, unusedNetwork, hiddenInstall,
+		possibleCall, unreachedTask, missingTimeout, unusedNetwork, hiddenInstall, leftOut,
 	}
 }

@@ -18,8 +18,8 @@ type Entry struct {
 
 // Folder returns what a folder of the workspace holds, itself left out: files, directories, and
 // symbolic links within the folder. They are in lexical order, each directory before its members.
-// What the folder's .dockerignore or patterns match is left out. A symbolic link out of the folder,
-// a device, a pipe, a socket and a name that isn't UTF-8 are errors.
+// What exclude.go, the folder's .dockerignore or patterns match is left out. A symbolic link out of
+// the folder, a device, a pipe, a socket and a name that isn't UTF-8 are errors.
 func Folder(files fs.FS, folder string, patterns []string) ([]Entry, error) {
 	return NewReader(files).Folder(folder, patterns)
 }
@@ -49,7 +49,7 @@ type folderWalk struct {
 
 func (w *folderWalk) visit(name string, d fs.DirEntry, err error) error {
 	if err != nil {
-		return fmt.Errorf("%s can't be read: %w", name, cause(err))
+		return fmt.Errorf("%s can't be read: %w", shown(name), cause(err))
 	}
 	if name == w.folder {
 		return nil
@@ -86,22 +86,22 @@ func (w *folderWalk) entry(rel string, d fs.DirEntry) (Entry, error) {
 	case d.Type().IsRegular():
 		info, err := d.Info()
 		if err != nil {
-			return e, fmt.Errorf("%s can't be read: %w", name, cause(err))
+			return e, fmt.Errorf("%s can't be read: %w", shown(name), cause(err))
 		}
 		e.Executable = info.Mode()&0o100 != 0
 		return e, nil
 	case d.Type()&fs.ModeSymlink == 0:
-		return e, fmt.Errorf("%s is neither a file, a directory nor a symbolic link", name)
+		return e, fmt.Errorf("%s is neither a file, a directory nor a symbolic link", shown(name))
 	}
 	to, err := fs.ReadLink(w.files, name)
 	if err != nil {
-		return e, fmt.Errorf("%s can't be read: %w", name, cause(err))
+		return e, fmt.Errorf("%s can't be read: %w", shown(name), cause(err))
 	}
 	if at := path.Join(path.Dir(rel), to); path.IsAbs(to) || at == ".." || strings.HasPrefix(at, "../") {
-		return e, fmt.Errorf("%s is a symbolic link out of %s", name, w.folder)
+		return e, fmt.Errorf("%s is a symbolic link out of %s", shown(name), w.folder)
 	}
 	if !utf8.ValidString(to) {
-		return e, fmt.Errorf("%s is a symbolic link to a name that isn't UTF-8", name)
+		return e, fmt.Errorf("%s is a symbolic link to a name that isn't UTF-8", shown(name))
 	}
 	e.Link = to
 	return e, nil

@@ -22,6 +22,8 @@ const (
 type glob struct {
 	patterns []string // as doublestar reads them; a name matches one of them
 	deep     bool     // one has a "**", and so may be tried at each directory of a name
+	above    []string // the first elements of the pattern, joined: what leads to a match at that depth
+	depth    int      // elements of a name that can match; 0: any number
 }
 
 // parseGlob reads a pattern. doublestar matches it, but takes more for special than we do, and
@@ -64,14 +66,46 @@ func parseGlob(p string) (glob, error) {
 		}
 		i += n - 1
 	}
-	g := glob{[]string{b.String()}, deep}
+	g := glob{patterns: []string{b.String()}, deep: deep}
 	if !doublestar.ValidatePattern(g.patterns[0]) {
 		return glob{}, doublestar.ErrBadPattern
 	}
 	if open {
 		g.patterns = append(g.patterns, g.patterns[0]+"/**/*")
 	}
+	g.measure()
 	return g, nil
+}
+
+// measure finds out which directories lead to matches. It goes as far as elements are told apart by
+// slashes alone.
+func (g *glob) measure() {
+	p := g.patterns[0]
+	elements := strings.Split(p, "/")
+	if !g.deep && !strings.Contains(p, "[") {
+		g.depth = len(elements)
+	}
+	for i, e := range elements {
+		if len(g.patterns) > 1 && i == len(elements)-1 || e == "**" || strings.Contains(e, "[") || strings.HasSuffix(e, `\`) || i == maxAbove {
+			break
+		}
+		g.above = append(g.above, strings.Join(elements[:i+1], "/"))
+	}
+}
+
+// maxAbove bounds the elements of a pattern that are looked at for which directories lead to matches.
+const maxAbove = 8
+
+// leads reports whether what a directory holds may match.
+func (g *glob) leads(dir string) bool {
+	n := strings.Count(dir, "/") + 1
+	if dir == "." {
+		return true
+	}
+	if g.depth > 0 && n >= g.depth {
+		return false
+	}
+	return n > len(g.above) || doublestar.MatchUnvalidated(g.above[n-1], dir)
 }
 
 // writeStars translates n stars between what is before them and what is after.

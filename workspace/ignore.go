@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/moby/patternmatcher"
 	"github.com/moby/patternmatcher/ignorefile"
@@ -13,21 +15,26 @@ import (
 
 // ignore decides which members of a folder are left out: the last pattern that matches a member, or
 // a directory above it, decides. The folder's own .dockerignore comes first. Docker's library
-// matches it, by Docker's rules: every pattern starts at the folder. The patterns after it are as
-// those of .gitignore, which that library doesn't have: one without a "/" matches at any depth, and
-// one with a "/" at its end matches directories only.
+// matches it, by Docker's rules: every pattern starts at the folder. Then come [byTools] and the
+// patterns after it, which are as those of .gitignore, which that library doesn't have: one without
+// a "/" matches at any depth, and one with a "/" at its end matches directories only.
 type ignore struct {
-	docker *patternmatcher.PatternMatcher
-	weight int // bytes of docker's patterns
+	docker *patternmatcher.PatternMatcher // nil: the folder has no .dockerignore
+	weight int                            // bytes of docker's patterns
 	rules  []rule
+	files  fs.FS
+	folder string
 	budget *budget
 }
 
 // rule is one pattern.
 type rule struct {
 	glob
-	dirOnly bool // the pattern ended in "/"
-	keep    bool // the pattern began with "!": it takes back what an earlier one left out
+	name string // if this isn't empty, the pattern is that name, at any depth
+	// environment is a rule without a pattern: it matches what [isEnvironment] does.
+	environment bool
+	dirOnly     bool // the pattern ended in "/"
+	keep        bool // the pattern began with "!": it takes back what an earlier one left out
 }
 
 // verdict says what the patterns make of a member. Its own members are judged with it.
@@ -46,27 +53,41 @@ const (
 // from spent.
 func readIgnore(files fs.FS, folder string, patterns []string, spent *budget) (*ignore, error) {
 	name := path.Join(folder, dockerIgnore)
-	data, err := ReadFile(files, name, maxIgnore)
-	if _, there := fs.Lstat(files, name); errors.Is(err, fs.ErrNotExist) && there == nil {
-		return nil, fmt.Errorf("%s is a symbolic link to what isn't there", name)
+	text, err := readPatterns(files, name)
+	if err != nil {
+		return nil, err
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	ig := &ignore{budget: spent}
-	if err := plain(string(data)); err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	if err := ig.parseDocker(string(data)); err != nil {
+	ig := &ignore{files: files, folder: folder, budget: spent}
+	if err := ig.parseDocker(text); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return ig, ig.parse(patterns)
 }
 
+// readPatterns returns the text of a file of patterns, "" if there is none.
+func readPatterns(files fs.FS, name string) (string, error) {
+	data, err := ReadFile(files, name, maxIgnore)
+	if _, there := fs.Lstat(files, name); errors.Is(err, fs.ErrNotExist) && there == nil {
+		return "", fmt.Errorf("%s is a symbolic link to what isn't there", name)
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", nil
+	case err != nil:
+		return "", fmt.Errorf("%s: %w", name, err)
+	case !utf8.Valid(data):
+		return "", fmt.Errorf("%s: not valid UTF-8", name)
+	}
+	if err := plain(string(data)); err != nil {
+		return "", fmt.Errorf("%s: %w", name, err)
+	}
+	return string(data), nil
+}
+
 // parseDocker reads the text of a .dockerignore.
 func (ig *ignore) parseDocker(text string) error {
 	patterns, err := ignorefile.ReadAll(strings.NewReader(text))
-	if err != nil {
+	if err != nil || len(patterns) == 0 {
 		return err
 	}
 	if len(patterns) > maxPatterns {
@@ -96,7 +117,8 @@ func (ig *ignore) parse(patterns []string) error {
 	if len(patterns) > maxPatterns {
 		return fmt.Errorf("%d patterns, more than %d", len(patterns), maxPatterns)
 	}
-	for _, line := range patterns {
+	ig.rules = append(ig.rules, rule{environment: true, dirOnly: true})
+	for _, line := range slices.Concat(byTools, patterns) {
 		p := strings.TrimSpace(line)
 		if p == "" || strings.HasPrefix(p, "#") {
 			continue
@@ -109,6 +131,9 @@ func (ig *ignore) parse(patterns []string) error {
 			continue
 		}
 		if anywhere {
+			if !strings.ContainsAny(p, wildcards) {
+				r.name = p
+			}
 			p = "**/" + p
 		}
 		var err error
@@ -127,15 +152,17 @@ func (ig *ignore) judge(name string, dir bool, above verdict) (verdict, error) {
 		return v, err
 	}
 	var err error
-	if v.out, v.docker, err = ig.docker.MatchesUsingParentResults(name, above.docker); err != nil {
-		return v, err
+	if ig.docker != nil {
+		if v.out, v.docker, err = ig.docker.MatchesUsingParentResults(name, above.docker); err != nil {
+			return v, err
+		}
 	}
 	for i := len(ig.rules); i > above.last; i-- {
 		r := &ig.rules[i-1]
 		if err := ig.budget.spend(r.cost(name)); err != nil {
 			return v, err
 		}
-		if (dir || !r.dirOnly) && r.match(name) {
+		if (dir || !r.dirOnly) && ig.matches(r, name) {
 			v.last = i
 			break
 		}
@@ -146,6 +173,23 @@ func (ig *ignore) judge(name string, dir bool, above verdict) (verdict, error) {
 	return v, nil
 }
 
+func (ig *ignore) matches(r *rule, name string) bool {
+	switch {
+	case r.environment:
+		return isEnvironment(ig.files, path.Join(ig.folder, name))
+	case r.name != "":
+		return path.Base(name) == r.name
+	}
+	return r.match(name)
+}
+
+func (r *rule) cost(name string) int {
+	if r.name != "" || r.environment {
+		return 1
+	}
+	return r.glob.cost(name)
+}
+
 // keeps reports whether a pattern takes members back in. If so, what is left out must be walked
 // too.
 func (ig *ignore) keeps() bool {
@@ -154,5 +198,5 @@ func (ig *ignore) keeps() bool {
 			return true
 		}
 	}
-	return ig.docker.Exclusions()
+	return ig.docker != nil && ig.docker.Exclusions()
 }

@@ -1,6 +1,7 @@
 package workspace
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,7 +15,8 @@ import (
 
 // Carried returns the files of the workspace that a task's container sees, sorted: those that the
 // task's include selects and, for a Python function, its file and all others below its package's
-// root. A task that runs in no container carries none. Errors are as those of [Include].
+// root. A task that runs in no container carries none. Errors are as those of [Include]. What lies
+// beside a Python file and can't be carried is no error: nobody named it.
 func Carried(files fs.FS, t *plan.Task) ([]string, error) { return NewReader(files).Carried(t) }
 
 // Carried is the function [Carried].
@@ -22,23 +24,51 @@ func (r *Reader) Carried(t *plan.Task) ([]string, error) {
 	if !t.InContainer() {
 		return nil, nil
 	}
-	patterns := t.Include
-	if t.Body.Kind == plan.BodyPython {
-		m, err := r.PythonModule(&t.Body)
-		if err != nil {
-			return nil, err
-		}
-		// The file itself comes first: if it is missing, the error should say so.
-		patterns = append([]string{"//" + quote(t.Body.File), "//" + path.Join(quote(m.Root), "**/*.py")}, patterns...)
+	named, err := r.Include(quote(t.Dir), t.Include)
+	if err != nil || t.Body.Kind != plan.BodyPython {
+		return named, err
 	}
-	return r.Include(quote(t.Dir), patterns)
+	beside, err := r.beside(t)
+	if err != nil {
+		return nil, err
+	}
+	return sorted(append(beside.matches[:len(beside.matches):len(beside.matches)], append(named, t.Body.File)...)), nil
+}
+
+// LeftOut returns the files beside a Python task's file that would be carried if they could be. Those
+// that are left out by rule aren't among them.
+func (r *Reader) LeftOut(t *plan.Task) []plan.LeftOut {
+	if !t.InContainer() || t.Body.Kind != plan.BodyPython {
+		return nil
+	}
+	beside, err := r.beside(t)
+	if err != nil {
+		return nil // which Carried says
+	}
+	return beside.left
+}
+
+// beside selects what a Python task picks up.
+func (r *Reader) beside(t *plan.Task) (*selection, error) {
+	if err := carriable(r.files, t.Body.File); err != nil {
+		return nil, err
+	}
+	m, err := r.PythonModule(&t.Body)
+	if err != nil {
+		return nil, err
+	}
+	s, err := r.walk(path.Join(quote(m.Root), "**/*.py"), true)
+	if err != nil {
+		return nil, fmt.Errorf("what is beside %s: %w", shown(t.Body.File), err)
+	}
+	return s, r.spent.spend(perMatch * len(s.matches))
 }
 
 // Include returns the files of the workspace that patterns select, sorted, each once. A pattern is
 // relative to dir, or to the workspace after "//"; "**" spans directories. A symbolic link counts
-// as the file that it leads to. Directories of version control (.git) are left out. It is an error
-// for a pattern to match no file, to lead out of the workspace, or to match what is neither file
-// nor directory.
+// as the file that it leads to. What exclude.go says is left out, unless a pattern names it. It is an
+// error for a pattern to match no file, to lead out of the workspace, or to match what is neither
+// file nor directory.
 func Include(files fs.FS, dir string, patterns []string) ([]string, error) {
 	return NewReader(files).Include(dir, patterns)
 }
@@ -59,8 +89,12 @@ func (r *Reader) Include(dir string, patterns []string) ([]string, error) {
 		}
 		all = append(all, matches...)
 	}
-	slices.Sort(all)
-	return slices.Compact(all), nil
+	return sorted(all), nil
+}
+
+func sorted(names []string) []string {
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // perMatch is what one file among those that a pattern selects costs of a budget, whoever asks: it is
@@ -76,10 +110,36 @@ func (r *Reader) selected(dir, pattern string) ([]string, error) {
 	if !fs.ValidPath(full) {
 		return nil, errors.New("leads out of the workspace")
 	}
-	return remember(r.selections, full, func() ([]string, error) {
-		s := selection{files: r.files, budget: &r.spent}
-		err := s.run(full)
-		return s.matches, err
+	s, err := r.walk(full, false)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(s.matches) > 0:
+		return s.matches, nil
+	case s.dirs:
+		return nil, errors.New("matches only directories; add /** for what is in them")
+	case s.filter.passed != "":
+		return nil, fmt.Errorf("matches no file; %s is left out, unless a pattern names it", shown(s.filter.passed))
+	}
+	return nil, errors.New("matches no file")
+}
+
+// walk returns what a pattern, a path in the workspace, selects. With lenient, what can't be carried
+// is left out.
+func (r *Reader) walk(pattern string, lenient bool) (*selection, error) {
+	return remember(r.selections, fmt.Sprint(lenient, pattern), func() (*selection, error) {
+		ig, err := r.ignored()
+		if err != nil {
+			return nil, err
+		}
+		s := &selection{files: r.files, budget: &r.spent, lenient: lenient, root: fixed(pattern), filter: newFilter(ig, pattern)}
+		if s.glob, err = parseGlob(pattern); err != nil {
+			return nil, err
+		}
+		if info, err := fs.Lstat(s.files, s.root); s.root == pattern && err == nil && !info.IsDir() {
+			return s, s.take(pattern)
+		}
+		return s, fs.WalkDir(s.files, s.root, s.visit)
 	})
 }
 
@@ -88,50 +148,79 @@ type selection struct {
 	files   fs.FS
 	glob    glob
 	budget  *budget
+	lenient bool
+	root    string // where the walk begins
+	filter  *filter
 	matches []string
-	dirs    bool // the pattern matches a directory
-}
-
-func (s *selection) run(pattern string) (err error) {
-	if s.glob, err = parseGlob(pattern); err != nil {
-		return err
-	}
-	err = fs.WalkDir(s.files, fixed(pattern), s.visit)
-	switch {
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return err
-	case len(s.matches) > 0:
-		return nil
-	case s.dirs:
-		return errors.New("matches only directories; add /** for what is in them")
-	}
-	return errors.New("matches no file")
+	left    []plan.LeftOut // with lenient: what can't be carried
+	dirs    bool           // the pattern matches a directory
 }
 
 func (s *selection) visit(name string, d fs.DirEntry, err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return err
+	if errors.Is(err, fs.ErrNotExist) { // it has gone since its directory was listed, or never was
+		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("%s can't be read: %w", name, cause(err))
-	}
-	if d.IsDir() && d.Name() == ".git" {
-		return fs.SkipDir
+		return s.refuse(name, fmt.Errorf("%s can't be read: %w", shown(name), cause(err)))
 	}
 	if err := s.budget.spend(perVisit + s.glob.cost(name)); err != nil {
 		return err
 	}
-	if !s.glob.match(name) {
+	matches := s.glob.match(name)
+	if name != s.root {
+		wanted := matches || d.IsDir() && s.glob.leads(name)
+		if out, err := s.filter.passes(name, d.IsDir(), wanted); err != nil {
+			return err
+		} else if out {
+			return s.skip(d)
+		}
+	}
+	switch {
+	case matches && !d.IsDir():
+		return s.take(name)
+	case !d.IsDir():
 		return nil
 	}
-	if d.IsDir() {
-		s.dirs = true
+	s.dirs = s.dirs || matches
+	if !s.glob.leads(name) {
+		return fs.SkipDir
+	}
+	if !utf8.ValidString(name) { // then nothing in it can be named
+		return cmp.Or(s.refuse(name, notUTF8(name)), fs.SkipDir)
+	}
+	return nil
+}
+
+// skip passes over what is left out, and over what is in it unless a pattern may take that back in.
+func (s *selection) skip(d fs.DirEntry) error {
+	if d.IsDir() && !s.filter.keeps() {
+		return fs.SkipDir
+	}
+	return nil
+}
+
+// take selects a file that the pattern matches.
+func (s *selection) take(name string) error {
+	err := carriable(s.files, name)
+	if err == nil && s.lenient {
+		err = readable(s.files, name)
+	}
+	if err == nil {
+		s.matches = append(s.matches, name)
 		return nil
 	}
-	if err := carriable(s.files, name); err != nil {
-		return err
+	if _, there := fs.Lstat(s.files, name); utf8.ValidString(name) && errors.Is(there, fs.ErrNotExist) { // it has gone since its directory was listed
+		return nil
 	}
-	s.matches = append(s.matches, name)
+	return s.refuse(name, err)
+}
+
+// refuse is about what can't be carried: why is an error, or a reason to leave it out.
+func (s *selection) refuse(name string, why error) error {
+	if !s.lenient {
+		return why
+	}
+	s.leave(name, why)
 	return nil
 }
 
@@ -143,20 +232,23 @@ func carriable(files fs.FS, name string) error {
 	info, err := fs.Stat(files, name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist): // only a link can be there and not be
-		return fmt.Errorf("%s is a symbolic link to what isn't there", name)
+		return fmt.Errorf("%s is a symbolic link to what isn't there", shown(name))
 	case err != nil:
-		return fmt.Errorf("%s can't be read: %w", name, cause(err))
+		return fmt.Errorf("%s can't be read: %w", shown(name), cause(err))
 	case info.Mode().IsRegular():
 		return nil
 	case info.IsDir():
-		return fmt.Errorf("%s is a symbolic link to a directory", name)
+		return fmt.Errorf("%s is a symbolic link to a directory", shown(name))
 	}
-	return fmt.Errorf("%s is neither a file nor a directory", name)
+	return fmt.Errorf("%s is neither a file nor a directory", shown(name))
 }
+
+// wildcards are the characters with which a pattern isn't a plain path.
+const wildcards = `*?[\`
 
 // fixed returns the directory, or the file, above which a pattern has nothing to match.
 func fixed(pattern string) string {
-	meta := strings.IndexAny(pattern, `*?[\`)
+	meta := strings.IndexAny(pattern, wildcards)
 	if meta < 0 {
 		return pattern
 	}

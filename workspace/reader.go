@@ -10,7 +10,8 @@ type Reader struct {
 	files        fs.FS
 	spent        budget
 	folders      map[string]answer[[]Entry]
-	selections   map[string]answer[[]string]
+	ignores      map[string]answer[*ignore]
+	selections   map[string]answer[*selection]
 	requirements map[string]answer[*Requirements]
 	readable     map[string]answer[struct{}]
 	modules      map[string]answer[PythonModule]
@@ -25,7 +26,8 @@ type answer[T any] struct {
 // NewReader returns a Reader of a workspace's files.
 func NewReader(files fs.FS) *Reader {
 	return &Reader{
-		files: files, folders: map[string]answer[[]Entry]{}, selections: map[string]answer[[]string]{},
+		files: files, folders: map[string]answer[[]Entry]{}, selections: map[string]answer[*selection]{},
+		ignores:      map[string]answer[*ignore]{},
 		requirements: map[string]answer[*Requirements]{}, readable: map[string]answer[struct{}]{},
 		modules: map[string]answer[PythonModule]{},
 	}

@@ -108,11 +108,16 @@ func usage(format string, args ...any) *diag.Error {
 	return diag.Errorf(diag.Position{}, diag.Usage, format, args...)
 }
 
+var errOutside = errors.New("it leads out of the workspace")
+
 // cause returns the error without the path that the system puts before it: messages name it anyway.
 func cause(err error) error {
 	var pe *fs.PathError
 	if errors.As(err, &pe) {
-		return pe.Err
+		err = pe.Err
+	}
+	if err != nil && err.Error() == "path escapes from parent" { // package os has no name for it
+		return errOutside
 	}
 	return err
 }

@@ -7,7 +7,7 @@
 //   - [Folder] lists what a source folder holds once its ignore rules are applied (folder.go,
 //     ignore.go).
 //   - [Include] selects files by patterns, [Carried] the files that a task's container sees
-//     (include.go, glob.go).
+//     (include.go, glob.go). exclude.go says what both leave out by themselves.
 //   - [ReadRequirements] reads a requirements file and those that it includes (requirements.go).
 //   - [FindLayout] finds the image that an "oci:DIR" base names (layout.go).
 //   - [Reader] answers the questions above, and whether a file can be read. It works out each

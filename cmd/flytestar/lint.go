@@ -323,6 +323,6 @@ func lintSummary(linted []*flytestar.Linted) string {
 			counts[withDefaults(e).Severity]++
 		}
 	}
-	return fmt.Sprintf("%s: %s, %s, %d of note", plural(modules, "module"), plural(counts[diag.SeverityError], "error"),
-		plural(counts[diag.SeverityWarning], "warning"), counts[diag.SeverityInfo])
+	return fmt.Sprintf("%s: %s, %s, %s", plural(modules, "module"), plural(counts[diag.SeverityError], "error"),
+		plural(counts[diag.SeverityWarning], "warning"), plural(counts[diag.SeverityInfo], "info"))
 }

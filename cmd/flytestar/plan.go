@@ -12,6 +12,7 @@ import (
 	"github.com/flytestar/flytestar"
 	"github.com/flytestar/flytestar/cmd/flytestar/values"
 	"github.com/flytestar/flytestar/evaluator/lockdown"
+	"github.com/flytestar/flytestar/internal/text"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -91,6 +92,12 @@ func writePlan(out io.Writer, p *plan.Plan) error {
 		if how := taskText(p, t); how != "" {
 			w.printf("          %s\n", how)
 		}
+	}
+	if len(p.LeftOut) > 0 {
+		w.printf("\nleft out of what tasks see, since it can't be carried\n")
+	}
+	for _, l := range p.LeftOut {
+		w.printf("  %s\n", text.Safe(l.Why))
 	}
 	w.printf("\n%s: %d to build, %d to pull, %d there already; %s, %d in containers\n", plural(len(p.Images), "image"),
 		count[plan.ImageBuild]+count[plan.ImageUnresolved], count[plan.ImagePull], count[plan.ImageHit], plural(len(p.Tasks), "task"), containers)

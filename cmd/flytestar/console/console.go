@@ -182,6 +182,12 @@ func (c *Console) Watch(e exec.Event) {
 	if c.quiet {
 		return
 	}
+	if e.Kind == exec.Note {
+		if c.verbose {
+			c.say("flytestar: note: %s", text.Safe(e.Msg))
+		}
+		return
+	}
 	if c.board != nil {
 		c.board.update(e)
 	}
