@@ -18,6 +18,7 @@ import (
 	"context"
 	"io"
 
+	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -64,4 +65,18 @@ type Layer interface {
 	DiffID() plan.Digest
 	// Uncompressed opens the tar. The caller closes it.
 	Uncompressed() (io.ReadCloser, error)
+}
+
+// Checker is a [Layer] that can be compared with what its store knows of it.
+type Checker interface {
+	Layer
+	// Check returns [Damaged] if the layer isn't what it was when it was stored, or nil.
+	Check() error
+}
+
+// Damaged returns an error of class System: a file of a store isn't what its name says. Whoever finds
+// one removes it first, so that the next build makes or fetches it again.
+func Damaged(file string) error {
+	return diag.Errorf(diag.Position{}, diag.System, "%s was damaged: its content wasn't what its name says; it has been removed", file).
+		WithHint("build or run again: what is missing is made again; if this comes back, check the disk")
 }

@@ -80,6 +80,9 @@ func (j *job) layer(ctx context.Context, k *memo.Key, maker func() (oci.Layer, e
 
 // build makes the image and records it.
 func (j *job) build(ctx context.Context) (plan.Digest, error) {
+	m := *j.memo
+	m.Waiting = func() { j.step("wait for another image or another process that makes the same") }
+	j.memo = &m
 	st := &state{}
 	if _, err := j.walk(ctx, st); err != nil {
 		return "", err

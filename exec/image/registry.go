@@ -24,7 +24,7 @@ import (
 )
 
 // remoteBase pulls an image from a registry. It resolves a tag once, until somebody removes the
-// memory of that.
+// memory of that. If a blob is missing, it pulls what the tag was then.
 func (j *job) remoteBase(ctx context.Context, b plan.Base, ref name.Reference) (base, error) {
 	k := memo.NewKey("ref 1").Str(b.Ref).Str(j.img.Platform)
 	return memo.Made(ctx, j.memo, "bases", k, j.store.hasBase, func() (base, error) {
@@ -33,6 +33,9 @@ func (j *job) remoteBase(ctx context.Context, b plan.Base, ref name.Reference) (
 			return base{}, err
 		}
 		j.step("pull " + b.Ref)
+		if old, ok, err := memo.Recall[base](j.memo, "bases", k.Hex()); err == nil && ok && old.Digest.Valid() {
+			ref = ref.Context().Digest(string(old.Digest))
+		}
 		auth, err := authn.Resolve(ctx, authn.DefaultKeychain, ref.Context())
 		if err != nil {
 			return base{}, diag.Errorf(b.Pos, diag.System, "this machine's credentials for %s can't be read: %w", ref.Context().RegistryStr(), err).

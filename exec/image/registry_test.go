@@ -182,3 +182,24 @@ func TestStall(t *testing.T) {
 		t.Errorf("a base without history: %+v", cfg.History)
 	}
 }
+
+// TestPullsTheSameAgain: what a tag was when it was first resolved counts, also when a blob is
+// missing and the tag has moved.
+func TestPullsTheSameAgain(t *testing.T) {
+	first, second := randomImage(t, "amd64"), randomImage(t, "amd64")
+	host := serve(t, map[string]v1.Image{"x:1": first}, nil)
+	b := newBuilder(t, nil)
+	img := on(host + "/x:1")
+	built(t, b, img)
+	ref, err := name.ParseReference(host + "/x:1")
+	must(t, err)
+	must(t, remote.Write(ref, second))
+	layers, err := first.Layers()
+	must(t, err)
+	h, err := layers[0].Digest()
+	must(t, err)
+	must(t, os.Remove(filepath.Join(b.Layout(), "blobs", "sha256", h.Hex)))
+	if got := digestOf(t, built(t, b, img)); got != digestOf(t, first) {
+		t.Errorf("got %s, want what the tag was first, %s", got, digestOf(t, first))
+	}
+}

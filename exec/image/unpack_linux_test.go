@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/exec/image/oci"
 	"github.com/flytestar/flytestar/exec/sandbox"
 	"github.com/flytestar/flytestar/exec/sandbox/sandboxtest"
 	"github.com/flytestar/flytestar/plan"
@@ -99,5 +100,53 @@ func TestMaxLayers(t *testing.T) {
 		if !errors.As(err, &e) || e.Class != diag.Build || !strings.Contains(e.Msg, "501 layers, and an image can have 500") {
 			t.Errorf("%s: %v", img, err)
 		}
+	}
+}
+
+// TestMendsDamage: a damaged blob is found when it is unpacked. Then it is gone, and the next build
+// makes or imports it again.
+func TestMendsDamage(t *testing.T) {
+	b := newBuilder(t, map[string]string{"a": strings.Repeat("a", 5000)})
+	b.opts.Sandbox = sandboxtest.New(t, sandbox.Options{Home: string(b.store.home)})
+	layeredBase(t, b, "base", tarOf(t, &tar.Header{Name: "f", Linkname: strings.Repeat("f", 5000)}))
+	img := on("oci:base", plan.Step{Kind: plan.StepFile, Src: "a", Dst: "/a"})
+	digest, err := b.Build(t.Context(), img, nil)
+	must(t, err)
+	for layer := range 2 {
+		made, err := b.Image(t.Context(), digest)
+		must(t, err)
+		m, cfg, err := b.store.layout.Manifest(digest)
+		must(t, err)
+		blob := filepath.Join(b.Layout(), "blobs", "sha256", oci.Layers(m, cfg)[layer].Digest.Hex())
+		data, err := os.ReadFile(blob)
+		must(t, err)
+		data[len(data)-9] ^= 1
+		must(t, os.WriteFile(blob, data, 0o644))
+		must(t, os.RemoveAll(b.store.home.Layers()))
+		must(t, os.MkdirAll(b.store.home.Layers(), 0o700))
+		err = b.opts.Sandbox.Unpack(t.Context(), made.Layers)
+		var e *diag.Error
+		if !errors.As(err, &e) || e.Class != diag.System || !strings.Contains(e.Msg, blob+" was damaged") || !strings.Contains(e.Hint, "build or run again") {
+			t.Errorf("layer %d: %#v", layer, err)
+		}
+		if st, err := b.State(t.Context(), img); err != nil || st.State == plan.ImageHit {
+			t.Errorf("layer %d: state %s, %v", layer, st.State, err)
+		}
+		again, err := b.Build(t.Context(), img, nil)
+		must(t, err)
+		if again != digest {
+			t.Errorf("layer %d: built %s, and then %s", layer, digest, again)
+		}
+		must(t, b.opts.Sandbox.Unpack(t.Context(), made.Layers))
+	}
+	manifest := filepath.Join(b.Layout(), "blobs", "sha256", digest.Hex())
+	must(t, os.WriteFile(manifest, []byte("{}"), 0o644))
+	if _, err := b.Image(t.Context(), digest); err == nil || !strings.Contains(err.Error(), "was damaged") {
+		t.Errorf("manifest: %v", err)
+	}
+	again, err := b.Build(t.Context(), img, nil)
+	must(t, err)
+	if _, err := b.Image(t.Context(), again); err != nil || again != digest {
+		t.Errorf("manifest: %s, %v", again, err)
 	}
 }

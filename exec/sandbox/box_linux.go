@@ -105,6 +105,7 @@ func (b *box) live(ctx context.Context) (*exec.Exit, error) {
 	if err != nil {
 		return nil, err
 	}
+	config.Given = t.next
 	p, err := b.spawn(t)
 	if err != nil {
 		return nil, err

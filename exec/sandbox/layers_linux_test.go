@@ -2,11 +2,17 @@ package sandbox_test
 
 import (
 	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/exec/sandbox"
+	"github.com/flytestar/flytestar/exec/sandbox/inside"
 	"github.com/flytestar/flytestar/exec/sandbox/sandboxtest"
 )
 
@@ -65,4 +71,38 @@ func TestUnpackLayers(t *testing.T) {
 	if err := s.Unpack(t.Context(), []exec.Layer{good, bad}); err == nil || !strings.Contains(err.Error(), `entry "h": hard link to "none"`) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// TestCallersDescriptors: what the caller of this program has left open isn't open in a container's
+// first process.
+func TestCallersDescriptors(t *testing.T) {
+	s := sandboxtest.New(t, sandbox.Options{})
+	f, err := os.Open("/etc/hostname")
+	must(t, err)
+	defer f.Close()
+	const left = 700
+	must(t, unix.Dup2(int(f.Fd()), left))
+	defer unix.Close(left)
+	c := script(t, "sleep 0.1")
+	c.Started = func() {
+		children, err := filepath.Glob("/proc/self/task/*/children")
+		must(t, err)
+		seen := 0
+		for _, name := range children {
+			data, _ := os.ReadFile(name)
+			for _, pid := range strings.Fields(string(data)) {
+				if cmd, _ := os.ReadFile("/proc/" + pid + "/cmdline"); !strings.HasPrefix(string(cmd), inside.Argv0) {
+					continue
+				}
+				seen++
+				if to, err := os.Readlink(fmt.Sprintf("/proc/%s/fd/%d", pid, left)); err == nil {
+					t.Errorf("the first process has %s open", to)
+				}
+			}
+		}
+		if seen == 0 {
+			t.Error("no first process was found")
+		}
+	}
+	run(t, s, c)
 }

@@ -27,6 +27,7 @@ type Memo struct {
 	Locks   string           // directory with a lock file for each key that something was ever made for
 	Scratch *durable.Scratch // where files are written before they appear
 	Looking bool             // make nothing: Made fails with ErrUnmade instead
+	Waiting func()           // if set, Made calls it before it waits for somebody else who makes the thing
 }
 
 // Look returns a memo that only looks at what is there.
@@ -56,7 +57,7 @@ func Made[T any](ctx context.Context, m *Memo, kind string, k *Key, valid func(T
 	if m.Looking {
 		return v, &Unmade{kind}
 	}
-	lock, err := durable.WaitLock(ctx, filepath.Join(m.Locks, kind+"-"+k.Hex()))
+	lock, err := m.lock(ctx, filepath.Join(m.Locks, kind+"-"+k.Hex()))
 	if err != nil {
 		return v, err
 	}
@@ -68,6 +69,17 @@ func Made[T any](ctx context.Context, m *Memo, kind string, k *Key, valid func(T
 		return v, err
 	}
 	return v, m.WriteFile(path, v)
+}
+
+func (m *Memo) lock(ctx context.Context, path string) (*durable.Lock, error) {
+	lock, err := durable.TryLock(path)
+	if !errors.Is(err, durable.ErrLocked) {
+		return lock, err
+	}
+	if m.Waiting != nil {
+		m.Waiting()
+	}
+	return durable.WaitLock(ctx, path)
 }
 
 func (m *Memo) path(kind, key string) string { return filepath.Join(m.Index, kind, key+".json") }

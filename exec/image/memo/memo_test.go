@@ -44,8 +44,13 @@ func TestMadeOnce(t *testing.T) {
 	lock, err := durable.WaitLock(t.Context(), filepath.Join(m.Locks, "test-"+NewKey("held").Hex()))
 	must(t, err)
 	defer lock.Unlock()
+	waits := 0
+	m.Waiting = func() { waits++ }
 	if _, err := Made(ctx, m, "test", NewKey("held"), nil, func() (int, error) { return 0, nil }); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("waiting for another's lock: %v", err)
+	}
+	if _, err := Made(t.Context(), m, "test", NewKey("free"), nil, func() (int, error) { return 0, nil }); err != nil || waits != 1 {
+		t.Errorf("it said %d times that it waits, want once; %v", waits, err)
 	}
 }
 

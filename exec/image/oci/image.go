@@ -152,7 +152,14 @@ func Layers(m *v1.Manifest, cfg *v1.ConfigFile) []Layer {
 // digestOf returns a hash of the registry library as a digest.
 func digestOf(h v1.Hash) plan.Digest { return plan.Digest(h.String()) }
 
-func (l *Layout) blob(h v1.Hash) ([]byte, error) { return os.ReadFile(l.blobPath(digestOf(h))) }
+func (l *Layout) blob(h v1.Hash) ([]byte, error) {
+	path := l.blobPath(digestOf(h))
+	data, err := os.ReadFile(path)
+	if err == nil && plan.DigestOf(data) != digestOf(h) {
+		err = damaged(path)
+	}
+	return data, err
+}
 
 func (l *Layout) open(h v1.Hash) (io.ReadCloser, error) { return os.Open(l.blobPath(digestOf(h))) }
 

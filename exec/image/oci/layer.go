@@ -56,7 +56,7 @@ type opened struct {
 	path  string
 }
 
-var _ exec.Layer = opened{}
+var _ exec.Checker = opened{}
 
 // DiffID implements [exec.Layer].
 func (o opened) DiffID() plan.Digest { return o.layer.DiffID }
@@ -68,6 +68,25 @@ func (o opened) Uncompressed() (io.ReadCloser, error) {
 		return nil, err
 	}
 	return decompressed(f)
+}
+
+// Check implements [exec.Checker].
+func (o opened) Check() error {
+	f, err := os.Open(o.path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil || plan.DigestSum(h) == o.layer.Digest {
+		return err
+	}
+	return damaged(o.path)
+}
+
+// damaged removes a blob that isn't what its name says.
+func damaged(path string) error {
+	return errors.Join(os.Remove(path), exec.Damaged(path))
 }
 
 // Open returns layers as a sandbox takes them.

@@ -34,6 +34,7 @@ const Staging = "/tmp"
 // Config describes a container for its first process. Trees are descriptors of detached mounts,
 // which are read-only, nodev and idmapped already where they should be.
 type Config struct {
+	Given     int // the first descriptor that isn't this process's; whoever called the engine may have left some
 	Hostname  string
 	LayerTree int      // holds the unpacked layers
 	Layers    []string // paths in LayerTree, top first

@@ -62,6 +62,9 @@ func run() int {
 	if err := orders.Decode(&c); err != nil {
 		return 3 // the sandbox is gone, or sees that nothing was reported
 	}
+	if err := unix.CloseRange(uint(c.Given), 1<<31-1, 0); err != nil {
+		return 3
+	}
 	var pid atomic.Int64
 	go obey(orders, &pid)
 	child, made, err := c.started()

@@ -92,7 +92,12 @@ func (u *Unpacked) layer(ctx context.Context, l onto, temp func() (string, func(
 		return "", err
 	}
 	defer func() { err = errors.Join(err, remove()) }()
-	if name, err = u.unpack(ctx, l, filepath.Join(dir, "layer")); err != nil {
+	if name, err = u.unpack(ctx, l, filepath.Join(dir, "layer")); err != nil && ctx.Err() == nil {
+		if c, ok := l.Layer.(exec.Checker); ok { // what it says is no use if the layer is damaged
+			err = errors.Join(c.Check(), err)
+		}
+	}
+	if err != nil {
 		return "", fmt.Errorf("unpacking layer %s: %w", l.DiffID(), err)
 	}
 	return name, nil
