@@ -44,7 +44,7 @@ func (i Images) Image(_ context.Context, digest plan.Digest) (*exec.Image, error
 }
 
 // tools are the programs that [Image] and the suite use.
-var tools = strings.Fields("cat chmod cp dd echo env false find grep hostname id kill ln ls mkdir mkfifo mv nc pwd rm seq setsid sh sleep sort stat test touch true wc yes")
+var tools = strings.Fields("cat chmod cp dd echo env false find grep hostname id kill ln ls mkdir mkfifo mv nc nproc pwd rm seq setsid sh sleep sort stat test touch true wc yes")
 
 // Image returns a small image with a shell and the usual tools, made of this
 // machine's busybox. The test is skipped where there is no static one.

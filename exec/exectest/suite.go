@@ -45,6 +45,7 @@ func Run(t *testing.T, opts Options) {
 		{"Signal", (*suite).signal},
 		{"NoProgram", (*suite).noProgram},
 		{"OutOfMemory", (*suite).outOfMemory},
+		{"Limits", (*suite).limits},
 		{"Cancel", (*suite).cancel},
 		{"Stop", (*suite).stop},
 		{"Environment", (*suite).environment},
@@ -246,6 +247,23 @@ func (s *suite) outOfMemory(t *testing.T) {
 	a.Resources.Memory = 64 << 20
 	if res := s.run(t, a); res.OOM || res.Signal != "SIGKILL" {
 		t.Errorf("killed for another reason: got %+v", res.Exit)
+	}
+}
+
+// limits: programs that look for their limits find them.
+func (s *suite) limits(t *testing.T) {
+	if !s.Limits {
+		t.Skip("memory can't be limited here")
+	}
+	a, log := s.attempt(`
+		nproc
+		cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory/memory.stat 2>/dev/null | grep -q '\<134217728$' && echo memory
+		cat /sys/fs/cgroup/cpu.max /sys/fs/cgroup/cpu/cpu.cfs_quota_us 2>/dev/null | grep -q '^70000\>' && echo cpu
+		for f in /sys/fs/cgroup/cgroup.procs /sys/fs/cgroup/memory/memory.limit_in_bytes; do test -e $f && (echo 0 > $f) 2>/dev/null && echo "$f can be written"; done
+		true`)
+	a.Resources = plan.Resources{Memory: 128 << 20, MilliCPU: 700}
+	if res := s.run(t, a); res.Code != 0 || log.String() != "1\nmemory\ncpu\n" {
+		t.Errorf("got %+v; log %s", res.Exit, log)
 	}
 }
 

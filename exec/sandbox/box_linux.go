@@ -33,6 +33,7 @@ type box struct {
 	layers   []string // names of unpacked layers, bottom first
 	group    *cgroup  // nil if no cgroup can be made and no limit was asked for
 	made     []string // paths that were made for mount points
+	cpus     []int    // cores that it may use; empty: all
 	privates int      // how many private mounts it has
 }
 
@@ -42,6 +43,9 @@ func (b *box) run(ctx context.Context) (exit *exec.Exit, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, b.group.remove()) }()
+	var release func()
+	b.cpus, release = b.sandbox.cores.take(b.c.Resource.MilliCPU)
+	defer release()
 	if err := b.makeScratch(); err != nil {
 		return nil, err
 	}
@@ -135,6 +139,7 @@ func (b *box) config(t *trees) (*inside.Config, error) {
 		Capabilities: capabilities, Seccomp: s.filter, ScopeSockets: b.c.Network && s.scope,
 	}
 	slices.Reverse(c.Layers)
+	c.CPUs = b.cpus
 	if c.Shm == 0 {
 		c.Shm = 64 << 20
 	}
@@ -154,6 +159,9 @@ func (b *box) config(t *trees) (*inside.Config, error) {
 		if c.Sys, err = t.openAs("/sys", true, false); err != nil {
 			return nil, err
 		}
+	}
+	if c.Groups, err = b.group.show(t); err != nil {
+		return nil, err
 	}
 	if c.Mounts, err = b.mounts(t); err != nil || s.runtime == "" {
 		return c, err

@@ -14,6 +14,7 @@ import (
 	"github.com/opencontainers/cgroups/fs2"
 	"golang.org/x/sys/unix"
 
+	"github.com/flytestar/flytestar/exec/sandbox/inside"
 	"github.com/flytestar/flytestar/plan"
 )
 
@@ -37,8 +38,9 @@ type cgroupSite struct {
 	foreign bool
 }
 
-// controllers are the ones that limits need. Others would only cost time.
-var controllers = []string{"memory", "pids", "cpu"}
+// controllers are the ones that limits need, and those that programs look for when they ask what
+// their limits are: a JVM wants to see all of them. Others would only cost time.
+var controllers = []string{"memory", "pids", "cpu", "cpuacct", "cpuset"}
 
 // findCgroups looks at how cgroups are mounted here. A controller that is missing is an error only
 // when a limit needs it.
@@ -143,8 +145,9 @@ func (g *cgroupSite) manager(cfg *cgroups.Cgroup, r plan.Resources) (cgroups.Man
 		return fs2.NewManager(cfg, filepath.Join(dir, cfg.Name))
 	}
 	paths := map[string]string{}
+	limited := r.Memory > 0 || r.MilliCPU > 0
 	for _, c := range controllers {
-		if dir, ok := g.dirs[c]; ok && (c != "cpu" || r.MilliCPU > 0) {
+		if dir, ok := g.dirs[c]; ok && (limited || c == "memory" || c == "pids") {
 			paths[c] = filepath.Join(dir, cfg.Name)
 		}
 	}
@@ -180,6 +183,26 @@ func (g *cgroupSite) countsSwap() bool {
 	}
 	_, err := os.Stat(filepath.Join(g.dirs["memory"], "memory.memsw.limit_in_bytes"))
 	return err == nil
+}
+
+// show adds mounts of the cgroup's own files to t, by the names under /sys/fs/cgroup. With v2 there
+// is one, and its name is empty. An OCI runtime makes these mounts itself.
+func (c *cgroup) show(t *trees) (list []inside.Group, err error) {
+	if c == nil || c.site.foreign {
+		return nil, nil
+	}
+	for _, name := range append([]string{""}, controllers...) {
+		dir := c.manager.Path(name)
+		if _, v2 := c.site.dirs[""]; dir == "" || v2 != (name == "") {
+			continue
+		}
+		tree, err := t.openAs(dir, true, false)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, inside.Group{Name: name, Tree: tree})
+	}
+	return list, nil
 }
 
 // join moves a process into the cgroup.

@@ -67,7 +67,7 @@ func (b *box) bundle(c *inside.Config) (*specs.Spec, error) {
 	if err != nil {
 		return nil, err
 	}
-	setup, err := json.Marshal(inside.Init{Signal: stopSignal(b.c.StopSignal)})
+	setup, err := json.Marshal(inside.Init{Signal: stopSignal(b.c.StopSignal), CPUs: c.CPUs})
 	if err != nil {
 		return nil, err
 	}
@@ -90,13 +90,30 @@ func (b *box) bundle(c *inside.Config) (*specs.Spec, error) {
 			MaskedPaths:   inside.Masked,
 			ReadonlyPaths: inside.ReadOnly,
 			CgroupsPath:   b.group.path(),
-			Resources:     &specs.LinuxResources{}, // the cgroup above it has the limits
+			Resources:     b.bundleLimits(),
 		},
 	}
 	if !b.c.Network {
 		spec.Linux.Sysctl = inside.Sysctls
 	}
 	return spec, nil
+}
+
+// bundleLimits returns the limits that the container's cgroup is to show. Those of the cgroup above it
+// are what counts. With v1 a limit of memory isn't repeated: it shows there all the same, and which of
+// the two was reached matters.
+func (b *box) bundleLimits() *specs.LinuxResources {
+	r, limits := b.c.Resource, &specs.LinuxResources{}
+	if b.group == nil {
+		return limits
+	}
+	if _, v2 := b.group.site.dirs[""]; v2 && r.Memory > 0 {
+		limits.Memory = &specs.LinuxMemory{Limit: &r.Memory}
+	}
+	if l := b.group.site.limits(r, 0); l.CpuQuota > 0 {
+		limits.CPU = &specs.LinuxCPU{Quota: &l.CpuQuota, Period: &l.CpuPeriod}
+	}
+	return limits
 }
 
 func orRoot(dir string) string {
@@ -132,9 +149,15 @@ func (b *box) bundleMounts(c *inside.Config) []specs.Mount {
 	}
 	sys := specs.Mount{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", "ro"}}
 	if b.c.Network {
-		sys.Type, sys.Source, sys.Options = "bind", "/sys", []string{"bind", "nosuid", "noexec", "nodev", "ro"}
+		sys.Type, sys.Source, sys.Options = "bind", "/sys", []string{"rbind", "nosuid", "noexec", "nodev", "rro"}
 	}
 	list = append(list, sys)
+	if b.group != nil {
+		list = append(list, specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"nosuid", "noexec", "nodev", "ro"}})
+	}
+	if len(c.CPUs) > 0 {
+		list = append(list, specs.Mount{Destination: inside.OnlinePath, Type: "bind", Source: inside.StagedOnline, Options: []string{"bind", "nosuid", "nodev", "ro"}})
+	}
 	for i, m := range c.Mounts {
 		options := []string{"bind", "nosuid", "nodev"}
 		if !m.Write {

@@ -32,6 +32,7 @@ type Sandbox struct {
 	runtime string // path of an OCI runtime, or empty
 	ids     idmap
 	groups  *cgroupSite
+	cores   *cores
 	scope   bool // whether the kernel can scope abstract sockets
 
 	mu      sync.Mutex
@@ -68,7 +69,7 @@ func newSandbox(opts Options) (*Sandbox, error) {
 	if opts.Home, err = filepath.Abs(opts.Home); err != nil {
 		return nil, err
 	}
-	s := &Sandbox{opts: opts, ids: idmap{base: int(opts.IDBase)}, scope: canScopeSockets()}
+	s := &Sandbox{opts: opts, ids: idmap{base: int(opts.IDBase)}, scope: canScopeSockets(), cores: findCores()}
 	if s.runtime, err = findRuntime(opts.Runtime); err != nil {
 		return nil, err
 	}

@@ -42,6 +42,8 @@ type Config struct {
 	Mounts    []Mount  // sorted by target, so that parents come first
 	Sys       int      // a tree of the host's /sys if the container shares the host's network, else -1
 	Shm       int64    // bytes of /dev/shm
+	Groups    []Group  // what /sys/fs/cgroup shows
+	CPUs      []int    // cores that the process may use; empty: all
 
 	Args    []string
 	Env     []string // the whole environment
@@ -74,7 +76,14 @@ type Foreign struct {
 
 // Init is what a runtime's container tells this program, as JSON in its first argument.
 type Init struct {
-	Signal int // to pass on to the container's process
+	Signal int   // to pass on to the container's process
+	CPUs   []int // as in Config
+}
+
+// Group is the container's cgroup in one hierarchy.
+type Group struct {
+	Name string // of the directory in /sys/fs/cgroup; empty: that directory itself
+	Tree int
 }
 
 // Mount is something that the container sees at a path: a tree, or a small file.

@@ -210,8 +210,11 @@ func mainInit(setup string, args []string) int {
 	if in.Signal != 0 {
 		signal.Notify(orders, unix.Signal(in.Signal))
 	}
-	dir, err := os.Getwd()
-	var path string
+	err := pin(in.CPUs)
+	var dir, path string
+	if err == nil {
+		dir, err = os.Getwd()
+	}
 	if err == nil {
 		path, err = lookPath(args[0], os.Environ(), dir)
 	}

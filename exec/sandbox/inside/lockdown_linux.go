@@ -25,6 +25,9 @@ func (c *Config) prepare(id identity) error {
 			return fmt.Errorf("passing on the output: %w", err)
 		}
 	}
+	if err := pin(c.CPUs); err != nil {
+		return err
+	}
 	if err := c.limit(); err != nil {
 		return err
 	}

@@ -27,6 +27,10 @@ func (c *Config) enter() error {
 	if err := c.openFiles(); err != nil {
 		return err
 	}
+	online, err := c.openOnline()
+	if err != nil {
+		return err
+	}
 	devices, err := openDevices()
 	if err != nil {
 		return err
@@ -45,7 +49,13 @@ func (c *Config) enter() error {
 	if err := pivot(Staging + "/root"); err != nil {
 		return err
 	}
-	return c.mountSystem(proc, sys, devices)
+	if err := c.mountSystem(proc, sys, devices); err != nil {
+		return err
+	}
+	if err := c.showLimits(online); err != nil {
+		return err
+	}
+	return hide()
 }
 
 // mountRoot mounts the overlay of layers and scratch directory at "root" in Staging.
@@ -71,6 +81,9 @@ func (c *Config) mountRoot() error {
 		return fmt.Errorf("attaching the scratch directory: %w", err)
 	}
 	if err := c.mountLayers(); err != nil {
+		return err
+	}
+	if err := c.stageOnline(); err != nil {
 		return err
 	}
 	return c.mountPrivate()
@@ -170,8 +183,7 @@ func fresh(fstype string, attrs int) (int, error) {
 	return unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, attrs|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC)
 }
 
-// mountSystem mounts /proc, /sys and /dev, brings the container's own network up, and hides parts of
-// these file systems.
+// mountSystem mounts /proc, /sys and /dev, and brings the container's own network up.
 func (c *Config) mountSystem(proc, sys int, devices []int) error {
 	for _, m := range []struct {
 		tree   int
@@ -210,7 +222,7 @@ func (c *Config) mountSystem(proc, sys int, devices []int) error {
 			return err
 		}
 	}
-	return hide()
+	return nil
 }
 
 // realDir makes a directory, in the root or in a directory that this process made, unless it
