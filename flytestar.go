@@ -27,13 +27,14 @@ import (
 
 // Options say how a workflow is loaded and run. Each zero value has a meaning.
 type Options struct {
-	Workspace string        // root directory that load can see; default: see spec.md, "Modules"
-	Home      string        // images, logs, artifacts and compiled modules; default: $FLYTESTAR_HOME, else under the XDG data directory
-	Limits    interp.Limits // of the evaluator
-	Jobs      int           // attempts in containers at a time; 0: the number of CPUs
-	Runtime   string        // an OCI runtime on PATH ("runc"); default: flytestar's own sandbox
-	Platform  string        // default: "linux/" and this machine's architecture
-	Watch     exec.Watch    // told what happens in builds and runs
+	Workspace   string        // root directory that load can see; default: see spec.md, "Modules"
+	Home        string        // images, logs, artifacts and compiled modules; default: $FLYTESTAR_HOME, else under the XDG data directory
+	Limits      interp.Limits // of the evaluator
+	Jobs        int           // attempts in containers at a time; 0: the number of CPUs
+	StepTimeout time.Duration // how long a container of a build runs at most; 0: an hour
+	Runtime     string        // an OCI runtime on PATH ("runc"); default: flytestar's own sandbox
+	Platform    string        // default: "linux/" and this machine's architecture
+	Watch       exec.Watch    // told what happens in builds and runs
 	// What builds images, runs attempts and keeps artifacts. Default: this machine, under Home. The
 	// caller closes what it brings. A Store of one's own needs an Executor that reads it.
 	Builder  exec.Builder

@@ -35,6 +35,7 @@ func (w *Workflow) openBuilder(sandbox exec.Sandbox) (exec.Builder, func() error
 	if w.opts.Builder != nil {
 		return w.opts.Builder, func() error { return nil }, nil
 	}
+	sandbox = image.Limited(sandbox, w.opts.StepTimeout)
 	b, err := image.NewBuilder(image.Options{
 		Home:      string(w.home),
 		Workspace: w.root.OS(),

@@ -40,7 +40,7 @@ func TestAptPackages(t *testing.T) {
 			t.Errorf("%q: %v", s, err)
 		}
 	}
-	for _, s := range []string{"", "-y", "--allow", "a b", "Curl", "curl==1", "curl=", "curl=-o", "curl/sid", "./x.deb", "x\n", "curl+\ny", "a"} {
+	for _, s := range []string{"", "-y", "--allow", "a b", "Curl", "curl==1", "curl=", "curl=-o", "curl/sid", "./x.deb", "x\n", "curl+\ny", "a", "curl-", "curl^", "cur*", "?name(curl)", "curl=1*"} {
 		if err := checkAptPackage(s); err == nil {
 			t.Errorf("%q was accepted", s)
 		}

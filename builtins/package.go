@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+
+	"github.com/flytestar/flytestar/plan"
 )
 
 // Only the form of requirements is checked here. So a mistake has a position, and none reaches a
@@ -16,9 +18,6 @@ var (
 			`(@ *[a-z+]+:[^\s;\pC]+|\( *` + specifiers + ` *\)|(` + specifiers + `)?) *` + // a URL, or versions
 			`(;[A-Za-z0-9_.'"<>=!~() ,*+-]+)?$`)
 	}) // marker
-	aptPackageRE = sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+(:[a-z0-9-]+)?(=[A-Za-z0-9][A-Za-z0-9.+:~-]*)?$`)
-	})
 )
 
 // Version specifiers of PEP 508.
@@ -62,13 +61,17 @@ var wrongEqualsRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCom
 
 // checkAptPackage refuses a string that can't name a package of Debian.
 func checkAptPackage(s string) error {
-	if aptPackageRE().MatchString(s) {
+	if plan.IsAptPackage(s) {
 		return nil
 	}
 	e := errorf("%q is no Debian package", s)
 	switch {
 	case strings.HasPrefix(s, "-"):
 		e.Hint = "options can't be given"
+	case strings.HasSuffix(s, "-"):
+		e.Hint = "apt would remove the package; with_commands can do that"
+	case strings.Contains(s, "/"):
+		e.Hint = "neither paths nor suites can be given; write NAME or NAME=VERSION"
 	case strings.Contains(s, "=="):
 		e.Hint = "a version is pinned with one =, as in name=1.2-3"
 	case strings.ContainsAny(s, " ,"):

@@ -72,6 +72,7 @@ var warnings = []func(*checker){
 	(*checker).missingTimeouts,        // FS209
 	(*checker).unusedNetworks,         // FS210
 	(*checker).hiddenInstalls,         // FS211
+	(*checker).unexpanded,             // FS214
 	(*checker).filesLeftOut,           // FS217
 }
 

@@ -15,7 +15,6 @@ var (
 		Summary: "no version of a package satisfies both the caller's image and the callee's, or all of one image"}
 	unusableFile = diag.Rule{Code: "FS112", Name: "unusable-file", Severity: diag.SeverityError,
 		Summary: "a file of the workspace that a build or a run needs can't be used"}
-
 	differentBases = diag.Rule{Code: "FS201", Name: "different-bases", Severity: diag.SeverityInfo,
 		Summary: "the images of caller and callee have different bases"}
 	transitiveDependency = diag.Rule{Code: "FS202", Name: "transitive-dependency", Severity: diag.SeverityWarning, Fixable: true,
@@ -36,6 +35,8 @@ var (
 		Summary: "network is granted where nothing can use it"}
 	hiddenInstall = diag.Rule{Code: "FS211", Name: "hidden-install", Severity: diag.SeverityInfo,
 		Summary: "packages installed by commands, which the checks don't see"}
+	unexpandedVariable = diag.Rule{Code: "FS214", Name: "unexpanded-variable", Severity: diag.SeverityWarning,
+		Summary: "a variable in env_vars, which nothing expands"}
 	leftOut = diag.Rule{Code: "FS217", Name: "file-left-out", Severity: diag.SeverityInfo,
 		Summary: "a file beside a Python task's that its container can't be given"}
 )
@@ -52,6 +53,6 @@ func Rules() []diag.Rule {
 		{Code: "FS110", Name: "bound-builtin", Severity: diag.SeverityError, Summary: "a predeclared name is bound"},
 		unusableFile,
 		differentBases, transitiveDependency, unusedDependency, unpinnedPackage, mutableBase,
-		possibleCall, unreachedTask, missingTimeout, unusedNetwork, hiddenInstall, leftOut,
+		possibleCall, unreachedTask, missingTimeout, unusedNetwork, hiddenInstall, unexpandedVariable, leftOut,
 	}
 }

@@ -132,7 +132,7 @@ func TestReadRequirements(t *testing.T) {
 		"req/main.txt": {Data: []byte("\ufeff# top\r\nNumPy>=2 # why\r\nrequests[Socks, security]==2.1 \\\r\n  --global-option=x\r\n" +
 			"-r more.txt\n--constraint=../pins.txt\n--index-url https://example.org/simple\n-e git+https://example.org/r\n/opt/x.whl\nhttps://example.org/y.whl\n" +
 			"pkg @ https://example.org/p#egg ; python_version > '3'\n")},
-		"req/more.txt": {Data: []byte("zope.Interface\n-r main.txt\n-cpins.txt\n")},
+		"req/more.txt": {Data: []byte("zope.Interface\n--requirem=late.txt\n-cpins.txt\n")},
 		"pins.txt":     {Data: []byte("only-a-constraint==1\n")},
 		"req/pins.txt": {Data: []byte("neither==1\n-r late.txt")},
 		"req/late.txt": {Data: []byte("nor==1\n")},
@@ -141,13 +141,13 @@ func TestReadRequirements(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"NumPy>=2", "requests[Socks, security]==2.1", "pkg @ https://example.org/p#egg ; python_version > '3'", "zope.Interface"}; !slices.Equal(got.Packages, want) {
+	if want := []string{"NumPy>=2", "requests[Socks, security]==2.1", "pkg @ https://example.org/p#egg ; python_version > '3'", "zope.Interface", "nor==1"}; !slices.Equal(got.Packages, want) {
 		t.Errorf("packages %q, want %q", got.Packages, want)
 	}
 	if want := []string{"only-a-constraint==1", "neither==1", "nor==1"}; !slices.Equal(got.Constraints, want) {
 		t.Errorf("constraints %q, want %q", got.Constraints, want)
 	}
-	if want := []string{"req/main.txt", "req/more.txt", "pins.txt", "req/pins.txt", "req/late.txt"}; !slices.Equal(got.Files, want) {
+	if want := []string{"req/main.txt", "req/more.txt", "pins.txt", "req/late.txt", "req/pins.txt", "req/late.txt"}; !slices.Equal(got.Files, want) {
 		t.Errorf("files %q, want %q", got.Files, want)
 	}
 }
@@ -179,6 +179,17 @@ func TestReadRequirementsRefuses(t *testing.T) {
 		{"./x.whl", `"./x.whl" is a path in the workspace`},
 		{"foo-1.0-py3-none-any.whl", "is a path in the workspace"},
 		{"pkg @ ../pkg", `"../pkg" is a path in the workspace`},
+		{"--find-links ./wheels\na", `--find-links "./wheels" is a path in the workspace`},
+		{"--no-index --find-links=wheels\na", `--find-links "wheels" is a path in the workspace`},
+		{"-fwheels", `-f "wheels" is a path in the workspace`},
+		{"--find 'wheels'", `--find-links "wheels" is a path in the workspace`},
+		{"-i simple", `-i "simple" is a path in the workspace`},
+		{"--extra-index-url ../simple", "is a path in the workspace"},
+		{"--edit .", `"." is a path in the workspace`},
+		{"--pre -r other.txt", "a line of its own"},
+		{"--p", "pip's option --p could be --prefer-binary or --pre"},
+		{"-r r.txt", "d/r.txt: it includes itself: d/r.txt includes d/r.txt"},
+		{"-r again.txt", "d/again.txt: it includes itself: d/again.txt includes d/third.txt includes d/again.txt"},
 		{"--upgrade", "pip has no option --upgrade"},
 		{"-q", "pip has no option -q"},
 		{"a==1 --hash=sha256:00\nb==2", "b has no --hash, though others have"},
@@ -188,7 +199,8 @@ func TestReadRequirementsRefuses(t *testing.T) {
 		{manyIncludes, "with what is included"},
 	}
 	for _, tt := range tests {
-		files := fstest.MapFS{"d/r.txt": {Data: []byte(tt.text)}, "d/pipe": {Mode: fs.ModeNamedPipe}}
+		files := fstest.MapFS{"d/r.txt": {Data: []byte(tt.text)}, "d/pipe": {Mode: fs.ModeNamedPipe},
+			"d/again.txt": {Data: []byte("-c third.txt")}, "d/third.txt": {Data: []byte("-r again.txt")}}
 		for i := range 20 {
 			files[fmt.Sprintf("d/big%d.txt", i)] = &fstest.MapFile{Data: bytes.Repeat([]byte("#"), 1<<20)}
 		}
@@ -204,9 +216,12 @@ func TestHashes(t *testing.T) {
 		"a==1 --hash=sha256:00\nb===2 --hash sha256:00",
 		"a @ https://example.org/a.whl --hash=sha256:00",
 		"a==1 --hash=sha256:00\nb==2\n-c pins.txt",
+		"--no-index --find-links https://example.org/ --pre\n-f /opt/wheels\n-f 'file:///opt/wheels'\na==1",
+		"-r pins.txt\n-c pins.txt\n-r other.txt",
 		"-ihttps://example.org/simple\n--extra-index https://example.org\n--pre\na",
 	} {
-		files := fstest.MapFS{"r.txt": {Data: []byte(text)}, "pins.txt": {Data: []byte("b==2 --hash=sha256:00\n")}}
+		files := fstest.MapFS{"r.txt": {Data: []byte(text)}, "pins.txt": {Data: []byte("b==2 --hash=sha256:00\n")},
+			"other.txt": {Data: []byte("-r pins.txt")}}
 		if _, err := workspace.ReadRequirements(files, "r.txt"); err != nil {
 			t.Errorf("%q: %v", text, err)
 		}

@@ -45,14 +45,17 @@ func (r *Reader) Requirements(name string) (*Requirements, error) {
 }
 
 func readRequirements(files fs.FS, name string) (*Requirements, error) {
-	r := &requirementsReader{files: files, seen: map[string]bool{}}
-	r.include(include{path: path.Clean(name)})
+	r := &requirementsReader{files: files, seen: map[string]bool{}, includes: map[string][]string{}, acyclic: map[string]bool{}}
+	r.include("", include{path: path.Clean(name)})
 	for len(r.queue) > 0 {
 		next := r.queue[0]
 		r.queue = r.queue[1:]
 		if err := r.read(next); err != nil {
 			return nil, fmt.Errorf("%s%s: %w", next.path, next.from, err)
 		}
+	}
+	if cycle := r.cycle(path.Clean(name), nil); cycle != nil {
+		return nil, fmt.Errorf("%s: it includes itself: %s", cycle[0], strings.Join(cycle, " includes "))
 	}
 	if err := r.hashes.check(); err != nil {
 		return nil, fmt.Errorf("%s: %w", path.Clean(name), err)
@@ -68,15 +71,39 @@ type include struct {
 }
 
 type requirementsReader struct {
-	files  fs.FS
-	out    Requirements
-	hashes hashes
-	seen   map[string]bool
-	queue  []include
+	files    fs.FS
+	out      Requirements
+	hashes   hashes
+	seen     map[string]bool
+	queue    []include
+	includes map[string][]string // by file
+	acyclic  map[string]bool     // files from which cycle found none
 }
 
-// include queues a file. One that was read for its constraints is read again for its requirements.
-func (r *requirementsReader) include(i include) {
+// cycle returns the first cycle of files that include each other: "a", "b", "a". above has the files
+// that led to name. There are at most maxRequirementsFiles of them.
+func (r *requirementsReader) cycle(name string, above []string) []string {
+	if at := slices.Index(above, name); at >= 0 {
+		return append(slices.Clone(above[at:]), name)
+	}
+	if r.acyclic[name] {
+		return nil
+	}
+	for _, next := range r.includes[name] {
+		if found := r.cycle(next, append(above, name)); found != nil {
+			return found
+		}
+	}
+	r.acyclic[name] = true
+	return nil
+}
+
+// include queues a file that another includes. One that was read for its constraints is read again
+// for its requirements.
+func (r *requirementsReader) include(from string, i include) {
+	if from != "" && !slices.Contains(r.includes[from], i.path) {
+		r.includes[from] = append(r.includes[from], i.path)
+	}
 	key := fmt.Sprint(i.constraint, i.path)
 	if !r.seen[key] {
 		r.seen[key] = true
@@ -129,7 +156,7 @@ func (r *requirementsReader) line(in include, line string) error {
 		if path.IsAbs(arg) || !fs.ValidPath(p) {
 			return fmt.Errorf("%q leads out of the workspace", arg)
 		}
-		r.include(include{p, in.constraint || opt == 'c', ", included by " + in.path})
+		r.include(in.path, include{p, in.constraint || opt == 'c', ", included by " + in.path})
 		return nil
 	}
 	if line == "" {
@@ -169,23 +196,53 @@ func (r *requirementsReader) requirement(in include, line string) error {
 	return nil
 }
 
-// option takes a line that begins with an option other than those that include files.
+// option takes a line of options other than a line that includes a file.
 func (r *requirementsReader) option(line string) error {
-	name, arg, _ := strings.Cut(line, " ")
-	if long, value, ok := strings.Cut(name, "="); ok {
-		name, arg = long, value
+	words := strings.Fields(line)
+	for len(words) > 0 {
+		name, arg, attached := cutOption(words[0])
+		words = words[1:]
+		if !strings.HasPrefix(name, "-") {
+			continue // what follows the argument of -e
+		}
+		name, err := wholeOption(name)
+		if err != nil {
+			return err
+		}
+		if !attached && !slices.Contains(pipFlags, name) && len(words) > 0 {
+			arg, words = words[0], words[1:]
+		}
+		if err := r.setting(name, strings.Trim(arg, `"'`)); err != nil {
+			return err
+		}
 	}
-	if !strings.HasPrefix(name, "--") && len(name) > 2 { // -ihttps://… without a space
-		name, arg = name[:2], name[2:]
+	return nil
+}
+
+// cutOption splits an option from the argument that is attached to it: --option=x, -ox.
+func cutOption(word string) (name, arg string, attached bool) {
+	if strings.HasPrefix(word, "--") {
+		return strings.Cut(word, "=")
 	}
+	if strings.HasPrefix(word, "-") && len(word) > 2 {
+		return word[:2], word[2:], true
+	}
+	return word, "", false
+}
+
+// setting takes an option with its argument.
+func (r *requirementsReader) setting(name, arg string) error {
 	switch name {
 	case "-e", "--editable":
-		return local(strings.TrimSpace(arg))
+		return local(arg)
+	case "-f", "--find-links", "-i", "--index-url", "--extra-index-url":
+		if err := local(arg); err != nil {
+			return fmt.Errorf("%s %w", name, err)
+		}
+	case "-r", "-c", "--requirement", "--constraint":
+		return fmt.Errorf("%s %s stands beside other options: give it a line of its own", name, arg)
 	case "--require-hashes":
 		r.hashes.demanded = true
-	}
-	if !pipTakes(name) {
-		return fmt.Errorf("pip has no option %s for requirements files", name)
 	}
 	return nil
 }
@@ -196,22 +253,43 @@ var pipOptions = []string{
 	"--require-hashes", "--pre", "--trusted-host", "--use-feature", "--editable", "--requirement", "--constraint",
 }
 
-// pipTakes reports whether pip takes an option in a requirements file. It takes the beginning of a
-// long option's name for the whole.
-func pipTakes(name string) bool {
-	if !strings.HasPrefix(name, "--") {
-		return slices.Contains([]string{"-i", "-f", "-r", "-c", "-e"}, name)
+// pipFlags are those of pipOptions that take no argument.
+var pipFlags = []string{"--no-index", "--prefer-binary", "--require-hashes", "--pre"}
+
+// wholeOption returns the option that name stands for: pip takes the beginning of a long option's
+// name for the whole, if only one begins so.
+func wholeOption(name string) (string, error) {
+	var all []string
+	for _, o := range append([]string{"-i", "-f", "-r", "-c", "-e"}, pipOptions...) {
+		if o == name {
+			return name, nil
+		}
+		if strings.HasPrefix(name, "--") && len(name) > 2 && strings.HasPrefix(o, name) {
+			all = append(all, o)
+		}
 	}
-	return slices.ContainsFunc(pipOptions, func(o string) bool { return len(name) > 2 && strings.HasPrefix(o, name) })
+	switch len(all) {
+	case 0:
+		return "", fmt.Errorf("pip has no option %s for requirements files", name)
+	case 1:
+		return all[0], nil
+	}
+	return "", fmt.Errorf("pip's option %s could be %s", name, strings.Join(all, " or "))
 }
 
 // local returns an error if what pip is to install lies in the workspace: pip runs in a container
-// that has nothing of it but the requirements files. An absolute path may be one of the image.
+// that has nothing of it but the requirements files.
 func local(where string) error {
-	if where == "" || path.IsAbs(where) || strings.Contains(where, ":/") {
+	if !IsLocal(where) {
 		return nil
 	}
 	return fmt.Errorf("%q is a path in the workspace, of which pip gets only requirements files", where)
+}
+
+// IsLocal reports whether a place where pip is to look or to install from is a path of the workspace:
+// it is no URL. An absolute path may be one of the image.
+func IsLocal(where string) bool {
+	return where != "" && !path.IsAbs(where) && !strings.Contains(where, ":/")
 }
 
 // hashes knows which requirements say what their files' hashes are. If one does, all must, or pip
@@ -257,9 +335,9 @@ func (h *hashes) check() error {
 // includeOption splits "-r file", "-rfile", "--requirement file", "--requirement=file", and the
 // same with -c.
 func includeOption(line string) (opt byte, arg string, ok bool) {
-	for _, long := range []string{"--requirement", "--constraint"} {
-		if rest, ok := strings.CutPrefix(line, long); ok && rest != "" && strings.ContainsAny(rest[:1], " \t=") {
-			return long[2], strings.TrimSpace(rest[1:]), true
+	if at := strings.IndexAny(line, " \t="); at > 0 && strings.HasPrefix(line, "--") {
+		if name, err := wholeOption(line[:at]); err == nil && (name == "--requirement" || name == "--constraint") {
+			return name[2], strings.TrimSpace(line[at+1:]), true
 		}
 	}
 	if strings.HasPrefix(line, "-r") || strings.HasPrefix(line, "-c") {

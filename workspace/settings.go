@@ -9,6 +9,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/internal/text"
 )
 
 // Settings are what a workspace's flytestar.toml says. spec.md, "flytestar.toml".
@@ -54,7 +55,7 @@ func ReadSettings(files fs.FS) (Settings, error) {
 // ParseSettings reads the text of a flytestar.toml. Errors are as those of [ReadSettings].
 func ParseSettings(data []byte) (Settings, error) {
 	var s Settings
-	err := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields().Decode(&s)
+	err := toml.NewDecoder(bytes.NewReader(bytes.TrimPrefix(data, []byte(text.Mark)))).DisallowUnknownFields().Decode(&s)
 	var unknown *toml.StrictMissingError
 	var wrong *toml.DecodeError
 	switch {

@@ -18,6 +18,9 @@ func FuzzSettings(f *testing.F) {
 	} {
 		f.Add([]byte(s))
 	}
+	if s, err := workspace.ParseSettings([]byte("\ufeff[lint]\nfail-on = \"error\"\n")); err != nil || s.Lint.FailOn != "error" {
+		f.Errorf("after a byte order mark: %+v, %v", s, err)
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, err := workspace.ParseSettings(data)
 		var e *diag.Error

@@ -193,6 +193,7 @@ func (o *evaluatorOptions) options(a *app) flytestar.Options {
 type workOptions struct {
 	load    loadOptions
 	jobs    int
+	step    time.Duration
 	runtime string
 	events  string
 	quiet   bool
@@ -200,6 +201,7 @@ type workOptions struct {
 
 func (o *workOptions) addFlags(flags *pflag.FlagSet) {
 	flags.IntVar(&o.jobs, "jobs", 0, "run at most `N` containers at a time (default: the number of CPUs)")
+	flags.DurationVar(&o.step, "step-timeout", time.Hour, "end a container of a build after `TIME`")
 	flags.StringVar(&o.runtime, "runtime", "", "use the OCI runtime `NAME` on PATH instead of flytestar's own sandbox")
 	flags.StringVar(&o.events, "events", "", "write every event to `FILE`, as one JSON object per line")
 	flags.BoolVarP(&o.quiet, "quiet", "q", false, "show neither progress nor logs on standard error")
@@ -212,8 +214,11 @@ func (o *workOptions) with(ctx context.Context, a *app, file string, do func(*fl
 	if o.jobs < 0 {
 		return usage("--jobs %d: want 1 or more, or 0 for the number of CPUs", o.jobs)
 	}
+	if o.step <= 0 {
+		return usage("--step-timeout %v: want more than 0", o.step)
+	}
 	opts := o.load.options(a)
-	opts.Jobs, opts.Runtime = o.jobs, o.runtime
+	opts.Jobs, opts.StepTimeout, opts.Runtime = o.jobs, o.step, o.runtime
 	shown := console.New(a.err, o.quiet, o.load.verbose)
 	defer closeInto(&err, shown.Close)
 	opts.Watch = shown.Watch

@@ -22,6 +22,7 @@
 package image
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,6 +41,7 @@ import (
 	"github.com/flytestar/flytestar/exec/image/memo"
 	"github.com/flytestar/flytestar/exec/image/oci"
 	"github.com/flytestar/flytestar/exec/image/pip"
+	"github.com/flytestar/flytestar/exec/image/process"
 	"github.com/flytestar/flytestar/internal/home"
 	"github.com/flytestar/flytestar/plan"
 )
@@ -68,6 +70,12 @@ type Builder struct {
 }
 
 var _ exec.Builder = (*Builder)(nil)
+
+// Limited returns a sandbox for a builder and its Debian. A container in it runs for limit at most;
+// 0 means an hour.
+func Limited(s exec.Sandbox, limit time.Duration) exec.Sandbox {
+	return process.Limited(s, cmp.Or(limit, time.Hour))
+}
 
 // NewBuilder returns a builder on the store under opts.Home. Nothing is written before the first
 // Build, which makes the store if it isn't there. The caller closes the builder.

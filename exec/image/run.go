@@ -26,7 +26,7 @@ import (
 // apt installs packages with the image's own apt and returns the layer of what that changed.
 func (j *job) apt(ctx context.Context, st *state, s plan.Step) (oci.Layer, error) {
 	for _, p := range s.Packages {
-		if !aptName().MatchString(p) {
+		if !plan.IsAptPackage(p) {
 			return oci.Layer{}, diag.Errorf(s.Pos, diag.Build, "%q isn't a package name", p).WithHint("write name, or name=version")
 		}
 	}
@@ -37,28 +37,75 @@ func (j *job) apt(ctx context.Context, st *state, s plan.Step) (oci.Layer, error
 		// Without this file, the packages' scripts would start their services.
 		Files: []exec.File{{Path: "/usr/sbin/policy-rc.d", Mode: 0o755, Data: []byte("#!/bin/sh\nexit 101\n")}},
 	}
-	l, err := j.runLayer(ctx, st, s, memo.NewKey("apt 1").List(s.Packages), c)
+	l, err := j.runLayer(ctx, st, s, memo.NewKey("apt 2").List(s.Packages), c)
 	var failed *process.Failed
 	if errors.As(err, &failed) {
-		return l, failed.At(s.Pos, "apt can't install "+strings.Join(s.Packages, ", "))
+		return l, aptError(s, failed)
 	}
 	return l, err
 }
 
-// aptName matches what may be given to apt as a package: no option, no path, and no name with a
-// final "-", which would remove a package.
-var aptName = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^[a-z0-9]([a-z0-9+.-]*[a-z0-9+.])?(:[a-z0-9-]+)?(=[A-Za-z0-9.+:~-]+)?$`)
+// aptError says what a failure of aptScript means.
+func aptError(s plan.Step, failed *process.Failed) error {
+	const hint = "apt doesn't reach a mirror that the image's sources name; this machine's proxies are used"
+	switch failed.Code {
+	case aptUnknown:
+		_, names, _ := strings.Cut(failed.Log[len(failed.Log)-1], aptMark)
+		return diag.Errorf(s.Pos, diag.Build, "there is no apt package %s", strings.Join(strings.Fields(names), ", ")).
+			WithHint("check the name; the image's own sources are searched")
+	case aptUpdateFailed:
+		failed.Log = failed.Log[:len(failed.Log)-1]
+		e := failed.At(s.Pos, "apt can't update its package lists")
+		e.Class, e.Msg = diag.System, "apt can't update its package lists"
+		return e.WithHint(hint)
+	}
+	e := failed.At(s.Pos, "apt can't install "+strings.Join(s.Packages, ", "))
+	if unfetched().MatchString(strings.Join(failed.Log, "\n")) {
+		e.Class = diag.System
+		return e.WithHint(hint)
+	}
+	return e
+}
+
+// unfetched matches signs in apt's log that it couldn't download a package.
+var unfetched = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?m)^E: (Failed to fetch|Unable to fetch)`)
 })
 
-// aptScript installs its arguments. It has a CA bundle if this machine has one.
+// Exit codes of aptScript, besides those of apt.
+const (
+	aptUpdateFailed = 97
+	aptUnknown      = 98
+)
+
+// aptScript installs its arguments. It has a CA bundle if this machine has one. A source that can't
+// be had ends it: an outdated package would stay in the layer for ever. So does a name that no source
+// knows: apt would take it as a regular expression. Debian's own default for a stalled download is
+// 30 seconds too, but an image may have another.
 const aptScript = `set -e
-test -n "$SSL_CERT_FILE" && set -- -o Acquire::https::CaInfo="$SSL_CERT_FILE" "$@"
-apt_get() { apt-get -o APT::Sandbox::User=root -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-unsafe-io -q "$@"; }
-test -z "$SSL_CERT_FILE" || apt_get -o Acquire::https::CaInfo="$SSL_CERT_FILE" update
-test -n "$SSL_CERT_FILE" || apt_get update
+apt_get() {
+  apt-get -o APT::Sandbox::User=root -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-unsafe-io -o APT::Update::Error-Mode=any \
+    -o Acquire::Retries=3 -o Acquire::http::Timeout=30 -o Acquire::https::Timeout=30 \
+    ${SSL_CERT_FILE:+-o "Acquire::https::CaInfo=$SSL_CERT_FILE"} -q "$@"
+}
+status=0
+said=$(export LC_ALL=C; apt_get update 2>&1) || status=$?
+printf '%s\n' "$said"
+case "$said" in *"W: Failed to fetch"* | *"W: Some index files failed"*) status=100 ;; esac
+if [ $status != 0 ]; then echo "` + aptMark + `" >&2; exit 97; fi
+line='
+'
+known="$line$(apt-cache -o APT::Cache::AllNames=true pkgnames)$line" unknown=
+for p; do
+  name="${p%%=*}"; name="${name%%:*}"
+  case "$known" in *"$line$name$line"*) ;; *) unknown="$unknown $name" ;; esac
+done
+if [ "$unknown" ]; then echo "` + aptMark + `$unknown" >&2; exit 98; fi
 apt_get install -y --no-install-recommends "$@"
 `
+
+// aptMark begins the last line of aptScript's log if it fails by itself.
+const aptMark = "flytestar: apt:"
 
 // commands runs a step's commands one after the other in one container.
 func (j *job) commands(ctx context.Context, st *state, s plan.Step) (oci.Layer, error) {
@@ -73,11 +120,16 @@ func (j *job) commands(ctx context.Context, st *state, s plan.Step) (oci.Layer, 
 	}
 	what := failedCommand(failed, s.Commands)
 	e := failed.At(s.Pos, what)
-	if !s.Network && e.Hint == "" {
+	if !s.Network && e.Hint == "" && unreached().MatchString(strings.Join(failed.Log, "\n")) {
 		e.Hint = "commands have no network unless with_commands(..., network = True)"
 	}
 	return l, e
 }
+
+// unreached matches signs in a log that a program wanted a network.
+var unreached = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?i)resolv(e|ing)|name resolution|not known|unreachable|connection (refused|timed out|failed)|(could not|couldn't|unable to|failed to) connect|no route to host|bad address|proxy|dial (tcp|udp)|ENOTFOUND|EAI_AGAIN|newconnectionerror|urlopen|failed to fetch`)
+})
 
 // commandsScript runs each argument in a shell of its own and says which one failed.
 const commandsScript = `n=0

@@ -15,6 +15,7 @@ import (
 	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/exec/image/oci"
 	"github.com/flytestar/flytestar/exec/image/process"
+	"github.com/flytestar/flytestar/plan"
 )
 
 // entries writes a tar of files, with times, and links.
@@ -123,9 +124,10 @@ func TestFailedCommand(t *testing.T) {
 func TestAptNames(t *testing.T) {
 	for name, want := range map[string]bool{
 		"gcc": true, "libstdc++6": true, "gcc=4:12.2.0-3": true, "libc6:amd64": true, "python3.11-venv": true,
-		"-o": false, "./x.deb": false, "a b": false, "gcc-": false, "gcc/stable": false, "$(id)": false, "": false,
+		"-o": false, "./x.deb": false, "a b": false, "gcc-": false, "gcc/stable": false, "$(id)": false, "": false, "libjq.": true, "GCC": false, "gcc\n": false, "gcc\njq": false, "g*": false,
+		"task^": false, "gcc=": false, "gcc=1*": false, "~nlib": false, "?true": false, "g++": true, "libc6:amd64=2.36-9": true,
 	} {
-		if got := aptName().MatchString(name); got != want {
+		if got := plan.IsAptPackage(name); got != want {
 			t.Errorf("%q: %v", name, got)
 		}
 	}

@@ -94,7 +94,7 @@ func (c settings) read(file string) error {
 	sections := map[string]map[string]string{}
 	section, option := "", ""
 	for in := bufio.NewScanner(f); in.Scan(); {
-		line := in.Text()
+		line := strings.TrimPrefix(in.Text(), text.Mark)
 		text := strings.TrimSpace(line)
 		switch {
 		case text == "" || strings.HasPrefix(text, "#") || strings.HasPrefix(text, ";"):
@@ -223,7 +223,7 @@ func netrc(env process.Environ, c settings, want wanted) ([]byte, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("netrc: %w", err)
 	}
-	for host, user := range parseNetrc(string(data)) {
+	for host, user := range parseNetrc(strings.TrimPrefix(string(data), text.Mark)) {
 		if had, ok := known[host]; ok && had == nil {
 			known[host] = user
 		}

@@ -28,7 +28,7 @@ timeout = 8
 [download]
 timeout = 9
 `), 0o600))
-	must(t, os.WriteFile(filepath.Join(home, "own.conf"), []byte("[global]\nretries = 3\n"), 0o600))
+	must(t, os.WriteFile(filepath.Join(home, "own.conf"), []byte("\ufeff[global]\nretries = 3\n"), 0o600))
 	env := process.Environ{"HOME=" + home, "XDG_CONFIG_DIRS=" + home + "/none", "PIP_CONFIG_FILE=" + home + "/own.conf", "PIP_EXTRA_INDEX_URL=https://a.example/ https://b.example/"}
 	c, err := readConfig(env)
 	must(t, err)

@@ -3,6 +3,7 @@ package process
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
@@ -12,12 +13,15 @@ import (
 // Failed says how a container's process failed.
 type Failed struct {
 	exec.Exit
-	Log []string // the last lines of its log, safe to print
+	TimedOut time.Duration // the limit that it ran into, if it did
+	Log      []string      // the last lines of its log, safe to print
 }
 
 // Error implements error.
 func (e *Failed) Error() string {
 	switch {
+	case e.TimedOut > 0:
+		return fmt.Sprintf("ran longer than %v", e.TimedOut)
 	case e.OOM:
 		return "ran out of memory"
 	case e.Signal != "":
@@ -31,6 +35,9 @@ func (e *Failed) At(pos diag.Position, what string) *diag.Error {
 	d := diag.Errorf(pos, diag.Build, "%s %s", what, e.Error())
 	if strings.HasPrefix(what, "apt ") || strings.HasPrefix(what, "pip ") {
 		d.Msg = what + ": it " + e.Error()
+	}
+	if e.TimedOut > 0 {
+		d.Hint = "flytestar build --step-timeout says how long a container of a build may run"
 	}
 	if len(e.Log) > 0 {
 		d.Notes = append(d.Notes, diag.Note{Msg: "the log ends with\n    " + strings.Join(e.Log, "\n    ")})

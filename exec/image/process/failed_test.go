@@ -24,7 +24,7 @@ func TestTail(t *testing.T) {
 
 func TestFailures(t *testing.T) {
 	for want, exit := range map[string]exec.Exit{"ran out of memory": {Code: 137, Signal: "SIGKILL", OOM: true}, "was killed by SIGTERM": {Code: 143, Signal: "SIGTERM"}} {
-		if got := (&Failed{exit, nil}).Error(); got != want {
+		if got := (&Failed{Exit: exit}).Error(); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}

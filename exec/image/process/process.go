@@ -1,11 +1,13 @@
 // Package process runs the processes of a build in containers.
 //
 //   - process.go has [Runner], which also passes on this machine's network settings.
+//   - limit.go bounds how long a container runs.
 //   - failed.go has [Failed]: how a process failed, with the end of its log.
 package process
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -24,6 +26,9 @@ type Runner struct {
 	Environ  Environ      // where this machine's network settings are looked up
 }
 
+// hostPlatform is the one whose programs this machine runs.
+const hostPlatform = "linux/" + runtime.GOARCH
+
 // DefaultPath is the PATH of Debian bases, and of containers whose image has none.
 const DefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -34,7 +39,7 @@ func (r *Runner) Run(ctx context.Context, c *exec.Container) error {
 		return diag.Errorf(diag.Position{}, diag.System, "this step needs containers, which don't work here").
 			WithHint("flytestar doctor says what is missing")
 	}
-	if want := "linux/" + runtime.GOARCH; !strings.HasPrefix(r.Platform+"/", want+"/") {
+	if want := hostPlatform; !strings.HasPrefix(r.Platform+"/", want+"/") {
 		return diag.Errorf(diag.Position{}, diag.Build, "images for %s run containers in their build, and this machine is %s", r.Platform, want)
 	}
 	if c.Network {
@@ -48,11 +53,15 @@ func (r *Runner) Run(ctx context.Context, c *exec.Container) error {
 	}
 	c.Stderr = log
 	exit, err := r.Sandbox.Run(ctx, c)
+	var late *TimedOut
+	if errors.As(err, &late) {
+		return &Failed{TimedOut: late.Limit, Log: lastLines(log)}
+	}
 	if err != nil {
 		return err
 	}
 	if exit.Code != 0 {
-		return &Failed{*exit, lastLines(log)}
+		return &Failed{Exit: *exit, Log: lastLines(log)}
 	}
 	return nil
 }
