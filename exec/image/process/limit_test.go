@@ -13,7 +13,7 @@ import (
 )
 
 // endless is a sandbox whose containers say something and then never end.
-type endless struct{}
+type endless struct{ exec.Sandbox }
 
 func (endless) Run(ctx context.Context, c *exec.Container) (*exec.Exit, error) {
 	io.WriteString(c.Stderr, "connecting to the mirror\n")
