@@ -16,6 +16,7 @@
 package builtins
 
 import (
+	"encoding/json"
 	"maps"
 
 	"go.starlark.net/lib/math"
@@ -25,6 +26,7 @@ import (
 	"github.com/flytestar/flytestar/builtins/site"
 	"github.com/flytestar/flytestar/builtins/value"
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/plan"
 )
 
 // ModuleLocal is the key of a thread-local. While a thread runs a module's top level, it holds the
@@ -38,8 +40,9 @@ type Registry struct {
 	Tasks        []*Task        // in the order of construction
 	Sources      site.Sources   // of the modules that have finished
 
-	limits Limits
-	byName map[string]*Task
+	limits  Limits
+	byName  map[string]*Task
+	records records
 }
 
 // Limits bounds what one evaluation may declare and start. All are positive.
@@ -57,7 +60,7 @@ const (
 
 // NewRegistry returns an empty registry.
 func NewRegistry(limits Limits) *Registry {
-	return &Registry{limits: limits}
+	return &Registry{limits: limits, records: records{}}
 }
 
 // Predeclared returns the names that every module sees. Values that are constructed through them
@@ -71,6 +74,7 @@ func (r *Registry) Predeclared() starlark.StringDict {
 		"input":            starlark.NewBuiltin("input", newInput),
 		"resources":        starlark.NewBuiltin("resources", newResources),
 		"record":           starlark.NewBuiltin("record", newRecord),
+		"enum":             starlark.NewBuiltin("enum", newEnum),
 		"struct":           starlark.NewBuiltin("struct", starlarkstruct.Make),
 		"json":             value.JSON,
 		"math":             math.Module,
@@ -94,6 +98,9 @@ func (r *Registry) Finished(path string, source site.Source, globals starlark.St
 			if err := v.bound(name, pos); err != nil {
 				problems = append(problems, err)
 			}
+		case *value.Type:
+			r.records.add(v.T, name)
+			v.SetName(name)
 		case *Environment:
 			if v.Global == "" && v.Module == path {
 				v.Global = name
@@ -107,8 +114,11 @@ func (r *Registry) Finished(path string, source site.Source, globals starlark.St
 // name.
 func (r *Registry) Index() {
 	r.byName = make(map[string]*Task, len(r.Tasks))
+	named := map[*plan.Field]bool{}
 	for _, t := range r.Tasks {
 		r.byName[t.FullName()] = t
+		r.records.name(t.Decl.Inputs, named)
+		r.records.name(t.Decl.Outputs, named)
 	}
 }
 
@@ -150,7 +160,36 @@ func newRecord(th *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kw
 	if len(args) > 0 || len(kwargs) == 0 {
 		return nil, errorf("a record's fields are given by name, at least one").WithHint("write record(name = str, size = int)")
 	}
-	t, err := value.Record(kwargs)
+	t, err := value.Record(kwargs, recordField)
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// recordField takes the type and the default out of a field of record(...).
+func recordField(v starlark.Value) (*value.Type, json.RawMessage, error) {
+	in, ok := v.(*Input)
+	if !ok {
+		t, err := value.TypeOf(v)
+		return t, nil, err
+	}
+	if in.Default == nil {
+		return in.Of, nil, nil
+	}
+	_, data, err := checkDefault(in.Default, in.Of.T)
+	return in.Of, data, err
+}
+
+// newEnum implements enum(value, …). spec.md, "enum".
+func newEnum(th *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	if _, err := loading(th, b.Name()); err != nil {
+		return nil, err
+	}
+	if len(kwargs) > 0 {
+		return nil, errorf("an enum's values have no names").WithHint(`write enum("low", "high")`)
+	}
+	t, err := value.Enum(args)
 	if err != nil {
 		return nil, err
 	}

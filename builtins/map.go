@@ -107,10 +107,7 @@ func (t *Task) left(constants []starlark.Tuple, dict bool) *plan.Param {
 
 // takesDict reports whether a dict can be a value of type t.
 func takesDict(t plan.Type) bool {
-	if t.Kind == plan.KindOptional {
-		t = *t.Elem
-	}
-	return t.Kind == plan.KindDict || t.Kind == plan.KindRecord || t.Kind == plan.KindAny
+	return t.Has(plan.KindDict) || t.Has(plan.KindRecord)
 }
 
 // runAll starts the futures in order, and keeps at most concurrency of them under way (0: as many

@@ -4,12 +4,18 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 )
 
 // Conform returns v as a value of type t. An int becomes a float where float is declared. A dict or
 // struct becomes a Struct where a record is declared. The error names the place within v, such as
 // "[3].name: want str, got int".
-func Conform(v Value, t Type) (Value, error) {
+//
+// A union takes the first member that has the value as it is, or else the first that it can become.
+func Conform(v Value, t Type) (Value, error) { return conform(v, t, false) }
+
+// conform is Conform. If it is exact, no int becomes a float and no dict a Struct.
+func conform(v Value, t Type, exact bool) (Value, error) {
 	switch t.Kind {
 	case KindAny:
 		return v, nil
@@ -17,7 +23,11 @@ func Conform(v Value, t Type) (Value, error) {
 		if v == nil {
 			return nil, nil
 		}
-		return Conform(v, *t.Elem)
+		return conform(v, *t.Elem, exact)
+	case KindUnion:
+		return conformUnion(v, t, exact)
+	case KindEnum:
+		return conformEnum(v, t)
 	case KindNone:
 		if v == nil {
 			return nil, nil
@@ -35,7 +45,9 @@ func Conform(v Value, t Type) (Value, error) {
 		case float64:
 			return n, nil
 		case int64:
-			return float64(n), nil
+			if !exact {
+				return float64(n), nil
+			}
 		}
 	case KindStr:
 		if _, ok := v.(string); ok {
@@ -51,27 +63,78 @@ func Conform(v Value, t Type) (Value, error) {
 		}
 	case KindList:
 		if l, ok := v.([]Value); ok {
-			return conformList(l, *t.Elem)
+			return conformList(l, *t.Elem, exact)
 		}
 	case KindDict:
 		if m, ok := v.(map[string]Value); ok {
-			return conformDict(m, *t.Elem)
+			return conformDict(m, *t.Elem, exact)
 		}
 	case KindRecord:
 		switch m := v.(type) {
 		case Struct:
-			return conformRecord(m, t.Fields)
+			return conformRecord(m, t.Fields, exact)
 		case map[string]Value:
-			return conformRecord(m, t.Fields)
+			if !exact {
+				return conformRecord(m, t.Fields, exact)
+			}
 		}
 	}
 	return nil, fmt.Errorf("want %s, got %s", t, TypeName(v))
 }
 
-func conformList(l []Value, elem Type) (Value, error) {
+func conformUnion(v Value, t Type, exact bool) (Value, error) {
+	for _, m := range t.Members {
+		if x, err := conform(v, m, true); err == nil {
+			return x, nil
+		}
+	}
+	if exact {
+		return nil, fmt.Errorf("want %s, got %s", t, TypeName(v))
+	}
+	var only error // what is wrong, if only one member has the value's form
+	for _, m := range t.Members {
+		x, err := conform(v, m, false)
+		if err == nil {
+			return x, nil
+		}
+		if _, deeper := err.(*placed); deeper && only == nil {
+			only = err
+		} else if deeper {
+			only = fmt.Errorf("want %s: what the %s holds fits none of them", t, TypeName(v))
+		}
+	}
+	if only != nil {
+		return nil, only
+	}
+	return nil, fmt.Errorf("want %s, got %s", t, TypeName(v))
+}
+
+func conformEnum(v Value, t Type) (Value, error) {
+	text, kind := "", KindStr
+	switch v := v.(type) {
+	case string:
+		text = v
+	case int64:
+		text, kind = strconv.FormatInt(v, 10), KindInt
+	default:
+		return nil, fmt.Errorf("want %s, got %s", t, TypeName(v))
+	}
+	if kind != t.Elem.Kind {
+		return nil, fmt.Errorf("want %s, got %s", t, TypeName(v))
+	}
+	if !slices.Contains(t.Values, text) {
+		if kind == KindStr {
+			text = strconv.Quote(text)
+		}
+		return nil, fmt.Errorf("want %s, got %.100s", t, text)
+	}
+	return v, nil
+}
+
+func conformList(l []Value, elem Type, exact bool) (Value, error) {
 	out := make([]Value, len(l))
 	for i, x := range l {
-		y, err := Conform(x, elem)
+		y, err := conform(x, elem, exact)
 		if err != nil {
 			return nil, inside(fmt.Sprintf("[%d]", i), err)
 		}
@@ -80,10 +143,10 @@ func conformList(l []Value, elem Type) (Value, error) {
 	return out, nil
 }
 
-func conformDict(m map[string]Value, elem Type) (Value, error) {
+func conformDict(m map[string]Value, elem Type, exact bool) (Value, error) {
 	out := make(map[string]Value, len(m))
 	for _, k := range slices.Sorted(maps.Keys(m)) { // sorted, so that the same value gives the same error
-		y, err := Conform(m[k], elem)
+		y, err := conform(m[k], elem, exact)
 		if err != nil {
 			return nil, inside(fmt.Sprintf("[%q]", k), err)
 		}
@@ -92,14 +155,21 @@ func conformDict(m map[string]Value, elem Type) (Value, error) {
 	return out, nil
 }
 
-func conformRecord(m map[string]Value, fields []Field) (Value, error) {
+func conformRecord(m map[string]Value, fields []Field, exact bool) (Value, error) {
 	out := make(Struct, len(fields))
 	for _, f := range fields {
 		x, ok := m[f.Name]
-		if !ok && f.Type.Kind != KindOptional {
+		switch {
+		case ok:
+		case f.Default != nil:
+			var err error
+			if x, err = UnmarshalValue(f.Default); err != nil {
+				return nil, inside("."+f.Name, err)
+			}
+		case f.Type.Kind != KindOptional:
 			return nil, fmt.Errorf("field %q is missing", f.Name)
 		}
-		y, err := Conform(x, f.Type)
+		y, err := conform(x, f.Type, exact && ok)
 		if err != nil {
 			return nil, inside("."+f.Name, err)
 		}

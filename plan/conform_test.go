@@ -19,6 +19,8 @@ func TestConform(t *testing.T) {
 	type list = []plan.Value
 	type dict = map[string]plan.Value
 	str, integer, float := kind(plan.KindStr), kind(plan.KindInt), kind(plan.KindFloat)
+	level, _ := plan.EnumOf("low", "high")
+	numbers, _ := plan.EnumOf(int64(1), int64(2))
 	tests := []struct {
 		value plan.Value
 		typ   plan.Type
@@ -47,6 +49,21 @@ func TestConform(t *testing.T) {
 		{plan.Struct{"age": 1.0}, person, nil, `field "name" is missing`},
 		{dict{"name": "n", "z": nil, "y": nil}, person, nil, `there is no field "y"`},
 		{list{dict{"name": int64(1)}}, of(plan.KindList, person), nil, "[0].name: want str, got int"},
+		{"low", level, "low", ""},
+		{"none", level, nil, `want enum("low", "high"), got "none"`},
+		{int64(1), level, nil, `want enum("low", "high"), got int`},
+		{int64(2), numbers, int64(2), ""},
+		{int64(3), numbers, nil, "want enum(1, 2), got 3"},
+		{2.0, numbers, nil, "want enum(1, 2), got float"},
+		{int64(1), plan.UnionOf(float, integer), int64(1), ""},
+		{int64(1), plan.UnionOf(float, str), 1.0, ""},
+		{nil, plan.UnionOf(float, plan.UnionOf(str, kind(plan.KindNone))), nil, ""},
+		{true, plan.UnionOf(float, str), nil, "want float | str, got bool"},
+		{dict{"name": "n"}, plan.UnionOf(str, person), plan.Struct{"name": "n", "age": nil}, ""},
+		{dict{"name": "n"}, plan.UnionOf(person, of(plan.KindDict, str)), dict{"name": "n"}, ""},
+		{plan.Struct{"name": int64(1)}, plan.UnionOf(person, str), nil, ".name: want str, got int"},
+		{list{int64(1), "x"}, of(plan.KindList, plan.UnionOf(str, integer)), list{int64(1), "x"}, ""},
+		{plan.Struct{}, plan.Type{Kind: plan.KindRecord, Fields: []plan.Field{{Name: "n", Type: float, Default: []byte("1")}}}, plan.Struct{"n": 1.0}, ""},
 		{plan.File{Name: "f"}, kind(plan.KindFile), plan.File{Name: "f"}, ""},
 		{plan.File{Name: "f"}, kind(plan.KindDir), nil, "want Dir, got File"},
 		{plan.Dir{Name: "f"}, kind(plan.KindDir), plan.Dir{Name: "f"}, ""},

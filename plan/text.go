@@ -114,7 +114,87 @@ func (p *Param) form() string {
 	if p.Default == nil {
 		return p.Type.String()
 	}
-	return p.Type.String() + " = " + string(p.Default)
+	return p.Type.String() + " = " + Literal(p.Default)
+}
+
+// Literal returns an encoded value as the command line takes it: JSON, without the marks that tell
+// structs from dicts. A File or Dir is shown by its name.
+func Literal(encoded []byte) string {
+	v, err := UnmarshalValue(encoded)
+	if err != nil {
+		return string(encoded)
+	}
+	var b strings.Builder
+	literal(&b, v)
+	return b.String()
+}
+
+func literal(b *strings.Builder, v Value) {
+	switch v := v.(type) {
+	case []Value:
+		b.WriteString("[")
+		for i, x := range v {
+			separate(b, i)
+			literal(b, x)
+		}
+		b.WriteString("]")
+	case Struct:
+		literal(b, map[string]Value(v))
+	case map[string]Value:
+		b.WriteString("{")
+		for i, k := range slices.Sorted(maps.Keys(v)) {
+			separate(b, i)
+			literal(b, k)
+			b.WriteString(": ")
+			literal(b, v[k])
+		}
+		b.WriteString("}")
+	case File:
+		b.WriteString(v.Name)
+	case Dir:
+		b.WriteString(v.Name)
+	default:
+		data, err := MarshalValue(v)
+		if err != nil {
+			data = []byte(err.Error())
+		}
+		b.Write(data)
+	}
+}
+
+func separate(b *strings.Builder, i int) {
+	if i > 0 {
+		b.WriteString(", ")
+	}
+}
+
+// Records returns the records with names that the task takes and returns, each once.
+func (t *Task) Records() []Type {
+	var found []Type
+	seen := map[string]bool{}
+	var look func(Type)
+	look = func(t Type) {
+		if t.Elem != nil {
+			look(*t.Elem)
+		}
+		for _, m := range t.Members {
+			look(m)
+		}
+		if t.Name == "" || seen[t.Name] {
+			return
+		}
+		seen[t.Name] = true
+		found = append(found, t)
+		for _, f := range t.Fields {
+			look(f.Type)
+		}
+	}
+	for _, params := range [][]Param{t.Inputs, t.Outputs} {
+		for _, p := range params {
+			look(p.Type)
+		}
+	}
+	return found
 }
 
 // Result returns what a call of the task returns: "list[str]", "struct(a = int, b = File)", "None".

@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/flytestar/flytestar/diag"
@@ -213,6 +214,10 @@ func fits(literal plan.Kind, t plan.Type) bool {
 		return true
 	case plan.KindOptional:
 		return literal == plan.KindNone || fits(literal, *t.Elem)
+	case plan.KindEnum:
+		return fits(literal, *t.Elem)
+	case plan.KindUnion:
+		return slices.ContainsFunc(t.Members, func(m plan.Type) bool { return fits(literal, m) })
 	case plan.KindFloat:
 		return literal == "" || literal == plan.KindFloat || literal == plan.KindInt
 	case plan.KindRecord:

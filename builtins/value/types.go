@@ -1,10 +1,12 @@
 package value
 
 import (
+	"encoding/json"
 	"maps"
 	"slices"
 
 	"go.starlark.net/starlark"
+	"go.starlark.net/starlarkstruct"
 	"go.starlark.net/syntax"
 
 	"github.com/flytestar/flytestar/builtins/unpack"
@@ -17,7 +19,7 @@ import (
 type Type struct {
 	T     plan.Type
 	depth int                                 // how deep it nests
-	parts int                                 // types in it when it is written out; 0: only itself
+	parts int                                 // types and an enum's values in it when it is written out; 0: only itself
 	call  bool                                // it can be called, as the universe's function of its name
 	index func(starlark.Value) (*Type, error) // T[…], of the bare list and dict; else nil
 	attrs map[string]*starlark.Builtin        // File.from_text
@@ -29,6 +31,13 @@ var (
 	_ starlark.HasBinary = (*Type)(nil)
 	_ starlark.Mapping   = (*Type)(nil)
 )
+
+// SetName gives a record its name, unless it has one.
+func (t *Type) SetName(name string) {
+	if t.T.Kind == plan.KindRecord && t.T.Name == "" {
+		t.T.Name = name
+	}
+}
 
 // String returns the type as it is written.
 func (t *Type) String() string { return t.T.String() }
@@ -43,25 +52,52 @@ func (t *Type) Freeze() {}
 func (t *Type) Truth() starlark.Bool { return true }
 
 // Hash implements starlark.Value; equal types are the same value.
-func (t *Type) Hash() (uint32, error) { return starlark.String(t.String()).Hash() }
+func (t *Type) Hash() (uint32, error) { return starlark.String(t.T.Definition()).Hash() }
 
 // Name returns the type as it is written.
 func (t *Type) Name() string { return t.String() }
 
-// CallInternal calls Starlark's own function of the type's name.
+// CallInternal makes a record's value, or calls Starlark's own function of the type's name.
 func (t *Type) CallInternal(th *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	if t.call {
 		// This must be looked up now: the interpreter replaces functions of the universe.
 		return starlark.Universe[string(t.T.Kind)].(*starlark.Builtin).CallInternal(th, args, kwargs)
 	}
-	e := errorf("%s is a type and can't be called", t)
 	switch t.T.Kind {
-	case plan.KindFile:
-		e.Hint = "File.from_text(name, text) makes a File, in a body"
 	case plan.KindRecord:
-		e.Hint = "make a value with struct(...)"
+		return t.make(th, args, kwargs)
+	case plan.KindFile:
+		return nil, errorf("%s is a type and can't be called", t).WithHint("File.from_text(name, text) makes a File, in a body")
+	case plan.KindEnum:
+		return nil, errorf("%s is a type and can't be called", t).WithHint("its values are written as they are, such as %s", t.T.Literals()[0])
 	}
-	return nil, e
+	return nil, errorf("%s is a type and can't be called", t)
+}
+
+// make returns a record's value with these fields. It is a copy, as where a value passes between
+// tasks.
+func (t *Type) make(th *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	if len(args) > 0 {
+		return nil, errorf("%s: the fields are given by name", t).WithHint("write NAME(%s = …)", t.T.Fields[0].Name)
+	}
+	limit := int64(plan.MaxValue)
+	if b, ok := th.Local(bodyLocal).(Body); ok {
+		limit = b.MaxValue()
+	}
+	fields := make(starlark.StringDict, len(kwargs))
+	for _, kv := range kwargs {
+		fields[string(kv[0].(starlark.String))] = kv[1]
+	}
+	c := copier{left: limit, limit: limit}
+	v, err := c.copy(starlarkstruct.FromStringDict(starlarkstruct.Default, fields))
+	th.Steps += uint64(limit - c.left)
+	if err == nil {
+		v, err = plan.Conform(v, t.T)
+	}
+	if err != nil {
+		return nil, unpack.About(t.String(), err)
+	}
+	return ToStarlark(v), nil
 }
 
 // Attr implements starlark.HasAttrs.
@@ -87,20 +123,31 @@ func (t *Type) Get(key starlark.Value) (starlark.Value, bool, error) {
 	return of, true, nil
 }
 
-// Binary implements T | None.
-func (t *Type) Binary(op syntax.Token, y starlark.Value, _ starlark.Side) (starlark.Value, error) {
+// Binary implements A | B and T | None.
+func (t *Type) Binary(op syntax.Token, y starlark.Value, side starlark.Side) (starlark.Value, error) {
 	if op != syntax.PIPE {
 		return nil, nil
 	}
-	if y != starlark.None {
-		return nil, errorf("%s and %s can't be joined: a type is joined with None only", t, y).
-			WithHint("any admits every value")
+	of, err := TypeOf(y)
+	if err != nil {
+		return nil, unpack.About("|", err)
 	}
-	switch t.T.Kind {
-	case plan.KindAny, plan.KindNone, plan.KindOptional:
-		return t, nil // it has None already
+	a, b := t, of
+	if side == starlark.Right {
+		a, b = of, t
 	}
-	return nested(plan.KindOptional, t)
+	u := &Type{
+		T:     plan.UnionOf(a.T, b.T),
+		depth: max(a.depth, b.depth) + 1,
+		parts: max(a.parts, 1) + max(b.parts, 1) + 1,
+	}
+	if len(u.T.Members) == 0 && u.T.Kind != plan.KindOptional { // one of the two has the other
+		if u.T.Kind == t.T.Kind {
+			return t, nil
+		}
+		return of, nil
+	}
+	return u, u.checkSize()
 }
 
 // scalarType returns the type with that name. It can be called if the universe has a function of
@@ -175,7 +222,28 @@ func (t *Type) checkSize() error {
 	case t.parts > maxParts:
 		return errorf("the type is made of more than %d types", maxParts)
 	}
+	if err := t.T.CheckSize(); err != nil {
+		return errorf("%v", err)
+	}
 	return nil
+}
+
+// Enum returns enum(value, …).
+func Enum(args starlark.Tuple) (*Type, error) {
+	values := make([]plan.Value, len(args))
+	for i, a := range args {
+		v, err := FromStarlark(a, plan.MaxValue)
+		if err != nil {
+			return nil, unpack.About("enum", err)
+		}
+		values[i] = v
+	}
+	t, err := plan.EnumOf(values...)
+	if err != nil {
+		return nil, errorf("enum: %v", err).WithHint(`write enum("low", "high") or enum(1, 2)`)
+	}
+	e := &Type{T: t, depth: 1, parts: len(args) + 1}
+	return e, e.checkSize()
 }
 
 // TypeOf returns v as a type. None is a type as well.
@@ -195,24 +263,25 @@ func TypeOf(v starlark.Value) (*Type, error) {
 		}
 	}
 	return nil, errorf("want a type, got %s", v.Type()).
-		WithHint("types are str, int, float, bool, None, list[T], dict[str, T], T | None, File, Dir, record(...), any")
+		WithHint("types are str, int, float, bool, None, list[T], dict[str, T], A | B, T | None, File, Dir, enum(...), record(...), any")
 }
 
-// Record returns record(name = type, …) for these arguments, at least one.
-func Record(kwargs []starlark.Tuple) (*Type, error) {
+// Record returns record(name = type, …) for these arguments, at least one. field takes a type and a
+// default out of an argument; the default is encoded, or nil if the field is required.
+func Record(kwargs []starlark.Tuple, field func(starlark.Value) (*Type, json.RawMessage, error)) (*Type, error) {
 	t := &Type{T: plan.Type{Kind: plan.KindRecord}}
 	for _, kv := range kwargs {
 		name := string(kv[0].(starlark.String))
 		if !plan.ValidParam(name) {
 			return nil, errorf("record: %q can't name a field", name)
 		}
-		field, err := TypeOf(kv[1])
+		of, def, err := field(kv[1])
 		if err != nil {
 			return nil, unpack.About("record: field "+name, err)
 		}
-		t.T.Fields = append(t.T.Fields, plan.Field{Name: name, Type: field.T})
-		t.depth = max(t.depth, field.depth+1)
-		t.parts += max(field.parts, 1)
+		t.T.Fields = append(t.T.Fields, plan.Field{Name: name, Type: of.T, Default: def})
+		t.depth = max(t.depth, of.depth+1)
+		t.parts += max(of.parts, 1)
 	}
 	return t, t.checkSize()
 }

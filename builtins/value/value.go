@@ -134,6 +134,10 @@ func (c *copier) copy(v starlark.Value) (plan.Value, error) {
 		return c.list(v)
 	case starlark.Tuple:
 		return c.list(v)
+	case starlark.Indexable:
+		if v.Type() == "range" {
+			return c.list(v)
+		}
 	case *starlark.Dict:
 		return c.dict(v)
 	case *starlarkstruct.Struct:

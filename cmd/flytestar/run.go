@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -100,6 +99,12 @@ func taskHelp(w io.Writer, g *plan.Graph, task int, file, name string) error {
 		fmt.Fprintf(&b, "  %-24s %s\n", inputForm(p), inputNote(p))
 	}
 	b.WriteString("\nResult: " + t.Result() + "\n")
+	if records := t.Records(); len(records) > 0 {
+		b.WriteString("\nRecords:\n")
+		for _, r := range records {
+			fmt.Fprintf(&b, "  %s = %s\n", r.Name, r.Fieldwise())
+		}
+	}
 	_, err := io.WriteString(w, text.Safe(b.String()))
 	return err
 }
@@ -115,7 +120,7 @@ func inputForm(p plan.Param) string {
 func inputNote(p plan.Param) string {
 	note := "required"
 	if p.Default != nil {
-		note = "default " + string(values.Spaced(json.RawMessage(p.Default)))
+		note = "default " + plan.Literal(p.Default)
 	}
 	if p.Doc != "" {
 		note += "; " + strings.ReplaceAll(strings.TrimSpace(p.Doc), "\n", " ")

@@ -118,6 +118,7 @@ func (a *action) program(s *exec.Spec, l *layout, carried *set) error {
 			"function": body.Function,
 			"inputs":   l.tagged,
 			"output":   outputType(a.task),
+			"tuple":    !a.task.Single && len(a.task.Outputs) > 0, // a tuple gives the outputs in order
 		})
 		if err != nil {
 			return a.fail(plan.FailUser, "inputs: %v", err)

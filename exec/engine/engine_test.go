@@ -803,7 +803,7 @@ func TestAttempt(t *testing.T) {
 	if want := `{"x":{"d":{"$k":1.0},"s":"<é>"}}` + "\n"; files["/var/inputs.json"] != want {
 		t.Errorf("inputs.json: %s, want %s", files["/var/inputs.json"], want)
 	}
-	if want := `{"file":"/workspace/lib/run.py","function":"run","inputs":{"x":{"$struct":{"d":{"$dict":{"$k":1.0}},"s":"<é>"}}},"output":{"kind":"None"}}`; files["/var/flytestar/call.json"] != want {
+	if want := `{"file":"/workspace/lib/run.py","function":"run","inputs":{"x":{"$struct":{"d":{"$dict":{"$k":1.0}},"s":"<é>"}}},"module":"run","output":{"kind":"None"},"root":"/workspace/lib","tuple":false}`; files["/var/flytestar/call.json"] != want {
 		t.Errorf("call.json: %s, want %s", files["/var/flytestar/call.json"], want)
 	}
 	if len(got.Inputs) != 1 || got.Inputs[0].Path != "/workspace" {

@@ -79,12 +79,10 @@ func (a *action) output(ctx context.Context, res *exec.Result, p plan.Param) (pl
 	if t.Kind == plan.KindOptional {
 		t = *t.Elem
 	}
-	if t.Kind == plan.KindFile || t.Kind == plan.KindDir {
-		v, err := plan.Conform(entry, t)
-		if err != nil {
-			return nil, fmt.Errorf("output %q: %w", p.Name, err)
-		}
+	if v, err := plan.Conform(entry, t); err == nil && t.Kind != plan.KindAny {
 		return v, nil
+	} else if t.Kind == plan.KindFile || t.Kind == plan.KindDir {
+		return nil, fmt.Errorf("output %q: %w", p.Name, err)
 	}
 	f, ok := entry.(plan.File)
 	if !ok {
@@ -137,14 +135,30 @@ func parse(data []byte, t plan.Type) (plan.Value, error) {
 	if !utf8.Valid(data) {
 		return nil, errors.New("it isn't valid UTF-8")
 	}
-	if t.Kind == plan.KindStr {
-		return strings.TrimSuffix(string(data), "\n"), nil
+	line := strings.TrimSuffix(string(data), "\n")
+	if t.Kind == plan.KindStr || t.Kind == plan.KindEnum && t.Elem.Kind == plan.KindStr {
+		return line, nil
 	}
 	v, err := decode(data)
+	if t.Kind == plan.KindUnion && t.Has(plan.KindStr) && !isJSON(v, err, t) {
+		return line, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("want %s as JSON: %w", t, err)
 	}
 	return reader{}.value(v, 0)
+}
+
+// isJSON reports whether decoded JSON is a value of a union otherwise than as text.
+func isJSON(v any, err error, t plan.Type) bool {
+	if _, text := v.(string); text || err != nil {
+		return false
+	}
+	x, err := reader{}.value(v, 0)
+	if err == nil {
+		_, err = plan.Conform(x, t)
+	}
+	return err == nil
 }
 
 // resultName is the entry of OutputsPath in which the python shim leaves what

@@ -219,6 +219,10 @@ func fromText(s string, t plan.Type) (plan.Value, error) {
 			return nil, nil
 		}
 		return fromText(s, *t.Elem)
+	case plan.KindEnum:
+		return fromEnum(s, t)
+	case plan.KindUnion:
+		return fromUnion(s, t)
 	}
 	return fromJSONText(s, t)
 }
@@ -248,6 +252,9 @@ func fromJSON(raw any, t plan.Type) (plan.Value, error) {
 			return nil, nil
 		}
 		return fromJSON(raw, *t.Elem)
+	}
+	if t.Kind == plan.KindUnion {
+		t = member(raw, t)
 	}
 	switch x := raw.(type) {
 	case json.Number:
