@@ -134,12 +134,12 @@ func FuzzPackages(f *testing.F) {
 // FuzzPlaceholders: no argument makes the check panic, and an argument that refers to an undeclared
 // name doesn't pass.
 func FuzzPlaceholders(f *testing.F) {
-	for _, s := range []string{"{{.inputs.x}}", "a{{.inputs.l}}b", "{{.inputs.}}", "{{{{.inputs.x}}}}", "{{.outputs.y}}{{.inputs.z}}"} {
+	for _, s := range []string{"{{.inputs.x}}", "a{{.inputs.l}}b", "{{.inputs.}}", "{{{{.inputs.x}}}}", "{{.outputs.y}}{{.inputs.z}}", "{{.resources.cpu}}"} {
 		f.Add(s)
 	}
 	str := plan.Type{Kind: plan.KindStr}
 	in := []plan.Param{{Name: "x", Type: str}, {Name: "l", Type: plan.Type{Kind: plan.KindList, Elem: &str}}}
-	known := placeholders{inputs: in, inputAt: paramIndex(in)}
+	known := placeholders{inputs: in, inputAt: paramIndex(in), limits: &plan.Resources{}}
 	f.Fuzz(func(t *testing.T, arg string) {
 		if err := known.check(arg); err == nil && strings.Contains(arg, "{{.outputs.y}}") {
 			t.Errorf("%q was accepted", arg)

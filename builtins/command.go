@@ -18,7 +18,11 @@ func (t *Task) setCommand(a *taskArguments) error {
 	if len(argv) == 0 {
 		return errorf("the command is empty")
 	}
-	c := placeholders{a.in.params, t.Decl.Outputs, paramIndex(a.in.params), paramIndex(t.Decl.Outputs)}
+	limits := &t.Env.Resources
+	if t.Decl.Resources != nil {
+		limits = t.Decl.Resources
+	}
+	c := placeholders{a.in.params, t.Decl.Outputs, paramIndex(a.in.params), paramIndex(t.Decl.Outputs), limits}
 	for i, arg := range argv {
 		if err := c.check(arg); err != nil {
 			return unpack.About(fmt.Sprintf("[%d]", i), err)
@@ -32,6 +36,7 @@ func (t *Task) setCommand(a *taskArguments) error {
 type placeholders struct {
 	inputs, outputs   []plan.Param
 	inputAt, outputAt map[string]int // indices by name
+	limits            *plan.Resources
 }
 
 // check checks the placeholders in one argument of a command. Other text in braces is text.
@@ -47,8 +52,13 @@ func (c *placeholders) check(arg string) error {
 		case "inputs":
 		case "outputs":
 			params, at = c.outputs, c.outputAt
+		case "resources":
+			if err := c.checkLimit(p); err != nil {
+				return err
+			}
+			continue
 		default:
-			if near := diag.Suggest(group, []string{"inputs", "outputs"}); near != "" {
+			if near := diag.Suggest(group, []string{"inputs", "outputs", "resources"}); near != "" {
 				return errorf("%s is no placeholder", whole).WithHint("did you mean {{.%s.%s}}?", near, name)
 			}
 			continue
@@ -66,6 +76,22 @@ func (c *placeholders) check(arg string) error {
 				WithHint("make the placeholder an argument of its own: it becomes one argument per element")
 		}
 	}
+}
+
+// checkLimit checks a placeholder of group resources. It stands for a limit that the task must have.
+func (c *placeholders) checkLimit(p placeholder) error {
+	if p.spaced {
+		return errorf("the placeholder %s has spaces", p.whole).WithHint("write {{.%s.%s}}", p.group, p.name)
+	}
+	limits := map[string]int64{"cpu": c.limits.MilliCPU, "memory": c.limits.Memory}
+	limit, ok := limits[p.name]
+	if !ok {
+		return unpack.Unknown(errorf("{{.resources.%s}} can't be told", p.name), p.name, []string{"cpu", "memory"})
+	}
+	if limit == 0 {
+		return errorf("the task has no limit of %s that %s could stand for", p.name, p.whole).WithHint("give it resources(%s = ...)", p.name)
+	}
+	return nil
 }
 
 // placeholder is text in a command's argument that is, or looks like, a placeholder:

@@ -1,19 +1,24 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/plan"
 )
 
-// placeholder is {{.inputs.NAME}} or {{.outputs.NAME}} (spec.md, "Tasks").
-var placeholder = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\{\{\.(inputs|outputs)\.([\pL_][\pL\p{Nd}_]*)\}\}`) })
+// placeholder is {{.inputs.NAME}}, {{.outputs.NAME}} or {{.resources.NAME}} (spec.md, "Tasks").
+var placeholder = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`\{\{\.(inputs|outputs|resources)\.([\pL_][\pL\p{Nd}_]*)\}\}`)
+})
 
 // expand returns a command with its placeholders replaced. Inputs are in their plain form.
-func expand(command []string, inputs map[string]any) ([]string, error) {
+func expand(command []string, inputs map[string]any, limits plan.Resources) ([]string, error) {
 	var args []string
 	for _, arg := range command {
 		if m := placeholder().FindStringSubmatch(arg); m != nil && m[0] == arg && m[1] == "inputs" {
@@ -24,7 +29,7 @@ func expand(command []string, inputs map[string]any) ([]string, error) {
 			args = append(args, several...)
 			continue
 		}
-		one, err := within(arg, inputs)
+		one, err := within(arg, inputs, limits)
 		if err != nil {
 			return nil, err
 		}
@@ -65,12 +70,17 @@ func alone(name string, inputs map[string]any) ([]string, error) {
 }
 
 // within replaces the placeholders in an argument.
-func within(arg string, inputs map[string]any) (string, error) {
+func within(arg string, inputs map[string]any, limits plan.Resources) (string, error) {
 	var failed error
 	out := placeholder().ReplaceAllStringFunc(arg, func(p string) string {
 		m := placeholder().FindStringSubmatch(p)
 		if m[1] == "outputs" {
 			return exec.OutputsPath + "/" + m[2]
+		}
+		if m[1] == "resources" {
+			s, err := limit(m[2], limits)
+			failed = cmp.Or(err, failed)
+			return s
 		}
 		v, ok := inputs[m[2]]
 		if !ok {
@@ -88,6 +98,15 @@ func within(arg string, inputs map[string]any) (string, error) {
 		return s
 	})
 	return out, failed
+}
+
+// limit returns a limit of the task: cpu in whole cores, rounded up, memory in bytes.
+func limit(name string, limits plan.Resources) (string, error) {
+	n := map[string]int64{"cpu": (limits.MilliCPU + 999) / 1000, "memory": limits.Memory}[name]
+	if n == 0 {
+		return "", fmt.Errorf("the task has no limit of %s", name)
+	}
+	return strconv.FormatInt(n, 10), nil
 }
 
 // written returns an input as a part of an argument: a str as it is, everything else as JSON.

@@ -104,7 +104,7 @@ func (a *action) program(s *exec.Spec, l *layout, carried *set) error {
 		return a.fail(plan.FailSystem, "an orchestrator has no container")
 	case plan.BodyCommand:
 		var err error
-		if s.Args, err = expand(body.Command, l.plain); err != nil {
+		if s.Args, err = expand(body.Command, l.plain, a.resources()); err != nil {
 			return a.fail(plan.FailUser, "%v", err)
 		}
 	case plan.BodyScript:

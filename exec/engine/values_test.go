@@ -26,11 +26,13 @@ func TestExpand(t *testing.T) {
 		{"echo|x={{.inputs.l}}", "!the list \"l\" stands within"},
 		{"echo|{{.inputs.t}}", "!there is no input \"t\""},
 		{"echo|a{{.inputs.t}}", "!there is no input \"t\""},
+		{"sort|--parallel={{.resources.cpu}}|-S|{{.resources.memory}}b", "sort|--parallel=2|-S|1048576b"},
+		{"echo|{{.resources.shm}}", "!no limit of shm"},
 		{"{{.inputs.none}}", "!no arguments left"},
 		{"echo|{{.inputs.nul}}", "!has a NUL"},
 	}
 	for _, tt := range tests {
-		args, err := engine.Expand(strings.Split(tt.command, "|"), inputs)
+		args, err := engine.Expand(strings.Split(tt.command, "|"), inputs, plan.Resources{MilliCPU: 1500, Memory: 1 << 20})
 		got := strings.Join(args, "|")
 		if err != nil {
 			got = "!" + err.Error()
