@@ -104,6 +104,7 @@ type editor struct {
 	loads   []newLoad
 	taken   map[string]bool // names that the module uses
 	splices []Splice
+	added   map[addedPackage]bool
 
 	// Filled in when first asked for.
 	elements map[*build.ListExpr][]string // names in lists, as they were

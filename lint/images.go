@@ -42,10 +42,34 @@ func (e *editor) addPackages(f *diag.Fix) string {
 		*value = &build.CallExpr{X: &build.DotExpr{X: &build.Ident{Name: "image"}, Name: "from_base"}, List: []build.Expr{text}}
 	}
 	for _, c := range f.Calls {
-		*value = extended(*value, c)
+		if c = e.missing(s.call, c); len(c.Args) > 0 {
+			*value = extended(*value, c)
+		}
 	}
 	e.dirty[s.stmt] = true
 	return ""
+}
+
+// addedPackage is a package that an edit has added to the image of an environment.
+type addedPackage struct {
+	environment  *build.CallExpr
+	method, name string
+}
+
+// missing returns c without the packages that other findings have added to the environment's image:
+// the images of several callees may have them, or be one.
+func (e *editor) missing(environment *build.CallExpr, c diag.FixCall) diag.FixCall {
+	if e.added == nil {
+		e.added = map[addedPackage]bool{}
+	}
+	left := diag.FixCall{Method: c.Method}
+	for _, name := range c.Args {
+		if p := (addedPackage{environment, c.Method, name}); !e.added[p] {
+			e.added[p] = true
+			left.Args = append(left.Args, name)
+		}
+	}
+	return left
 }
 
 // extended returns an image with one more call. If the image's last call is of the same method and
