@@ -15,6 +15,7 @@ import (
 	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/exec/artifact"
 	"github.com/flytestar/flytestar/exec/engine"
+	"github.com/flytestar/flytestar/exec/sandbox"
 	"github.com/flytestar/flytestar/internal/home"
 	"github.com/flytestar/flytestar/internal/ociref"
 	"github.com/flytestar/flytestar/interp"
@@ -214,6 +215,9 @@ func (w *Workflow) plan(task string) (int, *plan.Plan, error) {
 		return 0, nil, err
 	}
 	p, err := resolve.Plan(w.graph, w.files(), t, w.opts.Platform)
+	if err == nil && w.opts.Executor == nil {
+		err = w.limits(p, func(r plan.Resources) error { return orNil(sandbox.Unsupported(r)) })
+	}
 	return t, p, err
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/exec/artifact"
 	"github.com/flytestar/flytestar/exec/engine"
@@ -63,9 +64,16 @@ func (m *machine) open(p *plan.Plan) (err error) {
 	w := m.workflow
 	var containers exec.Sandbox
 	if len(p.Images) > 0 && (w.opts.Builder == nil || w.opts.Executor == nil) {
-		if containers, err = sandbox.New(sandbox.Options{Home: string(w.home), Runtime: w.opts.Runtime}); err != nil {
+		s, err := sandbox.New(sandbox.Options{Home: string(w.home), Runtime: w.opts.Runtime})
+		if err != nil {
 			return err
 		}
+		if w.opts.Executor == nil {
+			if err := w.limits(p, s.Limits); err != nil {
+				return err
+			}
+		}
+		containers = s
 	}
 	var closeBuilder func() error
 	if m.builder, closeBuilder, err = w.openBuilder(containers); err != nil {
@@ -89,6 +97,38 @@ func (m *machine) open(p *plan.Plan) (err error) {
 		m.executor = &local.Executor{Sandbox: containers, Images: m.builder, Store: store}
 	}
 	return nil
+}
+
+// limits returns the first error of check about the resources of the plan's tasks, at the task or the
+// environment that asks for them.
+func (w *Workflow) limits(p *plan.Plan, check func(plan.Resources) error) error {
+	known := map[plan.Resources]bool{}
+	for _, planned := range p.Tasks {
+		if known[planned.Resources] || !planned.Body.InContainer() {
+			continue
+		}
+		known[planned.Resources] = true
+		err := check(planned.Resources)
+		if err == nil {
+			continue
+		}
+		var e *diag.Error
+		if t, _ := w.Task(planned.Task); errors.As(err, &e) {
+			task := &w.graph.Tasks[t]
+			if e.Pos = task.Pos; task.Resources == nil {
+				e.Pos = w.graph.Environments[task.Env].Pos
+			}
+		}
+		return err
+	}
+	return nil
+}
+
+func orNil(e *diag.Error) error {
+	if e == nil {
+		return nil
+	}
+	return e
 }
 
 // Close closes what was opened.

@@ -117,6 +117,22 @@ func (g *cgroupSite) make(r plan.Resources, processes int64) (*cgroup, error) {
 		WithHint("flytestar must be able to write to the cgroup file system; else leave memory and cpu out of resources")
 }
 
+// Limits returns an error unless this machine can hold containers to the resources: it makes a cgroup
+// with them, and removes it.
+func (s *Sandbox) Limits(r plan.Resources) error {
+	if err := Unsupported(r); err != nil {
+		return err
+	}
+	if s.runtime != "" || r.Memory == 0 && r.MilliCPU == 0 {
+		return nil
+	}
+	c, err := s.groups.make(r, s.opts.Processes)
+	if err != nil || c == nil {
+		return err
+	}
+	return c.remove()
+}
+
 func (g *cgroupSite) tryMake(r plan.Resources, processes int64) (*cgroup, error) {
 	cfg := &cgroups.Cgroup{
 		Name:      fmt.Sprintf("%s%s-%d", groupPrefix, g.owner, groupCount.Add(1)),

@@ -86,11 +86,6 @@ func newSandbox(opts Options) (*Sandbox, error) {
 	return s, err
 }
 
-// broken returns an error that the machine is to blame for.
-func broken(format string, args ...any) *diag.Error {
-	return diag.Errorf(diag.Position{}, diag.System, format, args...)
-}
-
 // Run implements [exec.Sandbox]. A command that can't be executed is no error: the exit code is
 // then 127 or 126, and stderr says why.
 func (s *Sandbox) Run(ctx context.Context, c *exec.Container) (exit *exec.Exit, err error) {
@@ -152,13 +147,11 @@ func check(c *exec.Container) error {
 	switch {
 	case len(c.Args) == 0 || c.Args[0] == "":
 		return broken("a container without a command")
-	case c.Resource.Disk != 0:
-		return broken("a limit of disk can't be enforced by the local executor").
-			WithHint("leave disk out of resources; what tasks write shares the disk that flytestar's home is on")
-	case c.Resource.GPU != 0:
-		return broken("the local executor can't give GPUs to containers").WithHint("leave gpu out of resources")
 	case c.Workdir != "" && !path.IsAbs(c.Workdir):
 		return broken("the working directory %s isn't an absolute path", c.Workdir)
+	}
+	if err := Unsupported(c.Resource); err != nil {
+		return err
 	}
 	for _, m := range c.Mounts {
 		if err := checkTarget(m.Target); err != nil {

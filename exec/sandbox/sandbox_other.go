@@ -8,6 +8,7 @@ import (
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/plan"
 )
 
 var _ exec.Sandbox = (*Sandbox)(nil)
@@ -29,6 +30,9 @@ func (*Sandbox) Run(context.Context, *exec.Container) (*exec.Exit, error) { retu
 
 // Unpack returns the same error as New.
 func (*Sandbox) Unpack(context.Context, []exec.Layer) error { return unsupported() }
+
+// Limits returns the same error as New.
+func (*Sandbox) Limits(plan.Resources) error { return unsupported() }
 
 // Sweep does nothing.
 func (*Sandbox) Sweep(context.Context) (Swept, error) { return Swept{}, nil }
