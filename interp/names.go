@@ -25,12 +25,43 @@ type compiled struct {
 // compile parses, checks and compiles a module, and reports every finding. It returns nil if the
 // text or the syntax has a finding, since then nothing more is known of the module.
 func compile(path string, source []byte, predeclared starlark.StringDict, limits Limits) (*compiled, diag.List) {
-	f, e := parse(path, source, limits)
-	if e != nil {
+	if e := checkText(path, source, limits); e != nil {
 		return nil, diag.List{e}
 	}
-	r := resolver{file: f, predeclared: predeclared, first: map[string]syntax.Position{}, unknown: max(minUnknown, maxCompared/(len(source)+1))}
+	f, e := parseText(path, source, limits)
+	if e != nil {
+		return nil, unparsed(path, source, predeclared, limits, e)
+	}
+	r := newResolver(f, predeclared, len(source))
+	program := r.resolve(f, path)
+	return &compiled{program, summary.Of(f)}, r.found
+}
+
+// newResolver returns a resolver for a module of that many bytes.
+func newResolver(f *syntax.File, predeclared starlark.StringDict, size int) *resolver {
+	r := &resolver{file: f, predeclared: predeclared, first: map[string]syntax.Position{}, functions: map[string]bool{}, unknown: max(minUnknown, maxCompared/(size+1))}
 	r.bindings(f.Stmts)
+	r.fields()
+	return r
+}
+
+// fields reports assignments to attributes: no value of the language lets its attributes change.
+func (r *resolver) fields() {
+	syntax.Walk(r.file, func(n syntax.Node) bool {
+		s, ok := n.(*syntax.AssignStmt)
+		if !ok {
+			return true
+		}
+		if dot, ok := s.LHS.(*syntax.DotExpr); ok {
+			r.found = append(r.found, diag.Errorf(position(dot.Dot), diag.Source, "an attribute can't be assigned: .%s stays as it is", clip(dot.Name.Name)).
+				WithHint("make a new value: struct(name = value, …), or a dict, which can change"))
+		}
+		return true
+	})
+}
+
+// resolve compiles the module, and notes what is wrong with its names.
+func (r *resolver) resolve(f *syntax.File, path string) *starlark.Program {
 	program, err := starlark.FileProgram(f, r.isPredeclared)
 	var list starresolve.ErrorList
 	switch {
@@ -44,7 +75,7 @@ func compile(path string, source []byte, predeclared starlark.StringDict, limits
 	case err != nil:
 		r.found = append(r.found, diag.Errorf(diag.Position{File: path}, diag.Source, "%s", clip(err.Error())))
 	}
-	return &compiled{program, summary.Of(f)}, r.found
+	return program
 }
 
 // Starlark's resolver compares each undefined name with all names that are bound, and so does a
@@ -60,6 +91,8 @@ type resolver struct {
 	predeclared starlark.StringDict
 	names       []string                   // names that the top level binds, in source order
 	first       map[string]syntax.Position // where each is bound first
+	functions   map[string]bool            // those that a def binds first
+	assumed     map[string]bool            // names that may be defined in code that doesn't parse
 	found       diag.List
 
 	unknown    int // uses of undefined names that may still be reported
@@ -70,7 +103,7 @@ type resolver struct {
 // again once it is true, so isPredeclared is also true for undefined names beyond the reported
 // ones.
 func (r *resolver) isPredeclared(name string) bool {
-	if r.predeclared.Has(name) {
+	if r.predeclared.Has(name) || r.assumed[name] {
 		return true
 	}
 	if starlark.Universe.Has(name) {
@@ -91,6 +124,9 @@ func (r *resolver) bindings(stmts []syntax.Stmt) {
 		case *syntax.AssignStmt:
 			r.targets(s.LHS)
 		case *syntax.DefStmt:
+			if _, again := r.first[s.Name.Name]; !again {
+				r.functions[s.Name.Name] = true
+			}
 			r.bind(s.Name)
 		case *syntax.LoadStmt:
 			for _, id := range s.To {
@@ -153,7 +189,9 @@ func (r *resolver) report(e starresolve.Error) {
 	r.found = append(r.found, d)
 	if m := undefinedRE().FindStringSubmatch(e.Msg); m != nil {
 		d.Msg = "undefined: " + m[1]
-		if s := diag.Suggest(m[1], r.candidates(m[2])); s != "" {
+		if hint := foreignNames[m[1]]; hint != "" {
+			d.WithHint("%s", hint)
+		} else if s := diag.Suggest(m[1], r.candidates(m[2])); s != "" {
 			d.WithHint("did you mean %q?", s)
 		}
 		return
@@ -166,6 +204,9 @@ func (r *resolver) report(e starresolve.Error) {
 		d.Msg = fmt.Sprintf("%s is bound already, and globals are bound once", m[1])
 		if first := position(r.first[m[1]]); first.IsValid() {
 			d.Notes = []diag.Note{{Pos: first, Msg: "it is bound here"}}
+		}
+		if r.functions[m[1]] {
+			d.WithHint("a function and its task have two names: def _%s(…), and %s = task(_%s, …)", m[1], m[1], m[1])
 		}
 	}
 	if strings.HasSuffix(d.Msg, "support while loops") {

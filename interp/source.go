@@ -201,6 +201,16 @@ func parse(file string, source []byte, limits Limits) (*syntax.File, *diag.Error
 	if err := checkText(file, source, limits); err != nil {
 		return nil, err
 	}
+	f, err := parseText(file, source, limits)
+	if err != nil {
+		explain(err, source)
+		return nil, err
+	}
+	return f, nil
+}
+
+// parseText is parse without its checks of the text.
+func parseText(file string, source []byte, limits Limits) (*syntax.File, *diag.Error) {
 	f, err := dialect.Parse(file, bytes.TrimPrefix(source, []byte(text.Mark)), 0)
 	if err != nil {
 		return nil, syntaxError(file, err)
