@@ -2,12 +2,14 @@ package flytestar
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strings"
 
 	"github.com/flytestar/flytestar/diag"
@@ -20,19 +22,19 @@ import (
 type Path string
 
 // bind returns a task's inputs with the defaults filled in, and has no effect. It checks the names
-// and types, that no input is missing, and that every Path is there.
+// and types, that no input is missing, and that every Path is there and can be kept. The error has
+// everything that it finds.
 func bind(g *plan.Graph, task int, inputs map[string]plan.Value) (map[string]plan.Value, error) {
 	params := g.Tasks[task].Inputs
-	if err := known(g.FullName(task), params, inputs); err != nil {
-		return nil, err
-	}
+	wrong := unknown(g.FullName(task), params, inputs)
 	bound := make(map[string]plan.Value, len(params))
 	for _, p := range params {
 		v, given := inputs[p.Name]
 		if !given {
 			if p.Default == nil {
-				return nil, usage("input %q of task %q is missing", p.Name, g.FullName(task)).
-					WithHint("it is of type %s", p.Type)
+				wrong = append(wrong, usage("input %q of task %q is missing", p.Name, g.FullName(task)).
+					WithHint("it is of type %s", p.Type))
+				continue
 			}
 			var err error
 			if v, err = plan.UnmarshalValue(p.Default); err != nil {
@@ -44,36 +46,33 @@ func bind(g *plan.Graph, task int, inputs map[string]plan.Value) (map[string]pla
 			_, err = plan.Conform(stand, p.Type)
 		}
 		if err != nil {
-			return nil, usage("input %q of task %q: %w", p.Name, g.FullName(task), err)
+			wrong = append(wrong, usage("input %q of task %q: %w", p.Name, g.FullName(task), err))
 		}
 		bound[p.Name] = v
 	}
-	return bound, nil
+	return bound, wrong.Err()
 }
 
-// known returns an error for inputs that the task doesn't have.
-func known(task string, params []plan.Param, inputs map[string]plan.Value) error {
+// unknown returns an error for each input that the task doesn't have.
+func unknown(task string, params []plan.Param, inputs map[string]plan.Value) diag.List {
 	has := map[string]bool{}
 	var names []string
 	for _, p := range params {
 		has[p.Name] = true
 		names = append(names, p.Name)
 	}
-	var wrong []string
-	for name := range inputs {
-		if !has[name] {
-			wrong = append(wrong, name)
+	var wrong diag.List
+	for _, name := range slices.Sorted(maps.Keys(inputs)) {
+		if has[name] {
+			continue
 		}
+		err := usage("task %q has no input %q", task, name).WithHint("its inputs: %s", strings.Join(names, ", "))
+		if s := diag.Suggest(name, names); s != "" {
+			err = err.WithHint("did you mean %q?", s)
+		}
+		wrong = append(wrong, err)
 	}
-	if len(wrong) == 0 {
-		return nil
-	}
-	sort.Strings(wrong)
-	err := usage("task %q has no input %q", task, wrong[0])
-	if s := diag.Suggest(wrong[0], names); s != "" {
-		return err.WithHint("did you mean %q?", s)
-	}
-	return err.WithHint("its inputs: %s", strings.Join(names, ", "))
+	return wrong
 }
 
 func usage(format string, args ...any) *diag.Error {
@@ -85,7 +84,7 @@ func usage(format string, args ...any) *diag.Error {
 func store(ctx context.Context, s exec.Store, params []plan.Param, bound map[string]plan.Value) (map[string]plan.Value, error) {
 	values := make(map[string]plan.Value, len(bound))
 	for _, p := range params {
-		v, err := replace(bound[p.Name], func(p Path) (plan.Value, error) { return put(ctx, s, string(p)) })
+		v, err := replace(bound[p.Name], func(p Path) (plan.Value, error) { return put(ctx, s, p) })
 		if err == nil {
 			v, err = plan.Conform(v, p.Type)
 		}
@@ -131,72 +130,161 @@ func replaceIn(m map[string]plan.Value, f func(Path) (plan.Value, error)) (map[s
 	return out, nil
 }
 
-// standIn returns a File or Dir for type checks, from what is at the path.
+// standIn returns a File or Dir for type checks, from what is at the path. It is an error if that
+// can't be kept.
 func standIn(p Path) (plan.Value, error) {
-	info, err := os.Stat(string(p))
-	switch {
-	case err != nil:
-		return nil, err
-	case info.IsDir():
-		return plan.Dir{Name: filepath.Base(string(p))}, nil
-	case info.Mode().IsRegular():
-		return plan.File{Name: filepath.Base(string(p))}, nil
-	}
-	return nil, fmt.Errorf("%s is neither a file nor a directory", p)
-}
-
-// put keeps the file or directory at path in the store.
-func put(ctx context.Context, s exec.Store, path string) (plan.Value, error) {
-	path, err := filepath.Abs(path) // so that "." has a name
+	path, info, err := look(p)
 	if err != nil {
 		return nil, err
 	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
+	name := filepath.Base(path)
+	if !info.IsDir() {
+		return plan.File{Name: name}, readable(os.Open(path))
 	}
-	if info.IsDir() {
-		return putDir(ctx, s, path)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return s.PutFile(ctx, filepath.Base(path), f)
-}
-
-// putDir keeps a directory. A symbolic link in it counts as the file that it leads to, if that file
-// is in the directory too. Any other link is an error. So is anything that is neither file nor
-// directory.
-func putDir(ctx context.Context, s exec.Store, path string) (plan.Value, error) {
 	root, err := os.OpenRoot(path)
 	if err != nil {
 		return nil, err
 	}
 	defer root.Close()
-	var tree []exec.Entry
-	err = fs.WalkDir(root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || name == "." {
-			return err
+	_, wrong, err := tree(root, path)
+	if err == nil && len(wrong) > 0 {
+		more := ""
+		if n := len(wrong) - maxWrong; n > 0 {
+			wrong, more = wrong[:maxWrong], fmt.Sprintf("; and %d more", n)
 		}
-		info, err := root.Stat(name)
-		if err != nil {
-			return err
-		}
-		switch {
-		case d.IsDir():
-			tree = append(tree, exec.Entry{Path: name, Dir: true})
-		case info.Mode().IsRegular():
-			open := func() (io.ReadCloser, error) { return root.Open(name) }
-			tree = append(tree, exec.Entry{Path: name, Executable: info.Mode()&0o111 != 0, Open: open})
-		default:
-			return fmt.Errorf("%s is neither a file nor a directory", filepath.Join(path, name))
-		}
-		return nil
-	})
+		err = fmt.Errorf("%s%s", strings.Join(wrong, "; "), more)
+	}
+	return plan.Dir{Name: name}, err
+}
+
+// maxWrong is how many things in a directory that can't be kept an error lists.
+const maxWrong = 10
+
+// look returns the absolute path of a file or directory, so that "." has a name, and what is there.
+func look(p Path) (string, fs.FileInfo, error) {
+	path, err := filepath.Abs(string(p))
+	if err != nil {
+		return "", nil, err
+	}
+	info, err := os.Stat(path)
+	switch {
+	case string(p) == "":
+		return "", nil, errors.New("the path is empty")
+	case err != nil:
+		return "", nil, err
+	case !info.IsDir() && !info.Mode().IsRegular():
+		return "", nil, fmt.Errorf("%s is neither a file nor a directory, but %s", p, kind(info.Mode()))
+	case !plan.ValidFileName(filepath.Base(path)):
+		return "", nil, fmt.Errorf("%q can't be the name of an input", filepath.Base(path))
+	}
+	return path, info, nil
+}
+
+// kind names what is neither a file nor a directory.
+func kind(m fs.FileMode) string {
+	switch m.Type() {
+	case fs.ModeNamedPipe:
+		return "a named pipe"
+	case fs.ModeSocket:
+		return "a socket"
+	}
+	return "a device"
+}
+
+// readable returns the error of opening a file, which it closes.
+func readable(f io.Closer, err error) error {
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// put keeps the file or directory at a path in the store.
+func put(ctx context.Context, s exec.Store, p Path) (plan.Value, error) {
+	path, info, err := look(p)
 	if err != nil {
 		return nil, err
 	}
-	return s.PutDir(ctx, filepath.Base(path), tree)
+	if !info.IsDir() {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		return s.PutFile(ctx, filepath.Base(path), f)
+	}
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	entries, wrong, err := tree(root, path)
+	if err == nil && len(wrong) > 0 {
+		err = errors.New(wrong[0])
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.PutDir(ctx, filepath.Base(path), entries)
+}
+
+// tree returns what is in a directory, which lies at path, and what of that can't be kept: links that
+// don't stay within it, what can't be read, and what is neither file, directory nor link.
+func tree(root *os.Root, path string) (entries []exec.Entry, wrong []string, err error) {
+	err = fs.WalkDir(root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
+		if name == "." {
+			return err
+		}
+		full := filepath.Join(path, name)
+		if err != nil {
+			wrong = append(wrong, fmt.Sprintf("%s: %v", full, cause(err)))
+			return nil
+		}
+		if !exec.ValidPath(name) {
+			wrong = append(wrong, fmt.Sprintf("%.300q can't be kept: its name isn't UTF-8, or its path is too long", full))
+			return skip(d)
+		}
+		e := exec.Entry{Path: name, Dir: d.IsDir()}
+		switch {
+		case d.IsDir():
+		case d.Type() == fs.ModeSymlink:
+			e.Link, err = root.Readlink(name)
+		case d.Type().IsRegular():
+			var info fs.FileInfo
+			if info, err = d.Info(); err == nil {
+				e.Executable = info.Mode()&0o111 != 0
+				err = readable(root.Open(name))
+			}
+			e.Open = func() (io.ReadCloser, error) { return root.Open(name) }
+		default:
+			err = fmt.Errorf("it is %s", kind(d.Type()))
+		}
+		if err != nil {
+			wrong = append(wrong, fmt.Sprintf("%s: %v", full, cause(err)))
+			return nil
+		}
+		entries = append(entries, e)
+		return nil
+	})
+	for _, bad := range exec.BadLinks(entries) {
+		wrong = append(wrong, filepath.Join(path, bad))
+	}
+	return entries, wrong, err
+}
+
+// skip leaves an entry out, with what is below it.
+func skip(d fs.DirEntry) error {
+	if d.IsDir() {
+		return fs.SkipDir
+	}
+	return nil
+}
+
+// cause returns an error without the path that it is about.
+func cause(err error) error {
+	var e *fs.PathError
+	if errors.As(err, &e) {
+		return e.Err
+	}
+	return err
 }

@@ -32,7 +32,13 @@ func TestBind(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "a.fq")
 	must(t, os.WriteFile(file, []byte("acgt"), 0o666))
-	fifo := filepath.Join(dir, "fifo")
+	bad := t.TempDir()
+	must(t, os.Symlink("/etc/passwd", filepath.Join(bad, "out")))
+	must(t, os.Symlink("nothing", filepath.Join(bad, "dangling")))
+	must(t, syscall.Mkfifo(filepath.Join(bad, "pipe"), 0o666))
+	must(t, os.WriteFile(filepath.Join(bad, "latin1-\xe9"), nil, 0o666))
+	must(t, os.WriteFile(filepath.Join(bad, "fine"), nil, 0o666))
+	fifo := filepath.Join(filepath.Dir(dir), "fifo")
 	must(t, syscall.Mkfifo(fifo, 0o666))
 	for _, test := range []struct {
 		inputs map[string]plan.Value
@@ -44,17 +50,33 @@ func TestBind(t *testing.T) {
 		{map[string]plan.Value{"reeds": nil}, `task "e.t" has no input "reeds"`},
 		{map[string]plan.Value{"reads": []plan.Value{"x"}}, `input "reads" of task "e.t": [0]: want File, got str`},
 		{map[string]plan.Value{"reads": []plan.Value{Path(dir)}}, `input "reads" of task "e.t": [0]: want File, got Dir`},
-		{map[string]plan.Value{"reads": []plan.Value{Path(fifo)}}, `input "reads" of task "e.t": [0]: ` + fifo + ` is neither a file nor a directory`},
+		{map[string]plan.Value{"reads": []plan.Value{Path(fifo)}}, `input "reads" of task "e.t": [0]: ` + fifo + ` is neither a file nor a directory, but a named pipe`},
+		{map[string]plan.Value{"reads": []plan.Value{Path("")}}, `input "reads" of task "e.t": [0]: the path is empty`},
+		{map[string]plan.Value{"reads": []plan.Value{Path(filepath.Join(bad, "latin1-\xe9"))}}, `input "reads" of task "e.t": [0]: "latin1-\xe9" can't be the name of an input`},
+		{map[string]plan.Value{"reads": []plan.Value{}, "dir": Path("/")}, `input "dir" of task "e.t": "/" can't be the name of an input`},
+		{
+			map[string]plan.Value{"reads": []plan.Value{}, "dir": Path(bad)}, `input "dir" of task "e.t": "` + bad + `/latin1-\xe9" can't be kept: its name isn't UTF-8, or its path is too long; ` +
+				bad + `/pipe: it is a named pipe; ` + bad + `/dangling: a symbolic link to nothing, which isn't there; ` + bad + `/out: a symbolic link to /etc/passwd, which is absolute`,
+		},
 		{map[string]plan.Value{"reads": []plan.Value{Path("/nowhere")}}, `input "reads" of task "e.t": [0]: stat /nowhere: no such file or directory`},
 	} {
 		_, err := bind(reading(), 0, test.inputs)
-		var e *diag.Error
+		var l diag.List
 		switch {
 		case test.err == "" && err != nil:
 			t.Errorf("%v: %v", test.inputs, err)
-		case test.err != "" && (!errors.As(err, &e) || e.Class != diag.Usage || e.Msg != test.err):
+		case test.err != "" && (!errors.As(err, &l) || l[0].Class != diag.Usage || l[0].Msg != test.err):
 			t.Errorf("%v: got %v, want %s", test.inputs, err, test.err)
 		}
+	}
+}
+
+// TestBindAll: everything that is wrong with inputs is reported at once.
+func TestBindAll(t *testing.T) {
+	_, err := bind(reading(), 0, map[string]plan.Value{"dir": Path("/nowhere"), "n": "x", "a": nil, "b": nil})
+	var l diag.List
+	if !errors.As(err, &l) || len(l) != 5 {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -100,7 +122,7 @@ func TestStoreEscape(t *testing.T) {
 	s, err := artifact.Open(t.TempDir())
 	must(t, err)
 	defer s.Close()
-	if v, err := put(context.Background(), s, dir); err == nil || !strings.Contains(err.Error(), "link") {
+	if v, err := put(context.Background(), s, Path(dir)); err == nil || !strings.Contains(err.Error(), "link") {
 		t.Errorf("got %v, %v", v, err)
 	}
 }

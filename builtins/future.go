@@ -78,7 +78,7 @@ func (s *strand) newFuture(t *Call, inputs map[string]plan.Value, pos diag.Posit
 func (b *body) room(n int) error {
 	if limit := b.task.registry.limits.Futures; n > limit-len(b.open) {
 		return limitFutures.Errorf("%s has more than %d calls under way", b.task.FullName(), limit).
-			WithHint("take the results of some before starting others, or raise the limit with --%s", limitFutures)
+			WithHint("take the results of some before starting others, or raise the limit with %s", limitFutures.Flag())
 	}
 	return nil
 }

@@ -9,13 +9,16 @@ type LimitName string
 // Error implements error.
 func (l LimitName) Error() string { return string(l) + " exceeded" }
 
+// Flag returns the flag that raises the limit, with its dashes.
+func (l LimitName) Flag() string { return "--" + string(l) }
+
 // Errorf returns an error of class Limit which says that l was exceeded. The message says what was
 // limited, and to how much. The hint names the flag. The error has no position.
 func (l LimitName) Errorf(format string, args ...any) *Error {
 	return &Error{
 		Class: Limit, Code: string(l), Err: l,
 		Msg:  fmt.Sprintf(format, args...),
-		Hint: fmt.Sprintf("raise it with --%s if this is meant", string(l)),
+		Hint: fmt.Sprintf("raise it with %s if this is meant", l.Flag()),
 	}
 }
 

@@ -20,13 +20,14 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// Member is a file or directory in a Dir. A directory has only a path.
+// Member is a file, directory or symbolic link in a Dir. A directory has only a path.
 type Member struct {
 	Path       string      `json:"path"` // from the Dir; see ValidPath
 	Dir        bool        `json:"dir,omitempty"`
 	Executable bool        `json:"executable,omitempty"`
 	Digest     plan.Digest `json:"digest,omitempty"` // of a file's content
 	Size       int64       `json:"size,omitempty"`   // of a file, in bytes
+	Link       string      `json:"link,omitempty"`   // where a symbolic link leads: see [Arrange]
 }
 
 // File returns the member, which is a file, for Store.Open.
@@ -55,7 +56,8 @@ func ValidPath(p string) bool {
 }
 
 // Arrange returns a tree in the order of a manifest, with every directory above an entry. It is
-// an error if a path isn't valid, if a file's path stands twice, or if something lies below a file.
+// an error if a path isn't valid, if a file's path stands twice, if something lies below a file, or
+// if [BadLinks] finds a link.
 func Arrange(tree []Entry) ([]Entry, error) {
 	byPath := map[string]Entry{}
 	for _, e := range tree {
@@ -73,6 +75,9 @@ func Arrange(tree []Entry) ([]Entry, error) {
 		}
 		byPath[e.Path] = e
 	}
+	if bad := BadLinks(tree); len(bad) > 0 {
+		return nil, errors.New(bad[0])
+	}
 	arranged := make([]Entry, 0, len(byPath))
 	for _, e := range byPath {
 		arranged = append(arranged, e)
@@ -86,6 +91,7 @@ func Arrange(tree []Entry) ([]Entry, error) {
 //	{"path":"bin","dir":true}
 //	{"path":"bin/run","executable":true,"digest":"sha256:…","size":12}
 //	{"path":"empty","digest":"sha256:…"}
+//	{"path":"latest","link":"bin/run"}
 //
 // Every directory has a line, and nothing else is allowed that could be left out or said in
 // another way. So there is one manifest for each tree, and the tree's digest is the manifest's.
@@ -233,8 +239,12 @@ func (m Member) check() error {
 	switch {
 	case !ValidPath(m.Path):
 		return fmt.Errorf("%q can't be a path in a directory", m.Path)
-	case m.Dir && (m.Executable || m.Digest != "" || m.Size != 0):
-		return fmt.Errorf("directory %q has what only files have", m.Path)
+	case (m.Dir || m.Link != "") && (m.Executable || m.Digest != "" || m.Size != 0), m.Dir && m.Link != "":
+		return fmt.Errorf("directory or link %q has what only others have", m.Path)
+	case m.Link != "" && linkFault(m.Path, m.Link) != "":
+		return fmt.Errorf("link %q leads to %q, %s", m.Path, m.Link, linkFault(m.Path, m.Link))
+	case m.Link != "":
+		return nil
 	case !m.Dir && !m.Digest.Valid():
 		return fmt.Errorf("file %q has the digest %q", m.Path, m.Digest)
 	case m.Size < 0:

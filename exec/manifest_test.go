@@ -116,6 +116,11 @@ func TestManifestRefused(t *testing.T) {
 		"sizes too large":      `{"path":"a","digest":"` + hello + `","size":9223372036854775807}` + "\n" + `{"path":"b","digest":"` + hello + `","size":1}` + "\n",
 		"directory of a size":  `{"path":"a","dir":true,"size":1}` + "\n",
 		"directory's digest":   `{"path":"a","dir":true,"digest":"` + hello + `"}` + "\n",
+		"link out":             `{"path":"a","link":"../x"}` + "\n",
+		"absolute link":        `{"path":"a","link":"/x"}` + "\n",
+		"link of a size":       `{"path":"a","size":1,"link":"b"}` + "\n",
+		"link and directory":   `{"path":"a","dir":true,"link":"b"}` + "\n",
+		"below a link":         dir("b") + `{"path":"l","link":"b"}` + "\n" + file("l/x"),
 		"executable directory": `{"path":"a","dir":true,"executable":true}` + "\n",
 	} {
 		_, size, _ := read(t.Context(), []byte(manifest), plan.Dir{})
@@ -136,6 +141,7 @@ func FuzzReadManifest(f *testing.F) {
 	f.Add([]byte(`{"path":"a","executable":true,"digest":"` + hello + `","size":5}` + "\n"))
 	f.Add([]byte(`{"path":"d","dir":true}` + "\n" + `{"path":"d/\u2028é","digest":"` + hello + `"}` + "\n"))
 	f.Add([]byte(`{"path":"../a","dir":true}` + "\n"))
+	f.Add([]byte(`{"path":"a","dir":true}` + "\n" + `{"path":"l","link":"a/../a"}` + "\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		_, size, _ := read(t.Context(), data, plan.Dir{})
 		members, _, err := read(t.Context(), data, dirOf(data, size))

@@ -22,8 +22,8 @@ type Store interface {
 	// content survives a crash of the machine. An error of r is returned wrapped. It is an error
 	// if plan.ValidFileName refuses name.
 	PutFile(ctx context.Context, name string, r io.Reader) (plan.File, error)
-	// PutDir keeps a tree of regular files, with their executable bit, and directories. It opens
-	// each file once, one after the other, and closes it. Entries may come in any order, and a
+	// PutDir keeps a tree of regular files, with their executable bit, directories, and symbolic
+	// links that stay within it. It opens each file once, one after the other, and closes it. Entries may come in any order, and a
 	// directory above another entry needn't be among them. [Arrange] says which trees are errors;
 	// they, and names that plan.ValidFileName refuses, are errors before any file is opened. After
 	// a later error, files of the tree may be kept, each complete, but the Dir isn't.
@@ -40,10 +40,11 @@ type Store interface {
 	List(ctx context.Context, d plan.Dir) iter.Seq2[Member, error]
 }
 
-// Entry is a file or directory of a tree that is to be kept.
+// Entry is a file, directory or symbolic link of a tree that is to be kept.
 type Entry struct {
 	Path       string // in the tree; see ValidPath
 	Dir        bool
 	Executable bool                          // for files
 	Open       func() (io.ReadCloser, error) // for files
+	Link       string                        // for links: where it leads, as [Arrange] allows it
 }

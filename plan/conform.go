@@ -46,7 +46,7 @@ func conform(v Value, t Type, exact bool) (Value, error) {
 			return n, nil
 		case int64:
 			if !exact {
-				return float64(n), nil
+				return exactly(n)
 			}
 		}
 	case KindStr:
@@ -129,6 +129,14 @@ func conformEnum(v Value, t Type) (Value, error) {
 		return nil, fmt.Errorf("want %s, got %.100s", t, text)
 	}
 	return v, nil
+}
+
+// exactly returns an int as a float that is the same number.
+func exactly(n int64) (Value, error) {
+	if f := float64(n); f < 1<<63 && int64(f) == n {
+		return f, nil
+	}
+	return nil, fmt.Errorf("a float can't hold the int %d exactly", n)
 }
 
 func conformList(l []Value, elem Type, exact bool) (Value, error) {

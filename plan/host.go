@@ -70,6 +70,7 @@ type Failure struct {
 	Kind    FailureKind   `json:"kind"`
 	Type    string        `json:"type,omitempty"` // the class of a Python function's exception, as "ValueError"
 	Message string        `json:"message"`
+	Hint    string        `json:"hint,omitempty"`
 	Task    string        `json:"task"` // full name
 	Label                 // of the call
 	Action  string        `json:"action"` // the action's id

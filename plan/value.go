@@ -86,8 +86,8 @@ func (e *encoder) size() error {
 	if int64(e.Len()) <= e.limit {
 		return nil
 	}
-	return ErrValue.Errorf("value takes more than the %d bytes that may pass between tasks (hint: pass a File)", e.limit).
-		WithHint("pass a File, or raise the limit with --%s", ErrValue)
+	return ErrValue.Errorf("value takes more than the %d bytes that may pass between tasks", e.limit).
+		WithHint("pass a File, or raise the limit with %s", ErrValue.Flag())
 }
 
 func (e *encoder) encode(v Value, depth int) error {
@@ -223,8 +223,8 @@ func UnmarshalValue(data []byte) (Value, error) {
 	if len(data) > maxEncoded {
 		return nil, fmt.Errorf("value takes %d bytes, more than %d", len(data), maxEncoded)
 	}
-	if !utf8.Valid(data) {
-		return nil, fmt.Errorf("value isn't valid UTF-8")
+	if err := strictText(data); err != nil {
+		return nil, fmt.Errorf("value: %w", err)
 	}
 	if s, ok := plainString(data); ok {
 		return s, nil

@@ -156,7 +156,7 @@ func (c *copier) spend(n int) error {
 		return nil
 	}
 	return plan.ErrValue.Errorf("the value takes more than the %d bytes that may pass between tasks", c.limit).
-		WithHint("pass a File, or raise the limit with --%s", plan.ErrValue)
+		WithHint("pass a File, or raise the limit with %s", plan.ErrValue.Flag())
 }
 
 // part copies the part of a value that is one step away.

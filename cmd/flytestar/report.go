@@ -58,7 +58,7 @@ const maxCallers = 10
 
 // writeFailure writes how a task failed. Like a traceback, it shows the calls that led to it.
 func (a *app) writeFailure(b *bytes.Buffer, f *plan.Failure) {
-	e := &diag.Error{Pos: f.Pos, Msg: fmt.Sprintf("task %s failed (%s): %s", f.Label.Of(f.Task), f.Kind, f.Message), Notes: f.Frames}
+	e := &diag.Error{Pos: f.Pos, Msg: fmt.Sprintf("task %s failed (%s): %s", f.Label.Of(f.Task), f.Kind, f.Message), Hint: f.Hint, Notes: f.Frames}
 	writeFindings(b, diag.List{e}, a.lines)
 	for i, c := range f.Callers {
 		if i == maxCallers {

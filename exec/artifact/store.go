@@ -229,8 +229,8 @@ func (s *Store) putDir(ctx context.Context, name string, tree []exec.Entry) (d p
 
 // putMember keeps an entry of a tree.
 func (s *Store) putMember(ctx context.Context, e exec.Entry, touched *directories) (exec.Member, error) {
-	if e.Dir {
-		return exec.Member{Path: e.Path, Dir: true}, nil
+	if e.Dir || e.Link != "" {
+		return exec.Member{Path: e.Path, Dir: e.Dir, Link: e.Link}, nil
 	}
 	r, err := e.Open()
 	if err != nil {

@@ -149,9 +149,12 @@ func (s *Store) layOut(ctx context.Context, dir string, d plan.Dir) error {
 			return err
 		}
 		p := filepath.Join(dir, filepath.FromSlash(m.Path))
-		if m.Dir {
+		switch {
+		case m.Dir:
 			made, err = append(made, p), os.Mkdir(p, 0o755)
-		} else {
+		case m.Link != "":
+			err = os.Symlink(m.Link, p)
+		default:
 			err = s.linkMember(m, p)
 		}
 		if err != nil {

@@ -249,7 +249,7 @@ func (a *action) bodyError(ctx context.Context, err error) error {
 	}
 	var e *diag.Error
 	if errors.As(err, &e) && e.Class == diag.Task && e.Code == "" {
-		f := a.fail(plan.FailUser, "%s", withHint(e))
+		f := a.because(plan.FailUser, e)
 		if e.Pos.IsValid() {
 			f.Pos, f.Frames = e.Pos, e.Notes
 		}
@@ -303,6 +303,21 @@ func (a *action) parent() string {
 // fail returns a failure of the action.
 func (a *action) fail(kind plan.FailureKind, format string, args ...any) *plan.Failure {
 	return &plan.Failure{Kind: kind, Message: fmt.Sprintf(format, args...), Task: a.name, Label: a.label, Action: a.id, Pos: a.pos}
+}
+
+// because returns the failure of the action that an error causes, with the error's hint.
+func (a *action) because(kind plan.FailureKind, err error) *plan.Failure {
+	var e *diag.Error
+	if !errors.As(err, &e) {
+		return a.fail(kind, "%v", err)
+	}
+	message := e.Msg
+	if err != error(e) {
+		message = err.Error() // it says where
+	}
+	f := a.fail(kind, "%s", message)
+	f.Hint = e.Hint
+	return f
 }
 
 // exhausted returns the failure of an action after n failed attempts, the last of them included.
@@ -359,12 +374,4 @@ func outputType(t *plan.Task) plan.Type {
 		fields[i] = plan.Field{Name: p.Name, Type: p.Type}
 	}
 	return plan.Type{Kind: plan.KindRecord, Fields: fields}
-}
-
-// withHint returns an error's message with its hint, where only text can be passed on.
-func withHint(e *diag.Error) string {
-	if e.Hint == "" {
-		return e.Msg
-	}
-	return e.Msg + " (hint: " + e.Hint + ")"
 }

@@ -191,7 +191,7 @@ func (a *action) notRun(err error) error {
 	if e.Class == diag.Task {
 		kind = plan.FailUser
 	}
-	return a.fail(kind, "%s", withHint(e))
+	return a.because(kind, e)
 }
 
 func (a *action) outOfMemory() error {
@@ -199,7 +199,9 @@ func (a *action) outOfMemory() error {
 	if limit == 0 {
 		return a.fail(plan.FailOOM, "out of memory")
 	}
-	return a.fail(plan.FailOOM, "out of memory: it needs more than its limit of %s (hint: resources(memory = …) raises it)", mebibytes(limit))
+	f := a.fail(plan.FailOOM, "out of memory: it needs more than its limit of %s", mebibytes(limit))
+	f.Hint = "resources(memory = …) raises it"
+	return f
 }
 
 func mebibytes(n int64) string {

@@ -391,7 +391,7 @@ func TestExecutorError(t *testing.T) {
 			return nil, diag.Errorf(diag.Position{}, class, "no can do").WithHint("try")
 		}}
 		_, err := r.run(t, "box.leaf", nil)
-		if f := failure(t, err); f.Kind != want || f.Message != "no can do (hint: try)" {
+		if f := failure(t, err); f.Kind != want || f.Message != "no can do" || f.Hint != "try" {
 			t.Errorf("class %s: got %s: %s", class, f.Kind, f.Message)
 		}
 	}

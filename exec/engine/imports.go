@@ -97,8 +97,6 @@ func carry(found string) string {
 func (a *action) ofException(r *raised) *plan.Failure {
 	f := a.fail(plan.FailUser, "%s", r.message)
 	f.Type = r.class
-	if hint := a.importHint(r); hint != "" {
-		f.Message += " (hint: " + hint + ")"
-	}
+	f.Hint = a.importHint(r)
 	return f
 }

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,6 +11,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/internal/text"
 	"github.com/flytestar/flytestar/plan"
@@ -32,7 +32,7 @@ func (a *action) result(ctx context.Context, res *exec.Result) (plan.Value, erro
 	case errors.As(err, &r):
 		return nil, a.ofException(r)
 	case err != nil:
-		return nil, a.fail(plan.FailUser, "%v", err)
+		return nil, a.because(plan.FailUser, err)
 	}
 	a.run.admit(v)
 	return v, nil
@@ -88,7 +88,11 @@ func (a *action) output(ctx context.Context, res *exec.Result, p plan.Param) (pl
 	if !ok {
 		return nil, fmt.Errorf("output %q: want a file with %s in it, got a directory", p.Name, p.Type)
 	}
-	data, err := a.content(ctx, f)
+	escapes := int64(maxEscape)
+	if t.Kind == plan.KindStr {
+		escapes = 1
+	}
+	data, err := a.content(ctx, f, escapes)
 	if err != nil {
 		return nil, err
 	}
@@ -106,24 +110,32 @@ func (a *action) output(ctx context.Context, res *exec.Result, p plan.Param) (pl
 func (a *action) missing(res *exec.Result, p plan.Param) error {
 	for _, r := range res.Refused {
 		if name, _, _ := strings.Cut(r, ":"); name == p.Name || strings.HasPrefix(name, p.Name+"/") {
-			return fmt.Errorf("output %q can't be kept: %s; only files and directories can", p.Name, r)
+			return fmt.Errorf("output %q can't be kept: %s; only files and directories can, and in a directory links that stay within it", p.Name, r)
 		}
 	}
 	return fmt.Errorf("output %q is missing: the task ended without writing %s/%s", p.Name, exec.OutputsPath, p.Name)
 }
 
-// content reads the file of an output whose content is its value.
-func (a *action) content(ctx context.Context, f plan.File) ([]byte, error) {
+// maxNesting bounds the nesting of JSON that a task leaves. A tag adds a level to that of a value.
+const maxNesting = 3 * plan.MaxDepth
+
+// maxEscape is how many bytes JSON may have for one of a value: an escaped letter has six.
+const maxEscape = 6
+
+// content reads the file of an output whose content is its value. The file may be that many times as
+// large as a value.
+func (a *action) content(ctx context.Context, f plan.File, times int64) ([]byte, error) {
 	limit := plan.ValueLimit(a.run.MaxValue)
-	if f.Size > limit {
-		return nil, fmt.Errorf("output %q has %d bytes, more than the %d that may pass between tasks (hint: declare it as File, or raise the limit with --%s)", f.Name, f.Size, limit, plan.ErrValue)
+	if f.Size > limit*times {
+		return nil, diag.Errorf(diag.Position{}, diag.Task, "output %q has %d bytes, more than the %d that may pass between tasks", f.Name, f.Size, limit).
+			WithHint("declare it as File, or raise the limit with %s", plan.ErrValue.Flag())
 	}
 	r, err := a.run.Store.Open(ctx, f)
 	if err != nil {
 		return nil, a.fail(plan.FailSystem, "reading an output: %v", err)
 	}
 	defer r.Close()
-	data, err := io.ReadAll(io.LimitReader(r, limit))
+	data, err := io.ReadAll(io.LimitReader(r, limit*times))
 	if err != nil {
 		return nil, a.fail(plan.FailSystem, "reading an output: %v", err)
 	}
@@ -139,7 +151,7 @@ func parse(data []byte, t plan.Type) (plan.Value, error) {
 	if t.Kind == plan.KindStr || t.Kind == plan.KindEnum && t.Elem.Kind == plan.KindStr {
 		return line, nil
 	}
-	v, err := decode(data)
+	v, err := plan.DecodeJSON(data, maxNesting)
 	if t.Kind == plan.KindUnion && t.Has(plan.KindStr) && !isJSON(v, err, t) {
 		return line, nil
 	}
@@ -190,7 +202,7 @@ func (a *action) returned(ctx context.Context, res *exec.Result) (plan.Value, er
 	if !ok {
 		return nil, fmt.Errorf("the process ended with exit code 0 before %s returned", a.task.Body.Function)
 	}
-	data, err := a.content(ctx, f)
+	data, err := a.content(ctx, f, maxEscape)
 	if err != nil {
 		return nil, err
 	}
@@ -210,7 +222,7 @@ func (a *action) returned(ctx context.Context, res *exec.Result) (plan.Value, er
 // readResult reads the shim's result file. It refers to Files and Dirs as entries of outputs. An
 // exception in it is returned as an error.
 func readResult(data []byte, outputs map[string]plan.Value) (plan.Value, error) {
-	v, err := decode(data)
+	v, err := plan.DecodeJSON(data, maxNesting)
 	m, ok := v.(map[string]any)
 	if err != nil || !ok {
 		return nil, errOverwritten
@@ -225,23 +237,6 @@ func readResult(data []byte, outputs map[string]plan.Value) (plan.Value, error) 
 		return nil, errOverwritten
 	}
 	return reader{outputs: outputs, tagged: true}.value(held, 0)
-}
-
-// decode reads JSON, keeping numbers as they are written.
-func decode(data []byte) (any, error) {
-	if !utf8.Valid(data) {
-		return nil, errors.New("it isn't valid UTF-8")
-	}
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber()
-	var v any
-	if err := d.Decode(&v); err != nil {
-		return nil, err
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return nil, errors.New("something follows the value")
-	}
-	return v, nil
 }
 
 // reader makes values of decoded JSON.

@@ -64,8 +64,8 @@ def main():
     except BaseException as e:  # CancelledError, SystemExit and others aren't Exceptions
         result = report(e)
     path = os.path.join(OUTPUTS, RESULT)
-    with open(path + ".tmp", "w", encoding="ascii") as f:
-        json.dump(result, f, allow_nan=False)
+    with open(path + ".tmp", "w", encoding="utf-8", newline="") as f:
+        json.dump(result, f, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     os.rename(path + ".tmp", path)
 
 
@@ -274,6 +274,8 @@ class Encoder:
             return NotImplemented
         if not math.isfinite(v):
             raise Mismatch("%sfloat %s isn't finite" % (at(place), v))
+        if isinstance(v, int) and int(float(v)) != v:
+            raise Mismatch("%sa float can't hold the int %d exactly" % (at(place), v))
         return float(v)
 
     def str(self, v, type, place, depth):
@@ -365,8 +367,11 @@ def keep(source, target):
         for name in os.listdir(source):
             keep(os.path.join(source, name), os.path.join(target, name))
         return
+    if stat.S_ISLNK(mode):
+        os.symlink(os.readlink(source), target)  # whether it stays within the Dir is checked later
+        return
     if not stat.S_ISREG(mode):
-        raise Mismatch("%s is neither a file nor a directory, and a Dir holds nothing else" % source)
+        raise Mismatch("%s is neither a file nor a directory, and a Dir holds only these and links" % source)
     try:
         os.link(source, target)
     except OSError:  # on another file system, which is the usual case

@@ -502,9 +502,24 @@ func (s *suite) outputs(t *testing.T) {
 	if got := s.content(t, res.Outputs["linked"]); got != "hello\n" {
 		t.Errorf("linked: %q", got)
 	}
+	s.outputLinks(t)
 	_, log := s.script(t, "cd /in; find . | sort; cat sub/x; test -x y && ! test -x sub/x && echo as it was", exec.Input{Path: "/in", Artifact: res.Outputs["d"]})
 	if want := ".\n./sub\n./sub/empty\n./sub/x\n./y\nx\nas it was\n"; log != want {
 		t.Errorf("d: got %s, want %s", log, want)
+	}
+}
+
+// outputLinks: links that stay within an output Dir are kept, and lead there where the Dir is an input.
+func (s *suite) outputLinks(t *testing.T) {
+	res, _ := s.script(t, `
+		mkdir -p /var/outputs/d/v1 && cd /var/outputs/d
+		echo x > v1/x; ln -s v1 latest; ln -s ../latest/x v1/y; ln -s latest/x z`)
+	if len(res.Refused) > 0 {
+		t.Fatalf("refused %q", res.Refused)
+	}
+	_, log := s.script(t, "cd /in; for l in latest v1/y z; do readlink $l; done; cat latest/x v1/y z", exec.Input{Path: "/in", Artifact: res.Outputs["d"]})
+	if want := "v1\n../latest/x\nlatest/x\nx\nx\nx\n"; log != want {
+		t.Errorf("got %s, want %s", log, want)
 	}
 }
 

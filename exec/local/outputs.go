@@ -43,6 +43,9 @@ func collect(ctx context.Context, s exec.Store, dir string) (outputs map[string]
 func keep(ctx context.Context, s exec.Store, root *os.Root, e fs.DirEntry) (v plan.Value, refused []string, err error) {
 	name := e.Name()
 	if bad := unfit(name, e.Type()); bad != "" {
+		if target, err := root.Readlink(name); err == nil && utf8.ValidString(target) {
+			bad += " to " + target
+		}
 		return nil, []string{bad}, nil
 	}
 	if !e.IsDir() {
@@ -68,7 +71,7 @@ func members(root *os.Root, dir string) (tree []exec.Entry, refused []string, er
 		if err != nil || p == dir {
 			return err
 		}
-		path, bad := strings.TrimPrefix(p, dir+"/"), unfit(p, d.Type())
+		path, bad := strings.TrimPrefix(p, dir+"/"), unfit(p, d.Type()&^fs.ModeSymlink)
 		if bad == "" && !exec.ValidPath(path) { // its names are valid, so it can only be too long
 			bad = fmt.Sprintf("%s…: a path of %d bytes", strings.ToValidUTF8(p[:256], ""), len(path))
 		}
@@ -83,12 +86,20 @@ func members(root *os.Root, dir string) (tree []exec.Entry, refused []string, er
 		if err != nil {
 			return err
 		}
-		tree = append(tree, exec.Entry{
-			Path: path, Dir: d.IsDir(), Executable: info.Mode()&0o111 != 0,
-			Open: func() (io.ReadCloser, error) { return root.Open(p) },
-		})
-		return nil
+		e := exec.Entry{Path: path, Dir: d.IsDir(), Executable: info.Mode()&0o111 != 0}
+		switch {
+		case d.Type() == fs.ModeSymlink:
+			e.Executable = false
+			e.Link, err = root.Readlink(p)
+		case !d.IsDir():
+			e.Open = func() (io.ReadCloser, error) { return root.Open(p) }
+		}
+		tree = append(tree, e)
+		return err
 	})
+	for _, bad := range exec.BadLinks(tree) {
+		refused = append(refused, dir+"/"+bad)
+	}
 	return tree, refused, err
 }
 

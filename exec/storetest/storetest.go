@@ -2,7 +2,7 @@
 //
 //   - [Run] is the suite.
 //   - [Memory] keeps artifacts in memory.
-//   - [File] and [Directory] make the entries of a tree.
+//   - [File], [Directory] and [Link] make the entries of a tree.
 package storetest
 
 import (
@@ -35,6 +35,9 @@ func Program(path, content string) exec.Entry {
 
 // Directory is an entry of a tree: a directory.
 func Directory(path string) exec.Entry { return exec.Entry{Path: path, Dir: true} }
+
+// Link is an entry of a tree: a symbolic link.
+func Link(path, target string) exec.Entry { return exec.Entry{Path: path, Link: target} }
 
 // Memory keeps artifacts in memory. Its zero value is empty.
 type Memory struct {
@@ -97,8 +100,8 @@ func (s *Memory) PutDir(ctx context.Context, name string, tree []exec.Entry) (pl
 
 // member keeps an entry of a tree.
 func (s *Memory) member(ctx context.Context, e exec.Entry) (exec.Member, error) {
-	if e.Dir {
-		return exec.Member{Path: e.Path, Dir: true}, nil
+	if e.Dir || e.Link != "" {
+		return exec.Member{Path: e.Path, Dir: e.Dir, Link: e.Link}, nil
 	}
 	r, err := e.Open()
 	if err != nil {

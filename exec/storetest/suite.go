@@ -26,6 +26,7 @@ func Run(t *testing.T, open func(t *testing.T) exec.Store) {
 	}{
 		{"File", file},
 		{"Dir", dir},
+		{"Links", links},
 		{"Known", known},
 		{"Executable", executable},
 		{"Names", oddNames},
@@ -200,6 +201,23 @@ func refused(t *testing.T, s exec.Store) {
 	}
 	if _, err := s.PutDir(t.Context(), "d", []exec.Entry{Directory("../x")}); err == nil {
 		t.Error("a directory outside is kept")
+	}
+	for _, l := range []exec.Entry{Link("l", "../x"), Link("l", "/etc"), Link("l", "nothing"), Link("l", "l"), Link("x/l", "../../x"), Link("", "x")} {
+		if d, err := s.PutDir(t.Context(), "d", []exec.Entry{r.entry("x/y"), l}); err == nil {
+			t.Errorf("a link from %s to %s: got %+v", l.Path, l.Link, d)
+		}
+	}
+}
+
+// links: those that stay within a Dir are kept, as they are written.
+func links(t *testing.T, s exec.Store) {
+	d := putDir(t, s, []exec.Entry{File("v1/a", "hello"), Link("latest", "v1/a"), Link("v1/up", "../latest"), Link("dir", "v1")})
+	want := []exec.Member{
+		{Path: "dir", Link: "v1"}, {Path: "latest", Link: "v1/a"}, {Path: "v1", Dir: true},
+		{Path: "v1/a", Digest: helloDigest, Size: 5}, {Path: "v1/up", Link: "../latest"},
+	}
+	if diff := cmp.Diff(want, list(t, s, d)); diff != "" || d.Size != 5 {
+		t.Errorf("size %d; want, got: %s", d.Size, diff)
 	}
 }
 

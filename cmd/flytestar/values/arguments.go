@@ -3,7 +3,6 @@
 package values
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -32,6 +31,7 @@ type arguments struct {
 	params []plan.Param
 	own    *pflag.FlagSet // flytestar's flags, to tell a misplaced flag from a misspelt input
 	values map[string]plan.Value
+	flag   string // a bool's, if it was the last argument and had no value
 }
 
 // ErrHelp says that the user asked for the task's help.
@@ -40,7 +40,7 @@ var ErrHelp = fmt.Errorf("help asked for")
 // Parse returns the inputs by name, or [ErrHelp]. It leaves out inputs that args don't name:
 // the engine fills in defaults.
 func Parse(g *plan.Graph, task int, args []string, own *pflag.FlagSet) (map[string]plan.Value, error) {
-	a := &arguments{g.FullName(task), g.Tasks[task].Inputs, own, map[string]plan.Value{}}
+	a := &arguments{g.FullName(task), g.Tasks[task].Inputs, own, map[string]plan.Value{}, ""}
 	for len(args) > 0 {
 		used, err := a.parseOne(args)
 		if err != nil {
@@ -63,9 +63,10 @@ func (a *arguments) parseOne(args []string) (int, error) {
 	}
 	flag, ok := strings.CutPrefix(arg, "--")
 	if !ok || flag == "" {
-		return 0, a.usage("unexpected argument %q", arg).WithHint("inputs are given by name, as --%s VALUE", a.example())
+		return 0, a.unexpected(arg)
 	}
 	name, text, hasText := strings.Cut(flag, "=")
+	a.flag = ""
 	param, negated := a.find(name)
 	switch {
 	case param == nil:
@@ -75,6 +76,7 @@ func (a *arguments) parseOne(args []string) (int, error) {
 	case negated:
 		return 1, a.set(param, false)
 	case !hasText && param.Type.Kind == plan.KindBool:
+		a.flag = name
 		return 1, a.set(param, true)
 	case !hasText && len(args) == 1:
 		return 0, a.usage("--%s lacks its value, %s", name, article(param.Type))
@@ -170,12 +172,27 @@ func (a *arguments) unknown(name string) error {
 	return err.WithHint("its inputs are %s", strings.Join(names, ", "))
 }
 
-// example returns the name of an input, for hints.
-func (a *arguments) example() string {
-	if len(a.params) == 0 {
-		return "NAME"
+// unexpected returns the error for an argument that isn't one. After a flag it may be meant as the
+// flag's value.
+func (a *arguments) unexpected(arg string) error {
+	err := a.usage("unexpected argument %q", arg)
+	switch {
+	case a.flag != "" && (arg == "true" || arg == "false"):
+		form := a.flag
+		if arg == "false" {
+			form = "no-" + a.flag
+		}
+		return err.WithHint("write --%s or --%s=%s", form, a.flag, arg)
+	case a.flag != "":
+		return err.WithHint("--%s takes no value: write --%s or --no-%s", a.flag, a.flag, a.flag)
+	case len(a.params) == 0:
+		return err.WithHint("the task has no inputs")
 	}
-	return a.params[0].Name
+	name := a.params[0].Name
+	if a.params[0].Type.Kind == plan.KindBool {
+		return err.WithHint("inputs are given by name, as --%s or --no-%s", name, name)
+	}
+	return err.WithHint("inputs are given by name, as --%s VALUE", name)
 }
 
 // article returns "a str", "an int" and so on.
@@ -202,11 +219,7 @@ func fromText(s string, t plan.Type) (plan.Value, error) {
 		}
 		return i, nil
 	case plan.KindFloat:
-		f, err := strconv.ParseFloat(s, 64)
-		if err != nil || math.IsInf(f, 0) || math.IsNaN(f) {
-			return nil, fmt.Errorf("want a finite float, got %q", s)
-		}
-		return f, nil
+		return float(s)
 	case plan.KindBool:
 		if s != "true" && s != "false" {
 			return nil, fmt.Errorf("want true or false, got %q", s)
@@ -227,6 +240,19 @@ func fromText(s string, t plan.Type) (plan.Value, error) {
 	return fromJSONText(s, t)
 }
 
+// float reads a decimal number. Without a point or an exponent it is an int, which a float may not
+// be able to hold exactly.
+func float(s string) (plan.Value, error) {
+	if i, err := strconv.ParseInt(s, 10, 64); err == nil {
+		return plan.Conform(i, plan.Type{Kind: plan.KindFloat})
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil || math.IsInf(f, 0) || math.IsNaN(f) || strings.ContainsAny(s, "_xX") {
+		return nil, fmt.Errorf("want a finite float in decimal, got %q", s)
+	}
+	return f, nil
+}
+
 // fromJSONText reads a value of a type that has no plain form. The text is JSON, or @FILE with JSON
 // in it.
 func fromJSONText(s string, t plan.Type) (plan.Value, error) {
@@ -235,7 +261,7 @@ func fromJSONText(s string, t plan.Type) (plan.Value, error) {
 	if file, ok := strings.CutPrefix(s, "@"); ok {
 		raw, err = readJSON(file)
 	} else {
-		raw, err = decodeJSON(strings.NewReader(s))
+		raw, err = plan.DecodeJSON([]byte(s), plan.MaxDepth)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("want %s as JSON, or @FILE with it: %w", t, err)
@@ -346,70 +372,7 @@ func readJSON(file string) (any, error) {
 	if len(data) > maxInputFile {
 		return nil, fmt.Errorf("more than %d bytes", maxInputFile)
 	}
-	return decodeJSON(bytes.NewReader(data))
-}
-
-// decodeJSON reads one JSON value: nil, bool, string, json.Number, []any or map[string]any. Unlike
-// encoding/json, it refuses an object that has a key twice.
-func decodeJSON(r io.Reader) (any, error) {
-	d := json.NewDecoder(r)
-	d.UseNumber()
-	v, err := decodeNext(d, 0)
-	if err == io.EOF {
-		return nil, fmt.Errorf("there is no JSON value")
-	}
-	if err != nil {
-		return nil, err
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return nil, fmt.Errorf("there is more text after the JSON value")
-	}
-	return v, nil
-}
-
-func decodeNext(d *json.Decoder, depth int) (any, error) {
-	if depth > plan.MaxDepth {
-		return nil, fmt.Errorf("value nests deeper than %d", plan.MaxDepth)
-	}
-	tok, err := d.Token()
-	if err != nil {
-		return nil, err
-	}
-	switch tok {
-	case json.Delim('['):
-		list := []any{}
-		for d.More() {
-			v, err := decodeNext(d, depth+1)
-			if err != nil {
-				return nil, err
-			}
-			list = append(list, v)
-		}
-		_, err := d.Token()
-		return list, err
-	case json.Delim('{'):
-		return decodeMembers(d, depth)
-	}
-	return tok, nil
-}
-
-func decodeMembers(d *json.Decoder, depth int) (any, error) {
-	object := map[string]any{}
-	for d.More() {
-		tok, err := d.Token()
-		if err != nil {
-			return nil, err
-		}
-		key := tok.(string) // the decoder allows nothing else here
-		if _, twice := object[key]; twice {
-			return nil, fmt.Errorf("key %q is given twice", key)
-		}
-		if object[key], err = decodeNext(d, depth+1); err != nil {
-			return nil, err
-		}
-	}
-	_, err := d.Token()
-	return object, err
+	return plan.DecodeJSON(data, plan.MaxDepth)
 }
 
 func jsonKind(v any) string {

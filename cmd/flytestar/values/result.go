@@ -112,17 +112,29 @@ func (r *Printer) showArtifact(kind string, a artifact, v plan.Value, place []st
 }
 
 // outPath returns where --out puts an artifact. There is a directory for each step of its place
-// within the result, then its name. Keys of dicts can be anything, so they are escaped.
+// within the result, then its name.
 func outPath(out string, place []string, name string) string {
 	parts := []string{out}
-	for _, p := range append(place[:len(place):len(place)], name) {
-		p = url.PathEscape(p)
-		if p == "." || p == ".." || p == "" {
-			p = "%" + p
-		}
-		parts = append(parts, p)
+	for _, p := range place {
+		parts = append(parts, outName(p))
 	}
-	return filepath.Join(parts...)
+	return filepath.Join(append(parts, name)...)
+}
+
+// maxOutName is the longest name that file systems take, in bytes.
+const maxOutName = 255
+
+// outName returns the name of the directory for a key, which can be anything: what a name can't have
+// is escaped, and what is too long is cut and gets a digest, so that two keys don't meet.
+func outName(key string) string {
+	p := url.PathEscape(key)
+	switch {
+	case p == "." || p == ".." || p == "":
+		return "%" + p
+	case len(p) > maxOutName:
+		return p[:maxOutName-17] + "%" + plan.DigestOf([]byte(key)).Hex()[:16]
+	}
+	return p
 }
 
 // copyTree copies a file, or the content of a directory, to target. It replaces existing files,
@@ -136,11 +148,30 @@ func copyTree(source, target string) error {
 		if err != nil {
 			return err
 		}
-		if d.IsDir() {
-			return os.MkdirAll(filepath.Join(target, rel), 0o777)
+		switch to := filepath.Join(target, rel); {
+		case d.IsDir():
+			return os.MkdirAll(to, 0o777)
+		case d.Type() == fs.ModeSymlink:
+			return copyLink(path, to)
+		default:
+			return copyFile(path, to)
 		}
-		return copyFile(path, filepath.Join(target, rel))
 	})
+}
+
+// copyLink makes the same link at target, in one step.
+func copyLink(source, target string) error {
+	to, err := os.Readlink(source)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp(filepath.Dir(target), ".link-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	link := filepath.Join(dir, "link")
+	return errors.Join(os.Symlink(to, link), os.Rename(link, target))
 }
 
 func copyFile(source, target string) error {

@@ -63,10 +63,16 @@ func TestOut(t *testing.T) {
 		}
 		return source, nil
 	}}
+	if err := os.Symlink("sub/f", filepath.Join(tree, "latest")); err != nil {
+		t.Fatal(err)
+	}
+	long := strings.Repeat("é", 300)
 	value := map[string]plan.Value{
-		"../up": plan.File{Name: "a"},
-		"..":    plan.File{Name: "a"},
-		"dirs":  []plan.Value{plan.Dir{Name: "d"}},
+		long:       plan.File{Name: "a b's.txt"},
+		long + "x": plan.File{Name: "a"},
+		"../up":    plan.File{Name: "a"},
+		"..":       plan.File{Name: "a"},
+		"dirs":     []plan.Value{plan.Dir{Name: "d"}},
 	}
 	for range 2 { // the second time, over the files of the first
 		var b strings.Builder
@@ -74,11 +80,17 @@ func TestOut(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"..%2Fup/a", "%../a", "dirs/0/d/sub/f"} {
+	cut := func(key string) string {
+		return strings.Repeat("%C3%A9", 300)[:238] + "%" + plan.DigestOf([]byte(key)).Hex()[:16]
+	}
+	for _, name := range []string{"..%2Fup/a", "%../a", "dirs/0/d/sub/f", "dirs/0/d/latest", cut(long) + "/a b's.txt", cut(long+"x") + "/a"} {
 		got, err := os.ReadFile(filepath.Join(out, name))
 		if err != nil || string(got) != "content" {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}
+	}
+	if to, err := os.Readlink(filepath.Join(out, "dirs/0/d/latest")); to != "sub/f" || err != nil {
+		t.Errorf("the link leads to %q, %v", to, err)
 	}
 	info, err := os.Stat(filepath.Join(out, "dirs/0/d/sub/f"))
 	if err != nil || info.Mode().Perm() != 0o755 {
