@@ -18,6 +18,7 @@
 //	builtins                       what authors write, a file per noun
 //	builtins/value                 the values that pass between tasks, and their types
 //	builtins/unpack                the arguments of calls
+//	builtins/signature             signatures of Python functions, from their source
 //	builtins/site                  where calls stand in the source
 //	language                       interp and builtins put together; what modules declare as a graph
 //	language/reach                 which tasks an orchestrator can call

@@ -119,7 +119,7 @@ func allUnusable() []unusable {
 		// Python tasks.
 		{``, `python = "run.py:main"`, nil, "there is no run.py in the workspace"},
 		{``, `python = "run.py:main"`, []string{"run.py=def mian(): pass"}, `run.py defines no function "main"`},
-		{``, `python = "run.py:main"`, []string{"run.py=" + strings.Repeat("#", 16<<20+1)}, "run.py: larger than 16777216 bytes"},
+		{``, `python = "run.py:main", inputs = {}`, []string{"run.py=" + strings.Repeat("#", 16<<20+1)}, "run.py: larger than 16777216 bytes"},
 		{``, `python = "run.py:main"`, []string{"run.py -> other.py", "other.py=def main(): pass"}, "run.py is a symbolic link"},
 		{``, `python = "run.py:main"`, []string{"run.py=def main(): pass", ".flytestarignore=[x"}, `.flytestarignore: pattern "[x": a [ without its ]`},
 		{``, `python = "run.py:main"`, []string{"run.py=def main(): pass", ".flytestarignore=\xff"}, `.flytestarignore: not valid UTF-8`},

@@ -42,6 +42,7 @@ var imports = []struct {
 	{"evaluator", []string{"diag", "plan", "interp", "evaluator/...", "internal/text"}}, // not builtins nor language, as interp
 	{"builtins/site", []string{"diag"}},
 	{"builtins/unpack", []string{"diag"}},
+	{"builtins/signature", []string{"plan"}}, // what it reads is text: it knows no Starlark
 	{"builtins/value", []string{"diag", "plan", "builtins/unpack", "internal/measure"}},
 	{"builtins", []string{"diag", "plan", "builtins/...", "internal/measure", "internal/ociref"}},                // not interp: it runs them
 	{"language/...", []string{"diag", "plan", "builtins/...", "interp/...", "language/...", "internal/finding"}}, // where the two meet

@@ -40,9 +40,10 @@ type Registry struct {
 	Tasks        []*Task        // in the order of construction
 	Sources      site.Sources   // of the modules that have finished
 
-	limits  Limits
-	byName  map[string]*Task
-	records records
+	limits      Limits
+	byName      map[string]*Task
+	records     records
+	pythonFiles map[string]*pythonFile // by path
 }
 
 // Limits bounds what one evaluation may declare and start. All are positive.

@@ -93,10 +93,12 @@ func conform(v starlark.Value, t plan.Type, limit int64) (plan.Value, error) {
 type inputs struct {
 	params   []plan.Param
 	defaults map[string]plan.Value // by name
+	given    bool                  // also if it is empty
 }
 
 // Unpack implements starlark.Unpacker.
 func (l *inputs) Unpack(v starlark.Value) error {
+	l.given = true
 	return eachParam(v, func(name string, v starlark.Value) error {
 		p := plan.Param{Name: name}
 		if in, ok := v.(*Input); ok {

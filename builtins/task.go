@@ -162,6 +162,11 @@ func (t *Task) declare(th *starlark.Thread, args starlark.Tuple, kwargs []starla
 	if err := t.setBody(th, &a); err != nil {
 		return err
 	}
+	if a.python != nil {
+		if err := t.sign(th, &a); err != nil {
+			return err
+		}
+	}
 	d.Inputs, t.defaults = a.in.params, a.in.defaults
 	return nil
 }

@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -82,6 +83,14 @@ func (l *linter) ReadModule(path string) ([]byte, error) {
 		l.modules[path] = source
 	}
 	return source, nil
+}
+
+// ReadPython implements interp.PythonSource.
+func (l *linter) ReadPython(path string) ([]byte, error) {
+	if s, ok := l.under.(interp.PythonSource); ok {
+		return s.ReadPython(path)
+	}
+	return nil, fs.ErrNotExist
 }
 
 // evaluate evaluates one module, and keeps what that shows.

@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -68,6 +69,7 @@ type Evaluator struct {
 	entry    func() fetched // reads the entry module, once
 	lockdown lockdown.State
 	served   map[string]plan.Digest // digests of the modules that were served, by path
+	python   map[string]plan.Digest // digests of the Python files that were served, by path
 	size     int                    // bytes of source that were served
 	prints   []printMsg             // what modules have printed, if the graph is to be kept
 	running  string                 // while loading: the module that is being compiled or executed
@@ -154,6 +156,7 @@ func newEvaluator(options Options, p *process, c *compiled.Cache) *Evaluator {
 	e := &Evaluator{
 		options: options, limits: p.limits, process: p, cache: c,
 		served:  map[string]plan.Digest{},
+		python:  map[string]plan.Digest{},
 		turns:   make(chan struct{}, runtime.GOMAXPROCS(0)),
 		gone:    make(chan struct{}),
 		bodies:  map[uint64]*body{},
@@ -229,6 +232,9 @@ func (e *Evaluator) converse() (*plan.Graph, error) {
 
 // serve answers a request for a module's source.
 func (e *Evaluator) serve(path string) error {
+	if strings.HasSuffix(path, ".py") {
+		return e.servePython(path)
+	}
 	if err := interp.CheckPath(path); err != nil {
 		return fmt.Errorf("%w: %w", wire.ErrMalformed, err)
 	}
@@ -246,6 +252,25 @@ func (e *Evaluator) serve(path string) error {
 	e.size += f.size
 	e.running = path // from here on the evaluator compiles it
 	return e.process.pipe.Send(toEvaluator{Source: &f.answer})
+}
+
+// servePython answers a request for a Python file. What can't be read is as if it weren't there,
+// since the checks report it; only a file that is too large is an error.
+func (e *Evaluator) servePython(path string) error {
+	if err := interp.CheckPythonPath(path); err != nil {
+		return fmt.Errorf("%w: %w", wire.ErrMalformed, err)
+	}
+	if _, again := e.python[path]; again {
+		return fmt.Errorf("%w: %s twice", wire.ErrMalformed, path)
+	}
+	if len(e.python) >= e.limits.Modules {
+		err := interp.ErrModules.Errorf("the signatures of more than %d Python files are read", e.limits.Modules).
+			WithHint("raise the limit with --max-modules")
+		return e.process.pipe.Send(toEvaluator{Source: &sourceMsg{Error: err}})
+	}
+	data, err := interp.ReadPython(e.options.Source, path, e.limits.Source)
+	e.python[path] = plan.DigestOf(data)
+	return e.process.pipe.Send(toEvaluator{Source: &sourceMsg{Data: data, Error: err}})
 }
 
 // fetched is a module that was read, or why it can't be.

@@ -45,7 +45,7 @@ func (e *Evaluator) keep(g *plan.Graph) {
 	if e.lockdown.Level != lockdown.Full || e.size < compiled.MinSource || len(e.prints) > maxPrints {
 		return
 	}
-	e.cache.KeepGraph(e.options.Entry, g.Modules, func() []byte {
+	e.cache.KeepGraph(e.options.Entry, g.Modules, e.python, func() []byte {
 		data, _ := wire.Append(nil, evaluation{e.lockdown, e.prints, g})
 		return data
 	})

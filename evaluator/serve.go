@@ -160,7 +160,10 @@ type pipeSource struct {
 	room func() // called for a large module
 }
 
-var _ interp.CompiledSource = pipeSource{}
+var (
+	_ interp.CompiledSource = pipeSource{}
+	_ interp.PythonSource   = pipeSource{}
+)
 
 // ReadModule implements interp.Source.
 func (s pipeSource) ReadModule(path string) ([]byte, error) {
@@ -184,6 +187,15 @@ func (s pipeSource) ReadCompiled(path string) (source, module []byte, err error)
 		s.room()
 	}
 	return m.Source.Data, m.Source.Compiled, nil
+}
+
+// ReadPython implements interp.PythonSource.
+func (s pipeSource) ReadPython(path string) ([]byte, error) {
+	if err := interp.CheckPythonPath(path); err != nil {
+		return nil, err
+	}
+	source, _, err := s.ReadCompiled(path)
+	return source, err
 }
 
 // handle takes a message after loading.

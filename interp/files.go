@@ -18,7 +18,7 @@ import (
 // Files serves the modules of a workspace: the .star files below a directory. It is a [Source].
 type Files struct{ root *os.Root }
 
-var _ Source = (*Files)(nil)
+var _ PythonSource = (*Files)(nil)
 
 // NewFiles returns the modules below root. The caller closes root once nothing loads from it.
 func NewFiles(root *os.Root) *Files { return &Files{root: root} }
@@ -34,6 +34,18 @@ func (w *Files) ReadModule(p string) ([]byte, error) {
 	if err := CheckPath(p); err != nil {
 		return nil, &diag.Error{Msg: err.Error(), Err: err}
 	}
+	return w.read(p)
+}
+
+// ReadPython implements [PythonSource], as ReadModule.
+func (w *Files) ReadPython(p string) ([]byte, error) {
+	if err := CheckPythonPath(p); err != nil {
+		return nil, &diag.Error{Msg: err.Error(), Err: err}
+	}
+	return w.read(p)
+}
+
+func (w *Files) read(p string) ([]byte, error) {
 	name := filepath.FromSlash(p)
 	info, err := w.root.Lstat(name)
 	if err != nil {

@@ -2,6 +2,7 @@ package interp
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -63,6 +64,34 @@ func TestModuleFiles(t *testing.T) {
 	var d *diag.Error
 	if !errors.As(err, &d) || d.Hint != `did you mean "sub/good.star"?` {
 		t.Errorf("got %+v", d)
+	}
+}
+
+// TestPythonFiles: besides modules, only Python files below the workspace can be asked for.
+func TestPythonFiles(t *testing.T) {
+	dir, outside := t.TempDir(), t.TempDir()
+	write(t, filepath.Join(dir, "lib/a.py"), "x = 1")
+	write(t, filepath.Join(dir, ".env"), "secret")
+	write(t, filepath.Join(outside, "secret.py"), "secret")
+	if err := os.Symlink(filepath.Join(outside, "secret.py"), filepath.Join(dir, "out.py")); err != nil {
+		t.Fatal(err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	w := NewFiles(root)
+	if got, err := ReadPython(w, "lib/a.py", 5); err != nil || string(got) != "x = 1" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if got, err := ReadPython(w, "lib/a.py", 4); err == nil || err.Class != diag.Limit || got != nil {
+		t.Errorf("over the limit: got %q, %v", got, err)
+	}
+	for _, path := range []string{"out.py", ".env", "../secret.py", "/etc/x.py", "lib/b.py", "lib", "lib/../.env", "lib/a.py/"} {
+		if got, err := ReadPython(w, path, 100); err == nil || !errors.Is(err, fs.ErrNotExist) || got != nil {
+			t.Errorf("%s: got %q, %v", path, got, err)
+		}
 	}
 }
 

@@ -32,6 +32,9 @@ type Language struct {
 	// ModuleLocal is the key of a thread-local. While a thread runs a module's top level, it holds
 	// the module's path, a string. It is unset in bodies.
 	ModuleLocal string
+	// PythonLocal is the key of a thread-local. While a thread runs a module's top level, it holds a
+	// func(path string) ([]byte, error) that reads a Python file, if the source is a [PythonSource].
+	PythonLocal string
 	// Finished is called at the end of a module's top level, before the globals are frozen. It may
 	// be nil.
 	Finished func(th *starlark.Thread, m *Module) error
@@ -63,6 +66,14 @@ type Source interface {
 	// should be a *diag.Error; the loader fills in the load statement's position. The caller
 	// doesn't change the bytes.
 	ReadModule(path string) ([]byte, error)
+}
+
+// PythonSource is a Source that has Python files too, whose signatures modules ask for.
+type PythonSource interface {
+	Source
+	// ReadPython returns the file at path, of which [CheckPythonPath] approves. Its error matches
+	// fs.ErrNotExist if there is none.
+	ReadPython(path string) ([]byte, error)
 }
 
 // CompiledSource is a Source that may have a module in its compiled form.

@@ -3,6 +3,7 @@ package interp
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"os"
 
@@ -56,6 +57,28 @@ func Read(source Source, path string, limit int64) ([]byte, *diag.Error) {
 		return nil, sourceSizeError(path, limit)
 	}
 	return data, nil
+}
+
+// ReadPython returns the source of a Python file, of at most limit bytes. Its error is of class
+// Limit for a larger one, and says else that there is none.
+func ReadPython(source Source, path string, limit int64) ([]byte, *diag.Error) {
+	s, ok := source.(PythonSource)
+	if !ok {
+		return nil, noPython(path)
+	}
+	data, err := s.ReadPython(path)
+	switch {
+	case err != nil:
+		return nil, noPython(path)
+	case int64(len(data)) > limit:
+		return nil, ErrSource.Errorf("%s is larger than %d bytes, so the signatures in it aren't read", path, limit).
+			WithHint("move the task's function into a file of its own, or raise the limit with --max-source")
+	}
+	return data, nil
+}
+
+func noPython(path string) *diag.Error {
+	return &diag.Error{Msg: "there is no " + path, Err: fs.ErrNotExist}
 }
 
 // loading is one load of a program.
@@ -287,6 +310,9 @@ func (l *loading) thread(m *Module) *starlark.Thread {
 	}
 	if l.Language.ModuleLocal != "" {
 		th.SetLocal(l.Language.ModuleLocal, m.Path)
+	}
+	if s, ok := l.source.(PythonSource); ok && l.Language.PythonLocal != "" {
+		th.SetLocal(l.Language.PythonLocal, s.ReadPython)
 	}
 	l.budget.watch(th)
 	return th

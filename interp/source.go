@@ -70,6 +70,18 @@ func CheckPath(p string) error {
 	return nil
 }
 
+// CheckPythonPath returns an error if p can't be the path of a Python file that a module names: a
+// clean, local and printable path that ends in .py.
+func CheckPythonPath(p string) error {
+	switch {
+	case len(p) > maxPath || !utf8.ValidString(p) || strings.ContainsFunc(p, text.IsControl):
+		return fmt.Errorf("%.100q can't be a path here", p)
+	case !strings.HasSuffix(p, ".py") || path.Clean(p) != p || !filepath.IsLocal(filepath.FromSlash(p)):
+		return fmt.Errorf("%q isn't a Python file within the workspace", p)
+	}
+	return nil
+}
+
 // checkText reports the first thing in a module's source that isn't text, or that would hide what
 // the source says. The scanner takes a NUL for the end of the file.
 func checkText(file string, source []byte, limits Limits) *diag.Error {

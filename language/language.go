@@ -27,6 +27,7 @@ func New(limits interp.Limits) interp.Language {
 	return interp.Language{
 		Predeclared: r.Predeclared(),
 		ModuleLocal: builtins.ModuleLocal,
+		PythonLocal: builtins.PythonLocal,
 		Finished: func(_ *starlark.Thread, m *interp.Module) error {
 			return r.Finished(m.Path, m.Summary, m.Globals)
 		},

@@ -172,6 +172,35 @@ type Body struct {
 	Function string        `json:"function,omitempty"` // python; starlark: the function's name
 	Command  []string      `json:"command,omitempty"`
 	Script   string        `json:"script,omitempty"`
+	// Signature is what the source of a python task's function shows, to be compared with what the
+	// task declares. It is nil if the inputs were taken from it, or if it isn't known for sure.
+	Signature *Signature `json:"signature,omitempty"`
+}
+
+// Signature is the signature of a Python function.
+type Signature struct {
+	Line     int         `json:"line"` // of its def, in the body's file
+	Params   []Parameter `json:"params,omitempty"`
+	Keywords bool        `json:"keywords,omitempty"` // it takes every keyword (**kwargs)
+	Returns  *Type       `json:"returns,omitempty"`  // nil: not known
+}
+
+// Parameter returns the parameter of a name, or nil.
+func (s *Signature) Parameter(name string) *Parameter {
+	for i := range s.Params {
+		if s.Params[i].Name == name {
+			return &s.Params[i]
+		}
+	}
+	return nil
+}
+
+// Parameter is a parameter of a Python function.
+type Parameter struct {
+	Name           string `json:"name"`
+	Type           *Type  `json:"type,omitempty"`            // nil: not known
+	Optional       bool   `json:"optional,omitempty"`        // it has a default
+	PositionalOnly bool   `json:"positional_only,omitempty"` // it can't be given by name
 }
 
 // BodyKind tells bodies apart.

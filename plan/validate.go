@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/flytestar/flytestar/diag"
 )
@@ -171,6 +172,9 @@ func (b *Body) validate() error {
 		if b.Root != "" && (!fs.ValidPath(b.Root) || b.Root != "." && !strings.HasPrefix(b.File, b.Root+"/")) {
 			return fmt.Errorf("%q isn't a directory above %q", b.Root, b.File)
 		}
+		if err := b.Signature.validate(); err != nil {
+			return fmt.Errorf("signature: %w", err)
+		}
 		if !ValidParam(b.Function) {
 			return fmt.Errorf("%q is no function's name", b.Function)
 		}
@@ -187,6 +191,30 @@ func (b *Body) validate() error {
 	}
 	return validPositions(b.Pos)
 }
+
+func (s *Signature) validate() error {
+	if s == nil {
+		return nil
+	}
+	types := []*Type{s.Returns}
+	for _, p := range s.Params {
+		if !utf8.ValidString(p.Name) || len(p.Name) > maxParameter {
+			return fmt.Errorf("a parameter's name %q", p.Name)
+		}
+		types = append(types, p.Type)
+	}
+	for _, t := range types {
+		if t != nil {
+			if err := t.validate(0); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// maxParameter bounds the name of a Python function's parameter, in bytes.
+const maxParameter = 1024
 
 func validateParams(params []Param) error {
 	seen := make(map[string]bool, len(params))

@@ -52,6 +52,7 @@ var checks = []func(*checker){
 	(*checker).duplicateNames, // FS106
 	(*checker).arguments,      // FS107
 	(*checker).missingImages,  // FS108
+	(*checker).signatures,     // FS111
 	(*checker).dependencies,   // FS101
 	(*checker).contradictions, // FS103
 	(*checker).inclusion,      // FS102, FS103

@@ -13,6 +13,8 @@ var (
 		Summary: "the caller's image lacks packages that the callee's image declares"}
 	contradiction = diag.Rule{Code: "FS103", Name: "contradictory-versions", Severity: diag.SeverityError,
 		Summary: "no version of a package satisfies both the caller's image and the callee's, or all of one image"}
+	otherSignature = diag.Rule{Code: "FS111", Name: "other-signature", Severity: diag.SeverityError,
+		Summary: "a Python task declares what its function doesn't take or return"}
 	unusableFile = diag.Rule{Code: "FS112", Name: "unusable-file", Severity: diag.SeverityError,
 		Summary: "a file of the workspace that a build or a run needs can't be used"}
 	differentBases = diag.Rule{Code: "FS201", Name: "different-bases", Severity: diag.SeverityInfo,
@@ -51,7 +53,7 @@ func Rules() []diag.Rule {
 		finding.Name, finding.Arguments, finding.Image,
 		{Code: "FS109", Name: "nameless-task", Severity: diag.SeverityError, Summary: "a task has no name"},
 		{Code: "FS110", Name: "bound-builtin", Severity: diag.SeverityError, Summary: "a predeclared name is bound"},
-		unusableFile,
+		otherSignature, unusableFile,
 		differentBases, transitiveDependency, unusedDependency, unpinnedPackage, mutableBase,
 		possibleCall, unreachedTask, missingTimeout, unusedNetwork, hiddenInstall, unexpandedVariable, leftOut,
 	}

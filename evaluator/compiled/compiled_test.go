@@ -215,7 +215,7 @@ func TestGraph(t *testing.T) {
 		}
 	}
 	modules := []plan.Module{{Path: "a.star", Digest: plan.DigestOf([]byte("x = 1"))}}
-	c.KeepGraph("a.star", modules, func() []byte { return []byte("rest") })
+	c.KeepGraph("a.star", modules, nil, func() []byte { return []byte("rest") })
 	c.working.Wait()
 	files, err := filepath.Glob(filepath.Join(c.options.Dir, "[^.]*"))
 	if err != nil || len(files) != maxEntries {
@@ -228,5 +228,34 @@ func TestGraph(t *testing.T) {
 	}
 	if got := c.Graph("b.star", source("x = 1")); got != nil {
 		t.Errorf("of another entry, got %q", got)
+	}
+}
+
+// withPython is a source with one Python file.
+type withPython struct {
+	source
+	python string
+}
+
+func (s withPython) ReadPython(path string) ([]byte, error) {
+	if path != "p.py" || s.python == "" {
+		return nil, fs.ErrNotExist
+	}
+	return []byte(s.python), nil
+}
+
+// TestGraphPython: a graph that is kept is used only while the Python files are the same whose
+// signatures it has, those included that weren't there.
+func TestGraphPython(t *testing.T) {
+	c := testCache(t, filepath.Join(t.TempDir(), "programs"))
+	modules := []plan.Module{{Path: "a.star", Digest: plan.DigestOf([]byte("x = 1"))}}
+	for _, kept := range []string{"def f(): pass", ""} {
+		c.KeepGraph("a.star", modules, map[string]plan.Digest{"p.py": plan.DigestOf([]byte(kept))}, func() []byte { return []byte("rest") })
+		c.working.Wait()
+		for _, now := range []string{"def f(): pass", "def f(x): pass", ""} {
+			if got := c.Graph("a.star", withPython{"x = 1", now}); (got != nil) != (now == kept) {
+				t.Errorf("kept with %q, now %q: %q", kept, now, got)
+			}
+		}
 	}
 }

@@ -2,7 +2,9 @@ package compiled
 
 import (
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 
 	"github.com/flytestar/flytestar/evaluator/wire"
 	"github.com/flytestar/flytestar/interp"
@@ -18,7 +20,8 @@ import (
 // keptGraph is an entry of the directory. Rest is read only if no module has changed.
 type keptGraph struct {
 	Modules []keptModule
-	Rest    []byte // what the evaluator says of the load
+	Python  []keptModule // files that signatures were read of; a file that isn't there counts as empty
+	Rest    []byte       // what the evaluator says of the load
 }
 
 type keptModule struct {
@@ -57,6 +60,12 @@ func (c *Cache) Graph(entry string, source interp.Source) []byte {
 			return nil // loading says what is wrong with it
 		}
 	}
+	for _, p := range kept.Python {
+		data, _ := interp.ReadPython(source, p.Path, c.options.Compiler.Limits.Source)
+		if plan.DigestOf(data) != p.Digest {
+			return nil
+		}
+	}
 	return kept.Rest
 }
 
@@ -65,14 +74,18 @@ func (c *Cache) GraphUnusable(err error) {
 	c.notice(fmt.Sprintf("a graph that was kept isn't used: %v", err))
 }
 
-// KeepGraph keeps what rest returns under the modules of a load. It returns at once.
-func (c *Cache) KeepGraph(entry string, modules []plan.Module, rest func() []byte) {
+// KeepGraph keeps what rest returns under the modules of a load, and the Python files whose
+// signatures it has read. It returns at once.
+func (c *Cache) KeepGraph(entry string, modules []plan.Module, python map[string]plan.Digest, rest func() []byte) {
 	if c.options.Dir == "" || !c.open() {
 		return
 	}
 	var kept keptGraph
 	for _, m := range modules {
 		kept.Modules = append(kept.Modules, keptModule{m.Path, m.Digest})
+	}
+	for _, p := range slices.Sorted(maps.Keys(python)) {
+		kept.Python = append(kept.Python, keptModule{p, python[p]})
 	}
 	c.working.Go(func() {
 		kept.Rest = rest()
