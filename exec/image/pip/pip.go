@@ -11,6 +11,7 @@
 //     is there, for doctor.
 //   - resolver.go runs pip in a container, and keeps the wheels that it sends.
 //   - wheelplan.go decides where the files of a wheel go.
+//   - share.go finds files that several wheels have.
 //   - wheel.go lays wheels down with their bytecode, and makes layers of them.
 //   - python/ has the programs that run in containers.
 package pip
@@ -98,6 +99,7 @@ func New(opts Options) *Installer {
 // call is a pip step with its outcome.
 type call struct {
 	step   plan.Step
+	title  string // in progress, instead of the step's
 	py     python
 	under  Image // the image before it: where its wheels are compiled
 	pinned *Pinned

@@ -213,7 +213,7 @@ func (inst *Installer) pipLayer(ctx context.Context, img Image, s plan.Step, py 
 	if err != nil {
 		return oci.Layer{}, err
 	}
-	c := &call{step: s, py: py, under: img, pinned: &Pinned{Packages: []Distribution{wheel}}}
+	c := &call{step: s, title: "Debian's pip", py: py, under: img, pinned: &Pinned{Packages: []Distribution{wheel}}}
 	wheels, err := inst.lay(ctx, c)
 	if err != nil {
 		return oci.Layer{}, err
@@ -250,7 +250,7 @@ func (inst *Installer) takeWheels(ctx context.Context, s plan.Step, py python, c
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	p := inst.Build.Progress("resolve " + Title(s))
+	p := inst.Build.Progress("packages of " + Title(s))
 	sums, result := map[string]string{}, []byte(nil)
 	err = inst.stream(ctx, c, func(hdr *tar.Header, r io.Reader) error {
 		if hdr.Name == "result.json" {

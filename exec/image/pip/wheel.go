@@ -3,6 +3,7 @@ package pip
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -13,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -27,7 +29,6 @@ import (
 	"github.com/flytestar/flytestar/exec/image/memo"
 	"github.com/flytestar/flytestar/exec/image/oci"
 	"github.com/flytestar/flytestar/exec/image/process"
-	"github.com/flytestar/flytestar/plan"
 )
 
 // A wheel is laid down once for each Python. The outcome is a fragment: a tar of the installed
@@ -62,16 +63,18 @@ func (inst *Installer) addWheels(ctx context.Context, img Image, c *call, ext *E
 		return err
 	}
 	inst.calls = append(inst.calls, c)
-	if err := inst.conflicts(c.step); err != nil {
+	lost, err := inst.conflicts(c.step)
+	if err != nil {
 		return err
 	}
+	inst.say(lost)
 	var pool []laidWheel
 	for _, w := range c.wheels {
 		if !w.Big {
 			pool = append(pool, w)
 			continue
 		}
-		l, err := inst.wheelLayer(ctx, c, w)
+		l, err := inst.wheelLayer(ctx, c, lost, w)
 		if err != nil {
 			return err
 		}
@@ -80,7 +83,7 @@ func (inst *Installer) addWheels(ctx context.Context, img Image, c *call, ext *E
 	if len(pool) == 0 {
 		return nil
 	}
-	l, err := inst.wheelLayer(ctx, c, pool...)
+	l, err := inst.wheelLayer(ctx, c, lost, pool...)
 	if err != nil {
 		return err
 	}
@@ -133,11 +136,14 @@ func (inst *Installer) lay(ctx context.Context, c *call) ([]laidWheel, error) {
 	})
 }
 
-// wheelLayer returns the layer of some of a call's wheels.
-func (inst *Installer) wheelLayer(ctx context.Context, c *call, wheels ...laidWheel) (oci.Layer, error) {
+// wheelLayer returns the layer of some of a call's wheels, without the files that they lost to others.
+func (inst *Installer) wheelLayer(ctx context.Context, c *call, lost losses, wheels ...laidWheel) (oci.Layer, error) {
 	k := memo.NewKey("wheels 1")
 	for _, w := range wheels {
 		k.Str(w.Key)
+		if len(lost[w.Name]) > 0 {
+			k.List(slices.Sorted(maps.Keys(lost[w.Name])))
+		}
 	}
 	return inst.layer(ctx, k, func() (oci.Layer, error) {
 		if err := inst.needFragments(ctx, c, wheels); err != nil {
@@ -145,14 +151,18 @@ func (inst *Installer) wheelLayer(ctx context.Context, c *call, wheels ...laidWh
 		}
 		l, err := inst.Layout.WriteLayer(ctx, func(lw *oci.LayerWriter) error {
 			for _, w := range wheels {
-				if err := inst.copyFragment(lw, w, nil); err != nil {
+				err := inst.copyFragment(lw, w, func(name string) (string, bool) {
+					_, gone := lost[w.Name][name]
+					return name, !gone
+				})
+				if err != nil {
 					return fmt.Errorf("wheel %s: %w", w.Name, err)
 				}
 			}
 			return nil
 		})
 		for _, w := range wheels {
-			if w.Big && err == nil {
+			if w.Big && err == nil && len(lost[w.Name]) == 0 {
 				err = os.Remove(inst.fragmentPath(w.Key)) // the layer has it all
 			}
 		}
@@ -182,8 +192,7 @@ func (inst *Installer) needFragments(ctx context.Context, c *call, wheels []laid
 }
 
 // copyFragment adds a fragment to a layer. It skips files that another wheel has put there:
-// conflicts has found that they are the same. place, unless it is nil, says where a file goes, and
-// whether it is copied at all.
+// they are the same. place says where a file goes, and whether it is copied at all.
 func (inst *Installer) copyFragment(lw *oci.LayerWriter, w laidWheel, place func(name string) (string, bool)) error {
 	f, err := os.Open(inst.fragmentPath(w.Key))
 	if err != nil {
@@ -191,10 +200,8 @@ func (inst *Installer) copyFragment(lw *oci.LayerWriter, w laidWheel, place func
 	}
 	defer f.Close()
 	return visitTar(f, func(hdr *tar.Header, r io.Reader) error {
-		wanted := true
-		if place != nil {
-			hdr.Name, wanted = place(hdr.Name)
-		}
+		name, wanted := place(hdr.Name)
+		hdr.Name = name
 		if !wanted || lw.Has(hdr.Name) {
 			return nil
 		}
@@ -205,51 +212,13 @@ func (inst *Installer) copyFragment(lw *oci.LayerWriter, w laidWheel, place func
 	})
 }
 
-// conflicts finds files that two wheels of the image have with different content, and files where
-// another wheel needs a directory.
-func (inst *Installer) conflicts(s plan.Step) error {
-	type owner struct {
-		wheel string
-		file  laidFile
-	}
-	files, dirs := map[string]owner{}, map[string]string{}
-	for _, name := range []string{"pyvenv.cfg", "lib64", "bin/python", "bin/python3"} {
-		files[venvDir+"/"+name] = owner{wheel: "the virtual environment"}
-	}
-	clash := func(name, a, b string) error {
-		return diag.Errorf(s.Pos, diag.Build, "the wheels %s and %s both have /%s, with different content", a, b, name).
-			WithHint("leave one of the two packages out, or choose versions that agree")
-	}
-	for _, c := range inst.calls {
-		for _, w := range c.wheels {
-			for _, f := range w.Files {
-				had, ok := files[f.Path]
-				if ok && had.wheel != w.Name && (had.file.SHA256 != f.SHA256 || had.file.Mode != f.Mode) {
-					return clash(f.Path, had.wheel, w.Name)
-				}
-				if other, ok := dirs[f.Path]; ok {
-					return clash(f.Path, other, w.Name)
-				}
-				files[f.Path] = owner{w.Name, f}
-				for dir := path.Dir(f.Path); dir != venvDir && dirs[dir] == ""; dir = path.Dir(dir) {
-					if had, ok := files[dir]; ok {
-						return clash(dir, had.wheel, w.Name)
-					}
-					dirs[dir] = w.Name
-				}
-			}
-		}
-	}
-	return nil
-}
-
 // layMissing lays wheels down: it plans each, compiles all their modules in one container, and
 // writes their fragments.
 func (inst *Installer) layMissing(ctx context.Context, c *call, missing []Distribution) ([]laidWheel, error) {
 	if len(missing) == 0 {
 		return nil, nil
 	}
-	inst.Build.Step("lay " + Title(c.step))
+	inst.Build.Step("lay " + cmp.Or(c.title, Title(c.step)))
 	plans := make([]*wheelPlan, len(missing))
 	defer func() {
 		for _, p := range plans {

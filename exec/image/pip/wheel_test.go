@@ -14,6 +14,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/flytestar/flytestar/exec/image/memo"
@@ -250,26 +251,73 @@ func TestConflicts(t *testing.T) {
 	a := wheel("a", map[string]string{"tests/__init__.py": "", "a.py": "a"})
 	same := wheel("same", map[string]string{"tests/__init__.py": ""})
 	other := wheel("other", map[string]string{"tests/__init__.py": "x"})
-	mode := wheel("mode", map[string]string{"a.py*": "a"})
 	asFile := wheel("asfile", map[string]string{"tests": "a file"})
 	python := wheel("python", map[string]string{"python-1.data/data/bin/python3": "evil"})
 	for name, tt := range map[string]struct {
 		calls [][]Distribution
 		want  string
 	}{
-		"equal content":           {[][]Distribution{{a, same}}, ""},
-		"one package twice":       {[][]Distribution{{a}, {a}}, ""},
-		"different content":       {[][]Distribution{{a, other}}, "a 1 and other 1"},
-		"different, in two calls": {[][]Distribution{{a}, {other}}, "a 1 and other 1"},
-		"different mode":          {[][]Distribution{{a, mode}}, "a 1 and mode 1"},
-		"directory and file":      {[][]Distribution{{a, asFile}}, "a 1 and asfile 1"},
-		"file and directory":      {[][]Distribution{{asFile, a}}, "asfile 1 and a 1"},
-		"the venv's own":          {[][]Distribution{{python}}, "virtual environment and python 1"},
+		"equal content":      {[][]Distribution{{a, same}}, ""},
+		"one package twice":  {[][]Distribution{{a}, {a}}, ""},
+		"different content":  {[][]Distribution{{a, other}}, ""},
+		"directory and file": {[][]Distribution{{a, asFile}}, "a 1 and asfile 1"},
+		"file and directory": {[][]Distribution{{asFile, a}}, "asfile 1 and a 1"},
+		"the venv's own":     {[][]Distribution{{python}}, "virtual environment and python 1"},
 	} {
-		err := wheelsOf(t, inst, tt.calls...).conflicts(plan.Step{})
+		_, err := wheelsOf(t, inst, tt.calls...).conflicts(plan.Step{})
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v, want %q", name, err, tt.want)
 		}
+	}
+}
+
+// TestLosses: of two wheels of a call that have a file with different content or mode, the last one
+// has its way, and the layer has each file once.
+func TestLosses(t *testing.T) {
+	inst := newInstaller(t, nil)
+	wheel := func(name string, members map[string]string) Distribution {
+		members[name+"-1.dist-info/METADATA"] = name
+		return addWheel(t, inst, name, "1", members)
+	}
+	a := wheel("a", map[string]string{"cv2/x.py": "a", "cv2/same.py": "", "a.py": "a"})
+	b := wheel("b", map[string]string{"cv2/x.py": "b", "cv2/same.py": ""})
+	c := wheel("c", map[string]string{"a.py*": "a"})
+	for _, tt := range []struct {
+		calls [][]Distribution
+		want  losses
+	}{
+		{[][]Distribution{{a, b, c}}, losses{"a 1": {site + "cv2/x.py": "b 1", site + "a.py": "c 1"}}},
+		{[][]Distribution{{b, c}}, losses{}},
+		{[][]Distribution{{a}, {b}}, losses{}}, // the later call's layer hides the earlier's
+		{[][]Distribution{{a, b}, {c}}, losses{}},
+	} {
+		got, err := wheelsOf(t, inst, tt.calls...).conflicts(plan.Step{})
+		must(t, err)
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Error(diff)
+		}
+	}
+	of := wheelsOf(t, inst, []Distribution{a, b})
+	lost, err := of.conflicts(plan.Step{})
+	must(t, err)
+	l, err := inst.wheelLayer(t.Context(), of.calls[0], lost, of.calls[0].wheels...)
+	must(t, err)
+	r, err := inst.Layout.Open([]oci.Layer{l})[0].Uncompressed()
+	must(t, err)
+	defer r.Close()
+	got := map[string]string{}
+	for tr := tar.NewReader(r); ; {
+		h, err := tr.Next()
+		if err == io.EOF {
+			break
+		}
+		must(t, err)
+		data, err := io.ReadAll(tr)
+		must(t, err)
+		got[h.Name] += string(data)
+	}
+	if got[site+"cv2/x.py"] != "b" || got[site+"a.py"] != "a" {
+		t.Errorf("the layer has %q", got)
 	}
 }
 
@@ -283,7 +331,7 @@ func TestWheelLayer(t *testing.T) {
 			addWheel(t, inst, "b", "1", map[string]string{"shared/x.py": "x", "shared/y.py": "y", "b-1.dist-info/METADATA": ""}),
 		})
 		c := of.calls[0]
-		l, err := inst.wheelLayer(t.Context(), c, c.wheels...)
+		l, err := inst.wheelLayer(t.Context(), c, nil, c.wheels...)
 		must(t, err)
 		digests = append(digests, string(l.Digest))
 		r, err := inst.Layout.Open([]oci.Layer{l})[0].Uncompressed()
