@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"strconv"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -62,9 +63,7 @@ func run() int {
 	if err := orders.Decode(&c); err != nil {
 		return 3 // the sandbox is gone, or sees that nothing was reported
 	}
-	if err := unix.CloseRange(uint(c.Given), 1<<31-1, 0); err != nil {
-		return 3
-	}
+	closeFrom(c.Given)
 	var pid atomic.Int64
 	go obey(orders, &pid)
 	child, made, err := c.started()
@@ -85,6 +84,21 @@ func run() int {
 		return 3
 	}
 	return 0
+}
+
+// closeFrom closes the descriptors from first on, but for those that Go's runtime waits with.
+func closeFrom(first int) {
+	list, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return // they are closed on exec in any case
+	}
+	for _, d := range list {
+		fd, err := strconv.Atoi(d.Name())
+		to, linkErr := os.Readlink("/proc/self/fd/" + d.Name())
+		if err == nil && linkErr == nil && fd >= first && to != "anon_inode:[eventpoll]" && to != "anon_inode:[eventfd]" {
+			_ = unix.Close(fd)
+		}
+	}
 }
 
 // obey follows orders, for the container's process once that has an id. It ends this process when
