@@ -13,7 +13,6 @@ import (
 	"context"
 	"io"
 	"os"
-	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -26,9 +25,7 @@ import (
 
 func main() {
 	flytestar.Init()
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400) // most commands end before a collection would pay off
-	}
+	collectSeldom()
 	os.Exit(execute(os.Args[1:], os.Stdout, os.Stderr))
 }
 

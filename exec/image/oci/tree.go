@@ -19,33 +19,62 @@ import (
 // name each directory with the mode and owner that it has there, and must not replace a symbolic
 // link (/bin, on today's systems) by a directory. Paths are relative and clean.
 type tree struct {
-	Dirs   map[treePath]DirEntry `json:"dirs"`
-	Links  map[treePath]treePath `json:"links"`  // symbolic links, and where they point
-	Gone   map[treePath]bool     `json:"gone"`   // whiteouts
-	Opaque map[treePath]bool     `json:"opaque"` // directories that hide what lies below them
+	Dirs   map[string]DirEntry `json:"dirs"`
+	Links  map[string]string   `json:"links"`  // symbolic links, and where they point
+	Gone   map[string]bool     `json:"gone"`   // whiteouts
+	Opaque map[string]bool     `json:"opaque"` // directories that hide what lies below them
 }
 
-// treePath is a path that is kept as JSON, also one that isn't UTF-8: as "//" and hexadecimal digits.
-type treePath string
-
-// MarshalText implements [encoding.TextMarshaler].
-func (p treePath) MarshalText() ([]byte, error) {
-	if utf8.ValidString(string(p)) && !strings.HasPrefix(string(p), "//") {
-		return []byte(p), nil
-	}
-	return []byte("//" + hex.EncodeToString([]byte(p))), nil
+// MarshalJSON implements [json.Marshaler].
+func (t *tree) MarshalJSON() ([]byte, error) {
+	type plain tree
+	return json.Marshal(&plain{keys(t.Dirs, textOf), values(keys(t.Links, textOf), textOf), keys(t.Gone, textOf), keys(t.Opaque, textOf)})
 }
 
-// UnmarshalText implements [encoding.TextUnmarshaler].
-func (p *treePath) UnmarshalText(text []byte) error {
-	digits, ok := strings.CutPrefix(string(text), "//")
-	if !ok {
-		*p = treePath(text)
-		return nil
+// UnmarshalJSON implements [json.Unmarshaler].
+func (t *tree) UnmarshalJSON(data []byte) error {
+	type plain tree
+	var p plain
+	if err := json.Unmarshal(data, &p); err != nil {
+		return err
 	}
-	raw, err := hex.DecodeString(digits)
-	*p = treePath(raw)
-	return err
+	*t = tree{keys(p.Dirs, bytesOf), values(keys(p.Links, bytesOf), bytesOf), keys(p.Gone, bytesOf), keys(p.Opaque, bytesOf)}
+	return nil
+}
+
+// textOf writes a path for JSON. One that isn't UTF-8 becomes "//" and hexadecimal digits.
+func textOf(path string) string {
+	if utf8.ValidString(path) && !strings.HasPrefix(path, "//") {
+		return path
+	}
+	return "//" + hex.EncodeToString([]byte(path))
+}
+
+// bytesOf reads what textOf wrote.
+func bytesOf(text string) string {
+	if digits, ok := strings.CutPrefix(text, "//"); ok {
+		if raw, err := hex.DecodeString(digits); err == nil {
+			return string(raw)
+		}
+	}
+	return text
+}
+
+// keys returns a map with other keys.
+func keys[V any](m map[string]V, as func(string) string) map[string]V {
+	out := make(map[string]V, len(m))
+	for k, v := range m {
+		out[as(k)] = v
+	}
+	return out
+}
+
+// values returns a map with other values.
+func values(m map[string]string, as func(string) string) map[string]string {
+	for k, v := range m {
+		m[k] = as(v)
+	}
+	return m
 }
 
 // DirEntry is a directory's mode (permission bits) and owner.
@@ -56,7 +85,7 @@ type DirEntry struct {
 }
 
 func newTree() *tree {
-	return &tree{map[treePath]DirEntry{}, map[treePath]treePath{}, map[treePath]bool{}, map[treePath]bool{}}
+	return &tree{map[string]DirEntry{}, map[string]string{}, map[string]bool{}, map[string]bool{}}
 }
 
 // How layers say that something below them is gone.
@@ -71,20 +100,20 @@ func (t *tree) note(h *tar.Header) {
 	dir, base := path.Split(name)
 	switch {
 	case base == opaqueMarker:
-		t.Opaque[treePath(path.Clean(dir))] = true
+		t.Opaque[path.Clean(dir)] = true
 		return
 	case strings.HasPrefix(base, whiteoutPrefix):
-		t.Gone[treePath(path.Join(dir, strings.TrimPrefix(base, whiteoutPrefix)))] = true
+		t.Gone[path.Join(dir, strings.TrimPrefix(base, whiteoutPrefix))] = true
 		return
 	}
 	// Of entries with one name the last counts.
-	delete(t.Dirs, treePath(name))
-	delete(t.Links, treePath(name))
+	delete(t.Dirs, name)
+	delete(t.Links, name)
 	switch h.Typeflag {
 	case tar.TypeDir:
-		t.Dirs[treePath(name)] = DirEntry{h.Mode & 0o7777, h.Uid, h.Gid}
+		t.Dirs[name] = DirEntry{h.Mode & 0o7777, h.Uid, h.Gid}
 	case tar.TypeSymlink:
-		t.Links[treePath(name)] = treePath(h.Linkname)
+		t.Links[name] = h.Linkname
 	}
 }
 
@@ -107,7 +136,7 @@ func readTree(r io.Reader) (*tree, error) {
 // hides reports whether the layer removes name, or a directory above it.
 func (t *tree) hides(name string) bool {
 	for n := name; n != "."; n = path.Dir(n) {
-		if t.Gone[treePath(n)] || (n != name && t.Opaque[treePath(n)]) {
+		if t.Gone[n] || (n != name && t.Opaque[n]) {
 			return true
 		}
 	}
@@ -148,10 +177,10 @@ type Forest []*tree
 // link returns where the symbolic link at name points, and whether there is one.
 func (f Forest) link(name string) (string, bool) {
 	for i := len(f) - 1; i >= 0; i-- {
-		if to, ok := f[i].Links[treePath(name)]; ok {
-			return string(to), true
+		if to, ok := f[i].Links[name]; ok {
+			return to, true
 		}
-		if _, ok := f[i].Dirs[treePath(name)]; ok || f[i].hides(name) {
+		if _, ok := f[i].Dirs[name]; ok || f[i].hides(name) {
 			return "", false
 		}
 	}
@@ -161,7 +190,7 @@ func (f Forest) link(name string) (string, bool) {
 // Dir returns the directory at name, and whether there is one.
 func (f Forest) Dir(name string) (DirEntry, bool) {
 	for i := len(f) - 1; i >= 0; i-- {
-		if d, ok := f[i].Dirs[treePath(name)]; ok {
+		if d, ok := f[i].Dirs[name]; ok {
 			return d, true
 		}
 		if f[i].hides(name) {

@@ -61,9 +61,9 @@ func tarOf(t testing.TB, headers ...header) []byte {
 	return b.Bytes()
 }
 
-// unpackBeside unpacks a tar. It fails the test if anything outside of the layer's directory
+// unpackBeside unpacks a tar, over lower layers. It fails the test if anything outside of the layer's directory
 // changes.
-func unpackBeside(t testing.TB, data []byte) (dir string, err error) {
+func unpackBeside(t testing.TB, data []byte, lower ...string) (dir string, err error) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: layers are unpacked with their own ids")
@@ -80,7 +80,7 @@ func unpackBeside(t testing.TB, data []byte) (dir string, err error) {
 		t.Fatal(err)
 	}
 	before := tree(t, victim) + tree(t, parent, "layer")
-	_, err = unpackTar(t.Context(), bytes.NewReader(data), dir, nil)
+	_, err = unpackTar(t.Context(), bytes.NewReader(data), dir, lower)
 	if after := tree(t, victim) + tree(t, parent, "layer"); after != before {
 		t.Fatalf("outside of the layer:\nbefore %s\nafter %s", before, after)
 	}
@@ -224,13 +224,24 @@ func TestUnpack(t *testing.T) {
 	}
 }
 
-// FuzzUnpack: no layer writes outside of its directory.
+// FuzzUnpack: no layer writes outside of its directory, whatever lies below it.
 func FuzzUnpack(f *testing.F) {
-	f.Add(tarOf(f, header{kind: '5', name: "d"}, header{kind: '0', name: "d/f", content: "x"}, header{kind: '1', name: "h", link: "d/f"}))
-	f.Add(tarOf(f, header{kind: '2', name: "l", link: "../victim"}, header{kind: '0', name: "l/new", content: "x"}))
-	f.Add(tarOf(f, header{kind: '0', name: "../victim/file"}, header{kind: '0', name: "d/.wh.x"}, header{kind: '0', name: "d/.wh..wh..opq"}))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		unpackBeside(t, data) // an error is fine
+	below := tarOf(f, header{kind: '5', name: "d", mode: 0o755}, header{kind: '0', name: "d/f", content: "x"}, header{kind: '2', name: "l", link: "../victim"}, header{kind: '2', name: "m", link: "/d"})
+	for _, layer := range [][]byte{
+		tarOf(f, header{kind: '5', name: "d"}, header{kind: '0', name: "d/f", content: "x"}, header{kind: '1', name: "h", link: "d/f"}),
+		tarOf(f, header{kind: '2', name: "l", link: "../victim"}, header{kind: '0', name: "l/new", content: "x"}),
+		tarOf(f, header{kind: '0', name: "../victim/file"}, header{kind: '0', name: "d/.wh.x"}, header{kind: '0', name: "d/.wh..wh..opq"}),
+		tarOf(f, header{kind: '0', name: "m/l/.wh..wh..opq"}, header{kind: '1', name: "l/h", link: "m/f"}, header{kind: '2', name: "m", link: "d/../.."}, header{kind: '0', name: "m/x"}),
+	} {
+		f.Add([]byte(nil), layer)
+		f.Add(below, layer)
+	}
+	f.Fuzz(func(t *testing.T, lower, layer []byte) {
+		var below stack
+		if dir, err := unpackBeside(t, lower); err == nil {
+			below = stack{dir}
+		}
+		unpackBeside(t, layer, below...) // an error is fine
 	})
 }
 
