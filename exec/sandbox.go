@@ -75,6 +75,8 @@ type Exit struct {
 	Code     int    // exit code; 128 + signal where Signal is set
 	Signal   string // "SIGKILL", … or empty
 	OOM      bool   // the kernel killed one of its processes because memory ran out
+	ShmFull  bool   // /dev/shm was full at the end, as far as that is known
+	Crowded  bool   // it wanted more processes and threads than it may have, as far as that is known
 	Duration time.Duration
 	MaxRSS   int64 // peak memory use, in bytes; 0 if unknown
 }

@@ -48,6 +48,9 @@ func (a *action) container(c *clock, spec *exec.Spec, n int) (plan.Value, error)
 	var f *plan.Failure
 	if errors.As(err, &f) {
 		f.Log, f.LogFile = log.Tail.String(), log.path
+		if hint := advice(f, res, a.resources()); hint != "" {
+			f.Message += " (hint: " + hint + ")"
+		}
 	}
 	return v, err
 }
@@ -166,6 +169,8 @@ func (a *action) judge(ctx context.Context, res *exec.Result, err error) (plan.V
 		return nil, a.outOfMemory()
 	case res.Signal != "":
 		return nil, a.fail(plan.FailUser, "killed by %s", res.Signal)
+	case shellSignals[res.Code] != "":
+		return nil, a.fail(plan.FailUser, "exit code %d: a program in it was killed by %s", res.Code, shellSignals[res.Code])
 	}
 	return nil, a.fail(plan.FailUser, "exit code %d", res.Code)
 }

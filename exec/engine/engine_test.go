@@ -325,6 +325,10 @@ func TestFailures(t *testing.T) {
 	}{
 		{"exit code", plan.Task{}, exit(exec.Exit{Code: 3}), plan.FailUser, "exit code 3"},
 		{"signal", plan.Task{}, exit(exec.Exit{Code: 137, Signal: "SIGKILL"}), plan.FailUser, "killed by SIGKILL"},
+		{"in a shell", plan.Task{}, exit(exec.Exit{Code: 139}), plan.FailUser, "exit code 139: a program in it was killed by SIGSEGV"},
+		{"bus error", plan.Task{}, exit(exec.Exit{Code: 135, Signal: "SIGBUS"}), plan.FailUser, "64 MiB, and resources(shm = …)"},
+		{"full shm", plan.Task{Resources: &plan.Resources{Shm: 1 << 20}}, exit(exec.Exit{Code: 1, ShmFull: true}), plan.FailUser, "it has 1 MiB, and resources(shm = …)"},
+		{"crowded", plan.Task{}, exit(exec.Exit{Code: 1, Crowded: true}), plan.FailUser, "limited number of processes"},
 		{"oom", plan.Task{}, exit(exec.Exit{Code: 137, Signal: "SIGKILL", OOM: true}), plan.FailOOM, "out of memory"},
 		{"oom limit", plan.Task{Resources: &plan.Resources{Memory: 64 << 20}}, exit(exec.Exit{Code: 1, OOM: true}), plan.FailOOM, "limit of 64 MiB"},
 		{"timeout", plan.Task{Timeout: 20 * time.Millisecond}, func(ctx context.Context, t *exectest.Task) exec.Exit {

@@ -57,7 +57,7 @@ func (b *box) run(ctx context.Context) (exit *exec.Exit, err error) {
 	if err = cmp.Or(err, oomErr); err != nil {
 		return nil, err
 	}
-	exit.OOM = oom
+	exit.OOM, exit.Crowded = oom, b.group.crowded()
 	if b.c.Diff == nil || exit.Code != 0 {
 		return exit, nil
 	}
@@ -117,7 +117,7 @@ func (b *box) live(ctx context.Context) (*exec.Exit, error) {
 	t.close()
 	abort := context.AfterFunc(ctx, p.kill)
 	defer abort()
-	err = b.group.join(p.cmd.Process.Pid)
+	err = errors.Join(b.group.join(p.cmd.Process.Pid), yield(p.cmd.Process.Pid))
 	if err == nil {
 		err = json.NewEncoder(p.config).Encode(config)
 	}
@@ -128,6 +128,20 @@ func (b *box) live(ctx context.Context) (*exec.Exit, error) {
 	}
 	abort() // from here on the process may be asked to end
 	return b.follow(ctx, p)
+}
+
+// yield makes the kernel kill a container's processes, and not this one or its neighbours, when the
+// machine's memory runs out. What a process starts inherits that.
+func yield(pid int) error {
+	data, err := os.ReadFile("/proc/self/oom_score_adj")
+	if err != nil {
+		return err
+	}
+	own, err := strconv.Atoi(strings.TrimSpace(string(data)))
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte(strconv.Itoa(min(own+500, 1000))), 0)
 }
 
 // config returns what the first process is to do.
@@ -294,7 +308,7 @@ func (b *box) follow(ctx context.Context, p *firstProcess) (*exec.Exit, error) {
 	case !ready:
 		return nil, fmt.Errorf("the container's first process died while setting up: %s", p.cmd.ProcessState)
 	case last.Ended:
-		return &exec.Exit{Code: last.Code, Signal: last.Signal, MaxRSS: last.MaxRSS, Duration: last.Duration}, nil
+		return &exec.Exit{Code: last.Code, Signal: last.Signal, MaxRSS: last.MaxRSS, Duration: last.Duration, ShmFull: last.ShmFull}, nil
 	}
 	// The first process was killed. The kernel does that when memory is short and nothing else is
 	// left to kill.

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -250,6 +251,17 @@ func (c *cgroup) oom() (bool, error) {
 		return false, nil // no memory controller, and so no limit
 	}
 	return n > 0, err
+}
+
+// crowded reports whether the cgroup's limit of processes was reached. A kernel may not tell.
+func (c *cgroup) crowded() bool {
+	if c == nil {
+		return false
+	}
+	dir := cmp.Or(c.manager.Path(""), c.manager.Path("pids"))
+	data, err := os.ReadFile(filepath.Join(dir, "pids.events"))
+	n, isMax := strings.CutPrefix(strings.TrimSpace(string(data)), "max ")
+	return err == nil && isMax && n != "0"
 }
 
 // remove removes the cgroup. None of its processes is left.

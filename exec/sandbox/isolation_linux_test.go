@@ -247,6 +247,15 @@ func connected(t *testing.T, s sight) {
 	}
 }
 
+// TestDevices: a device can be used, but not changed, whoever it belongs to.
+func TestDevices(t *testing.T) {
+	c := script(t, "for d in null zero full random urandom tty; do chmod 600 /dev/$d 2>&1; done; echo x > /dev/null && dd if=/dev/zero bs=4 count=1 2>/dev/null | wc -c")
+	exit, out := run(t, sandboxtest.New(t, sandbox.Options{}), c)
+	if exit.Code != 0 || strings.Count(out, "Read-only file system") != 6 || !strings.HasSuffix(out, "4\n") {
+		t.Errorf("got %+v; %s", exit, out)
+	}
+}
+
 // TestTraced: a process that wants to be traced by its parent goes on, and ends by its signal.
 func TestTraced(t *testing.T) {
 	c := script(t, "")

@@ -294,7 +294,7 @@ func TestLimits(t *testing.T) {
 	}
 	s := sandboxtest.New(t, sandbox.Options{Processes: 20})
 	c := script(t, "i=0; while [ $i -lt 40 ]; do sleep 1 & i=$((i+1)); done; wait")
-	if exit, out := run(t, s, c); exit.Code == 0 || !strings.Contains(out, "fork") {
+	if exit, out := run(t, s, c); exit.Code == 0 || !exit.Crowded || !strings.Contains(out, "fork") {
 		t.Errorf("40 processes where 20 are allowed: %+v %s", exit, out)
 	}
 	c = script(t, "")
@@ -304,6 +304,10 @@ func TestLimits(t *testing.T) {
 	if exit.Code != 0 || limits != "20000 67108864" {
 		t.Errorf("with a fifth of a core and 64 MiB, the cgroup's limits are %s: %+v %s", limits, exit, out)
 	}
+	c = script(t, "cat /proc/self/oom_score_adj")
+	if _, out := run(t, s, c); out == "0\n" || strings.HasPrefix(out, "-") {
+		t.Errorf("the kernel's choice when memory runs out: %s", out)
+	}
 	c = script(t, "echo ran")
 	c.Resource.Memory = 128 << 10
 	if exit, out := run(t, s, c); !exit.OOM || out != "" {
@@ -311,8 +315,13 @@ func TestLimits(t *testing.T) {
 	}
 	c = script(t, "df -k /dev/shm | tail -1")
 	c.Resource.Shm = 8 << 20
-	if _, out := run(t, s, c); !strings.Contains(out, " 8192 ") {
-		t.Errorf("/dev/shm: %s", out)
+	if exit, out := run(t, s, c); exit.ShmFull || exit.Crowded || !strings.Contains(out, " 8192 ") {
+		t.Errorf("/dev/shm: %+v %s", exit, out)
+	}
+	c = script(t, "dd if=/dev/zero of=/dev/shm/x bs=1M 2>/dev/null")
+	c.Resource.Shm = 8 << 20
+	if exit, _ := run(t, s, c); !exit.ShmFull {
+		t.Errorf("a full /dev/shm: %+v", exit)
 	}
 }
 

@@ -118,5 +118,6 @@ type Report struct {
 	Code     int           `json:",omitempty"` // exit code; 128 + signal
 	Signal   string        `json:",omitempty"` // "SIGKILL", … or empty
 	MaxRSS   int64         `json:",omitempty"` // bytes, of the largest process
+	ShmFull  bool          `json:",omitempty"` // /dev/shm is full
 	Duration time.Duration `json:",omitempty"` // from start to end
 }

@@ -80,7 +80,9 @@ func run() int {
 	if err := reports.Encode(Report{Ready: true, Made: made}); err != nil {
 		return 3
 	}
-	if err := reports.Encode(child.wait()); err != nil {
+	end := child.wait()
+	end.ShmFull = c.Foreign == nil && full("/dev/shm") // a runtime's is out of sight
+	if err := reports.Encode(end); err != nil {
 		return 3
 	}
 	return 0
@@ -217,6 +219,12 @@ func (p *process) wait() Report {
 		}
 		return r
 	}
+}
+
+// full reports whether a file system has no room left.
+func full(path string) bool {
+	var st unix.Statfs_t
+	return unix.Statfs(path, &st) == nil && st.Blocks > 0 && st.Bfree == 0
 }
 
 // letGo lets a child go on that asked to be traced by its parent, which is this process, and got a
