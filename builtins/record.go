@@ -35,7 +35,9 @@ func (r records) nameType(t *plan.Type, done map[*plan.Field]bool) {
 		return
 	}
 	first := &t.Fields[0]
-	t.Name = r[first]
+	if n := r[first]; n != "" { // a class of a Python file has its own
+		t.Name = n
+	}
 	if done[first] {
 		return
 	}

@@ -30,9 +30,9 @@ func TestSignatures(t *testing.T) {
 	tests := []struct{ python, args, want string }{
 		{"def f(): pass", "", "() -> None"},
 		{"async def f(a: int, *args, b: 'str' = 'x', **kw) -> list[Path]: pass", "", `(a: int, b: str = "x") -> list[File]`},
-		{"def f(a=1, b=2.5, c='s', d=True, e=[1], g={'k': 1}): pass", "", `(a: int = 1, b: float = 2.5, c: str = "s", d: bool = true, e: list[any] = [1], g: dict[str, any] = {"k":1}) -> None`},
+		{"def f(a=1, b=2.5, c='s', d=True, e=[1], g={'k': 1}): pass", "", `(a: int = 1, b: float = 2.5, c: str = "s", d: bool = true, e: list[any] = [1], g: dict[str, any] = {"k": 1}) -> None`},
 		{"def f(a: float = 1, b: int = None): pass", "", "(a: float = 1.0, b: int | None = null) -> None"},
-		{"def f(r: R) -> R: pass", "", "(r: record(a = int)) -> record(a = int)"},
+		{"def f(r: R) -> R: pass", "", "(r: R) -> R"},
 		{"def f(a: int) -> str: pass", "inputs = {\"a\": int}", "(a: int) -> str"},
 		{"def f(a: int) -> str: pass", "output = any", "(a: int) -> any"},
 		{"def f(a: int) -> str: pass", "outputs = {\"x\": int}", "(a: int) -> struct(x = int)"},

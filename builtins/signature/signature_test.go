@@ -77,6 +77,18 @@ class Node(TypedDict):
 class Plain: pass
 class Color(str, enum.Enum):
     RED = "red"
+    GREEN = "green"
+    ALIAS = "red"
+    def method(self): pass
+class Bad(enum.Enum):
+    X = object()
+@dataclass
+class Deep:
+    point: Point
+    n: int = 3
+    tags: list[str] = field(default_factory=list)
+    kind: Color = "red"
+    later: int = make()
 `
 	tests := []struct{ source, want string }{
 		{"def f(): pass", "()"},
@@ -90,7 +102,7 @@ class Color(str, enum.Enum):
 		{"def f(x: dict[int, str], y: bytes, z: Plain, w: Node, v: tuple[int, str], u: nope.X): pass",
 			"(x: !keys of a dict that passes between tasks are str, y: !bytes isn't a type that passes between tasks, z: !Plain is a class that isn't a dataclass, NamedTuple, TypedDict or pydantic model, w: !field next of Node: Node refers to itself, v: !tuple isn't a type that passes between tasks, u: !nope.X isn't a type that passes between tasks)"},
 		{"def f(s: Sub, p: Point, u: UserId, a: Annotated[int, 'x', f(1)]) -> Sub: pass",
-			"(s: record(a = int, b = list[str]), p: record(x = float, y = float), u: int, a: int) -> record(a = int, b = list[str])"},
+			"(s: Sub, p: Point, u: int, a: int) -> Sub"},
 		{"def f(n: int = LIMIT, m: int = LIMIT * 2, k=os.cpu_count(), g=lambda a, b=1: (a, b), h=0x_ff, i=1_000, j=1e-3): pass",
 			"(n: int = 30, m: int = !isn't a literal, k = !isn't a literal, g = !isn't a literal, h = 255, i = 1000, j = 0.001)"},
 		{"@functools.lru_cache(maxsize=None)\ndef f(x: int): pass", "(x: int)"},
@@ -99,20 +111,22 @@ class Color(str, enum.Enum):
 		{"def f(x): pass\ndef f(y): pass", "(y)"},
 		{"@overload\ndef f(x: int) -> int: ...\n@t.overload\ndef f(x: str) -> str: ...\ndef f(x): pass", "(x)"},
 		{"@overload\ndef f(x: int) -> int: ...\nif A:\n  def f(x): pass\nelse:\n  def f(x): pass", "(x)"},
-		{"try:\n  def f(x): pass\nexcept E:\n  def f(y): pass", "!f is bound more than once, in lines 27, 29, under conditions"},
-		{"from a.b import f", "!f is imported from a.b.f (line 26)"},
-		{"class f: pass", "!f is a class (line 26)"},
+		{"try:\n  def f(x): pass\nexcept E:\n  def f(y): pass", "!f is bound more than once, in lines 39, 41, under conditions"},
+		{"from a.b import f", "!f is imported from a.b.f (line 38)"},
+		{"class f: pass", "!f is a class (line 38)"},
 		{"f = lambda x, y={1: (2, 3)}, *z, **k: x", "(x, y = !isn't a literal, **)"},
-		{"def f(x): pass\nf = deco(f)", "!f is assigned, not defined with def (line 27)"},
-		{"f, g = 1, 2", "!f is assigned, not defined with def (line 26)"},
+		{"def f(x): pass\nf = deco(f)", "!f is assigned, not defined with def (line 39)"},
+		{"f, g = 1, 2", "!f is assigned, not defined with def (line 38)"},
 		{"x = '''\ndef f(a): pass\n'''\ny = f'{x!r:{w}} {\"def f(\" + f\"{y}\"} {{' \nz = rf'\\{x}'\ndef f(b): pass", "(b)"},
+		{"def f(d: Deep): pass", "(d: Deep)"},
 		{"x = 1", `!its top level binds no "f"`},
 		{"def f[T](x: T) -> T: pass", "(x: !T isn't a type that passes between tasks) -> !T isn't a type that passes between tasks"},
 		{"type Vec = list[float]\ndef f(v: Vec): pass", "(v: list[float])"},
-		{"if X: from y import f\nelse: f = None", "!f is bound more than once, in lines 26, 27, under conditions"},
+		{"if X: from y import f\nelse: f = None", "!f is bound more than once, in lines 38, 39, under conditions"},
 		{"def f(x: int\n  = 3, y: str = r'\\d' '\\x41\\u00e9\\101\\q\\é'): pass", `(x: int = 3, y: str = "\\dAéA\\q\\é")`},
 		{"def f(x = 99999999999999999999, y = 1j, z = b'x', w = f'x', v = '\\ud800', u=...): pass", "(x = !99999999999999999999 isn't an int of 64 bits, y = !isn't a literal, z = !isn't a literal, w = !isn't a literal, v = !isn't a literal, u = !isn't a literal)"},
-		{"def f(c: Color): pass", "(c: !Color is an enum)"},
+		{"def f(c: Color, m: Literal['a', 'b', None] = None, n: Literal[1, 2] = 2, u: int | str = 1, b: Bad = None): pass",
+			`(c: enum("red", "green"), m: enum("a", "b") | None = null, n: enum(1, 2) = 2, u: int | str = 1, b: !Bad is an enum, and its X isn't a literal = null)`},
 	}
 	for _, tt := range tests {
 		f, err := Parse([]byte(head + tt.source + "\n"))
@@ -129,6 +143,23 @@ class Color(str, enum.Enum):
 		if got != tt.want {
 			t.Errorf("%s:\n got %s\nwant %s", tt.source, got, tt.want)
 		}
+	}
+}
+
+// TestRecord: the fields of a class, with their defaults.
+func TestRecord(t *testing.T) {
+	f, err := Parse([]byte("from dataclasses import dataclass, field\nfrom pydantic import BaseModel, Field\nclass M(BaseModel):\n  a: int = Field(1, ge=0)\n  b: str = Field(...)\n" +
+		"@dataclass\nclass R:\n  m: M\n  n: float = 3\n  tags: list[str] = field(default_factory=list)\n  later: int = make()\n  x: str = field(default='y')\ndef f(r: R): pass"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fn, err := f.Function("f")
+	if err != nil || fn.Params[0].Type.Err != nil {
+		t.Fatal(err, fn)
+	}
+	const want = `record(m = record(a = input(int, default = 1), b = str), n = input(float, default = 3.0), tags = input(list[str], default = []), later = int, x = input(str, default = "y"))`
+	if got := fn.Params[0].Type.Type.Definition(); got != want {
+		t.Errorf("got %s\nwant %s", got, want)
 	}
 }
 

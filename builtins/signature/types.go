@@ -1,6 +1,7 @@
 package signature
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -110,6 +111,9 @@ var (
 	wrappers  = words("typing.Annotated typing.Final typing.Required typing.NotRequired typing.ReadOnly") // the first argument is the type
 )
 
+// special are the names of typing that are looked for one by one.
+var special = words("Optional Union Literal Tuple ClassVar NamedTuple TypedDict NewType")
+
 func words(s string) map[string]bool {
 	m := map[string]bool{}
 	for _, w := range strings.Fields(s) {
@@ -123,7 +127,7 @@ func (f *File) full(dotted string) string {
 	n := f.canonical(dotted)
 	if n == dotted && f.star && len(f.bound[dotted]) == 0 { // it may come from an import *
 		for _, module := range []string{"typing.", "pathlib."} {
-			if _, ok := scalars[module+n]; ok || sequences[module+n] || mappings[module+n] || wrappers[module+n] || n == "Optional" || n == "Union" {
+			if _, ok := scalars[module+n]; ok || sequences[module+n] || mappings[module+n] || wrappers[module+n] || module == "typing." && special[n] {
 				return module + n
 			}
 		}
@@ -218,15 +222,18 @@ func (r *resolver) union(members [][]token, depth int) (plan.Type, error) {
 		types = []plan.Type{{Kind: plan.KindFloat}}
 	case len(types) == 2 && (types[0].Kind == plan.KindStr && types[1].Kind == plan.KindFile || types[0].Kind == plan.KindFile && types[1].Kind == plan.KindStr):
 		types = []plan.Type{{Kind: plan.KindFile}} // str | Path is a path
-	case len(types) > 1:
-		return unionType(types)
 	}
-	if optional {
-		return plan.Type{Kind: plan.KindOptional, Elem: &types[0]}, nil
+	all := plan.Type{Kind: plan.KindNone}
+	for _, t := range types {
+		all = plan.UnionOf(all, t)
 	}
-	return types[0], nil
+	if !optional && all.Kind == plan.KindOptional {
+		all = *all.Elem
+	}
+	return all, all.CheckSize()
 }
 
+// covered reports whether a type is among types.
 func covered(types []plan.Type, t plan.Type) bool {
 	for _, have := range types {
 		if have.String() == t.String() {
@@ -236,18 +243,63 @@ func covered(types []plan.Type, t plan.Type) bool {
 	return false
 }
 
-// unionType returns a union of several types.
-func unionType(types []plan.Type) (plan.Type, error) {
-	var names []string
-	for _, t := range types {
-		names = append(names, t.String())
+// literals returns the type of Literal[...]: an enum, or None.
+func (f *File) literals(args [][]token) (plan.Type, error) {
+	var values []plan.Value
+	none := false
+	for _, a := range args {
+		v, err := f.literal(a, 1)
+		if err != nil {
+			return plan.Type{}, fmt.Errorf("%s in Literal %w", shown(a), err)
+		}
+		if v == nil {
+			none = true
+			continue
+		}
+		values = added(values, v)
 	}
-	return plan.Type{}, fmt.Errorf("it is a union of %s", strings.Join(names, ", "))
+	if len(values) == 0 && none {
+		return plan.Type{Kind: plan.KindNone}, nil
+	}
+	t, err := plan.EnumOf(values...)
+	if none && err == nil {
+		t = plan.UnionOf(t, plan.Type{Kind: plan.KindNone})
+	}
+	return t, err
 }
 
-// literals returns the type of Literal[...].
-func (f *File) literals(args [][]token) (plan.Type, error) {
-	return plan.Type{}, errors.New("it is a choice of literals")
+// added adds a value, unless it is there. Only strings and ints are compared.
+func added(values []plan.Value, v plan.Value) []plan.Value {
+	for _, have := range values {
+		switch v.(type) {
+		case string, int64:
+			if have == v {
+				return values
+			}
+		}
+	}
+	return append(values, v)
+}
+
+// enum returns the type of a class whose members are literals.
+func (f *File) enum(n string, b *binding) (plan.Type, error) {
+	var values []plan.Value
+	for _, l := range b.fields {
+		t := l.tokens
+		if len(t) < 3 || t[0].kind != name || !t[1].is("=") || strings.HasPrefix(t[0].text, "_") {
+			continue
+		}
+		v, err := f.literal(t[2:], 1)
+		if err != nil {
+			return plan.Type{}, fmt.Errorf("%s is an enum, and its %s %w", n, t[0].text, err)
+		}
+		values = added(values, v)
+	}
+	t, err := plan.EnumOf(values...)
+	if err != nil {
+		return t, fmt.Errorf("%s: %w", n, err)
+	}
+	return t, nil
 }
 
 // declared resolves a name that the file binds: a class or an alias.
@@ -287,7 +339,7 @@ func (r *resolver) class(n string, b *binding, depth int) (plan.Type, error) {
 	case err != nil:
 		return plan.Type{}, fmt.Errorf("%s is a class that %w", n, err)
 	case kind == "enum":
-		return plan.Type{}, fmt.Errorf("%s is an enum", n)
+		return r.file.enum(n, b)
 	}
 	fields, err := r.fields(n, b, depth)
 	if err == nil && len(fields) == 0 {
@@ -296,7 +348,7 @@ func (r *resolver) class(n string, b *binding, depth int) (plan.Type, error) {
 	if err != nil {
 		return plan.Type{}, err
 	}
-	return plan.Type{Kind: plan.KindRecord, Fields: fields}, nil
+	return plan.Type{Kind: plan.KindRecord, Name: n, Fields: fields}, nil
 }
 
 // recordBases are the classes whose subclasses hold their annotated fields.
@@ -382,7 +434,7 @@ func (r *resolver) field(t []token, depth int) (plan.Field, bool, error) {
 	if compound[t[0].text] {
 		return plan.Field{}, false, nil
 	}
-	ann, _, _ := cut(t[2:], "=")
+	ann, value, _ := cut(t[2:], "=")
 	if within, ok := quotedTokens(ann); ok {
 		ann = within
 	}
@@ -393,7 +445,54 @@ func (r *resolver) field(t []token, depth int) (plan.Field, bool, error) {
 		}
 	}
 	typ, err := r.typ(ann, depth+1)
-	return plan.Field{Name: t[0].text, Type: typ}, err == nil, err
+	if err != nil {
+		return plan.Field{}, false, err
+	}
+	if !plan.ValidParam(t[0].text) {
+		return plan.Field{}, false, errors.New("its name can't name a field")
+	}
+	return plan.Field{Name: t[0].text, Type: typ, Default: r.file.fieldDefault(value, typ)}, true, nil
+}
+
+// fieldDefault returns the default of a record's field, encoded; nil if there is none, or if it isn't
+// a literal of the type: then callers give the field.
+func (f *File) fieldDefault(value []token, typ plan.Type) json.RawMessage {
+	if len(value) == 0 {
+		return nil
+	}
+	v, err := f.literal(value, 1)
+	if dotted, args, ok := called(value); ok && strings.HasSuffix(strings.ToLower(dotted), "field") {
+		v, err = f.fieldCall(args)
+	}
+	if err != nil {
+		return nil
+	}
+	if v, err = plan.Conform(v, typ); err != nil {
+		return nil
+	}
+	data, err := plan.MarshalValue(v)
+	if err != nil {
+		return nil
+	}
+	return data
+}
+
+// fieldCall returns the default of field(default=…) or field(default_factory=list).
+func (f *File) fieldCall(args [][]token) (plan.Value, error) {
+	for _, a := range args {
+		key, value, ok := cut(a, "=")
+		switch k := joined(key); {
+		case !ok && len(args) > 0 && !a[0].is("..."): // pydantic's Field(1, …)
+			return f.literal(a, 1)
+		case ok && k == "default":
+			return f.literal(value, 1)
+		case ok && k == "default_factory" && joined(value) == "list":
+			return []plan.Value{}, nil
+		case ok && k == "default_factory" && joined(value) == "dict":
+			return map[string]plan.Value{}, nil
+		}
+	}
+	return nil, errNotLiteral
 }
 
 // shown returns tokens as a message has them.
