@@ -4,9 +4,11 @@ import (
 	"math"
 	"math/big"
 	"regexp"
+	"strings"
 	"sync"
 
 	"go.starlark.net/starlark"
+	"go.starlark.net/syntax"
 
 	"github.com/flytestar/flytestar/builtins/unpack"
 	"github.com/flytestar/flytestar/plan"
@@ -15,10 +17,21 @@ import (
 // Resources is what an attempt may use. spec.md, "resources".
 type Resources struct{ Plan plan.Resources }
 
-var _ starlark.Value = (*Resources)(nil)
+var (
+	_ starlark.HasAttrs   = (*Resources)(nil)
+	_ starlark.Comparable = (*Resources)(nil)
+)
 
-// String returns "<resources>".
-func (r *Resources) String() string { return "<resources>" }
+// String returns the call that makes it, with bytes as numbers.
+func (r *Resources) String() string {
+	var set []string
+	for _, name := range r.AttrNames() {
+		if v, _ := r.Attr(name); v != starlark.None {
+			set = append(set, name+" = "+v.String())
+		}
+	}
+	return "resources(" + strings.Join(set, ", ") + ")"
+}
 
 // Type returns "resources".
 func (r *Resources) Type() string { return "resources" }
@@ -29,17 +42,58 @@ func (r *Resources) Freeze() {}
 // Truth returns true.
 func (r *Resources) Truth() starlark.Bool { return true }
 
-// Hash fails: resources are unhashable.
-func (r *Resources) Hash() (uint32, error) { return 0, errorf("unhashable: resources") }
+// Hash returns a hash of the limits.
+func (r *Resources) Hash() (uint32, error) { return starlark.String(r.String()).Hash() }
+
+// CompareSameType compares the limits. There is no order.
+func (r *Resources) CompareSameType(op syntax.Token, y starlark.Value, _ int) (bool, error) {
+	equal := r.Plan == y.(*Resources).Plan
+	switch op {
+	case syntax.EQL:
+		return equal, nil
+	case syntax.NEQ:
+		return !equal, nil
+	}
+	return false, errorf("resources can't be ordered").WithHint("compare their fields")
+}
+
+// Attr implements starlark.HasAttrs: cores as an int or a float, bytes and counts as ints, None where
+// there is no limit.
+func (r *Resources) Attr(name string) (starlark.Value, error) {
+	switch name {
+	case "cpu":
+		if r.Plan.MilliCPU%1000 != 0 {
+			return starlark.Float(r.Plan.MilliCPU) / 1000, nil
+		}
+		return limited(r.Plan.MilliCPU / 1000), nil
+	case "memory":
+		return limited(r.Plan.Memory), nil
+	case "gpu":
+		return limited(int64(r.Plan.GPU)), nil
+	case "disk":
+		return limited(r.Plan.Disk), nil
+	case "shm":
+		return limited(r.Plan.Shm), nil
+	}
+	return nil, nil
+}
+
+// AttrNames implements starlark.HasAttrs.
+func (r *Resources) AttrNames() []string { return []string{"cpu", "memory", "gpu", "disk", "shm"} }
+
+// limited returns a limit, or None if there is none.
+func limited(n int64) starlark.Value {
+	if n == 0 {
+		return starlark.None
+	}
+	return starlark.MakeInt64(n)
+}
 
 // newResources implements resources(...). spec.md, "resources".
-func newResources(th *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+func newResources(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var cpu cores
 	var memory, disk, shm size
 	var gpu unpack.Count
-	if _, err := loading(th, b.Name()); err != nil {
-		return nil, err
-	}
 	err := unpack.Args(b.Name(), args, kwargs, "cpu??", &cpu, "memory??", &memory, "gpu??", &gpu, "disk??", &disk, "shm??", &shm)
 	if err != nil {
 		return nil, err

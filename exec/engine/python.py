@@ -53,6 +53,10 @@ class Mismatch(Exception):
     """The function returned what its output's type doesn't admit."""
 
 
+class Unfit(Exception):
+    """An input can't become what the function's annotation says."""
+
+
 def main():
     with open(CALL, encoding="utf-8") as f:
         call = json.load(f)
@@ -61,6 +65,8 @@ def main():
         result = {"value": run(call)}
     except Mismatch as e:
         result = {"error": clip("%s returned what doesn't fit its output: %s" % (call["function"], e))}
+    except Unfit as e:
+        result = {"error": clip(str(e)), "type": clip(type(e.__cause__ or e).__name__)}
     except BaseException as e:  # CancelledError, SystemExit and others aren't Exceptions
         result = report(e)
     path = os.path.join(OUTPUTS, RESULT)
@@ -71,12 +77,24 @@ def main():
 
 def run(call):
     function = load(call["file"], call["module"], call["function"])
-    value = function(**{name: decode(v) for name, v in call["inputs"].items()})
+    hints = annotations(function)
+    inputs = {name: decode(v) for name, v in call["inputs"].items()}
+    value = function(**{name: fit(v, hints[name], name) if name in hints else v for name, v in inputs.items()})
     if hasattr(type(value), "__await__"):
         value = standard("asyncio").run(finish(value))
     if isinstance(value, (types.GeneratorType, types.AsyncGeneratorType)):
         raise Mismatch("it is a generator, whose values nobody asks for: return a list of them")
+    if call["tuple"] and isinstance(value, tuple) and not hasattr(value, "_fields"):
+        value = by_name(value, call["output"]["fields"])
     return Encoder().encode(value, call["output"], "")
+
+
+def by_name(values, outputs):
+    """Returns a tuple of outputs as a dict."""
+    names = [f["name"] for f in outputs]
+    if len(values) != len(names):
+        raise Mismatch("want %d outputs (%s), got a tuple of %d" % (len(names), ", ".join(names), len(values)))
+    return dict(zip(names, values))
 
 
 async def finish(value):
@@ -171,6 +189,130 @@ def decode(v):
     return types.SimpleNamespace(**members) if tag == "$struct" else members
 
 
+SIMPLE = {str, int, float, bool, list, type(None), "str", "int", "float", "bool", "list", "None", "Path"}
+
+
+def annotations(function):
+    """Returns the annotations of the function's parameters, unless all of them are simple: looking
+    at the others takes time, and a module that not every task imports."""
+    try:
+        raw = getattr(function, "__annotations__", None) or {}
+        if all(hint.__hash__ and hint in SIMPLE or getattr(hint, "__name__", "") == "Path" for hint in raw.values()):
+            return {}
+        typing = standard("typing")
+        if not hasattr(typing, "get_origin"):  # before Python 3.8
+            return {}
+        try:
+            return typing.get_type_hints(function)
+        except Exception:  # a name that only type checkers import, say
+            return {name: hint for name, hint in raw.items() if not isinstance(hint, str)}
+    except Exception:  # an object that isn't a function, or annotations that can't be evaluated
+        return {}
+
+
+def fit(v, hint, place):
+    """Returns an input as its annotation wants it: as an instance of a class, or of an Enum."""
+    typing = standard("typing")
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if v is None:
+        return v
+    if origin is typing.Union or origin is getattr(types, "UnionType", Unfit):
+        return fit_union(v, args, place)
+    kind = origin or hint
+    if not isinstance(kind, type):
+        return v
+    if isinstance(v, types.SimpleNamespace):
+        return build(kind, vars(v), place)
+    if isinstance(v, list):
+        if kind is tuple and len(args) == len(v) and Ellipsis not in args:
+            return tuple(fit(x, a, "%s[%d]" % (place, i)) for i, (x, a) in enumerate(zip(v, args)))
+        items = [fit(x, args[0], "%s[%d]" % (place, i)) for i, x in enumerate(v)] if args else v
+        return kind(items) if kind in (tuple, set, frozenset) else items
+    if isinstance(v, dict) and typing_class(kind):
+        return build(kind, v, place)
+    if isinstance(v, dict):
+        return {k: fit(x, args[1], "%s[%r]" % (place, k)) for k, x in v.items()} if len(args) == 2 else v
+    if hasattr(kind, "__members__"):
+        return made(place, hint, kind, v)
+    return v
+
+
+def fit_union(v, hints, place):
+    """Returns an input as the first member of a union that it can be."""
+    if any(hint is type(v) for hint in hints):
+        return v
+    for hint in hints:
+        if isinstance(v, types.SimpleNamespace) and not covers(hint, vars(v)):
+            continue
+        try:
+            fitted = fit(v, hint, place)
+        except Unfit:
+            continue
+        if type(fitted) is not type(v):
+            return fitted
+    return v
+
+
+def covers(kind, members):
+    """Reports whether a class has fields of these names."""
+    names = field_names(kind)
+    return names is not None and set(members) <= set(names)
+
+
+def field_names(kind):
+    """Returns the names of a class's fields, or None if it isn't a class with fields."""
+    for attribute in ("__dataclass_fields__", "model_fields", "__fields__", "_fields"):
+        names = getattr(kind, attribute, None)
+        if names is not None:
+            return list(names)
+    if hasattr(kind, "__attrs_attrs__"):
+        return [a.name for a in kind.__attrs_attrs__]
+    return list(kind.__annotations__) if typing_class(kind) else None
+
+
+def typing_class(kind):
+    """Reports whether a class is a TypedDict."""
+    return type(kind).__name__ == "_TypedDictMeta"
+
+
+def build(kind, members, place):
+    """Returns an instance of a class from a record's members."""
+    for validate in ("model_validate", "parse_obj"):  # pydantic's, which look at the members' types themselves
+        if hasattr(kind, validate):
+            return made(place, kind, getattr(kind, validate), tree(members))
+    if issubclass(kind, dict) and not typing_class(kind):
+        return dict(members)
+    names = field_names(kind)
+    if names is None:
+        return types.SimpleNamespace(**members)
+    unknown = sorted(set(members) - set(names))
+    if unknown:
+        raise Unfit("input %s doesn't fit %s: the class has no field %r" % (place, kind.__name__, unknown[0]))
+    try:
+        hints = standard("typing").get_type_hints(kind)
+    except Exception:
+        hints = {}
+    held = {k: fit(x, hints[k], "%s.%s" % (place, k)) if k in hints else x for k, x in members.items()}
+    return held if typing_class(kind) else made(place, kind, kind, **held)
+
+
+def made(place, hint, make, *args, **kwargs):
+    """Calls a class. Its exception is about the input."""
+    try:
+        return make(*args, **kwargs)
+    except Exception as e:
+        raise Unfit("input %s doesn't fit %s: %s: %s" % (place, getattr(hint, "__name__", hint), type(e).__name__, e)) from e
+
+
+def tree(v):
+    """Returns a value with records as dicts."""
+    if isinstance(v, types.SimpleNamespace):
+        v = vars(v)
+    if isinstance(v, dict):
+        return {k: tree(x) for k, x in v.items()}
+    return [tree(x) for x in v] if isinstance(v, list) else v
+
+
 def report(e):
     """Writes an exception's traceback, and returns what the result file says of it."""
     result = {"error": type(e).__name__, "type": clip(type(e).__name__)}
@@ -246,6 +388,7 @@ class Encoder:
     def encode(self, v, type, place, depth=0):
         if depth > MAX_DEPTH:
             raise Mismatch("%sit nests deeper than %d" % (at(place), MAX_DEPTH))
+        v = plain(v)
         kind = type["kind"]
         if kind == "optional":
             return None if v is None else self.encode(v, type["elem"], place, depth)
@@ -253,7 +396,7 @@ class Encoder:
             return self.any(v, place, depth)
         encoded = getattr(self, kind.lower())(v, type, place, depth)
         if encoded is NotImplemented:
-            raise Mismatch("%swant %s, got %s" % (at(place), show(type), describe(v)))
+            raise Mismatch("%swant %s, got %s%s" % (at(place), show(type), describe(v), way_out(v, kind)))
         return encoded
 
     def none(self, v, type, place, depth):
@@ -265,24 +408,45 @@ class Encoder:
     def int(self, v, type, place, depth):
         if not number(v, int, "Integral"):
             return NotImplemented
+        v = int.__int__(v) if isinstance(v, int) else int(v)
         if not -(2**63) <= v < 2**63:
             raise Mismatch("%sint %d doesn't fit 64 bits" % (at(place), v))
-        return int(v)
+        return v
 
     def float(self, v, type, place, depth):
         if not number(v, (int, float), "Real"):
             return NotImplemented
         if not math.isfinite(v):
             raise Mismatch("%sfloat %s isn't finite" % (at(place), v))
-        if isinstance(v, int) and int(float(v)) != v:
-            raise Mismatch("%sa float can't hold the int %d exactly" % (at(place), v))
-        return float(v)
+        exact = float.__float__(v) if isinstance(v, float) else float(v)
+        if exact != v:
+            raise Mismatch("%s%s %s isn't exact as a float: return float(x) if that will do" % (at(place), describe(v), v))
+        return exact
 
     def str(self, v, type, place, depth):
         return text(v, place) if isinstance(v, str) else NotImplemented
 
+    def enum(self, v, type, place, depth):
+        encoded = getattr(self, type["elem"]["kind"])(v, type["elem"], place, depth)
+        if encoded is not NotImplemented and str(encoded) not in type["values"]:
+            raise Mismatch("%swant %s, got %r" % (at(place), show(type), encoded))
+        return encoded
+
+    def union(self, v, type, place, depth):
+        exact = EXACT.get(builtin(v), ())
+        for m in sorted(type["members"], key=lambda m: m["kind"] not in exact):
+            try:
+                return self.encode(v, m, place, depth)
+            except Mismatch as e:
+                inner = e
+        if len([m for m in type["members"] if m["kind"] in exact]) == 1 and not str(inner).startswith(at(place) + "want"):
+            raise inner
+        return NotImplemented
+
     def list(self, v, type, place, depth):
-        if not isinstance(v, (list, tuple)):
+        if of_numpy(v) and hasattr(v, "tolist"):
+            v = v.tolist()
+        if not isinstance(v, (list, tuple, range)):
             return NotImplemented
         return [self.encode(x, type["elem"], "%s[%d]" % (place, i), depth + 1) for i, x in enumerate(v)]
 
@@ -305,6 +469,8 @@ class Encoder:
         for f in fields:
             x = get(f["name"], NotImplemented)
             if x is NotImplemented:
+                if "default" in f:
+                    continue
                 if f["type"]["kind"] != "optional":
                     raise Mismatch("%swant %s, got %s without %r" % (at(place), show(type), describe(v), f["name"]))
                 x = None
@@ -331,7 +497,10 @@ class Encoder:
             encoded = encode(v, elem, place, depth)
             if encoded is not NotImplemented:
                 return encoded
-        raise Mismatch("%sa %s can't pass between tasks" % (at(place), describe(v)))
+        names = field_names(builtin(v)) if not isinstance(v, type) else None
+        if names is not None:
+            return self.record({k: getattr(v, k) for k in names}, {"fields": [{"name": k, "type": {"kind": "any"}} for k in names]}, place, depth)
+        raise Mismatch("%sa %s can't pass between tasks%s" % (at(place), describe(v), way_out(v, "any")))
 
     def path(self, v, place, tag):
         """Puts a file or directory among the outputs and returns its reference."""
@@ -393,12 +562,13 @@ def text(s, place):
         s.encode("utf-8")
     except UnicodeEncodeError:
         raise Mismatch("%sstring %a isn't valid Unicode" % (at(place), s))
-    return str(s)
+    return str.__str__(s)  # not str(s), which a subclass may change: an Enum's members are called C.RED
 
 
 def key(k, place):
+    k = plain(k)
     if not isinstance(k, str):
-        raise Mismatch("%sa key is %s, not str" % (at(place), describe(k)))
+        raise Mismatch("%sa key is %s, not str: return {str(k): v for k, v in x.items()}" % (at(place), describe(k)))
     return text(k, place)
 
 
@@ -406,8 +576,70 @@ def at(place):
     return place.lstrip(".") + ": " if place else ""
 
 
+def builtin(v):
+    """Returns the class of a value; of Python's own classes, the one that it is or extends."""
+    for c in (bool, int, float, str, list, tuple, dict):
+        if isinstance(v, c):
+            return c
+    return os.PathLike if isinstance(v, os.PathLike) else type(v)
+
+
+# The kinds of type whose values a class has as they are.
+EXACT = {
+    bool: ["bool"],
+    int: ["int", "enum"],
+    float: ["float"],
+    str: ["str", "enum"],
+    list: ["list"],
+    tuple: ["list"],
+    dict: ["dict"],
+    os.PathLike: ["File", "Dir"],
+}
+
+
+def of_numpy(v):
+    return type(v).__module__.partition(".")[0] == "numpy"
+
+
+def plain(v):
+    """Returns the value that a member of an Enum, or a scalar of numpy and its like, stands for."""
+    if type(v).__module__ == "builtins" or isinstance(v, (str, int, float)):
+        return v
+    if hasattr(type(v), "__members__") and hasattr(v, "value"):
+        return plain(v.value)
+    if getattr(v, "shape", None) == () and hasattr(v, "item"):
+        return v.item()
+    return v
+
+
 def describe(v):
-    return "None" if v is None else type(v).__name__
+    if v is None:
+        return "None"
+    module, name = type(v).__module__, type(v).__qualname__
+    return name if module in ("builtins", "__main__") else module + "." + name
+
+
+def way_out(v, kind):
+    """Returns what to return instead of a value that doesn't fit, as the end of a message."""
+    if isinstance(v, (set, frozenset)):
+        return ": return sorted(x), a list"
+    if isinstance(v, (bytes, bytearray)):
+        return ": return x.decode(), or write a file and return its path"
+    if isinstance(v, (types.GeneratorType, type({}.keys()), type({}.values()), map, filter, zip)):
+        return ": return list(x)"
+    if isinstance(v, os.PathLike) and kind != "any":
+        return ": return str(x), or declare File or Dir to pass what is there"
+    if hasattr(v, "isoformat"):
+        return ": return x.isoformat(), a str"
+    if hasattr(v, "to_dict") and hasattr(v, "columns"):
+        return ": return x.to_dict('records'), or write a file and return its path"
+    if hasattr(v, "tolist"):
+        return ": return x.tolist()"
+    if type(v).__name__ in ("Decimal", "Fraction", "UUID"):
+        return ": return str(x)" if kind in ("any", "str") else ": return %s(x)" % kind
+    if v is None and kind != "any":
+        return ": return a value, or declare %s | None" % ("it as T" if kind in ("list", "dict", "record", "enum", "union") else kind)
+    return ""
 
 
 def show(t):
@@ -419,6 +651,12 @@ def show(t):
         return "dict[str, %s]" % show(t["elem"])
     if kind == "optional":
         return show(t["elem"]) + " | None"
+    if kind == "union":
+        return " | ".join(show(m) for m in t["members"])
+    if kind == "enum":
+        return "enum(%s)" % ", ".join(v if t["elem"]["kind"] == "int" else json.dumps(v, ensure_ascii=False) for v in t["values"])
+    if kind == "record" and t.get("name"):
+        return t["name"]
     if kind == "record":
         return "record(%s)" % ", ".join("%s = %s" % (f["name"], show(f["type"])) for f in t.get("fields") or [])
     return kind

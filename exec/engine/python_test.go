@@ -2,10 +2,12 @@ package engine_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	osexec "os/exec"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -63,7 +65,7 @@ func (p *python) run(t *testing.T, source, inputs string, output plan.Type) (v p
 	t.Helper()
 	p.write(t, "workspace/lib/run.py", source)
 	typ, _ := json.Marshal(output)
-	p.write(t, "call.json", `{"file": "`+p.path("workspace/lib/run.py")+`", "root": "`+p.path("workspace/lib")+`", "module": "run", "function": "run", "inputs": `+inputs+`, "output": `+string(typ)+`}`)
+	p.write(t, "call.json", `{"file": "`+p.path("workspace/lib/run.py")+`", "root": "`+p.path("workspace/lib")+`", "module": "run", "function": "run", "inputs": `+inputs+`, "output": `+string(typ)+`, "tuple": `+strconv.FormatBool(output.Kind == plan.KindRecord)+`}`)
 	if err := os.RemoveAll(p.path("outputs")); err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +143,7 @@ func TestPythonShim(t *testing.T) {
 		{"record of object", "class R: a = 1; b = 'x'\ndef run(): return R()", `{}`, record, plan.Struct{"a": int64(1), "b": "x"}},
 		{"record without", "def run(): return {'b': 'x'}", `{}`, record, "!want record(a = int, b = str | None), got dict without 'a'"},
 		{"record with more", "def run(): return {'a': 1, 'c': 1}", `{}`, record, "!there is no field 'c'"},
-		{"set", "def run(): return {1}", `{}`, anything, "!a set can't pass between tasks"},
+		{"set", "def run(): return {1}", `{}`, anything, "!a set can't pass between tasks: return sorted(x), a list"},
 		{"cycle", "def run():\n  x = []\n  x.append(x)\n  return x", `{}`, anything, "!nests deeper than 64"},
 		{"file", "import pathlib\ndef run():\n  p = pathlib.Path('../a b.txt')\n  p.write_text('x')\n  return [p, str(p)]", `{}`, list(file),
 			[]plan.Value{plan.File{Name: "a b.txt", Digest: "flytestar.0"}, plan.File{Name: "a b.txt", Digest: "flytestar.0"}}},
@@ -175,6 +177,172 @@ func TestPythonShim(t *testing.T) {
 		})
 	}
 }
+
+// TestPythonValues: what is exact passes; the rest is an error that says where, and what to do.
+func TestPythonValues(t *testing.T) {
+	p := newPython(t)
+	p.write(t, "workspace/lib/numpy.py", numpy)
+	anything, float, boolean := plan.Type{Kind: plan.KindAny}, plan.Type{Kind: plan.KindFloat}, plan.Type{Kind: plan.KindBool}
+	level, _ := plan.EnumOf("low", "high")
+	number, _ := plan.EnumOf(int64(1), int64(2))
+	point := plan.Type{Kind: plan.KindRecord, Name: "point", Fields: []plan.Field{{Name: "x", Type: integ}, {Name: "y", Type: integ, Default: []byte("3")}}}
+	enums := "from enum import Enum, IntEnum\nclass C(str, Enum):\n  RED = 'red'\n  def __str__(self): return 'C.RED'\nclass I(IntEnum):\n  ONE = 1\nclass P(Enum):\n  RED = 'red'\n  ODD = object()\nclass S(str):\n  def __str__(self): return 'other'\n"
+	classes := "from dataclasses import dataclass\nfrom typing import NamedTuple\n@dataclass\nclass D:\n  x: int\n  y: int = 3\nclass T(NamedTuple):\n  x: int\n  y: int = 3\n"
+	tests := []struct {
+		source string
+		output plan.Type
+		want   any // the value; or, after "!", the error
+	}{
+		{enums + "def run(): return {C.RED: C.RED}", dict(str), map[string]plan.Value{"red": "red"}},
+		{enums + "def run(): return [C.RED, I.ONE, P.RED, S('a')]", anything, []plan.Value{"red", int64(1), "red", "a"}},
+		{enums + "def run(): return [P.ODD]", anything, "![0]: a object can't pass"},
+		{enums + "def run(): return C.RED", level, `!want enum("low", "high"), got 'red'`},
+		{"def run(): return 'low'", level, "low"},
+		{"def run(): return 2", number, int64(2)},
+		{"def run(): return True", number, "!want enum(1, 2), got bool"},
+		{"import numpy\ndef run(): return numpy.bool_(True)", boolean, true},
+		{"import numpy\ndef run(): return {'a': [numpy.bool_(False)]}", anything, map[string]plan.Value{"a": []plan.Value{false}}},
+		{"import numpy\ndef run(): return numpy.ndarray([1, 2])", list(integ), []plan.Value{int64(1), int64(2)}},
+		{"import numpy\ndef run(): return numpy.ndarray([1, 2])", str, "!want str, got numpy.ndarray: return x.tolist()"},
+		{"import numpy\ndef run(): return numpy.bool_(True)", integ, "!want int, got bool"},
+		{"def run(): return {1: 2}", dict(integ), "!a key is int, not str: return {str(k): v for k, v in x.items()}"},
+		{"import datetime\ndef run(): return {'a': datetime.date(2026, 1, 2)}", dict(str), "!['a']: want str, got datetime.date: return x.isoformat(), a str"},
+		{"import decimal\ndef run(): return decimal.Decimal('0.1')", float, "!want float, got decimal.Decimal: return float(x)"},
+		{"import pathlib\ndef run(): return pathlib.Path('/x')", str, "!return str(x), or declare File or Dir"},
+		{"def run(): return b'x'", str, "!want str, got bytes: return x.decode()"},
+		{"def run(): return (i for i in [1])", list(integ), "!it is a generator"},
+		{"def run(): return [{1}]", list(list(integ)), "![0]: want list[int], got set: return sorted(x), a list"},
+		{"def run(): return {}.keys()", list(str), "!want list[str], got dict_keys: return list(x)"},
+		{"def run(): return range(2)", list(integ), []plan.Value{int64(0), int64(1)}},
+		{"from fractions import Fraction\ndef run(): return Fraction(1, 3)", float, "!isn't exact as a float"},
+		{"def run(): return 2**53 + 1", float, "!isn't exact as a float"},
+		{"def run(): return None", str, "!want str, got None: return a value, or declare str | None"},
+		{"def run(): return 1", plan.UnionOf(float, str), 1.0},
+		{"def run(): return 'x'", plan.UnionOf(file, str), "x"},
+		{"def run(): return [1, 'x']", list(plan.UnionOf(str, integ)), []plan.Value{int64(1), "x"}},
+		{"def run(): return 1.5", plan.UnionOf(str, integ), "!want str | int, got float"},
+		{"def run(): return None", optional(plan.UnionOf(str, integ)), nil},
+		{classes + "def run(): return D(1)", point, plan.Struct{"x": int64(1), "y": int64(3)}},
+		{classes + "def run(): return [D(1), T(2, 4)]", list(point), []plan.Value{plan.Struct{"x": int64(1), "y": int64(3)}, plan.Struct{"x": int64(2), "y": int64(4)}}},
+		{classes + "def run(): return D(1)", anything, plan.Struct{"x": int64(1), "y": int64(3)}},
+		{classes + "def run(): return D(1)", plan.UnionOf(str, point), plan.Struct{"x": int64(1), "y": int64(3)}},
+		{"def run(): return {'x': 1}", point, plan.Struct{"x": int64(1)}}, // the engine adds the default
+		{"def run(): return (1, 2)", point, plan.Struct{"x": int64(1), "y": int64(2)}},
+		{"def run(): return (1, 2, 3)", point, "!want 2 outputs (x, y), got a tuple of 3"},
+		{"def run(): return 'x'", point, "!want point, got str without 'x'"},
+	}
+	for _, tt := range tests {
+		v, log, code, err := p.run(t, tt.source, `{}`, tt.output)
+		if code != 0 {
+			t.Fatalf("%s: exit code %d: %s", tt.source, code, log)
+		}
+		if want, ok := tt.want.(string); ok && strings.HasPrefix(want, "!") {
+			if err == nil || !strings.Contains(err.Error(), want[1:]) {
+				t.Errorf("%s: got %v, %v; want %s", tt.source, v, err, want)
+			}
+		} else if err != nil || !reflect.DeepEqual(v, tt.want) {
+			t.Errorf("%s: got %#v, %v; want %#v\n%s", tt.source, v, err, tt.want, log)
+		}
+	}
+}
+
+// numpy has as much of the real one as the shim looks at.
+const numpy = `
+class bool_:
+    shape = ()
+    def __init__(self, value): self.value = value
+    def item(self): return self.value
+
+class ndarray:
+    def __init__(self, values): self.values, self.shape = values, (len(values),)
+    def tolist(self): return self.values
+`
+
+// TestPythonClasses: an input becomes what the function's annotation says.
+func TestPythonClasses(t *testing.T) {
+	p := newPython(t)
+	p.write(t, "workspace/lib/model.py", model)
+	anything := plan.Type{Kind: plan.KindAny}
+	point := `{"$struct": {"x": 1, "color": "red"}}`
+	tests := []struct{ source, inputs, want string }{ // of repr(run(…))
+		{"def run(p: Point): return repr(p)", `{"p": ` + point + `}`, "Point(x=1, color=<Color.RED: 'red'>, tags=())"},
+		{"def run(p: 'Point'): return repr(p)", `{"p": ` + point + `}`, "Point(x=1, color=<Color.RED: 'red'>, tags=())"},
+		{"from __future__ import annotations\n%sdef run(p: Point | None): return repr(p)", `{"p": ` + point + `}`, "Point(x=1, color=<Color.RED: 'red'>, tags=())"},
+		{"def run(l: List[Point]): return repr(l)", `{"l": [` + point + `]}`, "[Point(x=1, color=<Color.RED: 'red'>, tags=())]"},
+		{"def run(l: dict[str, Pair]): return repr(l)", `{"l": {"$dict": {"a": {"$struct": {"a": 1, "b": ` + point + `}}}}}`, "{'a': Pair(a=1, b=Point(x=1, color=<Color.RED: 'red'>, tags=()))}"},
+		{"def run(c: Color, n: Optional[Number]): return repr([c, n])", `{"c": "red", "n": 2}`, "[<Color.RED: 'red'>, <Number.TWO: 2>]"},
+		{"def run(u: Union[Number, Point, str]): return repr(u)", `{"u": ` + point + `}`, "Point(x=1, color=<Color.RED: 'red'>, tags=())"},
+		{"def run(u: Union[Number, Point, str]): return repr(u)", `{"u": "x"}`, "'x'"},
+		{"def run(k: Keyed): return repr(k)", `{"k": {"$struct": {"p": ` + point + `}}}`, "{'p': Point(x=1, color=<Color.RED: 'red'>, tags=())}"},
+		{"def run(p: dict): return repr(p)", `{"p": ` + point + `}`, "{'x': 1, 'color': 'red'}"},
+		{"def run(p: tuple[int, str]): return repr(p)", `{"p": [1, "a"]}`, "(1, 'a')"},
+		{"def run(p: set[int]): return repr(p)", `{"p": [1]}`, "{1}"},
+		{"def run(p: Literal['a']): return repr(p)", `{"p": "a"}`, "'a'"},
+		{"def run(p: 'Missing'): return p.x", `{"p": ` + point + `}`, "1"},
+		{"def run(p): return p.x", `{"p": ` + point + `}`, "1"},
+		{"def run(f: Frozen): return repr(f)", `{"f": {"$struct": {"x": 1}}}`, "Frozen(x=1)"},
+		{"def run(f: Frozen): return repr(f)", `{"f": {"$struct": {"x": -1}}}`, "!input f doesn't fit Frozen: ValueError: x is negative"},
+		{"def run(l: list[Frozen]): pass", `{"l": [{"$struct": {"y": 1}}]}`, "!input l[0] doesn't fit Frozen: the class has no field 'y'"},
+		{"def run(p: Point): pass", `{"p": {"$struct": {"x": 1, "color": "blue"}}}`, "!input p.color doesn't fit Color: ValueError: 'blue' is not a valid Color"},
+		{"def run(m: Model): return repr(m.got)", `{"m": {"$struct": {"p": ` + point + `}}}`, "{'p': {'x': 1, 'color': 'red'}}"},
+	}
+	for _, tt := range tests {
+		source := tt.source
+		if head := "from model import *\n"; strings.Contains(source, "%s") {
+			source = fmt.Sprintf(source, head)
+		} else {
+			source = head + source
+		}
+		v, log, code, err := p.run(t, source, tt.inputs, anything)
+		if code != 0 {
+			t.Fatalf("%s: exit code %d: %s", tt.source, code, log)
+		}
+		if want, failed := strings.CutPrefix(tt.want, "!"); failed && (err == nil || !strings.Contains(err.Error(), want)) || !failed && (err != nil || fmt.Sprint(v) != want) {
+			t.Errorf("%s: got %v, %v; want %s\n%s", tt.source, v, err, tt.want, log)
+		}
+	}
+}
+
+// model has classes of all kinds that an annotation may name. Model looks like one of pydantic's.
+const model = `
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum
+from typing import *
+
+class Color(str, Enum):
+    RED = "red"
+
+class Number(IntEnum):
+    TWO = 2
+
+@dataclass(kw_only=True)
+class Point:
+    x: int
+    color: Color
+    tags: tuple = field(default=(), init=False)
+
+class Pair(NamedTuple):
+    a: int
+    b: "Point"
+
+class Keyed(TypedDict):
+    p: Point
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    x: int
+    def __post_init__(self):
+        if self.x < 0:
+            raise ValueError("x is negative")
+
+class Model:
+    model_fields = {"p": None}
+    @classmethod
+    def model_validate(cls, members):
+        self = cls()
+        self.got = members
+        return self
+`
 
 // TestPythonTraceback: the log has the traceback, and nothing of the shim in it.
 func TestPythonTraceback(t *testing.T) {
