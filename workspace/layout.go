@@ -63,6 +63,7 @@ func FindLayout(files fs.FS, dir, tag, platform string) (*Descriptor, error) {
 		if err := json.Unmarshal(data, &index); err != nil {
 			return nil, fmt.Errorf("%s has a damaged index: %w", dir, err)
 		}
+		l.fillPlatforms(index.Manifests)
 		desc, err := choose(index.Manifests, tag, platform)
 		if err != nil {
 			return nil, err
@@ -86,6 +87,32 @@ func isImage(mediaType string) bool {
 	return mediaType == "application/vnd.oci.image.manifest.v1+json" || mediaType == "application/vnd.docker.distribution.manifest.v2+json"
 }
 
+// maxAsked bounds how many images of an index are read to find out what they are for.
+const maxAsked = 64
+
+// fillPlatforms adds the platforms that an index of several images doesn't say. Errors are left to
+// whoever reads the image that is chosen.
+func (l layout) fillPlatforms(all []Descriptor) {
+	if len(all) < 2 {
+		return
+	}
+	for i := range all[:min(len(all), maxAsked)] {
+		d := &all[i]
+		if d.Platform != nil || !isImage(d.MediaType) {
+			continue
+		}
+		var manifest struct{ Config Descriptor }
+		var config layoutPlatform
+		data, err := l.blob(d)
+		if err == nil && json.Unmarshal(data, &manifest) == nil {
+			data, err = l.blob(&manifest.Config)
+		}
+		if err == nil && json.Unmarshal(data, &config) == nil && config.OS != "" {
+			d.Platform = &config
+		}
+	}
+}
+
 // choose picks the manifest of a tag and a platform.
 func choose(all []Descriptor, tag, platform string) (*Descriptor, error) {
 	var found []*Descriptor
@@ -107,6 +134,8 @@ func choose(all []Descriptor, tag, platform string) (*Descriptor, error) {
 	switch {
 	case len(found) == 1:
 		return found[0], nil
+	case len(found) > 1 && len(tags) == 0:
+		return nil, fmt.Errorf("it has several images for %s, and no tags that tell them apart", platform)
 	case len(found) > 1:
 		return nil, fmt.Errorf("it has several images; add one of the tags %s as oci:DIR:TAG", few(tags))
 	case tag != "" && !slices.Contains(tags, tag):

@@ -152,6 +152,30 @@ func TestLayoutBase(t *testing.T) {
 	}
 }
 
+// TestLayoutPlatforms: an index needn't say what its images are for.
+func TestLayoutPlatforms(t *testing.T) {
+	b := newBuilder(t, nil)
+	amd := randomImage(t, "amd64")
+	write := func(dir string, images ...v1.Image) {
+		p, err := layout.Write(b.opts.Workspace.Name()+"/"+dir, empty.Index)
+		must(t, err)
+		for _, img := range images {
+			must(t, p.AppendImage(img))
+		}
+	}
+	write("two", randomImage(t, "arm64"), amd)
+	if got := digestOf(t, built(t, b, on("oci:two"))); got != digestOf(t, amd) {
+		t.Errorf("got %s", got)
+	}
+	write("others", randomImage(t, "arm64"), randomImage(t, "s390x"))
+	write("same", amd, randomImage(t, "amd64"))
+	for ref, want := range map[string]string{"oci:others": "only for linux/arm64, linux/s390x", "oci:same": "no tags that tell them apart"} {
+		if _, err := b.Build(t.Context(), on(ref), nil); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", ref, err, want)
+		}
+	}
+}
+
 // TestLayoutDamaged changes a layer's blob: what is imported is checked.
 func TestLayoutDamaged(t *testing.T) {
 	img := randomImage(t, "amd64")

@@ -135,7 +135,8 @@ func decompressed(blob io.ReadCloser) (io.ReadCloser, error) {
 			blob.Close()
 			return nil, err
 		}
-		return &stacked{zr, []io.Closer{zr, blob}}, nil
+		zr.Multistream(false)
+		return &stacked{&anyGzip{zr, br}, []io.Closer{zr, blob}}, nil
 	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}):
 		zr, err := zstd.NewReader(br)
 		if err != nil {
@@ -149,6 +150,30 @@ func decompressed(blob io.ReadCloser) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("it is compressed with %s: layers are compressed with gzip or zstd, or not at all", name)
 	}
 	return &stacked{br, []io.Closer{blob}}, nil
+}
+
+// anyGzip reads gzip members one after the other. What follows them and isn't gzip is ignored, as
+// gzip does: some tools pad their output. The digests of layers say whether anything is missing.
+type anyGzip struct {
+	member *gzip.Reader
+	in     *bufio.Reader
+}
+
+// Read implements [io.Reader].
+func (a *anyGzip) Read(p []byte) (int, error) {
+	for {
+		n, err := a.member.Read(p)
+		if err != io.EOF || n > 0 {
+			return n, err
+		}
+		if head, _ := a.in.Peek(2); !bytes.Equal(head, []byte{0x1f, 0x8b}) {
+			return 0, io.EOF
+		}
+		if err := a.member.Reset(a.in); err != nil {
+			return 0, err
+		}
+		a.member.Multistream(false)
+	}
 }
 
 // otherCompression names a compression that layers don't have, by how its streams begin.

@@ -69,7 +69,20 @@ func TestDecompressedForeign(t *testing.T) {
 	must(t, err)
 	z.Write(data)
 	z.Close()
-	for name, packed := range map[string][]byte{"gzip": gz.Bytes(), "zstd": zs.Bytes(), "none": data} {
+	var nothing bytes.Buffer
+	must(t, stdgzip.NewWriter(&nothing).Close())
+	half := bytes.Repeat(nothing.Bytes(), 200)
+	for _, part := range [][]byte{data[:1000], data[1000:]} {
+		var member bytes.Buffer
+		w := stdgzip.NewWriter(&member)
+		w.Write(part)
+		must(t, w.Close())
+		half = append(half, member.Bytes()...)
+	}
+	for name, packed := range map[string][]byte{
+		"gzip": gz.Bytes(), "zstd": zs.Bytes(), "none": data, "members": half,
+		"padded": append(bytes.Clone(gz.Bytes()), make([]byte, 1000)...), "junk": append(bytes.Clone(gz.Bytes()), "junk"...),
+	} {
 		r, err := decompressed(io.NopCloser(bytes.NewReader(packed)))
 		must(t, err)
 		got, err := io.ReadAll(r)

@@ -287,7 +287,7 @@ func TestWhiteouts(t *testing.T) {
 		"a long name":           {[]header{file(strings.Repeat("n", 255), "2"), file(strings.Repeat("long/", 60)+"f", "3")}, strings.Repeat("n", 255) + ": file 2; " + strings.Repeat("long/", 60) + "f: file 3"},
 		"ids that nobody has":   {[]header{{kind: '0', name: "big", uid: 100000, content: "2", mode: 0o644}}, "big: file 2"},
 		"link away, then below": {[]header{dir("d"), {kind: '2', name: "d", link: "../../../t"}, file("d/new", "2")}, "d: link ../../../t; t/new: file 2; t: dir 700"},
-		"GNU's directory":       {[]header{{kind: 'D', name: "g", mode: 0o711}, {kind: 'V', name: "volume"}, {kind: '7', name: "c", content: "2"}}, "g: dir 711; !volume; c: file 2"},
+		"GNU's directory":       {[]header{{kind: 'D', name: "./", mode: 0o755}, {kind: 'D', name: "g", mode: 0o711}, {kind: 'V', name: "volume"}, {kind: '7', name: "c", content: "2"}}, "g: dir 711; !volume; c: file 2"},
 	} {
 		got := mounted(t, tarOf(t, lower...), tarOf(t, tt.upper...))
 		for want := range strings.SplitSeq(tt.want, "; ") {

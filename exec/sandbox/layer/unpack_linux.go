@@ -143,7 +143,7 @@ func sparse(h *tar.Header) bool {
 
 // rootEntry notes the mode and owner of the layer's root, which exists already.
 func (u *unpacker) rootEntry(h *tar.Header) error {
-	if h.Typeflag != tar.TypeDir {
+	if h.Typeflag != tar.TypeDir && h.Typeflag != gnuDir {
 		return errors.New("the layer's root isn't a directory")
 	}
 	u.dirs["."] = h
