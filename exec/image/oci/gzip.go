@@ -163,8 +163,11 @@ type anyGzip struct {
 func (a *anyGzip) Read(p []byte) (int, error) {
 	for {
 		n, err := a.member.Read(p)
-		if err != io.EOF || n > 0 {
+		if err != io.EOF {
 			return n, err
+		}
+		if n > 0 {
+			return n, nil
 		}
 		if head, _ := a.in.Peek(2); !bytes.Equal(head, []byte{0x1f, 0x8b}) {
 			return 0, io.EOF
