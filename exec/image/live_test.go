@@ -3,9 +3,12 @@
 package image_test
 
 import (
+	"archive/zip"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/http/httptest"
@@ -292,6 +295,38 @@ func TestPackagesOfImage(t *testing.T) {
 	if !errors.As(err, &e) || e.Class != diag.Build || !strings.Contains(e.Msg, "has a /opt/venv already") || e.Pos.Line != 2 || e.Hint == "" {
 		t.Errorf("another /opt/venv: %#v", err)
 	}
+}
+
+// TestResolutionStays: a resolution is used until somebody removes it, also without the cache.
+func TestResolutionStays(t *testing.T) {
+	t.Parallel()
+	links, home := t.TempDir(), t.TempDir()
+	wheel := func(version string) {
+		info := "tiny-" + version + ".dist-info/"
+		var data bytes.Buffer
+		z := zip.NewWriter(&data)
+		for _, f := range [][2]string{
+			{"tiny.py", "VERSION = '" + version + "'\n"}, {info + "METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: " + version + "\n"},
+			{info + "WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"}, {info + "RECORD", ""},
+		} {
+			w, err := z.Create(f[0])
+			must(t, err)
+			_, err = io.WriteString(w, f[1])
+			must(t, err)
+		}
+		must(t, z.Close())
+		must(t, os.WriteFile(filepath.Join(links, "tiny-"+version+"-py3-none-any.whl"), data.Bytes(), 0o644))
+	}
+	wheel("1.0")
+	b := liveBuilder(t, home, nil, "PIP_NO_INDEX=1", "PIP_INDEX_URL=", "PIP_FIND_LINKS="+links)
+	show := "python3 -c 'import tiny; print(tiny.VERSION)'"
+	expect(t, b, build(t, b, onDebian(pip("tiny"))), show, "1.0")
+	wheel("2.0")
+	must(t, os.RemoveAll(filepath.Join(home, "cache", "wheels")))
+	must(t, os.RemoveAll(filepath.Join(home, "cache", "laid")))
+	must(t, os.Mkdir(filepath.Join(home, "cache", "wheels"), 0o755))
+	must(t, os.RemoveAll(filepath.Join(home, "index", "layers")))
+	expect(t, b, build(t, b, onDebian(pip("tiny"), plan.Step{Kind: plan.StepEnv, EnvVars: map[string]string{"A": "b"}})), show, "1.0")
 }
 
 // TestBuiltBase: an image that flytestar built is a base for pip steps. A package that it has in

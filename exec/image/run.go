@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -54,7 +55,7 @@ func aptError(s plan.Step, failed *process.Failed) error {
 		return diag.Errorf(s.Pos, diag.Build, "there is no apt package %s", strings.Join(strings.Fields(names), ", ")).
 			WithHint("check the name; the image's own sources are searched")
 	case aptUpdateFailed:
-		failed.Log = failed.Log[:len(failed.Log)-1]
+		failed.Log = slices.DeleteFunc(failed.Log, func(l string) bool { return strings.HasPrefix(l, aptMark) })
 		e := failed.At(s.Pos, "apt can't update its package lists")
 		e.Class, e.Msg = diag.System, "apt can't update its package lists"
 		return e.WithHint(hint)
@@ -88,11 +89,10 @@ apt_get() {
     -o Acquire::Retries=3 -o Acquire::http::Timeout=30 -o Acquire::https::Timeout=30 \
     ${SSL_CERT_FILE:+-o "Acquire::https::CaInfo=$SSL_CERT_FILE"} -q "$@"
 }
-status=0
-said=$(export LC_ALL=C; apt_get update 2>&1) || status=$?
-printf '%s\n' "$said"
-case "$said" in *"W: Failed to fetch"* | *"W: Some index files failed"*) status=100 ;; esac
-if [ $status != 0 ]; then echo "` + aptMark + `" >&2; exit 97; fi
+exec 3>&2
+said=$({ LC_ALL=C; export LC_ALL; apt_get update 2>&1 || echo "` + aptMark + ` it failed"; } |
+  while IFS= read -r l; do printf '%s\n' "$l" >&3; printf '%s\n' "$l"; done)
+case "$said" in *"` + aptMark + ` it failed" | *"W: Failed to fetch"* | *"W: Some index files failed"*) exit 97 ;; esac
 line='
 '
 known="$line$(apt-cache -o APT::Cache::AllNames=true pkgnames)$line" unknown=
@@ -104,7 +104,7 @@ if [ "$unknown" ]; then echo "` + aptMark + `$unknown" >&2; exit 98; fi
 apt_get install -y --no-install-recommends "$@"
 `
 
-// aptMark begins the last line of aptScript's log if it fails by itself.
+// aptMark begins what aptScript itself says in its log, at the end.
 const aptMark = "flytestar: apt:"
 
 // commands runs a step's commands one after the other in one container.

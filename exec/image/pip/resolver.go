@@ -48,6 +48,13 @@ func (inst *Installer) resolve(ctx context.Context, img Image, s plan.Step, py p
 		if len(bottom.Layers) == 0 || img.Ran && !inst.samePython(ctx, img, py) {
 			bottom.Layers = inst.under.Layers
 		}
+		old, known, err := memo.Recall[*Pinned](inst.Memo, "pip", k.Hex())
+		if err != nil {
+			return nil, err
+		}
+		if again, ok := inst.lostWheels(old); known && ok {
+			return inst.fetch(ctx, bottom, s, py, config, old, again)
+		}
 		p, err := inst.runPip(ctx, bottom, s, py, config, want, constraints)
 		var failed *diag.Error
 		// In a virtual environment of the image's own, what earlier calls installed would count as brought.
@@ -58,6 +65,50 @@ func (inst *Installer) resolve(ctx context.Context, img Image, s plan.Step, py p
 		}
 		return p, err
 	})
+}
+
+// lostWheels returns requirements for exactly the wheels of a resolution that the cache has lost;
+// false if the index doesn't say which they are.
+func (inst *Installer) lostWheels(p *Pinned) (wanted, bool) {
+	var lines []string
+	if p == nil {
+		return wanted{}, false
+	}
+	for _, d := range p.Packages {
+		if inst.hasWheel(d) {
+			continue
+		}
+		if d.Source == "" {
+			return wanted{}, false
+		}
+		where, _, _ := strings.Cut(d.URL, "#")
+		lines = append(lines, d.Name+" @ "+where+"#sha256="+d.Source)
+	}
+	name := runDir + "/requirements.txt"
+	return wanted{[]exec.File{{Path: name, Mode: 0o600, Data: joined(lines)}}, []string{"--no-deps", "-r", name}}, true
+}
+
+// fetch gets the wheels that the cache has lost. The resolution stays what it was, but for the wheel
+// of an sdist, which may be another when it is built again.
+func (inst *Installer) fetch(ctx context.Context, img Image, s plan.Step, py python, config settings, old *Pinned, want wanted) (*Pinned, error) {
+	py.Brings = nil // what the image brings is no reason not to fetch
+	got, err := inst.runPip(ctx, img, s, py, config, want, nil)
+	var failed *diag.Error
+	if errors.As(err, &failed) && failed.Class == diag.Build {
+		return nil, failed.WithHint("these packages were resolved on %s and aren't in the cache any more; remove index/pip in the home directory to resolve again", old.Time.Format(time.DateOnly))
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := &Pinned{Time: old.Time, Packages: slices.Clone(old.Packages)}
+	for _, d := range got.Packages {
+		i := slices.IndexFunc(out.Packages, func(had Distribution) bool { return had.Name == d.Name && had.Version == d.Version })
+		if i < 0 {
+			return nil, fmt.Errorf("%s is %s %s now, which wasn't resolved", d.URL, d.Name, d.Version)
+		}
+		out.Packages[i] = d
+	}
+	return out, nil
 }
 
 // samePython reports whether the image's base has the same Python as the image, and brings the same
