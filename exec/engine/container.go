@@ -20,6 +20,7 @@ import (
 const (
 	scriptPath = "/var/flytestar/script"
 	shimPath   = "/var/flytestar/python.py"
+	classPath  = "/var/flytestar/classes.py"
 	callPath   = "/var/flytestar/call.json"
 )
 
@@ -27,6 +28,11 @@ const (
 //
 //go:embed python.py
 var shim []byte
+
+// classes is what shim loads to make the classes of a function's annotations.
+//
+//go:embed classes.py
+var classes []byte
 
 // container makes an attempt of a task that runs in a container.
 func (a *action) container(c *clock, spec *exec.Spec, n int) (plan.Value, error) {
@@ -127,7 +133,8 @@ func (a *action) program(s *exec.Spec, l *layout, carried *set) error {
 			return a.fail(plan.FailUser, "inputs: %v", err)
 		}
 		s.Args = []string{"python3", "-u", shimPath}
-		s.Files = append(s.Files, exec.File{Path: shimPath, Mode: 0o444, Data: shim}, exec.File{Path: callPath, Mode: 0o444, Data: call})
+		s.Files = append(s.Files, exec.File{Path: shimPath, Mode: 0o444, Data: shim},
+			exec.File{Path: classPath, Mode: 0o444, Data: classes}, exec.File{Path: callPath, Mode: 0o444, Data: call})
 	}
 	return nil
 }

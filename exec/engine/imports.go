@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"path"
@@ -97,6 +98,6 @@ func carry(found string) string {
 func (a *action) ofException(r *raised) *plan.Failure {
 	f := a.fail(plan.FailUser, "%s", r.message)
 	f.Type = r.class
-	f.Hint = a.importHint(r)
+	f.Hint = cmp.Or(r.hint, a.importHint(r))
 	return f
 }

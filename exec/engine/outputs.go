@@ -191,6 +191,7 @@ type raised struct {
 	message string
 	class   string // "ValueError"; empty if the function returned what doesn't fit
 	missing string // the module that couldn't be imported, or empty
+	hint    string // what to return instead of what doesn't fit, or empty
 }
 
 func (r *raised) Error() string { return r.message }
@@ -231,7 +232,8 @@ func readResult(data []byte, outputs map[string]plan.Value) (plan.Value, error) 
 	if message, failed := m["error"].(string); failed && !ok {
 		class, _ := m["type"].(string)
 		missing, _ := m["missing"].(string)
-		return nil, &raised{text.Clip(message, maxError), text.Clip(class, maxName), text.Clip(missing, maxName)}
+		hint, _ := m["hint"].(string)
+		return nil, &raised{text.Clip(message, maxError), text.Clip(class, maxName), text.Clip(missing, maxName), text.Clip(hint, maxName)}
 	}
 	if !ok || len(m) != 1 {
 		return nil, errOverwritten

@@ -50,7 +50,11 @@ MAX_ERROR = 8192
 
 
 class Mismatch(Exception):
-    """The function returned what its output's type doesn't admit."""
+    """The function returned what its output's type doesn't admit. The hint says what to return."""
+
+    def __init__(self, message, hint=""):
+        super().__init__(message)
+        self.hint = hint
 
 
 class Unfit(Exception):
@@ -64,9 +68,10 @@ def main():
     try:
         result = {"value": run(call)}
     except Mismatch as e:
-        result = {"error": clip("%s returned what doesn't fit its output: %s" % (call["function"], e))}
+        result = {"error": clip("%s returned what doesn't fit its output: %s" % (call["function"], e)), "hint": clip(e.hint)}
     except Unfit as e:
-        result = {"error": clip(str(e)), "type": clip(type(e.__cause__ or e).__name__)}
+        result = report(e.__cause__) if e.__cause__ else {"type": "TypeError"}
+        result["error"] = clip(str(e))
     except BaseException as e:  # CancelledError, SystemExit and others aren't Exceptions
         result = report(e)
     path = os.path.join(OUTPUTS, RESULT)
@@ -77,13 +82,11 @@ def main():
 
 def run(call):
     function = load(call["file"], call["module"], call["function"])
-    hints = annotations(function)
-    inputs = {name: decode(v) for name, v in call["inputs"].items()}
-    value = function(**{name: fit(v, hints[name], name) if name in hints else v for name, v in inputs.items()})
+    value = function(**given(function, {name: decode(v) for name, v in call["inputs"].items()}))
     if hasattr(type(value), "__await__"):
         value = standard("asyncio").run(finish(value))
     if isinstance(value, (types.GeneratorType, types.AsyncGeneratorType)):
-        raise Mismatch("it is a generator, whose values nobody asks for: return a list of them")
+        raise Mismatch("it is a generator, whose values nobody asks for", "return a list of them")
     if call["tuple"] and isinstance(value, tuple) and not hasattr(value, "_fields"):
         value = by_name(value, call["output"]["fields"])
     return Encoder().encode(value, call["output"], "")
@@ -189,128 +192,58 @@ def decode(v):
     return types.SimpleNamespace(**members) if tag == "$struct" else members
 
 
-SIMPLE = {str, int, float, bool, list, type(None), "str", "int", "float", "bool", "list", "None", "Path"}
+def given(function, inputs):
+    """Returns the inputs as the classes that annotate the function's parameters."""
+    function = target(function)
+    hints = annotations(function)
+    if all(simple(hints.get(name), v) for name, v in inputs.items()):
+        return inputs
+    return beside("classes").Classes().given(function, inputs)
 
 
-def annotations(function):
-    """Returns the annotations of the function's parameters, unless all of them are simple: looking
-    at the others takes time, and a module that not every task imports."""
+def target(function):
+    """Returns the function that a callable object calls in the end."""
+    for _ in range(100):
+        if isinstance(function, type):
+            return function.__init__
+        if hasattr(function, "__wrapped__"):
+            function = function.__wrapped__
+        elif type(function).__module__ == "functools" and hasattr(function, "func"):
+            function = function.func
+        else:
+            break
+    return function if hasattr(function, "__code__") else type(function).__call__
+
+
+def annotations(owner):
+    """Returns the annotations of a function or class, as they are written there."""
     try:
-        raw = getattr(function, "__annotations__", None) or {}
-        if all(hint.__hash__ and hint in SIMPLE or getattr(hint, "__name__", "") == "Path" for hint in raw.values()):
-            return {}
-        typing = standard("typing")
-        if not hasattr(typing, "get_origin"):  # before Python 3.8
-            return {}
-        try:
-            return typing.get_type_hints(function)
-        except Exception:  # a name that only type checkers import, say
-            return {name: hint for name, hint in raw.items() if not isinstance(hint, str)}
-    except Exception:  # an object that isn't a function, or annotations that can't be evaluated
+        found = vars(owner).get("__annotations__") if isinstance(owner, type) else None
+        return dict(found or getattr(owner, "__annotations__", None) or {})
+    except Exception:  # they are evaluated now, and can't be
         return {}
 
 
-def fit(v, hint, place):
-    """Returns an input as its annotation wants it: as an instance of a class, or of an Enum."""
-    typing = standard("typing")
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if v is None:
-        return v
-    if origin is typing.Union or origin is getattr(types, "UnionType", Unfit):
-        return fit_union(v, args, place)
-    kind = origin or hint
-    if not isinstance(kind, type):
-        return v
+PLAIN = {"str", "int", "float", "bool", "list", "dict", "None", "Any", "Path", "pathlib"}
+
+
+def simple(hint, v):
+    """Reports whether an annotation can't change a value. Most can't, and evaluating them takes time."""
     if isinstance(v, types.SimpleNamespace):
-        return build(kind, vars(v), place)
-    if isinstance(v, list):
-        if kind is tuple and len(args) == len(v) and Ellipsis not in args:
-            return tuple(fit(x, a, "%s[%d]" % (place, i)) for i, (x, a) in enumerate(zip(v, args)))
-        items = [fit(x, args[0], "%s[%d]" % (place, i)) for i, x in enumerate(v)] if args else v
-        return kind(items) if kind in (tuple, set, frozenset) else items
-    if isinstance(v, dict) and typing_class(kind):
-        return build(kind, v, place)
-    if isinstance(v, dict):
-        return {k: fit(x, args[1], "%s[%r]" % (place, k)) for k, x in v.items()} if len(args) == 2 else v
-    if hasattr(kind, "__members__"):
-        return made(place, hint, kind, v)
-    return v
+        return hint is None
+    if isinstance(hint, str):
+        return all(word in PLAIN for word in "".join(c if c.isalnum() or c == "_" else " " for c in hint).split())
+    return hint is None or hint in (str, int, float, bool, list, dict) or getattr(hint, "__module__", "").partition(".")[0] == "pathlib"
 
 
-def fit_union(v, hints, place):
-    """Returns an input as the first member of a union that it can be."""
-    if any(hint is type(v) for hint in hints):
-        return v
-    for hint in hints:
-        if isinstance(v, types.SimpleNamespace) and not covers(hint, vars(v)):
-            continue
-        try:
-            fitted = fit(v, hint, place)
-        except Unfit:
-            continue
-        if type(fitted) is not type(v):
-            return fitted
-    return v
-
-
-def covers(kind, members):
-    """Reports whether a class has fields of these names."""
-    names = field_names(kind)
-    return names is not None and set(members) <= set(names)
-
-
-def field_names(kind):
-    """Returns the names of a class's fields, or None if it isn't a class with fields."""
-    for attribute in ("__dataclass_fields__", "model_fields", "__fields__", "_fields"):
-        names = getattr(kind, attribute, None)
-        if names is not None:
-            return list(names)
-    if hasattr(kind, "__attrs_attrs__"):
-        return [a.name for a in kind.__attrs_attrs__]
-    return list(kind.__annotations__) if typing_class(kind) else None
-
-
-def typing_class(kind):
-    """Reports whether a class is a TypedDict."""
-    return type(kind).__name__ == "_TypedDictMeta"
-
-
-def build(kind, members, place):
-    """Returns an instance of a class from a record's members."""
-    for validate in ("model_validate", "parse_obj"):  # pydantic's, which look at the members' types themselves
-        if hasattr(kind, validate):
-            return made(place, kind, getattr(kind, validate), tree(members))
-    if issubclass(kind, dict) and not typing_class(kind):
-        return dict(members)
-    names = field_names(kind)
-    if names is None:
-        return types.SimpleNamespace(**members)
-    unknown = sorted(set(members) - set(names))
-    if unknown:
-        raise Unfit("input %s doesn't fit %s: the class has no field %r" % (place, kind.__name__, unknown[0]))
-    try:
-        hints = standard("typing").get_type_hints(kind)
-    except Exception:
-        hints = {}
-    held = {k: fit(x, hints[k], "%s.%s" % (place, k)) if k in hints else x for k, x in members.items()}
-    return held if typing_class(kind) else made(place, kind, kind, **held)
-
-
-def made(place, hint, make, *args, **kwargs):
-    """Calls a class. Its exception is about the input."""
-    try:
-        return make(*args, **kwargs)
-    except Exception as e:
-        raise Unfit("input %s doesn't fit %s: %s: %s" % (place, getattr(hint, "__name__", hint), type(e).__name__, e)) from e
-
-
-def tree(v):
-    """Returns a value with records as dicts."""
-    if isinstance(v, types.SimpleNamespace):
-        v = vars(v)
-    if isinstance(v, dict):
-        return {k: tree(x) for k, x in v.items()}
-    return [tree(x) for x in v] if isinstance(v, list) else v
+def beside(name):
+    """Loads the file of that name that lies beside this one."""
+    path = os.path.join(os.path.dirname(main.__code__.co_filename), name + ".py")
+    spec = importlib.util.spec_from_file_location("flytestar_" + name, path)
+    module = importlib.util.module_from_spec(spec)
+    vars(module).update(standard=standard, annotations=annotations, Unfit=Unfit)
+    spec.loader.exec_module(module)
+    return module
 
 
 def report(e):
@@ -380,23 +313,26 @@ def clip(text):
 
 
 class Encoder:
-    """Turns what a function returned into the result file's form, by the output's type."""
+    """Turns what a function returned into the result file's form, by the output's type.
+
+    A method for a kind of type is given a plain value, and returns NotImplemented if that isn't of the kind.
+    """
 
     def __init__(self):
         self.entries = {}  # the entry of each path that was returned
+        self.exact = False  # no int is a float, no dict a record, no str a path
 
     def encode(self, v, type, place, depth=0):
         if depth > MAX_DEPTH:
             raise Mismatch("%sit nests deeper than %d" % (at(place), MAX_DEPTH))
-        v = plain(v)
         kind = type["kind"]
         if kind == "optional":
             return None if v is None else self.encode(v, type["elem"], place, depth)
-        if kind == "any":
-            return self.any(v, place, depth)
-        encoded = getattr(self, kind.lower())(v, type, place, depth)
+        encoded = getattr(self, kind.lower())(plain(v), type, place, depth)
+        if encoded is NotImplemented and kind == "any":
+            raise Mismatch("%sa %s can't pass between tasks" % (at(place), describe(v)), way(v, kind))
         if encoded is NotImplemented:
-            raise Mismatch("%swant %s, got %s%s" % (at(place), show(type), describe(v), way_out(v, kind)))
+            raise Mismatch("%swant %s, got %s" % (at(place), show(type), describe(v)), way(v, kind))
         return encoded
 
     def none(self, v, type, place, depth):
@@ -408,74 +344,91 @@ class Encoder:
     def int(self, v, type, place, depth):
         if not number(v, int, "Integral"):
             return NotImplemented
-        v = int.__int__(v) if isinstance(v, int) else int(v)
+        v = int(v)
         if not -(2**63) <= v < 2**63:
-            raise Mismatch("%sint %d doesn't fit 64 bits" % (at(place), v))
+            raise Mismatch("%sint %s doesn't fit 64 bits" % (at(place), digits(v)), "return str(x), or a float")
         return v
 
     def float(self, v, type, place, depth):
-        if not number(v, (int, float), "Real"):
+        if not number(v, (int, float), "Real") or self.exact and number(v, int, "Integral"):
             return NotImplemented
-        if not math.isfinite(v):
-            raise Mismatch("%sfloat %s isn't finite" % (at(place), v))
-        exact = float.__float__(v) if isinstance(v, float) else float(v)
-        if exact != v:
-            raise Mismatch("%s%s %s isn't exact as a float: return float(x) if that will do" % (at(place), describe(v), v))
-        return exact
+        try:
+            f = float(v)
+        except OverflowError:
+            raise Mismatch("%s%s %s is too large for a float" % (at(place), describe(v), digits(v)))
+        if not math.isfinite(f):
+            raise Mismatch("%sfloat %s isn't finite" % (at(place), f), "return None for it, where float | None is declared")
+        if f != v:
+            raise Mismatch("%s%s %s isn't exact as a float" % (at(place), describe(v), digits(v)), "return float(x) if that will do")
+        return f
 
     def str(self, v, type, place, depth):
         return text(v, place) if isinstance(v, str) else NotImplemented
 
     def enum(self, v, type, place, depth):
-        encoded = getattr(self, type["elem"]["kind"])(v, type["elem"], place, depth)
-        if encoded is not NotImplemented and str(encoded) not in type["values"]:
-            raise Mismatch("%swant %s, got %r" % (at(place), show(type), encoded))
-        return encoded
-
-    def union(self, v, type, place, depth):
-        exact = EXACT.get(builtin(v), ())
-        for m in sorted(type["members"], key=lambda m: m["kind"] not in exact):
-            try:
-                return self.encode(v, m, place, depth)
-            except Mismatch as e:
-                inner = e
-        if len([m for m in type["members"] if m["kind"] in exact]) == 1 and not str(inner).startswith(at(place) + "want"):
-            raise inner
-        return NotImplemented
+        if isinstance(v, bool) or not isinstance(v, str if type["elem"]["kind"] == "str" else int):
+            return NotImplemented
+        if str(v) not in type["values"]:
+            raise Mismatch("%swant %s, got %.100r" % (at(place), show(type), v))
+        return v
 
     def list(self, v, type, place, depth):
-        if of_numpy(v) and hasattr(v, "tolist"):
-            v = v.tolist()
         if not isinstance(v, (list, tuple, range)):
             return NotImplemented
-        return [self.encode(x, type["elem"], "%s[%d]" % (place, i), depth + 1) for i, x in enumerate(v)]
+        each = list.__iter__(v) if isinstance(v, list) else tuple.__iter__(v) if isinstance(v, tuple) else v
+        return [self.encode(x, type["elem"], "%s[%d]" % (place, i), depth + 1) for i, x in enumerate(each)]
 
     def dict(self, v, type, place, depth):
         if not isinstance(v, dict):
             return NotImplemented
-        return {"$dict": {key(k, place): self.encode(x, type["elem"], "%s[%r]" % (place, k), depth + 1) for k, x in v.items()}}
+        encoded = {}
+        for k, x in dict.items(v):
+            k = key(k, place)
+            if k in encoded:
+                raise Mismatch("%sthe key %r is there twice" % (at(place), k))
+            encoded[k] = self.encode(x, type["elem"], "%s[%r]" % (place, k), depth + 1)
+        return {"$dict": encoded}
 
     def record(self, v, type, place, depth):
         fields = type.get("fields") or []
-        if isinstance(v, dict):
-            for k in v:
-                if k not in [f["name"] for f in fields]:
-                    raise Mismatch("%sthere is no field %r" % (at(place), k))
-            get = v.get
-        else:
-            def get(name, default):
-                return getattr(v, name, default)
-        members = {}
+        known = members(v)
+        if known is None and bare(v) or self.exact and isinstance(v, dict):
+            return NotImplemented
+        for k in known or {}:
+            if k not in [f["name"] for f in fields]:
+                raise Mismatch("%sthere is no field %r" % (at(place), k), "declare it, or leave it out")
+        encoded = {}
         for f in fields:
-            x = get(f["name"], NotImplemented)
-            if x is NotImplemented:
+            name = f["name"]
+            if known and name in known:
+                x = known[name]
+            elif isinstance(v, dict) or not hasattr(v, name):
                 if "default" in f:
                     continue
                 if f["type"]["kind"] != "optional":
-                    raise Mismatch("%swant %s, got %s without %r" % (at(place), show(type), describe(v), f["name"]))
+                    raise Mismatch("%swant %s, got %s without %r" % (at(place), show(type), describe(v), name))
                 x = None
-            members[f["name"]] = self.encode(x, f["type"], "%s.%s" % (place, f["name"]), depth + 1)
-        return {"$struct": members}
+            else:
+                x = getattr(v, name)
+            encoded[name] = self.encode(x, f["type"], "%s.%s" % (place, name), depth + 1)
+        return {"$struct": encoded}
+
+    def union(self, v, type, place, depth):
+        """Takes the first member that has the value as it is, or else the first that it can become."""
+        outer, deeper = self.exact, []
+        try:
+            for self.exact in (True,) if outer else (True, False):
+                for m in type["members"]:
+                    try:
+                        return self.encode(v, m, place, depth)
+                    except Mismatch as e:
+                        if not self.exact and not str(e).startswith("%swant %s, got " % (at(place), show(m))):
+                            deeper.append(e)
+        finally:
+            self.exact = outer
+        if len(deeper) == 1:
+            raise deeper[0]
+        return NotImplemented
 
     def file(self, v, type, place, depth):
         return self.path(v, place, "$file")
@@ -483,28 +436,23 @@ class Encoder:
     def dir(self, v, type, place, depth):
         return self.path(v, place, "$dir")
 
-    def any(self, v, place, depth):
+    def any(self, v, type, place, depth):
         if v is None or isinstance(v, bool):
             return v
         if isinstance(v, os.PathLike):
             return self.path(v, place, "$dir" if os.path.isdir(v) else "$file")
-        if isinstance(v, types.SimpleNamespace):
-            v = vars(v)
-            fields = [{"name": text(k, place), "type": {"kind": "any"}} for k in v]
-            return self.record(v, {"fields": fields}, place, depth)
-        elem = {"elem": {"kind": "any"}}
+        known = None if isinstance(v, dict) else members(v)
+        if known is not None:
+            return self.record(v, {"fields": [{"name": text(k, place), "type": type} for k in known]}, place, depth)
         for encode in (self.str, self.int, self.float, self.list, self.dict):
-            encoded = encode(v, elem, place, depth)
+            encoded = encode(v, {"elem": type}, place, depth)
             if encoded is not NotImplemented:
                 return encoded
-        names = field_names(builtin(v)) if not isinstance(v, type) else None
-        if names is not None:
-            return self.record({k: getattr(v, k) for k in names}, {"fields": [{"name": k, "type": {"kind": "any"}} for k in names]}, place, depth)
-        raise Mismatch("%sa %s can't pass between tasks%s" % (at(place), describe(v), way_out(v, "any")))
+        return NotImplemented
 
     def path(self, v, place, tag):
         """Puts a file or directory among the outputs and returns its reference."""
-        if not isinstance(v, (str, os.PathLike)):
+        if not isinstance(v, os.PathLike if self.exact else (str, os.PathLike)):
             return NotImplemented
         path = os.path.abspath(os.fspath(v))
         if isinstance(path, bytes):
@@ -548,97 +496,135 @@ def keep(source, target):
         os.chmod(target, 0o755 if mode & 0o111 else 0o644)
 
 
+OWN = frozenset((str, int, float, bool, list, dict, tuple, type(None)))
+
+
+def plain(v):
+    """Returns v as a value of Python's own that says exactly the same, if there is one."""
+    cls = type(v)
+    if cls in OWN:
+        return v
+    for own, exactly in ((str, str.__str__), (int, int.__int__), (float, float.__float__)):
+        if isinstance(v, own):
+            return exactly(v)  # not str(v), which is Color.RED for a member of a class C(str, Enum)
+    names = [class_name(c) for c in cls.__mro__]
+    if "enum.Enum" in names:
+        return plain(v._value_)
+    if "pydantic.RootModel" in names:
+        return plain(v.root)
+    dtype = getattr(v, "dtype", None)
+    if cls.__module__ in ("numpy", "numpy.matrixlib.defmatrix") and getattr(dtype, "kind", "-") in "biufUTO" and (dtype.kind != "f" or dtype.itemsize <= 8):
+        return v.tolist()
+    return v
+
+
+def members(v):
+    """Returns the members of a dict or of an object by name; None if it isn't known which these are."""
+    cls = type(v)
+    if isinstance(v, dict):
+        return {plain(k): x for k, x in dict.items(v)}
+    if isinstance(v, types.SimpleNamespace):
+        return vars(v)
+    if isinstance(v, tuple):
+        names = getattr(cls, "_fields", None)
+    elif hasattr(cls, "__dataclass_fields__"):
+        names = [f.name for f in standard("dataclasses").fields(v)]
+    elif hasattr(cls, "__attrs_attrs__"):
+        names = [a.name for a in cls.__attrs_attrs__]
+    elif "pydantic.BaseModel" in [class_name(c) for c in cls.__mro__]:
+        names = list(getattr(cls, "model_fields", None) or getattr(cls, "__fields__", ())) + list(getattr(v, "__pydantic_extra__", None) or ())
+    else:
+        names = None
+    return None if names is None else {n: getattr(v, n) for n in names if hasattr(v, n)}
+
+
+def bare(v):
+    """Reports whether the attributes of v are methods and the like, not members."""
+    return type(v).__module__ in ("builtins", "types") or isinstance(v, os.PathLike)
+
+
 def number(v, builtin, abstract):
-    """Reports whether v is such a number: Python's own, or numpy's, say."""
+    """Reports whether v is such a number: Python's own, or another library's."""
     if isinstance(v, bool):
         return False
     if isinstance(v, builtin):
         return True
-    return isinstance(v, getattr(standard("numbers"), abstract))
+    return type(v) not in OWN and isinstance(v, getattr(standard("numbers"), abstract))
+
+
+def digits(v):
+    """Returns a number as text: Python refuses to write ints of thousands of digits."""
+    return "of %d bits" % v.bit_length() if isinstance(v, int) and v.bit_length() > 1000 else str(v)
 
 
 def text(s, place):
     try:
         s.encode("utf-8")
     except UnicodeEncodeError:
-        raise Mismatch("%sstring %a isn't valid Unicode" % (at(place), s))
-    return str.__str__(s)  # not str(s), which a subclass may change: an Enum's members are called C.RED
+        raise Mismatch("%sstring %.200a isn't valid Unicode" % (at(place), s), 'replace what isn\'t, as s.encode(errors="replace").decode() does')
+    return s
 
 
 def key(k, place):
-    k = plain(k)
-    if not isinstance(k, str):
-        raise Mismatch("%sa key is %s, not str: return {str(k): v for k, v in x.items()}" % (at(place), describe(k)))
-    return text(k, place)
+    own = plain(k)
+    if not isinstance(own, str):
+        raise Mismatch("%sa key is %s, not str" % (at(place), describe(k)), "return {str(k): v for k, v in x.items()}")
+    return text(own, place)
 
 
 def at(place):
-    return place.lstrip(".") + ": " if place else ""
-
-
-def builtin(v):
-    """Returns the class of a value; of Python's own classes, the one that it is or extends."""
-    for c in (bool, int, float, str, list, tuple, dict):
-        if isinstance(v, c):
-            return c
-    return os.PathLike if isinstance(v, os.PathLike) else type(v)
-
-
-# The kinds of type whose values a class has as they are.
-EXACT = {
-    bool: ["bool"],
-    int: ["int", "enum"],
-    float: ["float"],
-    str: ["str", "enum"],
-    list: ["list"],
-    tuple: ["list"],
-    dict: ["dict"],
-    os.PathLike: ["File", "Dir"],
-}
-
-
-def of_numpy(v):
-    return type(v).__module__.partition(".")[0] == "numpy"
-
-
-def plain(v):
-    """Returns the value that a member of an Enum, or a scalar of numpy and its like, stands for."""
-    if type(v).__module__ == "builtins" or isinstance(v, (str, int, float)):
-        return v
-    if hasattr(type(v), "__members__") and hasattr(v, "value"):
-        return plain(v.value)
-    if getattr(v, "shape", None) == () and hasattr(v, "item"):
-        return v.item()
-    return v
+    return "output" + place + ": " if place else ""
 
 
 def describe(v):
     if v is None:
         return "None"
-    module, name = type(v).__module__, type(v).__qualname__
-    return name if module in ("builtins", "__main__") else module + "." + name
+    cls = type(v)
+    return cls.__qualname__ if cls.__module__ == "builtins" else "%s.%s" % (cls.__module__, cls.__qualname__)
 
 
-def way_out(v, kind):
-    """Returns what to return instead of a value that doesn't fit, as the end of a message."""
-    if isinstance(v, (set, frozenset)):
-        return ": return sorted(x), a list"
-    if isinstance(v, (bytes, bytearray)):
-        return ": return x.decode(), or write a file and return its path"
-    if isinstance(v, (types.GeneratorType, type({}.keys()), type({}.values()), map, filter, zip)):
-        return ": return list(x)"
-    if isinstance(v, os.PathLike) and kind != "any":
-        return ": return str(x), or declare File or Dir to pass what is there"
-    if hasattr(v, "isoformat"):
-        return ": return x.isoformat(), a str"
-    if hasattr(v, "to_dict") and hasattr(v, "columns"):
-        return ": return x.to_dict('records'), or write a file and return its path"
+def class_name(cls):
+    """Returns a class's name after that of the package that it comes from."""
+    return cls.__module__.partition(".")[0] + "." + cls.__name__
+
+
+WAYS = {  # what to return instead of what can't pass between tasks
+    "builtins.set": "return sorted(x), a list",
+    "builtins.frozenset": "return sorted(x), a list",
+    "builtins.bytes": "return x.decode(), or write a file and return its path",
+    "builtins.bytearray": "return x.decode(), or write a file and return its path",
+    "builtins.function": "return what it returns: call it",
+    "builtins.coroutine": "await it",
+    "builtins.complex": "return [x.real, x.imag]",
+    "datetime.date": "return x.isoformat(), a str",
+    "datetime.time": "return x.isoformat(), a str",
+    "datetime.timedelta": "return x.total_seconds(), a float",
+    "decimal.Decimal": "return str(x), or float(x) if that will do",
+    "fractions.Fraction": "return float(x) if that will do",
+    "pathlib.PurePath": "return str(x), or declare File or Dir to pass what is there",
+    "uuid.UUID": "return str(x)",
+    "numpy.ndarray": "return x.tolist(), or write a file and return its path",
+    "pandas.DataFrame": 'return x.to_dict("records"), or write a file and return its path',
+}
+
+
+def way(v, kind):
+    """Returns how to return v where a type of such a kind is declared; "" if there is nothing to say."""
+    if v is None:
+        return "return a value, or declare %s | None" % (kind if kind in ("bool", "int", "float", "str", "File", "Dir") else "it as T")
+    if kind in ("bool", "int", "float", "str") and type(plain(v)) in (bool, int, float, str):
+        return "return %s(x)" % kind
+    if kind == "list" and isinstance(v, str):
+        return "return [x]"
+    for c in type(v).__mro__:
+        if class_name(c) in WAYS:
+            return WAYS[class_name(c)]
     if hasattr(v, "tolist"):
-        return ": return x.tolist()"
-    if type(v).__name__ in ("Decimal", "Fraction", "UUID"):
-        return ": return str(x)" if kind in ("any", "str") else ": return %s(x)" % kind
-    if v is None and kind != "any":
-        return ": return a value, or declare %s | None" % ("it as T" if kind in ("list", "dict", "record", "enum", "union") else kind)
+        return "return x.tolist()"
+    if hasattr(v, "__next__") or kind == "list" and hasattr(v, "__iter__"):
+        return "return list(x)"
+    if kind == "any":
+        return "return a dict of what it holds, or write a file and return its path"
     return ""
 
 
