@@ -14,6 +14,7 @@
 //	plan                           graph, plan, types and values as plain data: the common contract
 //	workspace                      which files there are, which a graph reads, how they are written
 //	interp                         source to programs, in one process: checks, names, execution, limits
+//	interp/pyfmt                   text of numbers, and rounding, as in Python
 //	interp/summary                 what is kept of a module's syntax
 //	builtins                       what authors write, a file per noun
 //	builtins/value                 the values that pass between tasks, and their types

@@ -35,7 +35,8 @@ var imports = []struct {
 	{"internal/ociref", nil},
 	{"internal/statictest", nil},
 	{"interp/summary", []string{"plan"}},
-	{"interp", []string{"diag", "plan", "interp/summary", "internal/measure", "internal/text"}}, // not builtins: they come as a Language
+	{"interp/pyfmt", nil},
+	{"interp", []string{"diag", "plan", "interp/pyfmt", "interp/summary", "internal/measure", "internal/text"}}, // not builtins: they come as a Language
 	{"evaluator/wire", nil},
 	{"evaluator/compiled", []string{"diag", "plan", "interp", "evaluator/wire", "internal/durable"}},
 	{"evaluator/lockdown/...", []string{"diag", "evaluator/lockdown/..."}},
@@ -51,7 +52,7 @@ var imports = []struct {
 	{"resolve", []string{"diag", "plan", "resolve/packages", "workspace", "internal/finding", "internal/ociref", "internal/python", "internal/text"}},
 	{"lint/findings", []string{"diag"}},
 	{"lint", []string{"diag", "plan", "interp", "evaluator", "internal/text", "lint/findings"}},
-	{"exec", []string{"diag", "plan"}}, // contracts only: not its own children, which implement them
+	{"exec", []string{"diag", "plan"}},                                                                  // contracts only: not its own children, which implement them
 	{"exec/engine", []string{"diag", "plan", "exec", "workspace", "internal/finding", "internal/text"}}, // not what implements the contracts: it is handed that
 	{"exec/exectest", []string{"diag", "plan", "exec"}},
 	{"exec/image", []string{"diag", "plan", "exec", "exec/image/...", "internal/durable", "internal/home", "internal/ociref", "internal/text", "workspace"}},
@@ -60,7 +61,7 @@ var imports = []struct {
 	{"exec/image/debian/archivetest", nil},
 	{"exec/image/debian/control", nil},
 	{"exec/image/pip", []string{"diag", "plan", "exec", "exec/image/memo", "exec/image/oci", "exec/image/process", "internal/durable", "internal/text", "workspace"}}, // not the builder, which it hands layers to
-	{"exec/image/oci", []string{"plan", "exec", "internal/durable"}}, // not how builds remember what they made
+	{"exec/image/oci", []string{"plan", "exec", "internal/durable"}},                                                                                                  // not how builds remember what they made
 	{"exec/image/memo", []string{"internal/durable"}},
 	{"exec/image/process", []string{"diag", "exec", "internal/text"}},
 	{"exec/storetest", []string{"plan", "exec"}},

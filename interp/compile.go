@@ -21,11 +21,12 @@ type Compiler struct {
 
 // compilerVersion must change with everything that changes what source.go and names.go find,
 // what a summary holds, or how it is written.
-const compilerVersion = "1"
+const compilerVersion = "2"
 
 // Fingerprint returns everything that decides what Compile returns, except its arguments and the
 // build of flytestar.
 func (c Compiler) Fingerprint() []string {
+	guardUniverse()
 	parts := []string{compilerVersion, fmt.Sprint(starlark.CompilerVersion), fmt.Sprintf("%+v", *dialect), fmt.Sprint(c.Limits.Nesting)}
 	for _, names := range [][]string{c.Predeclared, starlark.Universe.Keys()} {
 		parts = append(parts, fmt.Sprint(len(names)))

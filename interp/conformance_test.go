@@ -215,14 +215,30 @@ func (c conformanceChunk) run(mode setting) []string {
 	}
 	r := &conformanceReport{chunk: c, met: map[int]bool{}}
 	starlarktest.SetReporter(th, r)
-	_, err := starlark.ExecFileOptions(options, th, c.file, c.source, predeclared)
-	r.ended(err)
+	r.ended(execute(options, mode, th, c, predeclared))
 	for line, rx := range c.want {
 		if !r.met[line] {
 			r.problem(line, "there is no error like "+rx.String())
 		}
 	}
 	return r.problems
+}
+
+// execute runs a chunk. In the dialect its syntax is rewritten first, as a module's is.
+func execute(options *syntax.FileOptions, mode setting, th *starlark.Thread, c conformanceChunk, predeclared starlark.StringDict) error {
+	f, err := options.Parse(c.file, c.source, 0)
+	if err != nil {
+		return err
+	}
+	if mode == inDialect {
+		rewrite(f)
+	}
+	program, err := starlark.FileProgram(f, predeclared.Has)
+	if err != nil {
+		return err
+	}
+	_, err = program.Init(th, predeclared)
+	return err
 }
 
 // conformanceReport collects what goes wrong in a chunk.

@@ -25,6 +25,7 @@ type compiled struct {
 // compile parses, checks and compiles a module, and reports every finding. It returns nil if the
 // text or the syntax has a finding, since then nothing more is known of the module.
 func compile(path string, source []byte, predeclared starlark.StringDict, limits Limits) (*compiled, diag.List) {
+	guardUniverse()
 	if e := checkText(path, source, limits); e != nil {
 		return nil, diag.List{e}
 	}
@@ -62,6 +63,7 @@ func (r *resolver) fields() {
 
 // resolve compiles the module, and notes what is wrong with its names.
 func (r *resolver) resolve(f *syntax.File, path string) *starlark.Program {
+	rewrite(f)
 	program, err := starlark.FileProgram(f, r.isPredeclared)
 	var list starresolve.ErrorList
 	switch {
@@ -219,6 +221,7 @@ func (r *resolver) report(e starresolve.Error) {
 // the resolver, which knows local variables as well, or empty.
 func (r *resolver) candidates(nearest string) []string {
 	names := slices.Concat(r.predeclared.Keys(), starlark.Universe.Keys(), r.names)
+	names = slices.DeleteFunc(names, func(name string) bool { return name == percentName || name == formatName })
 	if nearest != "" {
 		names = append(names, nearest)
 	}

@@ -40,8 +40,16 @@ var guardUniverse = sync.OnceFunc(func() {
 	for name, check := range guards {
 		starlark.Universe[name] = guarded(starlark.Universe[name].(*starlark.Builtin), check)
 	}
+	for name, fn := range added {
+		starlark.Universe[name] = starlark.NewBuiltin(name, fn)
+	}
 	starlark.Universe["range"] = shortRange(starlark.Universe["range"].(*starlark.Builtin))
 })
+
+// added are functions that Starlark's universe lacks.
+var added = map[string]func(*starlark.Thread, *starlark.Builtin, starlark.Tuple, []starlark.Tuple) (starlark.Value, error){
+	"round": round, "sum": sum, percentName: percent, formatName: format,
+}
 
 // guard counts the steps of a call before it is made, or refuses the call. values are the
 // arguments; the first ones are positional.
