@@ -98,7 +98,7 @@ func docstring(tokens []token) string {
 	if err != nil {
 		return ""
 	}
-	return s
+	return strings.ToValidUTF8(s, "\ufffd")
 }
 
 // enter notes the block that a line begins, if it begins one.
