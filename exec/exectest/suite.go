@@ -552,7 +552,7 @@ func (s *suite) outputsRefused(t *testing.T) {
 // user: whoever the image's or the attempt's user is can write outputs.
 func (s *suite) user(t *testing.T) {
 	for user, id := range map[string]string{"": "0", "root": "0", "worker": "1000", "1234": "1234", "7:8": "7"} {
-		a, log := s.attempt("id -u > /var/outputs/id; cat /var/inputs/f")
+		a, log := s.attempt("id -u > /var/outputs/id; cat /dev/stdin /var/inputs/f")
 		a.User = user
 		a.Inputs = []exec.Input{{Path: "/var/inputs/f", Artifact: s.put(t, "f", "readable")}}
 		res := s.run(t, a)

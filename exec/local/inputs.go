@@ -12,8 +12,9 @@ import (
 const maxDirMounts = 64
 
 // inputs returns the mounts that make inputs visible, and the files that are to be written besides.
-// One mount is the working directory, in which what the attempt carries lies once more. What lies in InputsPath and isn't a Dir is in one directory: a File is a link to the store's. So one
-// mount is enough, however many there are. The caller calls remove, whatever err is.
+// One mount is the working directory, in which what the attempt carries lies once more. What lies in
+// InputsPath and isn't a Dir is in one directory: a File is a link to the store's. So one mount is
+// enough, however many there are. The caller calls remove, whatever err is.
 func (e *Executor) inputs(ctx context.Context, s *exec.Spec) (mounts []exec.Mount, files []exec.File, remove func() error, err error) {
 	artifacts, texts, remove := map[string]plan.Value{}, map[string][]byte{}, func() error { return nil }
 	work := exec.Mount{Target: exec.WorkPath, Private: true}

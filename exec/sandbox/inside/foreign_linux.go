@@ -149,11 +149,14 @@ const containerID = "container"
 func (f *Foreign) command(args ...string) error {
 	// Not /dev/null: crun gives the files that it passes on to the container's root, and the host has
 	// only one /dev/null.
-	stdin, err := os.OpenFile(Staging+"/stdin", os.O_RDONLY|os.O_CREATE, 0o400)
+	stdin, err := os.OpenFile(Staging+"/stdin", os.O_RDONLY|os.O_CREATE, 0o444)
 	if err != nil {
 		return err
 	}
 	defer stdin.Close()
+	if err := stdin.Chmod(0o444); err != nil { // whatever the umask: a process may open /dev/stdin
+		return err
+	}
 	argv := append([]string{f.Path, "--root", Staging + "/state", "--log", logPath, "--log-format", "json"}, args...)
 	pid, err := syscall.ForkExec(f.Path, argv, &syscall.ProcAttr{
 		Dir: Staging, Env: []string{"PATH=" + defaultPath, "XDG_RUNTIME_DIR=" + Staging}, Files: []uintptr{stdin.Fd(), 1, 2},

@@ -24,7 +24,10 @@ func (c *Config) stageOnline() error {
 	for _, cpu := range c.CPUs {
 		list = append(list, strconv.Itoa(cpu))
 	}
-	return os.WriteFile(StagedOnline, []byte(strings.Join(list, ",")+"\n"), 0o444)
+	if err := os.WriteFile(StagedOnline, []byte(strings.Join(list, ",")+"\n"), 0o444); err != nil {
+		return err
+	}
+	return os.Chmod(StagedOnline, 0o444) // whatever the umask
 }
 
 // openOnline returns a detached mount of that file, or -1.

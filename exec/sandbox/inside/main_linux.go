@@ -105,9 +105,9 @@ func closeFrom(first int) {
 
 // obey follows orders, for the container's process once that has an id. It ends this process when
 // the sandbox's end of the config pipe is closed, or when it is to stop what hasn't started. All
-// others in its PID namespace end with it. The sandbox closes its end, or the kernel does when the sandbox's
-// process has died. A parent-death signal wouldn't do: it follows a thread of that process, which
-// may end earlier.
+// others in its PID namespace end with it. The sandbox closes its end, or the kernel does when the
+// sandbox's process has died. A parent-death signal wouldn't do: it follows a thread of that
+// process, which may end earlier.
 func obey(orders *json.Decoder, pid *atomic.Int64) {
 	for {
 		var o Order
