@@ -18,6 +18,7 @@ import (
 	"github.com/flytestar/flytestar/exec/sandbox"
 	"github.com/flytestar/flytestar/plan"
 	"github.com/flytestar/flytestar/resolve"
+	"github.com/flytestar/flytestar/workspace"
 )
 
 // machine holds what a build or run works with: what the options bring, and this machine's own for
@@ -94,7 +95,7 @@ func (m *machine) open(p *plan.Plan) (err error) {
 	case w.opts.Executor != nil:
 		m.executor = w.opts.Executor
 	case containers != nil:
-		m.executor = &local.Executor{Sandbox: containers, Images: m.builder, Store: store}
+		m.executor = &local.Executor{Sandbox: containers, Images: m.builder, Store: store, Pattern: workspace.Pattern}
 	}
 	return nil
 }

@@ -73,6 +73,7 @@ func (r *Registry) Predeclared() starlark.StringDict {
 		"task_environment": starlark.NewBuiltin("task_environment", r.newEnvironment),
 		"task":             starlark.NewBuiltin("task", r.newTask),
 		"input":            starlark.NewBuiltin("input", newInput),
+		"output":           starlark.NewBuiltin("output", newOutput),
 		"resources":        starlark.NewBuiltin("resources", newResources),
 		"record":           starlark.NewBuiltin("record", newRecord),
 		"enum":             starlark.NewBuiltin("enum", newEnum),

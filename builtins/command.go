@@ -71,6 +71,10 @@ func (c *placeholders) check(arg string) error {
 			names := paramNames(params)
 			return unpack.Unknown(errorf("there is no %s %q", strings.TrimSuffix(group, "s"), name), name, names)
 		}
+		if p := params[i]; p.Stdout || p.Glob != "" {
+			return errorf("%s has no path: output %q is standard output, or found by its glob", whole, name).
+				WithHint("leave out stdout or the glob, or the placeholder")
+		}
 		if group == "inputs" && whole != arg && isList(params[i].Type) {
 			return errorf("the list %s can't be part of an argument", whole).
 				WithHint("make the placeholder an argument of its own: it becomes one argument per element")

@@ -139,10 +139,8 @@ type outputs []plan.Param
 // Unpack implements starlark.Unpacker.
 func (l *outputs) Unpack(v starlark.Value) error {
 	err := eachParam(v, func(name string, v starlark.Value) error {
-		t, err := value.TypeOf(v)
-		if err == nil {
-			*l = append(*l, plan.Param{Name: name, Type: t.T})
-		}
+		p, err := outputParam(name, v)
+		*l = append(*l, p)
 		return err
 	})
 	if err == nil && len(*l) == 0 {

@@ -12,7 +12,6 @@ import (
 
 	"github.com/flytestar/flytestar/builtins/site"
 	"github.com/flytestar/flytestar/builtins/unpack"
-	"github.com/flytestar/flytestar/builtins/value"
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/plan"
 )
@@ -123,6 +122,7 @@ type taskArguments struct {
 	fn, output, python, command, script starlark.Value
 
 	name, doc string
+	stdout    string // the output's name
 	root      string // python_root
 	in        inputs
 	out       outputs
@@ -139,7 +139,7 @@ func (t *Task) declare(th *starlark.Thread, args starlark.Tuple, kwargs []starla
 	err := unpack.Args("task", args, kwargs, "fn??", &a.fn, "env", &t.Env, "name??", &a.name, "inputs?", &a.in,
 		"output??", &a.output, "outputs??", &a.out, "include?", &a.include, "retries?", &a.retries,
 		"timeout??", &a.timeout, "resources??", &res, "env_vars?", &a.env, "doc??", &a.doc,
-		"python??", &a.python, "python_root??", &a.root, "command??", &a.command, "script??", &a.script)
+		"stdout??", &a.stdout, "python??", &a.python, "python_root??", &a.root, "command??", &a.command, "script??", &a.script)
 	if err != nil {
 		// unpack.Args has named the function already.
 		return unprefixed(err, "task: ")
@@ -158,6 +158,9 @@ func (t *Task) declare(th *starlark.Thread, args starlark.Tuple, kwargs []starla
 	}
 	if err := t.setOutputs(&a); err != nil {
 		return err
+	}
+	if err := t.setStdout(&a); err != nil {
+		return unpack.About("argument stdout", err)
 	}
 	if err := t.setBody(th, &a); err != nil {
 		return err
@@ -187,12 +190,39 @@ func (t *Task) setOutputs(a *taskArguments) error {
 	if a.out != nil {
 		return errorf("both output and outputs are given").WithHint("output = T for one value, outputs = {...} for a struct of several")
 	}
-	of, err := value.TypeOf(a.output)
+	p, err := outputParam("output", a.output)
 	if err != nil {
 		return unpack.About("argument output", err)
 	}
 	t.Decl.Single = true
-	t.Decl.Outputs = []plan.Param{{Name: "output", Type: of.T}}
+	t.Decl.Outputs = []plan.Param{p}
+	return nil
+}
+
+// setStdout marks the output that standard output is, and refuses what only the outputs of a
+// command or script can be.
+func (t *Task) setStdout(a *taskArguments) error {
+	program := a.command != nil || a.script != nil
+	for _, p := range t.Decl.Outputs {
+		if p.Glob != "" && !program {
+			return errorf("output %q has a glob, which only commands and scripts have", p.Name).WithHint("return the files from the function")
+		}
+	}
+	if a.stdout == "" {
+		return nil
+	}
+	if !program {
+		return errorf("only commands and scripts have it").WithHint("return the value from the function")
+	}
+	i, ok := paramIndex(t.Decl.Outputs)[a.stdout]
+	if !ok {
+		return unpack.Unknown(errorf("there is no output %q", a.stdout), a.stdout, paramNames(t.Decl.Outputs))
+	}
+	p := &t.Decl.Outputs[i]
+	if p.Glob != "" || p.Type.Kind == plan.KindDir {
+		return errorf("output %q is a %s with a glob, or a Dir", p.Name, p.Type).WithHint("standard output is a File, or text of a value")
+	}
+	p.Stdout = true
 	return nil
 }
 
@@ -225,7 +255,7 @@ func (t *Task) setBody(th *starlark.Thread, a *taskArguments) error {
 	case a.command != nil:
 		return unpack.About("argument command", t.setCommand(a))
 	}
-	return unpack.About("argument script", t.setScript(a.script))
+	return unpack.About("argument script", t.setScript(a))
 }
 
 // setFunction makes t an orchestrator.
@@ -320,8 +350,8 @@ func (t *Task) setRoot(th *starlark.Thread, dir string) error {
 var shebangRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^#![ \t]*/[^\s]+`) })
 
 // setScript makes t a task that runs an inline script.
-func (t *Task) setScript(v starlark.Value) error {
-	s, err := unpack.Text(v)
+func (t *Task) setScript(a *taskArguments) error {
+	s, err := unpack.Text(a.script)
 	if err != nil {
 		return err
 	}
@@ -332,6 +362,9 @@ func (t *Task) setScript(v starlark.Value) error {
 		}
 		return e.WithHint("begin it with #!/bin/sh")
 	}
+	if err := t.checkScript(s, a); err != nil {
+		return err
+	}
 	t.Decl.Body = plan.Body{Kind: plan.BodyScript, Script: s}
 	return checkFileOutputs(t.Decl.Outputs)
 }
@@ -339,8 +372,19 @@ func (t *Task) setScript(v starlark.Value) error {
 // checkFileOutputs refuses outputs that only a Python function can return.
 func checkFileOutputs(outputs []plan.Param) error {
 	for _, p := range outputs {
-		if k := p.Type.Kind; k != plan.KindFile && k != plan.KindDir && p.Type.HasFile() {
-			return errorf("output %q holds Files within a %s", p.Name, p.Type).WithHint("use a python task, or one output for each File")
+		t := p.Type
+		if t.Kind == plan.KindOptional {
+			t = *t.Elem
+		}
+		if t.Kind == plan.KindList && p.Glob != "" {
+			t = *t.Elem
+		}
+		switch artifact := t.Kind == plan.KindFile || t.Kind == plan.KindDir; {
+		case p.Glob != "" && !artifact:
+			return errorf("output %q is a %s with a glob", p.Name, p.Type).WithHint("a glob gives a File, a Dir, list[File] or list[Dir]")
+		case !artifact && t.HasFile():
+			return errorf("output %q holds Files within a %s", p.Name, p.Type).
+				WithHint(`use output(list[File], glob = "*.txt"), one output for each File, or a python task`)
 		}
 	}
 	return nil

@@ -63,7 +63,7 @@ type Spec struct {
 	User    string   // instead of the image's, if set
 	Files   []File
 	Inputs  []Input
-	Outputs []plan.Param // as the task declares them
+	Outputs []plan.Param // as the task declares them; see Result
 	Network bool
 	Secrets []Secret
 }
@@ -119,6 +119,9 @@ func (s *Spec) Digest() plan.Digest {
 			panic(err) // a type is plain data
 		}
 		fmt.Fprintf(h, "output %q %s\n", out.Name, t)
+		if out.Stdout || out.Glob != "" {
+			fmt.Fprintf(h, "from %t %q\n", out.Stdout, out.Glob)
+		}
 	}
 	for _, secret := range s.Secrets {
 		fmt.Fprintf(h, "secret %q %q %q\n", secret.Key, secret.EnvVar, secret.Path)
@@ -139,7 +142,10 @@ const (
 type Result struct {
 	Exit
 	// Outputs has the top-level entries of OutputsPath, put into the Store: each a plan.File or a
-	// plan.Dir. It is empty unless Code is 0.
+	// plan.Dir. It has standard output as a plan.File, which isn't logged then, where a declared output
+	// has Stdout. Where one has a Glob, it has a []plan.Value of what that matches in the working
+	// directory, sorted by path: Files, or Dirs where the type says so. Only what the attempt wrote
+	// there counts. It is empty unless Code is 0.
 	Outputs map[string]plan.Value
 	// Refused lists what lies in OutputsPath and can't be kept, as "name: what it is". Only regular
 	// files and directories can.

@@ -3,6 +3,7 @@ package exec
 import (
 	"context"
 	"io"
+	"os"
 	"time"
 
 	"github.com/flytestar/flytestar/plan"
@@ -50,6 +51,10 @@ type Container struct {
 	// with 0. It is the tar of an OCI layer: ids as the container sees them, whiteouts for what is
 	// gone, entries sorted by path. Mounts, Files and their mount points are left out.
 	Diff io.Writer
+	// Written, if set, is called once the process has exited with 0, with what the process has written
+	// in Workdir: nil if it has written nothing. Where something was removed, there may be device
+	// nodes. It is gone after the call, and nothing in it can be trusted.
+	Written func(dir *os.Root) error
 }
 
 // Mount binds a path of this machine.

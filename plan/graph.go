@@ -235,6 +235,8 @@ type Param struct {
 	Type    Type            `json:"type"`
 	Default json.RawMessage `json:"default,omitempty"` // a value in [MarshalValue]'s form; empty: required
 	Doc     string          `json:"doc,omitempty"`
+	Glob    string          `json:"glob,omitempty"`   // output of a command or script: it is what this pattern matches in the working directory
+	Stdout  bool            `json:"stdout,omitempty"` // output of a command or script: it is the process's standard output
 }
 
 // Resources are the limits of an attempt. A zero field means no limit.

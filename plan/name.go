@@ -66,6 +66,22 @@ func ValidParam(s string) bool {
 	return true
 }
 
+// ReservedVariable reports whether a script's input can't have that name: as an environment variable
+// it would change how programs run.
+func ReservedVariable(name string) bool {
+	for _, prefix := range []string{"LD_", "FLYTESTAR_", "PYTHON", "PERL5", "BASH_", "GIT_"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	switch name {
+	case "PATH", "HOME", "IFS", "ENV", "SHELL", "USER", "PWD", "OLDPWD", "TMPDIR", "LANG", "TERM", "CDPATH", "SHELLOPTS",
+		"GCONV_PATH", "HOSTNAME", "NODE_OPTIONS", "RUBYOPT", "RUBYLIB", "JAVA_TOOL_OPTIONS", "VIRTUAL_ENV", "PS4":
+		return true
+	}
+	return strings.HasPrefix(name, "LC_")
+}
+
 // maxFileName is the longest file name on Linux file systems, in bytes.
 const maxFileName = 255
 

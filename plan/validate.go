@@ -216,6 +216,9 @@ func (s *Signature) validate() error {
 // maxParameter bounds the name of a Python function's parameter, in bytes.
 const maxParameter = 1024
 
+// maxGlob bounds an output's pattern, in bytes.
+const maxGlob = 4096
+
 func validateParams(params []Param) error {
 	seen := make(map[string]bool, len(params))
 	for i := range params {
@@ -224,6 +227,9 @@ func validateParams(params []Param) error {
 			return fmt.Errorf("name %q", p.Name)
 		}
 		seen[p.Name] = true
+		if p.Glob != "" && p.Stdout || len(p.Glob) > maxGlob {
+			return fmt.Errorf("%s: glob %.100q", p.Name, p.Glob)
+		}
 		if err := p.validate(); err != nil {
 			return fmt.Errorf("%s: %w", p.Name, err)
 		}

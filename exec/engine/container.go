@@ -9,6 +9,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/flytestar/flytestar/diag"
 	"github.com/flytestar/flytestar/exec"
@@ -119,6 +120,7 @@ func (a *action) program(s *exec.Spec, l *layout, carried *set) error {
 	case plan.BodyScript:
 		s.Args = []string{scriptPath}
 		s.Files = append(s.Files, exec.File{Path: scriptPath, Mode: 0o755, Data: []byte(body.Script)})
+		return a.scriptInputs(s, l)
 	case plan.BodyPython:
 		call, err := marshal(map[string]any{
 			"file":     exec.WorkspacePath + "/" + body.File,
@@ -135,6 +137,32 @@ func (a *action) program(s *exec.Spec, l *layout, carried *set) error {
 		s.Args = []string{"python3", "-u", shimPath}
 		s.Files = append(s.Files, exec.File{Path: shimPath, Mode: 0o444, Data: shim},
 			exec.File{Path: classPath, Mode: 0o444, Data: classes}, exec.File{Path: callPath, Mode: 0o444, Data: call})
+	}
+	return nil
+}
+
+// maxVariable bounds an input that is an environment variable, in bytes: the kernel takes 128 KiB.
+const maxVariable = 64 << 10
+
+// scriptInputs gives a script each of its inputs as an environment variable, and each that isn't a
+// list, dict, record, File or Dir also as a file. What is None has neither.
+func (a *action) scriptInputs(s *exec.Spec, l *layout) error {
+	for _, name := range sortedKeys(l.plain) {
+		v := l.plain[name]
+		switch a.inputs[name].(type) {
+		case nil, []plan.Value, map[string]plan.Value, plan.Struct:
+			continue
+		}
+		text, err := written(v)
+		if err != nil {
+			return a.fail(plan.FailUser, "input %q: %v", name, err)
+		}
+		if !isArtifact(a.inputs[name]) {
+			s.Files = append(s.Files, exec.File{Path: exec.InputsPath + "/" + name, Mode: 0o444, Data: []byte(text)})
+		}
+		if len(text) <= maxVariable && !strings.ContainsRune(text, 0) {
+			s.Env = append(s.Env, name+"="+text)
+		}
 	}
 	return nil
 }

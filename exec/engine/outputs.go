@@ -79,6 +79,9 @@ func (a *action) output(ctx context.Context, res *exec.Result, p plan.Param) (pl
 	if t.Kind == plan.KindOptional {
 		t = *t.Elem
 	}
+	if p.Glob != "" {
+		return globbed(res, p, t, entry)
+	}
 	if v, err := plan.Conform(entry, t); err == nil && t.Kind != plan.KindAny {
 		return v, nil
 	} else if t.Kind == plan.KindFile || t.Kind == plan.KindDir {
@@ -104,6 +107,35 @@ func (a *action) output(ctx context.Context, res *exec.Result, p plan.Param) (pl
 		return nil, fmt.Errorf("output %q: %w", p.Name, err)
 	}
 	return v, nil
+}
+
+// globbed makes the value of an output that a pattern finds.
+func globbed(res *exec.Result, p plan.Param, t plan.Type, entry plan.Value) (plan.Value, error) {
+	found, ok := entry.([]plan.Value)
+	if !ok {
+		return nil, fmt.Errorf("output %q isn't a list of what %q matches", p.Name, p.Glob)
+	}
+	for _, r := range res.Refused {
+		if name, what, _ := strings.Cut(r, ": "); name == p.Name {
+			return nil, fmt.Errorf("output %q can't be kept: %s", p.Name, what)
+		}
+	}
+	switch {
+	case t.Kind == plan.KindList:
+		return plan.Conform(entry, p.Type)
+	case len(found) == 1:
+		return plan.Conform(found[0], p.Type)
+	case len(found) == 0 && p.Type.Kind == plan.KindOptional:
+		return nil, nil
+	}
+	names := make([]string, min(len(found), 10))
+	for i := range names {
+		names[i] = artifactName(found[i])
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("output %q is missing: the task wrote nothing that %q matches in its working directory", p.Name, p.Glob)
+	}
+	return nil, fmt.Errorf("output %q is one %s, and %q matches %d: %s", p.Name, t, p.Glob, len(found), strings.Join(names, ", "))
 }
 
 // missing returns the error that says why an output isn't there.

@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"context"
 	"io"
+	"maps"
 	"runtime"
 	"slices"
 	"strings"
@@ -27,6 +28,8 @@ type Executor struct {
 	Images  exec.Images
 	Store   Store
 	Secrets exec.Secrets // nil: attempts that need a secret are refused
+	// Pattern reads the pattern of an output. nil: attempts with such an output are refused.
+	Pattern func(string) (match func(path string) bool, err error)
 	// Grace is how long an attempt that is to end may go on after it was asked to; 0 means 10
 	// seconds.
 	Grace time.Duration
@@ -82,6 +85,9 @@ func (e *Executor) Run(ctx context.Context, a *exec.Attempt) (res *exec.Result, 
 		return nil, diag.Errorf(diag.Position{}, diag.System, "inputs: %w", err)
 	}
 	log := &lockedWriter{w: a.Log}
+	stdout := e.stdout(ctx, a.Outputs, log)
+	defer stdout.end()
+	matched := &matches{executor: e, outputs: a.Outputs}
 	user := cmp.Or(a.User, img.User)
 	exit, err := e.Sandbox.Run(ctx, &exec.Container{
 		Name:       hostName(a.Task),
@@ -94,7 +100,8 @@ func (e *Executor) Run(ctx context.Context, a *exec.Attempt) (res *exec.Result, 
 		Files:      append(secretFiles, files...),
 		Network:    a.Network,
 		Resource:   a.Resources,
-		Stdout:     log,
+		Stdout:     stdout.w,
+		Written:    matched.written(ctx),
 		Stderr:     log,
 		Started:    a.Started,
 		StopSignal: cmp.Or(img.StopSignal, "SIGTERM"),
@@ -107,12 +114,18 @@ func (e *Executor) Run(ctx context.Context, a *exec.Attempt) (res *exec.Result, 
 	if exit.Code != 0 {
 		return res, nil
 	}
-	if res.Outputs, res.Refused, err = collect(ctx, e.Store, outputs); err != nil {
+	res.Outputs, res.Refused, err = collect(ctx, e.Store, outputs)
+	if err == nil {
+		err = stdout.into(res)
+	}
+	if err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
 		return nil, diag.Errorf(diag.Position{}, diag.System, "keeping outputs: %w", err)
 	}
+	maps.Copy(res.Outputs, matched.found)
+	res.Refused = append(res.Refused, matched.refused...)
 	return res, nil
 }
 

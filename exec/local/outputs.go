@@ -27,7 +27,7 @@ func collect(ctx context.Context, s exec.Store, dir string) (outputs map[string]
 	}
 	outputs = map[string]plan.Value{}
 	for _, e := range entries {
-		v, bad, err := keep(ctx, s, root, e)
+		v, bad, err := keep(ctx, s, root, e.Name(), e.Name(), e)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -39,17 +39,16 @@ func collect(ctx context.Context, s exec.Store, dir string) (outputs map[string]
 	return outputs, refused, nil
 }
 
-// keep puts one entry into the store, unless the entry, or something in it, can't be kept.
-func keep(ctx context.Context, s exec.Store, root *os.Root, e fs.DirEntry) (v plan.Value, refused []string, err error) {
-	name := e.Name()
-	if bad := unfit(name, e.Type()); bad != "" {
-		if target, err := root.Readlink(name); err == nil && utf8.ValidString(target) {
+// keep puts the entry at a path into the store under a name, unless the entry, or something in it, can't be kept.
+func keep(ctx context.Context, s exec.Store, root *os.Root, at, name string, e fs.DirEntry) (v plan.Value, refused []string, err error) {
+	if bad := unfit(at, e.Type()); bad != "" {
+		if target, err := root.Readlink(at); err == nil && utf8.ValidString(target) {
 			bad += " to " + target
 		}
 		return nil, []string{bad}, nil
 	}
 	if !e.IsDir() {
-		f, err := root.Open(name)
+		f, err := root.Open(at)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -57,7 +56,7 @@ func keep(ctx context.Context, s exec.Store, root *os.Root, e fs.DirEntry) (v pl
 		v, err := s.PutFile(ctx, name, f)
 		return v, nil, err
 	}
-	tree, refused, err := members(root, name)
+	tree, refused, err := members(root, at)
 	if err != nil || len(refused) > 0 {
 		return nil, refused, err
 	}

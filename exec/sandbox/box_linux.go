@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	osexec "os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -58,10 +59,41 @@ func (b *box) run(ctx context.Context) (exit *exec.Exit, err error) {
 		return nil, err
 	}
 	exit.OOM, exit.Crowded = oom, b.group.crowded()
+	if b.c.Written != nil && exit.Code == 0 {
+		if err := b.written(); err != nil {
+			return nil, err
+		}
+	}
 	if b.c.Diff == nil || exit.Code != 0 {
 		return exit, nil
 	}
 	return exit, b.diff().Write(ctx, b.c.Diff)
+}
+
+// written hands over what the container wrote in its working directory. The container may have put
+// links anywhere, so it is opened from a directory that it can't change.
+func (b *box) written() error {
+	upper, rel, number := "upper", strings.TrimPrefix(path.Clean("/"+b.c.Workdir), "/"), 0
+	for _, m := range b.c.Mounts {
+		if !m.Private {
+			continue
+		}
+		number++
+		if below, err := filepath.Rel(m.Target, b.c.Workdir); err == nil && filepath.IsLocal(below) {
+			upper, rel = "upper"+strconv.Itoa(number), below
+		}
+	}
+	top, err := os.OpenRoot(filepath.Join(b.dir, upper))
+	if err != nil {
+		return err
+	}
+	defer top.Close()
+	dir, err := top.OpenRoot(cmp.Or(rel, "."))
+	if err != nil { // it isn't there, or leads elsewhere
+		return b.c.Written(nil)
+	}
+	defer dir.Close()
+	return b.c.Written(dir)
 }
 
 // diff returns what the container has changed.
