@@ -3,8 +3,9 @@
 //
 //   - image.go has the builder's methods; state.go says how much of an image is there.
 //   - build.go walks through the steps of an image, and puts the image together.
-//   - base.go makes what an image starts from: a Debian base, an image of a registry or of a layout
-//     in the workspace (pull.go), or nothing.
+//   - base.go makes what an image starts from: a Debian base, an image of a layout in the workspace
+//     (pull.go) or of a registry (registry.go, which patience.go asks again if it stalls), or
+//     nothing.
 //   - run.go runs apt and commands in a container, and normalises what they changed.
 //   - files.go takes files from the workspace.
 //   - pip.go hands pip steps to package pip.
