@@ -294,9 +294,6 @@ func (p *parser) importsFrom(t []token) {
 	}
 }
 
-// Dynamic reports whether the file may bind names that it doesn't spell out.
-func (f *File) Dynamic() bool { return f.star }
-
 // canonical returns the full name of a dotted name, by what the file imports. A name that it doesn't
 // import is returned as it is.
 func (f *File) canonical(dotted string) string {
