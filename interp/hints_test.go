@@ -167,7 +167,7 @@ json = 1
 	if len(got) != len(want) {
 		t.Errorf("%d findings, want %d", len(got), len(want))
 	}
-	many := findingsOf(strings.Repeat("x = = 1\n", 1000))
+	many := findingsOf(strings.Repeat("x = = 1\n", 100_000))
 	if len(many) != maxSyntaxErrors {
 		t.Errorf("%d findings", len(many))
 	}

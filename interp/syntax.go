@@ -38,11 +38,12 @@ func unparsed(path string, source []byte, predeclared starlark.StringDict, limit
 		if err == nil {
 			continue
 		}
-		e := syntaxError(path, err)
-		if s.end < len(source) {
-			e.Msg = strings.Replace(e.Msg, "got end of file", "got the end of the statement", 1)
-		}
-		if explain(e, source); len(found) < maxSyntaxErrors {
+		if len(found) < maxSyntaxErrors { // an explanation reads the source again
+			e := syntaxError(path, err)
+			if s.end < len(source) {
+				e.Msg = strings.Replace(e.Msg, "got end of file", "got the end of the statement", 1)
+			}
+			explain(e, source)
 			found = append(found, e)
 		}
 		for _, w := range wordRE().FindAll(source[s.start:s.end], -1) {

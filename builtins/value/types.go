@@ -257,6 +257,11 @@ func TypeOf(v starlark.Value) (*Type, error) {
 		return nil, errorf("want a type, got the string %s", v).WithHint("types are values, as in list[str]")
 	case *starlark.List:
 		return nil, errorf("want a type, got a list").WithHint("write list[T]")
+	case starlark.Tuple:
+		return nil, errorf("want a type, got a tuple").
+			WithHint(`a task with several results declares outputs = {"name": type, …}; a tuple that is passed becomes a list[T]`)
+	case *starlark.Dict:
+		return nil, errorf("want a type, got a dict").WithHint(`write dict[str, T], or record(name = type, …); several results are outputs = {"name": type, …}`)
 	case *starlark.Builtin:
 		if v.Name() == "tuple" || v.Name() == "set" {
 			return nil, errorf("%s isn't a type of values that pass between tasks", v.Name()).WithHint("use list[T]")
