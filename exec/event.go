@@ -24,7 +24,7 @@ type Event struct {
 	Task       string        `json:"task,omitempty"`
 	plan.Label               // of the action's call
 	Number     int           `json:"attempt,omitempty"`
-	Line       string        `json:"line,omitempty"` // action.log
+	Line       string        `json:"line,omitempty"` // action.log: one line or more, with newlines between
 	Error      *plan.Failure `json:"error,omitempty"`
 	Msg        string        `json:"message,omitempty"`
 }
@@ -40,7 +40,7 @@ const (
 	ImageFailed   EventKind = "image.failed"   // an image couldn't be built
 	ActionQueued  EventKind = "action.queued"  // waits for a slot
 	ActionStarted EventKind = "action.started" // an orchestrator's body, or an attempt's process, has started
-	ActionLog     EventKind = "action.log"     // a line that the attempt wrote
+	ActionLog     EventKind = "action.log"     // lines that the attempt wrote
 	ActionRetried EventKind = "action.retried" // an attempt failed and another will follow
 	ActionHit     EventKind = "action.hit"     // a recorded outcome answers it; it doesn't run
 	ActionDone    EventKind = "action.done"

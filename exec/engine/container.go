@@ -40,7 +40,7 @@ func (a *action) container(c *clock, spec *exec.Spec, n int) (plan.Value, error)
 	log := &attemptLog{
 		Tail: text.Tail{Bytes: maxTail, Lines: maxTailLine},
 		path: filepath.Join(a.run.Logs, fmt.Sprintf("%s-%d.log", a.id, n)),
-		line: func(line string) { a.emit(exec.Event{Kind: exec.ActionLog, Number: n, Line: line}) },
+		show: func(lines string) { a.emit(exec.Event{Kind: exec.ActionLog, Number: n, Line: lines}) },
 	}
 	res, err := a.run.Executor.Run(c.ctx, &exec.Attempt{
 		Spec:      *spec,

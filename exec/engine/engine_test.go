@@ -855,7 +855,7 @@ func TestLogEvents(t *testing.T) {
 	var lines []string
 	for _, e := range r.events {
 		if e.Kind == exec.ActionLog {
-			lines = append(lines, e.Line)
+			lines = append(lines, strings.Split(e.Line, "\n")...)
 		}
 	}
 	want := []string{"one", "two", "bad \uFFFD byte", long[:8192], long[8192:], "", "no end"}
@@ -867,6 +867,29 @@ func TestLogEvents(t *testing.T) {
 	}
 	if f.Log != "\nno end" { // the line before is longer than a tail, and a line that is cut is left out
 		t.Errorf("tail %.40q of %d bytes", f.Log, len(f.Log))
+	}
+}
+
+// TestLogEventsBounded: lines are passed on together, and no more of a log than its bound.
+func TestLogEventsBounded(t *testing.T) {
+	r := newRig(t)
+	r.command("leaf", plan.Task{}, func(_ context.Context, t *exectest.Task) exec.Exit {
+		for range 40 {
+			fmt.Fprint(t.Log, strings.Repeat("\n", 1<<20))
+		}
+		return exec.Exit{}
+	})
+	if _, err := r.run(t, "box.leaf", nil); err != nil {
+		t.Fatal(err)
+	}
+	events, bytes, last := 0, 0, ""
+	for _, e := range r.events {
+		if e.Kind == exec.ActionLog {
+			events, bytes, last = events+1, bytes+len(e.Line), e.Line
+		}
+	}
+	if events > 5000 || bytes > 17<<20 || !strings.HasPrefix(last, "[what follows isn't shown") {
+		t.Errorf("%d events of %d bytes; the last is %.100q", events, bytes, last)
 	}
 }
 

@@ -35,6 +35,7 @@ type Console struct {
 	drawn int             // rows of the board on the screen
 	steps map[string]step // by image: the last message about it, if there is no board
 	began map[string]time.Time
+	logs  map[string]*shownLog // by action, or "" for what orchestrators and modules print
 	err   error // of writing
 	stop  chan struct{}
 	done  chan struct{}
@@ -52,7 +53,7 @@ const redrawEvery = 100 * time.Millisecond
 
 // New returns a console on w. The caller closes it.
 func New(w io.Writer, quiet, verbose bool) *Console {
-	c := &Console{w: w, quiet: quiet, verbose: verbose, steps: map[string]step{}, began: map[string]time.Time{}}
+	c := &Console{w: w, quiet: quiet, verbose: verbose, steps: map[string]step{}, began: map[string]time.Time{}, logs: map[string]*shownLog{}}
 	f, ok := w.(*os.File)
 	if ok && !quiet && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
 		c.size = func() (int, int, error) { return term.GetSize(int(f.Fd())) }
@@ -139,13 +140,6 @@ func (c *Console) say(format string, args ...any) {
 	}
 }
 
-// log writes a line of a task's log, or of what an orchestrator printed.
-func (c *Console) log(task, line string) {
-	if c.board != nil {
-		line = text.SafeLine(line)
-	}
-	c.say("%s | %s", task, line)
-}
 
 // Print writes what a module or an orchestrator printed.
 func (c *Console) Print(pos diag.Position, task, text string) {
@@ -157,9 +151,7 @@ func (c *Console) Print(pos diag.Position, task, text string) {
 	if task == "" {
 		task = pos.String()
 	}
-	for line := range strings.SplitSeq(text, "\n") {
-		c.log(task, line)
-	}
+	c.log("", task, text)
 }
 
 // Locked shows how far the evaluator is locked down.
@@ -195,8 +187,11 @@ func (c *Console) Watch(e exec.Event) {
 	case exec.ImageStep, exec.ImageHit, exec.ImageDone, exec.ImageFailed:
 		c.image(e)
 	case exec.ActionLog:
-		c.log(e.Label.Of(e.Task), e.Line)
+		c.log(e.Action, e.Label.Of(e.Task), e.Line)
 	default:
+		if e.Kind != exec.ActionQueued {
+			delete(c.logs, e.Action)
+		}
 		c.action(e)
 	}
 }

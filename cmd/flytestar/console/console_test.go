@@ -47,6 +47,27 @@ func TestPrint(t *testing.T) {
 	}
 }
 
+// TestLogShown: names and empty lines don't make much of a small log, and a large one ends with a
+// note.
+func TestLogShown(t *testing.T) {
+	name := strings.Repeat("long_", 20) + ".end"
+	var b strings.Builder
+	c := New(&b, false, false)
+	c.Watch(exec.Event{Kind: exec.ActionLog, Task: name, Action: "1", Line: "a" + strings.Repeat("\n", 1000) + "b"})
+	short := "long_long_long_long_lon…g_long_long_long_.end"
+	want := short + " | a\n" + strings.Repeat(short+" | \n", 2) + short + " | (997 more empty lines)\n" + short + " | b\n"
+	if b.String() != want {
+		t.Errorf("got %s, want %s", b.String(), want)
+	}
+	b.Reset()
+	for range 40 {
+		c.Watch(exec.Event{Kind: exec.ActionLog, Task: name, Action: "1", Line: strings.Repeat("x\n", 50_000)})
+	}
+	if got := b.String(); len(got) > maxLog+1000 || !strings.HasSuffix(got, "(what follows isn't shown; runs/ in flytestar's home has whole logs)\n") {
+		t.Errorf("%d bytes, at the end %q", len(got), got[len(got)-100:])
+	}
+}
+
 func TestPlainLines(t *testing.T) {
 	for _, test := range []struct {
 		quiet bool
@@ -101,7 +122,7 @@ func TestBoard(t *testing.T) {
 func TestRedraw(t *testing.T) {
 	var b strings.Builder
 	c := &Console{w: &b, board: newBoard(), size: func() (int, int, error) { return 30, 20, nil },
-		steps: map[string]step{}, began: map[string]time.Time{}}
+		steps: map[string]step{}, began: map[string]time.Time{}, logs: map[string]*shownLog{}}
 	now := time.Unix(10, 0)
 	for _, e := range story() {
 		c.Watch(e)
