@@ -34,8 +34,8 @@ func (c *checker) inclusion() {
 // findings.
 func (c *checker) exhaustion() {
 	if c.packages.Exhausted() {
-		e := limitPackages.Errorf("the images declare too many packages: more than %d that differ, %d in all, %d bytes of requirements files or %d comparisons",
-			packages.MaxParsed, packages.MaxDeclared, packages.MaxRead, packages.MaxCompared).At(diag.Position{File: c.graph.Entry})
+		e := limitPackages.Errorf("the images declare too many packages: more than %d that differ, %d in all, %d bytes of requirements files, %d comparisons, or %d versions and extras",
+			packages.MaxParsed, packages.MaxDeclared, packages.MaxRead, packages.MaxCompared, packages.MaxParts).At(diag.Position{File: c.graph.Entry})
 		c.findings.report(e.WithHint("let environments share images, or orchestrate in environments without one"))
 	}
 }

@@ -14,7 +14,7 @@ import (
 const (
 	maxPatterns = 10_000  // of one list: each is tried on each member
 	maxPattern  = 4096    // bytes of one
-	maxSteps    = 1 << 32 // of a Reader, as glob.cost counts them
+	maxSteps    = 1 << 31 // of a Reader, as glob.cost counts them
 	perVisit    = 512     // steps that stand for the time of looking at a file
 )
 
@@ -23,6 +23,7 @@ type glob struct {
 	patterns []string // as doublestar reads them; a name matches one of them
 	deep     bool     // one has a "**", and so may be tried at each directory of a name
 	above    []string // the first elements of the pattern, joined: what leads to a match at that depth
+	run      int      // bytes of the longest part that follows a "*"
 	depth    int      // elements of a name that can match; 0: any number
 }
 
@@ -81,6 +82,12 @@ func parseGlob(p string) (glob, error) {
 // slashes alone.
 func (g *glob) measure() {
 	p := g.patterns[0]
+	for part := range strings.SplitSeq(p, "*") {
+		g.run = max(g.run, len(strings.TrimPrefix(part, "/")))
+	}
+	if !strings.Contains(p, "*") {
+		g.run = 0
+	}
 	elements := strings.Split(p, "/")
 	if !g.deep && !strings.Contains(p, "[") {
 		g.depth = len(elements)
@@ -162,10 +169,10 @@ func (g glob) match(name string) bool {
 	return slices.ContainsFunc(g.patterns, func(p string) bool { return doublestar.MatchUnvalidated(p, name) })
 }
 
-// cost estimates from above how many steps a match takes: each "*" is tried at each byte of a name,
-// and the last "**" at each of its directories.
+// cost estimates from above how many steps a match takes: what follows a "*" is compared at each byte
+// of a name, and the last "**" is tried at each of its directories.
 func (g glob) cost(name string) int {
-	n := len(g.patterns) * (len(name) + len(g.patterns[0]))
+	n := len(g.patterns) * (len(g.patterns[0]) + len(name)*(1+4*min(g.run, len(name))))
 	if g.deep {
 		n *= 1 + strings.Count(name, "/")
 	}

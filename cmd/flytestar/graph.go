@@ -182,7 +182,13 @@ type writer struct {
 
 func newWriter(w io.Writer) *writer { return &writer{buf: bufio.NewWriter(w)} }
 
+// printf writes format, which has the newlines. An argument can't add one.
 func (w *writer) printf(format string, args ...any) {
+	for i, a := range args {
+		if s, ok := a.(string); ok {
+			args[i] = text.OneLine(s)
+		}
+	}
 	if w.err == nil {
 		w.err = write(w.buf, fmt.Sprintf(format, args...))
 	}

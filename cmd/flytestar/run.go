@@ -90,7 +90,7 @@ func taskHelp(w io.Writer, g *plan.Graph, task int, file, name string) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s, a task of %s\n\nUsage:\n  flytestar run [flags] %s %s [inputs]\n", g.FullName(task), file, file, name)
 	if t.Doc != "" {
-		fmt.Fprintf(&b, "\n%s\n", strings.TrimSpace(t.Doc))
+		b.WriteString("\n  " + strings.ReplaceAll(strings.TrimSpace(t.Doc), "\n", "\n  ") + "\n")
 	}
 	if len(t.Inputs) > 0 {
 		b.WriteString("\nInputs:\n")

@@ -24,6 +24,13 @@ var (
 	spaceMarker = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\s;`) })
 )
 
+// MaxRequirement is the longest requirement that is read, in bytes, and maxVersion the longest version.
+// Nobody writes longer ones, and taking them apart costs a multiple of their length.
+const (
+	MaxRequirement = 4096
+	maxVersion     = 1024
+)
+
 // ErrNameless is ParseRequirement's error for a requirement whose name shows only when it is
 // fetched: a path, a URL, an archive.
 var ErrNameless = errors.New("no requirement by name")
@@ -32,6 +39,9 @@ var ErrNameless = errors.New("no requirement by name")
 // would refuse. Specifiers and marker are read when they are asked for.
 func ParseRequirement(text string) (Requirement, error) {
 	text = strings.TrimSpace(text)
+	if len(text) > MaxRequirement {
+		return Requirement{}, fmt.Errorf("%q…: a requirement of %d bytes, more than %d", text[:40], len(text), MaxRequirement)
+	}
 	name, rest := cutName(text)
 	if name == "" || strings.Contains(name, ".") && archive().MatchString(name) || strings.ContainsAny(text, "\r\n") {
 		return Requirement{}, ErrNameless

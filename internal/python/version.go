@@ -71,9 +71,12 @@ var phases = map[string]int64{
 	"c": phaseRC, "rc": phaseRC, "pre": phaseRC, "preview": phaseRC,
 }
 
-// ParseVersion reads a version. It returns false if the text isn't a version, or has a number of
-// more than 18 digits.
+// ParseVersion reads a version. It returns false if the text isn't a version, has a number of
+// more than 18 digits, or is longer than 1,024 bytes.
 func ParseVersion(text string) (Version, bool) {
+	if len(text) > maxVersion {
+		return Version{}, false
+	}
 	m := versionSyntax().FindStringSubmatch(strings.ToLower(strings.TrimSpace(text)))
 	if m == nil {
 		return Version{}, false

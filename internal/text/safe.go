@@ -38,6 +38,10 @@ func steers(r rune) bool {
 		(unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029' || r&0xfffe == 0xfffe) // noncharacters
 }
 
+// OneLine is [Safe] for text that must stay on its line: a newline in it is spelt out, so that what
+// follows can't pass for a line of its own.
+func OneLine(s string) string { return Safe(strings.ReplaceAll(s, "\n", `\n`)) }
+
 // SafeLine is [Safe] for one line of a log. It drops what a carriage return makes a terminal
 // overwrite.
 func SafeLine(line string) string {

@@ -24,6 +24,9 @@ func TestSafe(t *testing.T) {
 			t.Errorf("Safe(%q) = %q, want %q", s, got, want)
 		}
 	}
+	if got := text.OneLine("a\nb\x1b"); got != `a\nb\x1b` {
+		t.Errorf("OneLine: %q", got)
+	}
 	if got := text.SafeLine("10%\r100%\x1b\r\n"); got != `100%\x1b` {
 		t.Errorf("SafeLine: %q", got)
 	}

@@ -48,6 +48,7 @@ func compareNames(a, b Declaration) int {
 // Bounds of reading and comparing packages, whatever the graph.
 const (
 	MaxParsed   = 100_000    // requirements that differ
+	MaxParts    = 200_000    // version clauses and extras of these requirements
 	MaxRead     = 64 << 20   // bytes of requirements files
 	MaxDeclared = 4_000_000  // packages of all images together
 	MaxCompared = 50_000_000 // comparisons of names
@@ -65,7 +66,7 @@ type Declared struct {
 	read     map[string]File         // by path
 	pairs    map[[2]int]*Difference  // by image of the caller and of the callee
 
-	size, declared, compared int // counts for maxRead, maxDeclared, maxCompared
+	parts, size, declared, compared int // counts for MaxParts, MaxRead, MaxDeclared, MaxCompared
 }
 
 // Requirement is a requirement of pip, and the packages that it stands for in each target that was
@@ -87,7 +88,7 @@ func New(g *plan.Graph, reader *workspace.Reader, platform string) *Declared {
 
 // Exhausted reports whether the images declare more than is read or compared.
 func (d *Declared) Exhausted() bool {
-	return len(d.parsed) >= MaxParsed || d.size > MaxRead || d.declared > MaxDeclared || d.compared > MaxCompared
+	return len(d.parsed) >= MaxParsed || d.parts > MaxParts || d.size > MaxRead || d.declared > MaxDeclared || d.compared > MaxCompared
 }
 
 // Of returns what an image declares, sorted by name.
@@ -143,6 +144,7 @@ func (d *Declared) Requirement(text string) *Requirement {
 	r, ok := d.parsed[text]
 	if !ok && !d.Exhausted() {
 		if parsed, err := python.ParseRequirement(text); err == nil { // otherwise imageFiles' finding
+			d.parts += 1 + strings.Count(text, ",")
 			versions := parsed.Specifiers()
 			r = &Requirement{Requirement: parsed, Pinned: parsed.URL != "" || versions.Pinned(), marker: parsed.Marker()}
 		}

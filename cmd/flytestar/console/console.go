@@ -36,7 +36,7 @@ type Console struct {
 	steps map[string]step // by image: the last message about it, if there is no board
 	began map[string]time.Time
 	logs  map[string]*shownLog // by action, or "" for what orchestrators and modules print
-	err   error // of writing
+	err   error                // of writing
 	stop  chan struct{}
 	done  chan struct{}
 }
@@ -100,7 +100,7 @@ func (c *Console) rows(now time.Time) []string {
 	}
 	rows := c.board.rows(now, min(h-2, 16))
 	for i, r := range rows {
-		rows[i] = text.Cut(text.Safe(r), w-1)
+		rows[i] = text.Cut(text.OneLine(r), w-1)
 	}
 	return rows
 }
@@ -134,12 +134,11 @@ func (c *Console) draw(rows []string) {
 
 // say writes a line above the board.
 func (c *Console) say(format string, args ...any) {
-	c.lines = append(c.lines, fmt.Sprintf(format, args...))
+	c.lines = append(c.lines, strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", `\n`)) // or it would pass for two
 	if c.board == nil {
 		c.draw(nil)
 	}
 }
-
 
 // Print writes what a module or an orchestrator printed.
 func (c *Console) Print(pos diag.Position, task, text string) {
@@ -168,7 +167,9 @@ func (c *Console) Watch(e exec.Event) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e.Kind == exec.Warning {
-		c.say("flytestar: warning: %s", text.Safe(e.Msg))
+		for i, line := range strings.Split(text.Safe(e.Msg), "\n") {
+			c.say("%s%s", [...]string{"flytestar: warning: ", "    "}[min(i, 1)], line)
+		}
 		return
 	}
 	if c.quiet {

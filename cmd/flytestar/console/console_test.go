@@ -54,7 +54,7 @@ func TestLogShown(t *testing.T) {
 	var b strings.Builder
 	c := New(&b, false, false)
 	c.Watch(exec.Event{Kind: exec.ActionLog, Task: name, Action: "1", Line: "a" + strings.Repeat("\n", 1000) + "b"})
-	short := "long_long_long_long_lon…g_long_long_long_.end"
+	short := "long_long_long_long_lon…long_long_long_long_.end"
 	want := short + " | a\n" + strings.Repeat(short+" | \n", 2) + short + " | (997 more empty lines)\n" + short + " | b\n"
 	if b.String() != want {
 		t.Errorf("got %s, want %s", b.String(), want)
@@ -65,6 +65,18 @@ func TestLogShown(t *testing.T) {
 	}
 	if got := b.String(); len(got) > maxLog+1000 || !strings.HasSuffix(got, "(what follows isn't shown; runs/ in flytestar's home has whole logs)\n") {
 		t.Errorf("%d bytes, at the end %q", len(got), got[len(got)-100:])
+	}
+}
+
+// TestNoForgedLines: what a workflow names doesn't make lines of its own.
+func TestNoForgedLines(t *testing.T) {
+	var b strings.Builder
+	c := New(&b, false, false)
+	c.Watch(exec.Event{Kind: exec.ImageStep, Image: "e", Step: "commands true\ntask e.a: done in 0.1s"})
+	c.Watch(exec.Event{Kind: exec.Warning, Msg: "one\nflytestar: two"})
+	want := "image e: commands true\\ntask e.a: done in 0.1s\nflytestar: warning: one\n    flytestar: two\n"
+	if b.String() != want {
+		t.Errorf("got %q, want %q", b.String(), want)
 	}
 }
 
