@@ -65,7 +65,8 @@ func (e *Evaluator) Body(ctx context.Context, task string, inputs map[string]pla
 	defer b.asked.Wait()
 	defer b.cancel()
 	b.turn = wanted
-	if !b.begin() {
+	clock := b.begin()
+	if clock == nil {
 		e.forget(b)
 		return nil, e.interrupted(ctx, task)
 	}
@@ -73,6 +74,7 @@ func (e *Evaluator) Body(ctx context.Context, task string, inputs map[string]pla
 		e.forget(b)
 		return nil, messageError("the inputs of task "+task, err)
 	}
+	clock.begin()
 	select {
 	case <-b.done:
 		return b.value, b.err
@@ -130,25 +132,31 @@ func inTask(task string, err error) error {
 	return &d
 }
 
-// begin waits for the turn that the body wants, and starts its clock. It returns false if the body
-// ends first.
-func (b *body) begin() bool {
+// bodiesShare is how much the process may compute during the turn of one body, in max-wall: several
+// bodies have turns, and thousands of messages may be under way. The body itself is held to max-wall
+// where it can be interrupted.
+const bodiesShare = 4
+
+// begin waits for the turn that the body wants, and returns its clock, or nil if the body ends
+// first.
+func (b *body) begin() *turnClock {
 	select {
 	case b.evaluator.turns <- struct{}{}:
 	case <-b.ctx.Done():
-		return false
+		return nil
 	case <-b.evaluator.gone:
-		return false
+		return nil
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.ended {
 		<-b.evaluator.turns
-		return false
+		return nil
 	}
 	b.turn = held
-	b.startClock()
-	return true
+	clock := b.evaluator.process.newClock("task "+b.task, bodiesShare)
+	b.stop = clock.stop
+	return clock
 }
 
 // pause ends the turn of a body that waits. Its error ends the evaluator.
@@ -176,9 +184,10 @@ func (b *body) resume() error {
 	default:
 		b.turn = wanted
 		go func() {
-			if b.begin() {
+			if clock := b.begin(); clock != nil {
 				// This fails only if the evaluator is dead, and listen notices that.
 				_ = b.evaluator.process.pipe.Send(toEvaluator{Turn: &turnMsg{b.id}})
+				clock.begin()
 			}
 		}()
 	}
@@ -316,9 +325,9 @@ func (b *body) reply(m *requestMsg, ask func(*replyMsg) error) {
 // send sends an answer. It may be too big. Any other error means that the evaluator is dead, and
 // listen notices that.
 func (b *body) send(r *replyMsg) {
-	if err := b.evaluator.process.pipe.Send(toEvaluator{Reply: r}); errors.Is(err, wire.ErrTooBig) {
+	if err := b.evaluator.process.pipe.SendLater(toEvaluator{Reply: r}); errors.Is(err, wire.ErrTooBig) {
 		b.fail(r, messageError("the answer", err))
-		_ = b.evaluator.process.pipe.Send(toEvaluator{Reply: r})
+		_ = b.evaluator.process.pipe.SendLater(toEvaluator{Reply: r})
 	}
 }
 

@@ -92,14 +92,6 @@ func (p *process) greet(start startMsg, options Options) (lockdown.State, error)
 	return state, nil
 }
 
-// startClock kills the process unless stop is called within the wall clock limit. what names the
-// turn.
-func (p *process) startClock(what string) (stop func()) {
-	wall := p.limits.OverWall(what)
-	clock := time.AfterFunc(p.limits.Wall+grace, func() { p.kill(wall) })
-	return func() { clock.Stop() }
-}
-
 // receive reads a message and checks it.
 func (p *process) receive(m *fromEvaluator) error {
 	size, err := p.pipe.Receive(m)

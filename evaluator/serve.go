@@ -369,7 +369,7 @@ func (h *pipeHost) ask(ctx context.Context, m requestMsg) (*replyMsg, error) {
 	m.Body, m.ID = h.id, h.last
 	h.waiting[m.ID] = answer
 	h.mu.Unlock()
-	if err := h.pipe.Send(fromEvaluator{Request: &m}); err != nil {
+	if err := h.pipe.SendLater(fromEvaluator{Request: &m}); err != nil {
 		return nil, messageError("the request", err)
 	}
 	select {

@@ -184,7 +184,7 @@ type budget struct {
 
 	// Only the goroutine of the thread that runs touches these.
 	seen    uint64                      // the turn that is being counted
-	started time.Time                   // when that turn began
+	clock   clock                       // of that turn
 	steps   uint64                      // steps of that turn, at the last look
 	counted map[*starlark.Thread]uint64 // of each thread's own count, how much has been counted
 	left    int                         // looks until the next one at memory
@@ -192,7 +192,7 @@ type budget struct {
 }
 
 func newBudget(limits Limits, what string) *budget {
-	return &budget{limits: limits, what: what, started: time.Now(), counted: map[*starlark.Thread]uint64{}}
+	return &budget{limits: limits, what: what, clock: startClock(), counted: map[*starlark.Thread]uint64{}}
 }
 
 // budgetLocal is the key of the thread-local that holds the budget.
@@ -230,7 +230,7 @@ func (b *budget) look(th *starlark.Thread) {
 // count counts the steps of a thread since it was last counted.
 func (b *budget) count(th *starlark.Thread) {
 	if turn := b.turn.Load(); turn != b.seen {
-		b.seen, b.started, b.steps = turn, time.Now(), 0
+		b.seen, b.clock, b.steps = turn, startClock(), 0
 	}
 	b.steps += th.Steps - b.counted[th]
 	b.counted[th] = th.Steps
@@ -250,7 +250,7 @@ func (b *budget) exceeded(th *starlark.Thread) *diag.Error {
 	case th.CallStackDepth() > l.Calls:
 		return ErrCalls.Errorf("calls nest deeper than %d", l.Calls).
 			WithHint("use a loop, recurse over halves, or raise the limit with --max-calls")
-	case time.Since(b.started) > l.Wall:
+	case b.clock.over(l.Wall):
 		return l.OverWall(b.what)
 	}
 	if b.left--; b.left > 0 {

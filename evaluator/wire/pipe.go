@@ -15,8 +15,9 @@ type Pipe struct {
 	r     *bufio.Reader
 	limit int64 // bytes of a message
 
-	mu sync.Mutex
-	w  io.Writer
+	later sync.Mutex // held by the one caller of SendLater that competes for mu
+	mu    sync.Mutex
+	w     io.Writer
 }
 
 // NewPipe returns a Pipe that reads from r and writes to w. limit bounds a message, in bytes.
@@ -32,6 +33,14 @@ var (
 	ErrTooBig    = errors.New("message is too big") // to send: nothing of it has been sent
 	ErrMalformed = errors.New("malformed message")  // received
 )
+
+// SendLater is [Pipe.Send] for messages of which thousands may wait. At most one of them is before a
+// message that Send is called with.
+func (p *Pipe) SendLater(message any) error {
+	p.later.Lock()
+	defer p.later.Unlock()
+	return p.Send(message)
+}
 
 // Send writes a message: a struct, or a pointer to one.
 func (p *Pipe) Send(message any) error {
