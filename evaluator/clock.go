@@ -47,7 +47,7 @@ func (c *turnClock) begin() {
 		return
 	}
 	c.told, c.began = true, time.Now()
-	c.used, _ = processorTime(c.process.cmd.Process.Pid)
+	c.used, _ = c.process.processorTime()
 	c.timer.Reset(c.process.limits.Wall + grace)
 }
 
@@ -66,7 +66,7 @@ func (c *turnClock) look() {
 		return
 	}
 	wall := c.process.limits.Wall
-	now, known := processorTime(c.process.cmd.Process.Pid)
+	now, known := c.process.processorTime()
 	left := time.Duration(c.share)*wall + grace - (now - c.used)
 	if !c.told {
 		left = wall
@@ -76,4 +76,12 @@ func (c *turnClock) look() {
 		return
 	}
 	c.process.kill(c.process.limits.OverWall(c.what))
+}
+
+// processorTime returns how much time of processors the process has had; false if that isn't known.
+func (p *process) processorTime() (time.Duration, bool) {
+	if p.cmd == nil || p.cmd.Process == nil {
+		return 0, false
+	}
+	return processorTime(p.cmd.Process.Pid)
 }
