@@ -56,7 +56,7 @@ func keep(ctx context.Context, s exec.Store, root *os.Root, at, name string, e f
 		v, err := s.PutFile(ctx, name, f)
 		return v, nil, err
 	}
-	tree, refused, err := members(root, at)
+	tree, refused, err := members(ctx, root, at)
 	if err != nil || len(refused) > 0 {
 		return nil, refused, err
 	}
@@ -64,11 +64,27 @@ func keep(ctx context.Context, s exec.Store, root *os.Root, at, name string, e f
 	return v, nil, err
 }
 
-// members lists what is below a directory of root.
-func members(root *os.Root, dir string) (tree []exec.Entry, refused []string, err error) {
+// Bounds of an output that is a directory, which this process has in memory as a list.
+const (
+	maxEntries = 1_000_000
+	maxPaths   = 128 << 20 // bytes of all paths
+	maxRefused = 100       // things that can't be kept: further ones aren't listed
+)
+
+// members lists what is below a directory of root. It ends with ctx.
+func members(ctx context.Context, root *os.Root, dir string) (tree []exec.Entry, refused []string, err error) {
+	bytes := 0
 	err = fs.WalkDir(root.FS(), dir, func(p string, d fs.DirEntry, err error) error {
-		if err != nil || p == dir {
+		switch bytes += len(p); {
+		case err != nil || p == dir:
 			return err
+		case len(tree) == maxEntries || bytes > maxPaths:
+			refused = append(refused, fmt.Sprintf("%s: a directory with more than %d entries, or %d bytes of paths", dir, maxEntries, maxPaths))
+			return fs.SkipAll
+		case len(refused) == maxRefused:
+			return fs.SkipAll
+		case ctx.Err() != nil:
+			return ctx.Err()
 		}
 		path, bad := strings.TrimPrefix(p, dir+"/"), unfit(p, d.Type()&^fs.ModeSymlink)
 		if bad == "" && !exec.ValidPath(path) { // its names are valid, so it can only be too long
@@ -97,7 +113,9 @@ func members(root *os.Root, dir string) (tree []exec.Entry, refused []string, er
 		return err
 	})
 	for _, bad := range exec.BadLinks(tree) {
-		refused = append(refused, dir+"/"+bad)
+		if len(refused) < maxRefused {
+			refused = append(refused, dir+"/"+bad)
+		}
 	}
 	return tree, refused, err
 }

@@ -109,18 +109,3 @@ func sweep(parent string, ours func(name string) bool) (removed []string, err er
 	}
 	return removed, errors.Join(failed...)
 }
-
-// RemoveTree removes path and everything below it, also from directories that can't be written.
-// It is no error if path is missing.
-func RemoveTree(path string) error {
-	if err := os.RemoveAll(path); err == nil {
-		return nil
-	}
-	err := filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
-		if err != nil || !d.IsDir() {
-			return err
-		}
-		return os.Chmod(p, 0o700)
-	})
-	return errors.Join(err, os.RemoveAll(path))
-}
