@@ -132,7 +132,7 @@ func allUnusable() []unusable {
 		{`oci:l`, ``, []string{"l/index.json=[]"}, "l has a damaged index"},
 		{`oci:l`, ``, []string{`l/index.json={"manifests": [{"digest": "md5:x", "mediaType": "application/vnd.oci.image.manifest.v1+json"}]}`}, `"md5:x" isn't a digest by SHA-256`},
 		{`oci:l:u`, ``, layoutFiles(strings.NewReplacer()), `with the tag "u"; its tags are t`},
-		{`oci:l`, ``, layoutFiles(strings.NewReplacer(runtime.GOARCH, "mips")), "the image is for linux/mips"},
+		{`oci:l`, ``, layoutFiles(strings.NewReplacer(runtime.GOARCH, "mips")), "no image for linux/" + runtime.GOARCH + ", only for linux/mips"},
 		{`oci:l`, ``, layoutFiles(strings.NewReplacer(`"diff_ids": ["sha256:00"]`, `"diff_ids": []`)), "the image has 1 layers, but 0 diff ids"},
 		{`oci:l`, ``, layoutFiles(strings.NewReplacer(`"size": 1024`, `"size": 1025`)), "has 1024 bytes, not 1025"},
 		{`oci:l`, ``, without(layoutFiles(strings.NewReplacer()), "\x00"), "can't be read: "},
