@@ -79,6 +79,13 @@ func (h *host) Read(_ context.Context, f plan.File, limit int64) ([]byte, error)
 	return []byte(s), nil
 }
 
+func (h *host) Files(_ context.Context, d plan.Dir, pattern string) ([]plan.File, error) {
+	if pattern != "*.csv" {
+		return nil, fmt.Errorf("no files %s", pattern)
+	}
+	return []plan.File{{Name: "a.csv", Digest: d.Digest}, {Name: "b.csv", Digest: d.Digest}}, nil
+}
+
 func (h *host) Text(_ context.Context, name, text string) (plan.File, error) {
 	f := plan.File{Name: name, Digest: plan.DigestOf([]byte(text)), Size: int64(len(text))}
 	h.files[string(f.Digest)] = text

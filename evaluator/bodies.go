@@ -299,6 +299,11 @@ func (b *body) question(m *requestMsg) (func(*replyMsg) error, error) {
 			r.Data, err = b.host.Read(b.ctx, m.Read.File, m.Read.Max)
 			return err
 		}, nil
+	case m.Files != nil:
+		return func(r *replyMsg) (err error) {
+			r.Files, err = b.host.Files(b.ctx, m.Files.Dir, m.Files.Pattern)
+			return err
+		}, nil
 	}
 	return func(r *replyMsg) error {
 		f, err := b.host.Text(b.ctx, m.Text.Name, m.Text.Text)

@@ -219,6 +219,10 @@ func (h testHost) Read(context.Context, plan.File, int64) ([]byte, error) {
 	return []byte(h.content), nil
 }
 
+func (h testHost) Files(_ context.Context, d plan.Dir, pattern string) ([]plan.File, error) {
+	return []plan.File{{Name: pattern, Digest: d.Digest, Size: 1}}, nil
+}
+
 func (h testHost) Text(_ context.Context, name, text string) (plan.File, error) {
 	return plan.File{Name: name, Digest: plan.DigestOf([]byte(text)), Size: int64(len(text))}, nil
 }

@@ -74,6 +74,7 @@ type replyMsg struct {
 	Request uint64
 	Value   json.RawMessage // of Call
 	Data    []byte          // of Read
+	Files   []plan.File     // of Files
 	File    *plan.File      // of Text
 	Failure *plan.Failure
 	Error   *diag.Error
@@ -134,13 +135,15 @@ type printMsg struct {
 	Text string
 }
 
-// requestMsg asks for a call of a method of [plan.Host]. Exactly one of Call, Read and Text is set.
+// requestMsg asks for a call of a method of [plan.Host]. Exactly one of Call, Read, Files and
+// Text is set.
 type requestMsg struct {
-	Body uint64
-	ID   uint64 // unique within the body, from 1
-	Call *callMsg
-	Read *readMsg
-	Text *textMsg
+	Body  uint64
+	ID    uint64 // unique within the body, from 1
+	Call  *callMsg
+	Read  *readMsg
+	Files *filesMsg
+	Text  *textMsg
 }
 
 type callMsg struct {
@@ -155,6 +158,11 @@ type callMsg struct {
 type readMsg struct {
 	File plan.File
 	Max  int64
+}
+
+type filesMsg struct {
+	Dir     plan.Dir
+	Pattern string
 }
 
 type textMsg struct {
@@ -179,6 +187,7 @@ const (
 	maxOpen     = 1024 // requests of one body that wait for an answer
 	maxInputs   = 10_000
 	maxName     = 1024 // bytes of a task's full name or an artifact's name
+	maxPattern  = 4096 // bytes; longer ones are refused anyway
 )
 
 // messageError returns the error for a message that exceeds the limit. err says how big it is.
@@ -226,7 +235,7 @@ func (m *helloMsg) check() error {
 }
 
 func (m *requestMsg) check() error {
-	if n := count(m.Call != nil, m.Read != nil, m.Text != nil); n != 1 {
+	if n := count(m.Call != nil, m.Read != nil, m.Files != nil, m.Text != nil); n != 1 {
 		return fmt.Errorf("%w: %d requests in one", wire.ErrMalformed, n)
 	}
 	switch {
@@ -236,6 +245,8 @@ func (m *requestMsg) check() error {
 		return m.Call.check()
 	case m.Read != nil:
 		return checkSize("name", len(m.Read.File.Name), maxName)
+	case m.Files != nil:
+		return errors.Join(checkSize("name", len(m.Files.Dir.Name), maxName), checkSize("pattern", len(m.Files.Pattern), maxPattern))
 	}
 	return checkSize("name", len(m.Text.Name), maxName)
 }

@@ -314,6 +314,17 @@ func (h *pipeHost) Read(ctx context.Context, f plan.File, max int64) ([]byte, er
 	return r.Data, nil
 }
 
+// Files implements plan.Host.
+func (h *pipeHost) Files(ctx context.Context, d plan.Dir, pattern string) ([]plan.File, error) {
+	h.pause()
+	defer h.resume()
+	r, err := h.ask(ctx, requestMsg{Files: &filesMsg{Dir: d, Pattern: pattern}})
+	if err != nil {
+		return nil, err
+	}
+	return r.Files, nil
+}
+
 // Text implements plan.Host.
 func (h *pipeHost) Text(ctx context.Context, name, text string) (plan.File, error) {
 	h.pause()

@@ -16,6 +16,9 @@ type Host interface {
 	Call(ctx context.Context, c Invocation) (Value, error)
 	// Read returns a file's content. A file larger than max bytes is an error.
 	Read(ctx context.Context, f File, max int64) ([]byte, error)
+	// Files returns the files of a directory whose paths match a pattern, sorted by path. More than
+	// MaxFiles files are an error, and so is a pattern without the form of those of include.
+	Files(ctx context.Context, d Dir, pattern string) ([]File, error)
 	// Text makes an artifact from text.
 	Text(ctx context.Context, name, text string) (File, error)
 }
@@ -24,8 +27,8 @@ type Host interface {
 type BodyHost interface {
 	Host
 	// Await waits until done is closed, which some answer causes. One goroutine at a time calls it.
-	// Whoever measures the body's computing time stops the clock during the wait. Read and Text are
-	// such waits too.
+	// Whoever measures the body's computing time stops the clock during the wait. Read, Files and
+	// Text are such waits too.
 	Await(done <-chan struct{})
 }
 
@@ -48,6 +51,9 @@ type Start struct {
 	Function string        `json:"function"` // its name
 	Pos      diag.Position `json:"pos,omitzero"`
 }
+
+// MaxFiles bounds how many files Host.Files returns.
+const MaxFiles = 100_000
 
 // MaxStarts bounds how deep started functions nest.
 const MaxStarts = 100

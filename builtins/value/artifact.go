@@ -100,11 +100,14 @@ func (d Dir) CompareSameType(op syntax.Token, y starlark.Value, _ int) (bool, er
 
 // Attr implements starlark.HasAttrs.
 func (d Dir) Attr(name string) (starlark.Value, error) {
+	if name == "files" {
+		return starlark.NewBuiltin("files", filesOfDir).BindReceiver(d), nil
+	}
 	return artifactAttr(name, d.Ref.Name, d.Ref.Digest, d.Ref.Size)
 }
 
 // AttrNames implements starlark.HasAttrs.
-func (d Dir) AttrNames() []string { return []string{"digest", "name", "size"} }
+func (d Dir) AttrNames() []string { return []string{"digest", "files", "name", "size"} }
 
 func compareArtifacts(op syntax.Token, equal bool, what string) (bool, error) {
 	switch op {
@@ -154,6 +157,28 @@ func readFile(th *starlark.Thread, fn *starlark.Builtin, args starlark.Tuple, kw
 		return nil, errorf("%s isn't valid UTF-8", f.Ref.Name).WithHint("leave it to a task in a container")
 	}
 	return starlark.String(data), nil
+}
+
+// filesOfDir implements Dir.files. spec.md, "Bodies".
+func filesOfDir(th *starlark.Thread, fn *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	pattern := "*"
+	if err := unpack.Args(fn.Name(), args, kwargs, "pattern?", &pattern); err != nil {
+		return nil, err
+	}
+	b, err := BodyOf(th, "Dir.files")
+	if err != nil {
+		return nil, err
+	}
+	refs, err := b.Host().Files(context.Background(), fn.Receiver().(Dir).Ref, pattern)
+	if err != nil {
+		return nil, err
+	}
+	th.Steps += uint64(len(refs))
+	files := make([]starlark.Value, len(refs))
+	for i, f := range refs {
+		files[i] = File{f}
+	}
+	return starlark.NewList(files), nil
 }
 
 // fileFromText implements File.from_text. spec.md, "Bodies".

@@ -529,6 +529,10 @@ func TestHalts(t *testing.T) {
 			_, err := h.Read(ctx, stolen, 10)
 			return nil, err
 		}, diag.System, "", "isn't of this run"},
+		{"stolen list", func(ctx context.Context, h plan.Host) (plan.Value, error) {
+			_, err := h.Files(ctx, plan.Dir(stolen), "*")
+			return nil, err
+		}, diag.System, "", "isn't of this run"},
 		{"ordinal twice", func(ctx context.Context, h plan.Host) (plan.Value, error) {
 			for range 2 {
 				if _, err := h.Call(ctx, call("top.fine", 4, nil)); err != nil {
@@ -593,6 +597,47 @@ func TestBodyResult(t *testing.T) {
 }
 
 // TestArtifacts: files go from task to task, to a body and back.
+// TestFiles: a body lists a directory that it was given.
+func TestFiles(t *testing.T) {
+	r := newRig(t)
+	tree := []exec.Entry{
+		storetest.File("b.csv", "b"), storetest.File("a.csv", "a"), storetest.File("sub/c.csv", "c"), storetest.Program("run", "x"),
+		storetest.Directory("empty"), {Path: "link.csv", Link: "sub/again"}, {Path: "sub/again", Link: "c.csv"}, {Path: "dir.csv", Link: "sub"},
+	}
+	d, err := r.store.PutDir(t.Context(), "d", tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.orchestrator(0, "main", plan.Task{Inputs: []plan.Param{param("d", plan.Type{Kind: plan.KindDir})}, Outputs: output(plan.ListOf(file))}, func(ctx context.Context, in map[string]plan.Value, h plan.Host) (plan.Value, error) {
+		for pattern, want := range map[string]string{"*": "a.csv b.csv link.csv run", "*.csv": "a.csv b.csv link.csv", "**/*.csv": "a.csv b.csv link.csv c.csv", "sub/*": "again c.csv", "none*": ""} {
+			files, err := h.Files(ctx, in["d"].(plan.Dir), pattern)
+			var names []string
+			for _, f := range files {
+				names = append(names, f.Name)
+			}
+			if got := strings.Join(names, " "); err != nil || got != want {
+				t.Errorf("%s: got %q, %v; want %q", pattern, got, err, want)
+			}
+		}
+		for _, pattern := range []string{"../*", "[", "/x", ""} {
+			if _, err := h.Files(ctx, in["d"].(plan.Dir), pattern); err == nil {
+				t.Errorf("the pattern %q is taken", pattern)
+			}
+		}
+		files, err := h.Files(ctx, in["d"].(plan.Dir), "*.csv")
+		if err != nil {
+			return nil, err
+		}
+		if data, err := h.Read(ctx, files[2], 10); err != nil || string(data) != "c" {
+			t.Errorf("the link's content: %q, %v", data, err)
+		}
+		return []plan.Value{files[0]}, nil
+	})
+	if _, err := r.run(t, "top.main", map[string]plan.Value{"d": d}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestArtifacts(t *testing.T) {
 	r := newRig(t)
 	r.command("write", plan.Task{Outputs: output(file)}, func(_ context.Context, t *exectest.Task) exec.Exit {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,8 +13,10 @@ import (
 	"unicode/utf8"
 
 	"github.com/flytestar/flytestar/diag"
+	"github.com/flytestar/flytestar/exec"
 	"github.com/flytestar/flytestar/internal/finding"
 	"github.com/flytestar/flytestar/plan"
+	"github.com/flytestar/flytestar/workspace"
 )
 
 var _ plan.Host = (*host)(nil)
@@ -198,6 +201,82 @@ func (h *host) Read(ctx context.Context, f plan.File, limit int64) ([]byte, erro
 		return nil, h.halt(diag.Errorf(diag.Position{}, diag.System, "reading file %q: %w", f.Name, err))
 	}
 	return data, nil
+}
+
+// Files implements plan.Host. The action fails if the pattern can't be used, or matches too much.
+func (h *host) Files(ctx context.Context, d plan.Dir, pattern string) ([]plan.File, error) {
+	if err := h.enter(); err != nil {
+		return nil, err
+	}
+	defer h.calls.Done()
+	if err := h.run.known(d); err != nil {
+		return nil, h.halt(diag.Errorf(h.pos, diag.System, "task %q lists %w", h.name, err))
+	}
+	match, err := workspace.Pattern(pattern)
+	if err != nil {
+		return nil, diag.Errorf(diag.Position{}, diag.Task, "pattern %q: %w", pattern, err)
+	}
+	members, err := h.members(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	var files []plan.File
+	for _, m := range members {
+		matches, err := match(m.Path)
+		switch {
+		case err != nil:
+			return nil, diag.Errorf(diag.Position{}, diag.Task, "pattern %q: %w", pattern, err)
+		case !matches:
+		case len(files) == plan.MaxFiles:
+			return nil, diag.Errorf(diag.Position{}, diag.Task, "more than %d files of directory %q match %q", plan.MaxFiles, d.Name, pattern).
+				WithHint("match fewer, or pass the directory as it is")
+		default:
+			files = append(files, m.File())
+			h.run.admit(m.File())
+		}
+	}
+	return files, nil
+}
+
+// members returns the files of a directory, sorted by path. A link to a file is that file under the
+// link's name.
+func (h *host) members(ctx context.Context, d plan.Dir) ([]exec.Member, error) {
+	byPath := map[string]exec.Member{}
+	var found []exec.Member
+	for m, err := range h.run.Store.List(ctx, d) {
+		if err != nil {
+			return nil, h.halt(diag.Errorf(diag.Position{}, diag.System, "listing directory %q: %w", d.Name, err))
+		}
+		if !m.Dir {
+			found, byPath[m.Path] = append(found, m), m
+		}
+	}
+	files := found[:0]
+	for _, m := range found {
+		if to, ok := target(m, byPath); ok {
+			to.Path = m.Path
+			files = append(files, to)
+		}
+	}
+	return files, nil
+}
+
+// maxLinks bounds how many links a path goes through, as on Linux.
+const maxLinks = 40
+
+// target returns the file that a member is, or that it leads to.
+func target(m exec.Member, byPath map[string]exec.Member) (exec.Member, bool) {
+	for range maxLinks {
+		if m.Link == "" {
+			return m, true
+		}
+		to, ok := byPath[path.Join(path.Dir(m.Path), m.Link)]
+		if !ok {
+			return m, false // a directory
+		}
+		m = to
+	}
+	return m, false
 }
 
 // Text implements plan.Host. The action fails if no file can have that name or text.

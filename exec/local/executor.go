@@ -29,7 +29,7 @@ type Executor struct {
 	Store   Store
 	Secrets exec.Secrets // nil: attempts that need a secret are refused
 	// Pattern reads the pattern of an output. nil: attempts with such an output are refused.
-	Pattern func(string) (match func(path string) bool, err error)
+	Pattern func(string) (match func(path string) (bool, error), err error)
 	// Grace is how long an attempt that is to end may go on after it was asked to; 0 means 10
 	// seconds.
 	Grace time.Duration

@@ -155,7 +155,14 @@ func (m *matches) output(ctx context.Context, root *os.Root, p plan.Param, paths
 	kept := []plan.Value{}
 	for i, name := range paths {
 		d := entries[i]
-		if d.IsDir() != ofDirs(p.Type) || d.Type()&fs.ModeDevice != 0 || !match(name) { // a device is what overlays have for what is gone
+		if d.IsDir() != ofDirs(p.Type) || d.Type()&fs.ModeDevice != 0 { // a device is what overlays have for what is gone
+			continue
+		}
+		matches, err := match(name)
+		if err != nil {
+			return diag.Errorf(diag.Position{}, diag.Task, "output %q: the pattern %.200q: %w", p.Name, p.Glob, err)
+		}
+		if !matches {
 			continue
 		}
 		if !exec.ValidPath(name) {
