@@ -27,14 +27,35 @@ func NewFiles(root *os.Root) *Files { return &Files{root: root} }
 // limit can only be lower.
 const MaxSource = 64 << 20
 
-// ReadModule reads the regular file at p. It follows no symbolic link to the file, and no link out
-// of the workspace on the way there. It doesn't wait for a pipe. Its error is a *diag.Error that
-// tells nothing of a refused file.
+// ReadModule reads the regular file at p. It follows no symbolic link, neither to the file nor on
+// the way there. It doesn't wait for a pipe. Its error is a *diag.Error that tells nothing of a
+// refused file.
 func (w *Files) ReadModule(p string) ([]byte, error) {
 	if err := CheckPath(p); err != nil {
 		return nil, &diag.Error{Msg: err.Error(), Err: err}
 	}
+	if err := w.onTheWay(p); err != nil {
+		return nil, err
+	}
 	return w.read(p)
+}
+
+// onTheWay returns an error if a directory of p is a symbolic link. One module could else have two
+// paths, and so be evaluated twice.
+func (w *Files) onTheWay(p string) error {
+	for i, c := range p {
+		if c != '/' {
+			continue
+		}
+		info, err := w.root.Lstat(filepath.FromSlash(p[:i]))
+		if err != nil {
+			return w.readError(p, err)
+		}
+		if info.Mode()&fs.ModeSymlink != 0 {
+			return irregular(p[:i], info.Mode())
+		}
+	}
+	return nil
 }
 
 // ReadPython implements [PythonSource], as ReadModule.

@@ -37,7 +37,7 @@ func TestModuleFiles(t *testing.T) {
 	}
 	defer root.Close()
 	w := NewFiles(root)
-	for path, want := range map[string]string{"good.star": "x = 1", "sub/good.star": "x = 2", "indir/good.star": "x = 2"} {
+	for path, want := range map[string]string{"good.star": "x = 1", "sub/good.star": "x = 2"} {
 		if got, err := w.ReadModule(path); err != nil || string(got) != want {
 			t.Errorf("%s: got %q, %v", path, got, err)
 		}
@@ -46,7 +46,8 @@ func TestModuleFiles(t *testing.T) {
 		"link.star":          "link.star is a symbolic link, which load doesn't follow",
 		"out.star":           "out.star is a symbolic link, which load doesn't follow",
 		"zero.star":          "zero.star is a symbolic link, which load doesn't follow",
-		"outdir/secret.star": "can't read outdir/secret.star: path escapes from parent",
+		"outdir/secret.star": "outdir is a symbolic link, which load doesn't follow",
+		"indir/good.star":    "indir is a symbolic link, which load doesn't follow",
 		"fifo.star":          "fifo.star isn't a regular file",
 		"dir.star":           "dir.star is a directory",
 		"../secret.star":     `"../secret.star" isn't a path within the workspace`,

@@ -41,6 +41,9 @@ func ModulePath(from, name string) (string, error) {
 	case strings.Contains(p, ":"), strings.HasPrefix(p, "@"):
 		return "", fmt.Errorf("%q is no path; write it as in \"//dir/file.star\"", name)
 	}
+	if strings.HasSuffix(p, "/") {
+		return "", fmt.Errorf("%q ends in a slash, and a module is a file", name)
+	}
 	if !rooted {
 		p = path.Join(path.Dir(from), p)
 	}

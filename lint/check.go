@@ -66,7 +66,7 @@ func (r *Report) validate(modules []Module) error {
 	return nil
 }
 
-// maxFindings bounds the findings of one module.
+// maxFindings bounds the findings of one module, and those of all comments that suppress nothing.
 const maxFindings = 1000
 
 // checks are our own checks, in the order in which they run. Each takes time linear in the module's

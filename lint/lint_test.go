@@ -168,3 +168,16 @@ func isSources(err error) bool {
 	}
 	return err == nil || ok && !slices.ContainsFunc(list, func(e *diag.Error) bool { return e.Class != diag.Source && e.Class != diag.Limit })
 }
+
+// TestManyIdle: of comments that suppress nothing, only so many are listed.
+func TestManyIdle(t *testing.T) {
+	r := &lint.Report{}
+	for i := range 1007 {
+		r.Suppressions = append(r.Suppressions, lint.Suppression{Pos: diag.Position{File: "a.star", Line: i + 1, Col: 1}, Codes: []string{"FS220"}})
+	}
+	found := r.Apply(nil, lint.Known{Rules: lint.Rules()})
+	want := "and 7 more findings like the first 1000"
+	if len(found) != 1001 || !slices.ContainsFunc(found, func(e *diag.Error) bool { return e.Code == "FS290" && e.Msg == want }) {
+		t.Errorf("%d findings, the first is %v", len(found), found[0])
+	}
+}

@@ -199,12 +199,36 @@ func (r *Report) Apply(findings diag.List, known Known) diag.List {
 			out = append(out, e)
 		}
 	}
+	idle := idleList{}
 	for i := range r.Suppressions {
 		s := &r.Suppressions[i]
-		out = append(out, r.idle(s, used[s], known)...)
+		idle.add(r.idle(s, used[s], known))
 	}
+	out = append(out, idle.list()...)
 	out.Sort()
 	return out
+}
+
+// idleList has the first maxFindings findings FS290, and counts the others.
+type idleList struct {
+	findings diag.List
+	more     int
+}
+
+func (l *idleList) add(found diag.List) {
+	room := min(len(found), maxFindings-len(l.findings))
+	l.findings = append(l.findings, found[:room]...)
+	l.more += len(found) - room
+}
+
+// list returns the findings. The last one says how many more there are, in the file where the last
+// that is listed stands.
+func (l *idleList) list() diag.List {
+	if l.more == 0 {
+		return l.findings
+	}
+	file := l.findings[len(l.findings)-1].Pos.File
+	return append(l.findings, unusedSuppression.Finding(diag.Position{File: file}, "and %d more findings like the first %d", l.more, maxFindings))
 }
 
 // Suppressible reports whether findings of a code can be suppressed at all.

@@ -184,7 +184,7 @@ func (c *Count) Unpack(v starlark.Value) error {
 	}
 	n, ok := i.Int64()
 	if !ok || n < 0 || n > math.MaxInt32 {
-		return errorf("want an int of 0 or more, got %s", v)
+		return errorf("want an int from 0 to %d, got %s", math.MaxInt32, v)
 	}
 	*c = Count(n)
 	return nil

@@ -37,18 +37,37 @@ type app struct {
 	sandbox *lockdown.State // the lockdown of the last evaluator
 }
 
+// result is standard output. It remembers the first error of writing, since not every writer of help
+// and completions returns it: whoever reads the result must learn that it isn't whole.
+type result struct {
+	w   io.Writer
+	err error
+}
+
+func (r *result) Write(p []byte) (int, error) {
+	n, err := r.w.Write(p)
+	if err != nil && r.err == nil {
+		r.err = diag.Errorf(diag.Position{}, diag.System, "the result can't be written: %w", err)
+	}
+	return n, err
+}
+
 // execute runs one command line and returns its exit code.
 func execute(args []string, out, errOut io.Writer) int {
 	ctx, stop := withSignals(context.Background())
 	defer stop()
-	a := &app{out: out, err: errOut}
+	result := &result{w: out}
+	a := &app{out: result, err: errOut}
 	root := newRoot(a)
 	root.SetArgs(args)
-	root.SetOut(out)
+	root.SetOut(result)
 	root.SetErr(errOut)
 	err := verbFirst(args)
 	if err == nil {
 		err = root.ExecuteContext(ctx)
+	}
+	if result.err != nil {
+		err = result.err
 	}
 	code := exitCode(ctx, err)
 	if err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"math"
 	"slices"
 	"strconv"
@@ -225,16 +226,29 @@ func (o *workOptions) with(ctx context.Context, a *app, file string, do func(*fl
 	opts.Print = shown.Print
 	opts.Locked = shown.Locked
 	if o.events != "" {
-		log, err := console.NewEvents(o.events)
-		if err != nil {
-			return err
+		log, e := console.NewEvents(o.events)
+		if e != nil {
+			return e
 		}
-		defer closeInto(&err, log.Close)
+		defer func() { a.closeEvents(log, &err) }()
 		watch := opts.Watch
 		opts.Watch = func(e exec.Event) { watch(e); log.Watch(e) }
 		opts.Locked = func(l lockdown.State) { shown.Locked(l); log.Locked(l) }
 	}
 	return a.load(ctx, file, opts, do)
+}
+
+// closeEvents closes the log of --events. An event that couldn't be written is an error of the verb,
+// or a line beside the error that it has already.
+func (a *app) closeEvents(log *console.Events, err *error) {
+	e := log.Close()
+	switch {
+	case e == nil:
+	case *err == nil:
+		*err = e
+	default:
+		io.WriteString(a.err, text.SafeLine("flytestar: "+e.Error())+"\n")
+	}
 }
 
 // told returns a function to call with the evaluator's lockdown, for commands without a console. It

@@ -51,10 +51,13 @@ func (e *Events) write(event any) {
 	}
 }
 
-// Close returns the first error of writing.
+// Close returns the first error of writing, a *diag.Error of class System.
 func (e *Events) Close() error {
 	if err := e.f.Close(); e.err == nil {
 		e.err = err
 	}
-	return e.err
+	if e.err == nil {
+		return nil
+	}
+	return diag.Errorf(diag.Position{}, diag.System, "--events: not every event was written: %w", e.err)
 }
