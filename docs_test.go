@@ -48,7 +48,7 @@ func anchors(t *testing.T, file string) map[string]bool {
 // TestLinks: what the documents link to is there.
 func TestLinks(t *testing.T) {
 	followed := 0
-	for _, doc := range []string{"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "spec.md", "docs/threat-model.md"} {
+	for _, doc := range []string{"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "spec.md", "docs/threat-model.md", "docs/from-flyte.md", "docs/from-python.md", "examples/README.md"} {
 		data, err := os.ReadFile(doc)
 		if err != nil {
 			t.Fatal(err)

@@ -1,0 +1,1 @@
+"""A project of several packages that share helpers."""

@@ -1,0 +1,9 @@
+"""What the packages share."""
+
+from dataclasses import dataclass
+
+
+@dataclass
+class Order:
+    customer: str
+    cents: int
