@@ -113,7 +113,10 @@ func (a *action) program(s *exec.Spec, l *layout, carried *set) error {
 	case plan.BodyStarlark:
 		return a.fail(plan.FailSystem, "an orchestrator has no container")
 	case plan.BodyCommand:
-		var err error
+		err := checkShell(body.Command, l.mounts)
+		if err != nil {
+			return a.because(plan.FailUser, err)
+		}
 		if s.Args, err = expand(body.Command, l.plain, a.resources()); err != nil {
 			return a.fail(plan.FailUser, "%v", err)
 		}

@@ -5,6 +5,7 @@ import "errors"
 // What tests in engine_test see of the package.
 var (
 	ActionID     = actionID
+	CheckShell   = checkShell
 	EachArtifact = eachArtifact
 	Expand       = expand
 	ReadResult   = readResult
