@@ -53,8 +53,9 @@ type Options struct {
 	// GraphOnly lets the evaluator end once the graph is there. Running an orchestrator is an error
 	// then.
 	GraphOnly bool
-	// Notice is told why compiled modules can't be kept or used. That isn't an error. Default:
-	// nobody is.
+	// Notice is told why compiled modules can't be kept or used, and why something that killed
+	// processes left can't be removed. That isn't an error. It may be called by several goroutines.
+	// Default: nobody is.
 	Notice func(text string)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -44,6 +45,7 @@ func (w *Workflow) openBuilder(sandbox exec.Sandbox) (exec.Builder, func() error
 		Sandbox:   sandbox,
 		Debian:    hostDebian(w.home.Cache("debian"), sandbox),
 		Jobs:      w.opts.Jobs,
+		Unswept:   w.unswept,
 	})
 	if err != nil {
 		return nil, nil, err
@@ -69,6 +71,7 @@ func (m *machine) open(p *plan.Plan) (err error) {
 		if err != nil {
 			return err
 		}
+		w.unswept(s.Unswept())
 		if w.opts.Executor == nil {
 			if err := w.limits(p, s.Limits); err != nil {
 				return err
@@ -89,6 +92,7 @@ func (m *machine) open(p *plan.Plan) (err error) {
 	if err != nil {
 		return err
 	}
+	w.unswept(store.Unswept())
 	m.store = store
 	m.closers = append(m.closers, store.Close)
 	switch {
@@ -98,6 +102,19 @@ func (m *machine) open(p *plan.Plan) (err error) {
 		m.executor = &local.Executor{Sandbox: containers, Images: m.builder, Store: store, Pattern: workspace.Pattern}
 	}
 	return nil
+}
+
+// unswept tells, in one line, why something that killed processes left is still there. It is in no
+// run's way, so a run goes on. The names in err are a task's, who may have made many and long ones.
+func (w *Workflow) unswept(err error) {
+	if err == nil || w.opts.Notice == nil {
+		return
+	}
+	why, _, _ := strings.Cut(err.Error(), "\n") // the first of several
+	if len(why) > 300 {
+		why = strings.ToValidUTF8(why[:300], "") + "…"
+	}
+	w.opts.Notice("what a killed process left can't be removed: " + why)
 }
 
 // limits returns the first error of check about the resources of the plan's tasks, at the task or the

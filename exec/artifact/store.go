@@ -39,7 +39,7 @@ type Store struct {
 }
 
 // Open opens the store in dir, and makes it if it is missing. It removes what killed processes
-// left in it. The caller closes the store.
+// left in it, as far as it can. The caller closes the store.
 func Open(dir string) (*Store, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -56,6 +56,9 @@ func Open(dir string) (*Store, error) {
 	}
 	return &Store{dir: dir, scratch: s}, nil
 }
+
+// Unswept returns why some of what killed processes left couldn't be removed, or nil.
+func (s *Store) Unswept() error { return s.scratch.Unswept() }
 
 // Close removes this process's scratch directory. The store can't be used afterwards.
 func (s *Store) Close() error { return s.scratch.Close() }

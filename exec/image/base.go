@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"path"
 	"strings"
 	"time"
@@ -21,6 +20,7 @@ import (
 	"github.com/flytestar/flytestar/exec/image/memo"
 	"github.com/flytestar/flytestar/exec/image/oci"
 	"github.com/flytestar/flytestar/exec/image/process"
+	"github.com/flytestar/flytestar/internal/durable"
 	"github.com/flytestar/flytestar/internal/ociref"
 	"github.com/flytestar/flytestar/plan"
 )
@@ -160,7 +160,7 @@ func (j *job) bootstrap(ctx context.Context, name baseName, c *debian.Closure) (
 	if err != nil {
 		return base{}, err
 	}
-	defer os.RemoveAll(dir)
+	defer durable.RemoveTree(dir)
 	layers, err := j.opts.Debian.Build(ctx, c, dir, j.nested())
 	if err != nil {
 		return base{}, err

@@ -53,6 +53,9 @@ type Options struct {
 	Workspace *os.Root     // where files, folders, requirements and oci: bases come from; nil: such steps fail
 	Sandbox   exec.Sandbox // runs apt, commands, pip; nil: such steps fail
 	Debian    Debian       // makes Debian bases and fetches pip; nil: such steps fail
+	// Unswept is told once why some of what killed processes left couldn't be removed; nil: nobody
+	// is.
+	Unswept func(error)
 	// Jobs is how many layers are fetched or made at a time, in all images together. 0 means the
 	// number of CPUs that this process may use.
 	Jobs int
@@ -90,7 +93,7 @@ func NewBuilder(opts Options) (*Builder, error) {
 	if opts.Environ == nil {
 		opts.Environ = os.Environ()
 	}
-	return &Builder{opts, newStore(home.Dir(opts.Home)), semaphore.NewWeighted(int64(opts.Jobs))}, nil
+	return &Builder{opts, newStore(home.Dir(opts.Home), opts.Unswept), semaphore.NewWeighted(int64(opts.Jobs))}, nil
 }
 
 // Close removes the builder's scratch directory. No other method may be running.

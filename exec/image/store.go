@@ -25,19 +25,21 @@ import (
 //
 // Nothing is written before begin: looking at images has no effects.
 type store struct {
-	home   home.Dir
-	layout *oci.Layout
-	memo   *memo.Memo
+	home    home.Dir
+	unswept func(error) // see Options
+	layout  *oci.Layout
+	memo    *memo.Memo
 
 	mu  sync.Mutex // guards dir until begin is done
 	dir *durable.Scratch
 }
 
-func newStore(dir home.Dir) *store {
+func newStore(dir home.Dir, unswept func(error)) *store {
 	return &store{
-		home:   dir,
-		layout: &oci.Layout{Dir: dir.Images(), Trees: filepath.Join(dir.Index(), "trees"), Lock: filepath.Join(dir.Locks(), "index.json")},
-		memo:   &memo.Memo{Index: dir.Index(), Locks: dir.Locks()},
+		unswept: unswept,
+		home:    dir,
+		layout:  &oci.Layout{Dir: dir.Images(), Trees: filepath.Join(dir.Index(), "trees"), Lock: filepath.Join(dir.Locks(), "index.json")},
+		memo:    &memo.Memo{Index: dir.Index(), Locks: dir.Locks()},
 	}
 }
 
@@ -59,6 +61,9 @@ func (s *store) begin() error {
 	dir, err := durable.OpenScratch(s.home.BuilderScratch())
 	if err != nil {
 		return err
+	}
+	if err := dir.Unswept(); err != nil && s.unswept != nil {
+		s.unswept(err)
 	}
 	s.layout.Scratch, s.memo.Scratch = dir, dir
 	if err := s.layout.Init(); err != nil {

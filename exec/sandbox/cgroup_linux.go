@@ -323,8 +323,8 @@ func (a *oomAlarm) close() {
 
 // sweep removes the cgroups of dead processes. The kernel doesn't remove a cgroup that has
 // processes, so no running container can lose its cgroup.
-func (g *cgroupSite) sweep() ([]string, error) {
-	var swept []string
+func (g *cgroupSite) sweep() (swept []string, err error) {
+	var failed []error
 	for _, dir := range g.dirs {
 		left, err := filepath.Glob(filepath.Join(dir, groupPrefix+"*-*-*"))
 		if err != nil {
@@ -335,12 +335,13 @@ func (g *cgroupSite) sweep() ([]string, error) {
 				continue
 			}
 			if err := cgroups.RemovePath(path); err != nil {
-				return swept, broken("removing a cgroup that was left behind: %w", err)
+				failed = append(failed, err)
+				continue
 			}
 			swept = append(swept, path)
 		}
 	}
-	return swept, nil
+	return swept, errors.Join(failed...)
 }
 
 // ownerLives reports whether the process in a cgroup's name is still alive.

@@ -34,13 +34,15 @@ type Sandbox struct {
 	groups  *cgroupSite
 	cores   *cores
 	scope   bool // whether the kernel can scope abstract sockets
+	unswept error
 
 	mu      sync.Mutex
 	scratch *durable.Scratch // of this process; nil while no container runs
 	users   int              // how many containers run
 }
 
-// New returns a sandbox. First it removes what killed processes left. If this machine can't run
+// New returns a sandbox. First it removes what killed processes left; [Sandbox.Unswept] says what it
+// couldn't. If this machine can't run
 // containers, the error is a *diag.Error of class System.
 func New(opts Options) (*Sandbox, error) {
 	s, err := newSandbox(opts)
@@ -82,9 +84,13 @@ func newSandbox(opts Options) (*Sandbox, error) {
 	if s.groups, err = findCgroups(s.runtime != ""); err != nil {
 		return nil, err
 	}
-	_, err = s.Sweep(context.Background())
-	return s, err
+	_, s.unswept = s.Sweep(context.Background())
+	return s, nil
 }
+
+// Unswept returns why New couldn't remove some of what killed processes left, or nil. It is in
+// nobody's way.
+func (s *Sandbox) Unswept() error { return s.unswept }
 
 // Run implements [exec.Sandbox]. A command that can't be executed is no error: the exit code is
 // then 127 or 126, and stderr says why.
@@ -211,17 +217,12 @@ func (s *Sandbox) leave() error {
 func (s *Sandbox) sandboxDir() string { return home.Dir(s.opts.Home).Sandbox() }
 
 // Sweep removes the cgroups and scratch directories that killed processes left. Their containers'
-// processes and mounts died with them.
-func (s *Sandbox) Sweep(ctx context.Context) (Swept, error) {
-	var swept Swept
-	var err error
-	if swept.Cgroups, err = s.groups.sweep(); err != nil {
-		return swept, err
-	}
-	if swept.Scratch, err = durable.Sweep(s.sandboxDir()); err != nil {
-		return swept, fmt.Errorf("sweeping scratch directories: %w", err)
-	}
-	return swept, ctx.Err()
+// processes and mounts died with them. What can't be removed doesn't keep it from removing the rest.
+func (s *Sandbox) Sweep(ctx context.Context) (swept Swept, err error) {
+	var groups, scratch error
+	swept.Cgroups, groups = s.groups.sweep()
+	swept.Scratch, scratch = durable.Sweep(s.sandboxDir())
+	return swept, errors.Join(groups, scratch, ctx.Err())
 }
 
 // mounts returns what the container sees besides its layers, sorted by target. It adds the

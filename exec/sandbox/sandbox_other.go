@@ -34,6 +34,9 @@ func (*Sandbox) Unpack(context.Context, []exec.Layer) error { return unsupported
 // Limits returns the same error as New.
 func (*Sandbox) Limits(plan.Resources) error { return unsupported() }
 
+// Unswept returns nil.
+func (*Sandbox) Unswept() error { return nil }
+
 // Sweep does nothing.
 func (*Sandbox) Sweep(context.Context) (Swept, error) { return Swept{}, nil }
 

@@ -13,19 +13,19 @@ import (
 // locked for as long as the process lives, so that a [Sweep] spares it. Its methods may be called
 // concurrently.
 type Scratch struct {
-	path string
-	lock *Lock
+	path    string
+	lock    *Lock
+	unswept error
 }
 
 // OpenScratch makes a scratch directory in parent, after a [Sweep] of parent. It makes parent if
-// it is missing. The caller closes the directory.
+// it is missing. What the sweep can't remove is no error, but [Scratch.Unswept] has it. The caller
+// closes the directory.
 func OpenScratch(parent string) (*Scratch, error) {
 	if err := os.MkdirAll(parent, 0o700); err != nil {
 		return nil, err
 	}
-	if _, err := Sweep(parent); err != nil {
-		return nil, err
-	}
+	_, unswept := Sweep(parent)
 	for range 100 { // a sweep may take the directory before it is locked
 		path, err := os.MkdirTemp(parent, "")
 		if err != nil {
@@ -33,7 +33,7 @@ func OpenScratch(parent string) (*Scratch, error) {
 		}
 		lock, err := TryLockDir(path)
 		if err == nil {
-			return &Scratch{path, lock}, nil
+			return &Scratch{path, lock, unswept}, nil
 		}
 		if !errors.Is(err, ErrLocked) && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
@@ -44,6 +44,10 @@ func OpenScratch(parent string) (*Scratch, error) {
 
 // Path returns where the directory is.
 func (s *Scratch) Path() string { return s.path }
+
+// Unswept returns why some of what dead processes left is still there, or nil. It is in nobody's
+// way.
+func (s *Scratch) Unswept() error { return s.unswept }
 
 // Dir makes a directory of that mode in it.
 func (s *Scratch) Dir(mode fs.FileMode) (string, error) {

@@ -25,6 +25,7 @@ import (
 	"github.com/flytestar/flytestar/exec/image/memo"
 	"github.com/flytestar/flytestar/exec/image/oci"
 	"github.com/flytestar/flytestar/exec/image/process"
+	"github.com/flytestar/flytestar/internal/durable"
 	"github.com/flytestar/flytestar/internal/text"
 	"github.com/flytestar/flytestar/plan"
 )
@@ -221,7 +222,7 @@ func (inst *Installer) pipWheel(ctx context.Context) (Distribution, error) {
 		if err != nil {
 			return d, err
 		}
-		defer os.RemoveAll(dir)
+		defer durable.RemoveTree(dir)
 		const deb = "python3-pip-whl"
 		d.Name = "pip"
 		d.Version, err = inst.Build.DebianFiles(ctx, inst.Suite, deb, func(hdr *tar.Header, r io.Reader) error {
@@ -300,7 +301,7 @@ func (inst *Installer) takeWheels(ctx context.Context, s plan.Step, py python, c
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
+	defer durable.RemoveTree(dir)
 	p := inst.Build.Progress("packages of " + Title(s))
 	sums, result := map[string]string{}, []byte(nil)
 	err = inst.stream(ctx, c, func(hdr *tar.Header, r io.Reader) error {

@@ -11,11 +11,13 @@ import (
 	"maps"
 	"os"
 	"path"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/flytestar/flytestar/exec"
+	"github.com/flytestar/flytestar/internal/durable"
 )
 
 // Names in a layer that say what it removes from lower layers.
@@ -170,7 +172,11 @@ func (u *unpacker) clear(at *os.Root, name string, dir bool) error {
 		maps.DeleteFunc(u.opaque, func(d string, _ bool) bool { return below(d) })
 		maps.DeleteFunc(u.gone, func(d string, _ bool) bool { return d != name && below(d) })
 	}
-	return at.RemoveAll(base)
+	if !info.IsDir() {
+		return at.Remove(base)
+	}
+	// A layer may nest deeper than this process may have files open. No link is on the way: see enter.
+	return durable.RemoveTree(filepath.Join(u.root.Name(), filepath.FromSlash(u.path), base))
 }
 
 // write writes an entry that isn't a whiteout. name is its path, base its name in at.

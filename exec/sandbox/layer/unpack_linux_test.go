@@ -197,6 +197,7 @@ func TestUnpack(t *testing.T) {
 		header{kind: '2', name: "d/l", link: "/absolute", uid: 3},
 		header{kind: '1', name: "h", link: "./d/implied/f"},
 		header{kind: '6', name: "p", mode: 0o640, uid: 9},
+		header{kind: '0', name: "twice/is a/directory", content: "first", mode: 0o600},
 		header{kind: '0', name: "twice", content: "first", mode: 0o600},
 		header{kind: '0', name: "twice", content: "second", mode: 0o644},
 		header{kind: '0', name: "cap", mode: 0o755, pax: map[string]string{xattrPrefix + capabilityXattr: capability, xattrPrefix + "user.mine": "v"}},
