@@ -81,7 +81,7 @@ var inScript = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(
 // checkScript refuses placeholders in a script, in which nothing replaces them, and inputs whose
 // names can't be those of variables.
 func (t *Task) checkScript(script string, a *taskArguments) error {
-	for _, m := range inScript().FindAllStringSubmatch(script, -1) {
+	if m := inScript().FindStringSubmatch(script); m != nil {
 		if m[1] == "outputs" {
 			return errorf("nothing replaces %s in a script", m[0]).WithHint("write to /var/outputs/%s", m[2])
 		}
