@@ -64,6 +64,7 @@ type Spec struct {
 	Files   []File
 	Inputs  []Input
 	Outputs []plan.Param // as the task declares them; see Result
+	Strict  bool         // what Outputs doesn't declare isn't kept
 	Network bool
 	Secrets []Secret
 }
@@ -123,6 +124,9 @@ func (s *Spec) Digest() plan.Digest {
 			fmt.Fprintf(h, "from %t %q\n", out.Stdout, out.Glob)
 		}
 	}
+	if s.Strict {
+		fmt.Fprintf(h, "strict\n")
+	}
 	for _, secret := range s.Secrets {
 		fmt.Fprintf(h, "secret %q %q %q\n", secret.Key, secret.EnvVar, secret.Path)
 	}
@@ -142,7 +146,8 @@ const (
 type Result struct {
 	Exit
 	// Outputs has the top-level entries of OutputsPath, put into the Store: each a plan.File or a
-	// plan.Dir. It has standard output as a plan.File, which isn't logged then, where a declared output
+	// plan.Dir. If the attempt is Strict, only those are looked at that a declared output names. It has
+	// standard output as a plan.File, which isn't logged then, where a declared output
 	// has Stdout. Where one has a Glob, it has a []plan.Value of what that matches in the working
 	// directory, sorted by path: Files, or Dirs where the type says so. Only what the attempt wrote
 	// there counts. It is empty unless Code is 0.

@@ -40,6 +40,7 @@ func TestSpecDigest(t *testing.T) {
 		"input's path":  func(s *exec.Spec) { s.Inputs[0].Path = "/j" },
 		"output's name": func(s *exec.Spec) { s.Outputs[0].Name = "p" },
 		"output's type": func(s *exec.Spec) { s.Outputs[0].Type.Kind = plan.KindInt },
+		"strict":        func(s *exec.Spec) { s.Strict = true },
 		"secret":        func(s *exec.Spec) { s.Secrets[0].Key = "l" },
 		"secret's file": func(s *exec.Spec) { s.Secrets[0].Path = "/s" },
 	} {

@@ -97,7 +97,11 @@ func (s *Store) putFile(ctx context.Context, r io.Reader, executable bool, touch
 	}
 	defer func() { err = errors.Join(err, tmp.Close()) }()
 	h := sha256.New()
-	if size, err = io.Copy(io.MultiWriter(tmp, h), exec.Cancellable(ctx, r)); err != nil {
+	sparse := durable.NewSparse(tmp.File)
+	if size, err = io.Copy(io.MultiWriter(sparse, h), exec.Cancellable(ctx, r)); err == nil {
+		err = sparse.Finish()
+	}
+	if err != nil {
 		return "", 0, err
 	}
 	digest = plan.DigestSum(h)

@@ -118,6 +118,9 @@ func (f *Fake) Run(ctx context.Context, a *exec.Attempt) (*exec.Result, error) {
 	}
 	res.Outputs = map[string]plan.Value{}
 	for name, content := range t.outputs {
+		if a.Strict && !slices.ContainsFunc(a.Outputs, func(p plan.Param) bool { return p.Name == name }) {
+			continue
+		}
 		file, err := f.Store.PutFile(ctx, name, strings.NewReader(content))
 		if err != nil {
 			return nil, err

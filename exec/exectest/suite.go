@@ -56,6 +56,7 @@ func Run(t *testing.T, opts Options) {
 		{"Files", (*suite).files},
 		{"Outputs", (*suite).outputs},
 		{"OutputsRefused", (*suite).outputsRefused},
+		{"OutputsStrict", (*suite).outputsStrict},
 		{"User", (*suite).user},
 		{"Home", (*suite).home},
 		{"Loopback", (*suite).loopback},
@@ -506,6 +507,17 @@ func (s *suite) outputs(t *testing.T) {
 	_, log := s.script(t, "cd /in; find . | sort; cat sub/x; test -x y && ! test -x sub/x && echo as it was", exec.Input{Path: "/in", Artifact: res.Outputs["d"]})
 	if want := ".\n./sub\n./sub/empty\n./sub/x\n./y\nx\nas it was\n"; log != want {
 		t.Errorf("d: got %s, want %s", log, want)
+	}
+}
+
+// outputsStrict: a strict attempt keeps only what it declares, and looks at nothing else.
+func (s *suite) outputsStrict(t *testing.T) {
+	a, _ := s.attempt("cd /var/outputs; echo x > wanted; echo y > stray; mkdir dir; echo z > dir/z; ln -s /etc link")
+	a.Strict = true
+	a.Outputs = []plan.Param{{Name: "wanted", Type: plan.Type{Kind: plan.KindFile}}, {Name: "never", Type: plan.Type{Kind: plan.KindFile}}}
+	res := s.run(t, a)
+	if len(res.Outputs) != 1 || s.content(t, res.Outputs["wanted"]) != "x\n" || len(res.Refused) != 0 {
+		t.Errorf("kept %v, refused %q", res.Outputs, res.Refused)
 	}
 }
 

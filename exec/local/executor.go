@@ -114,7 +114,7 @@ func (e *Executor) Run(ctx context.Context, a *exec.Attempt) (res *exec.Result, 
 	if exit.Code != 0 {
 		return res, nil
 	}
-	res.Outputs, res.Refused, err = collect(ctx, e.Store, outputs)
+	res.Outputs, res.Refused, err = collect(ctx, e.Store, outputs, &a.Spec)
 	if err == nil {
 		err = stdout.into(res)
 	}

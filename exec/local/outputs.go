@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -13,9 +14,10 @@ import (
 	"github.com/flytestar/flytestar/plan"
 )
 
-// collect puts the contents of dir into the store, by name, and lists what it refuses. The task is
-// dead by now, but what it left may be links to anywhere. So no link is followed.
-func collect(ctx context.Context, s exec.Store, dir string) (outputs map[string]plan.Value, refused []string, err error) {
+// collect puts the contents of dir into the store, by name, and lists what it refuses. It leaves out
+// what a strict spec doesn't declare. The task is dead by now, but what it left may be links to
+// anywhere. So no link is followed.
+func collect(ctx context.Context, s exec.Store, dir string, spec *exec.Spec) (outputs map[string]plan.Value, refused []string, err error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, nil, err
@@ -27,6 +29,9 @@ func collect(ctx context.Context, s exec.Store, dir string) (outputs map[string]
 	}
 	outputs = map[string]plan.Value{}
 	for _, e := range entries {
+		if spec.Strict && !declares(spec, e.Name()) {
+			continue
+		}
 		v, bad, err := keep(ctx, s, root, e.Name(), e.Name(), e)
 		if err != nil {
 			return nil, nil, err
@@ -37,6 +42,11 @@ func collect(ctx context.Context, s exec.Store, dir string) (outputs map[string]
 		}
 	}
 	return outputs, refused, nil
+}
+
+// declares reports whether an output of spec is the entry of that name.
+func declares(spec *exec.Spec, name string) bool {
+	return slices.ContainsFunc(spec.Outputs, func(p plan.Param) bool { return p.Name == name && !p.Stdout && p.Glob == "" })
 }
 
 // keep puts the entry at a path into the store under a name, unless the entry, or something in it, can't be kept.

@@ -7,6 +7,7 @@
 //     reader sees the old file or the new one, never a part.
 //   - [OpenScratch] makes a directory for what a process needs for a while. [Sweep] removes the
 //     scratch directories of processes that have died, and [SweepFiles] their unfinished files.
+//   - [NewSparse] writes a file with holes where there are long runs of zeros.
 //   - [Rename], [SyncDir] and [RemoveTree] are the steps that these are made of.
 //
 // All of them work on Linux and macOS.

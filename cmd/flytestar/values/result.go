@@ -191,7 +191,10 @@ func copyFile(source, target string) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(out, in)
+	sparse := durable.NewSparse(out.File)
+	if _, err = io.Copy(sparse, in); err == nil {
+		err = sparse.Finish()
+	}
 	if err == nil {
 		err = out.Replace(target, 0o644|info.Mode()&0o111)
 	}
