@@ -210,7 +210,7 @@ func randomWorkspace(t *rapid.T) map[string]string {
 				lists, list = append(lists, s), s.name
 			}
 			fmt.Fprintf(&body, "# above\ne_%[1]s = task_environment(\n    name = %[1]q, image = %s, # within\n    # first\n depends_on = %s) # after\n", e.name, image, list)
-			fmt.Fprintf(&body, "t_%[1]s = task(command = [\"true\"], env = e_%[1]s, output = str, timeout = 1)\n", e.name)
+			fmt.Fprintf(&body, "t_%[1]s = task(command = [\"x\", \"{{.outputs.output}}\"], env = e_%[1]s, output = str, timeout = 1)\n", e.name)
 			fmt.Fprintf(&body, "def _f_%[1]s():\n    return [%[2]s]\nf_%[1]s = task(_f_%[1]s, env = e_%[1]s, output = list[str])\n", e.name, strings.Join(calls, ", "))
 			envs = append(envs, e)
 		}

@@ -73,7 +73,10 @@ var warnings = []func(*checker){
 	(*checker).missingTimeouts,        // FS209
 	(*checker).unusedNetworks,         // FS210
 	(*checker).hiddenInstalls,         // FS211
+	(*checker).unnamedOutputs,         // FS212
+	(*checker).literalPlaceholders,    // FS213
 	(*checker).unexpanded,             // FS214
+	(*checker).shellInputs,            // FS215
 	(*checker).filesLeftOut,           // FS217
 }
 

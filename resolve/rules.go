@@ -37,8 +37,14 @@ var (
 		Summary: "network is granted where nothing can use it"}
 	hiddenInstall = diag.Rule{Code: "FS211", Name: "hidden-install", Severity: diag.SeverityInfo,
 		Summary: "packages installed by commands, which the checks don't see"}
+	unnamedOutput = diag.Rule{Code: "FS212", Name: "unnamed-output", Severity: diag.SeverityWarning,
+		Summary: "an output that nothing in the task's command or script names"}
+	literalPlaceholder = diag.Rule{Code: "FS213", Name: "literal-placeholder", Severity: diag.SeverityWarning,
+		Summary: "text that looks like a placeholder and isn't one"}
 	unexpandedVariable = diag.Rule{Code: "FS214", Name: "unexpanded-variable", Severity: diag.SeverityWarning,
 		Summary: "a variable in env_vars, which nothing expands"}
+	shellInput = diag.Rule{Code: "FS215", Name: "shell-input", Severity: diag.SeverityWarning,
+		Summary: "an input in the text that a shell runs"}
 	leftOut = diag.Rule{Code: "FS217", Name: "file-left-out", Severity: diag.SeverityInfo,
 		Summary: "a file beside a Python task's that its container can't be given"}
 )
@@ -55,6 +61,7 @@ func Rules() []diag.Rule {
 		{Code: "FS110", Name: "bound-builtin", Severity: diag.SeverityError, Summary: "a predeclared name is bound"},
 		otherSignature, unusableFile,
 		differentBases, transitiveDependency, unusedDependency, unpinnedPackage, mutableBase,
-		possibleCall, unreachedTask, missingTimeout, unusedNetwork, hiddenInstall, unexpandedVariable, leftOut,
+		possibleCall, unreachedTask, missingTimeout, unusedNetwork, hiddenInstall,
+		unnamedOutput, literalPlaceholder, unexpandedVariable, shellInput, leftOut,
 	}
 }
