@@ -34,7 +34,7 @@ func notNil[T any](list *[]T) {
 }
 
 // maxGraph is the largest JSON form of a graph, in bytes.
-const maxGraph = 256 << 20
+const maxGraph = 128 << 20
 
 // ReadGraph reads a graph's JSON form, which is untrusted. It fails if the form is too long, isn't
 // JSON of this version's form, or isn't a valid graph.

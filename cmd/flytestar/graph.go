@@ -137,17 +137,50 @@ func (a *app) diff(ctx context.Context, o *graphOptions, oldFile, newFile string
 // that show them, it adds the sizes of the images that have been built.
 func (a *app) readGraph(ctx context.Context, o *graphOptions, file string) (g *plan.Graph, sizes map[int]int64, err error) {
 	if strings.HasSuffix(file, ".json") {
-		g, err = readGraphFile(file)
+		if g, err = readGraphFile(file); err == nil {
+			err = o.showable(g, file)
+		}
 		return g, nil, err
 	}
 	err = a.load(ctx, file, o.load.graphOnly(a), func(w *flytestar.Workflow) error {
 		g = w.Graph()
+		if err := o.showable(g, file); err != nil {
+			return err
+		}
 		if o.format.value != "json" {
 			sizes, err = w.Sizes()
 		}
 		return err
 	})
 	return g, sizes, err
+}
+
+// Bounds of what is shown of a graph, which a few lines of source can make as large as a message may
+// be. What shows it takes several times as much memory as it writes.
+const (
+	maxShown = 64 << 20  // bytes of JSON
+	maxLinks = 1_000_000 // calls and dependencies in a picture
+)
+
+// showable returns an error of class Limit for a graph that is too large to show.
+func (o *graphOptions) showable(g *plan.Graph, file string) error {
+	if !g.Lighter(maxShown) {
+		return tooLarge(file, "the graph takes more than %d MiB as JSON", maxShown>>20).
+			WithHint("make fewer tasks or dependencies, or move long texts into files")
+	}
+	links := len(g.Calls)
+	for i := range g.Environments {
+		links += len(g.Environments[i].DependsOn)
+	}
+	if drawn := o.format.value != "json" && o.format.value != "text"; drawn && links > maxLinks {
+		return tooLarge(file, "a picture of the graph would have more than %d calls and dependencies", maxLinks).
+			WithHint("-o json and -o text show more")
+	}
+	return nil
+}
+
+func tooLarge(file, format string, args ...any) *diag.Error {
+	return diag.Errorf(diag.Position{File: file}, diag.Limit, format, args...)
 }
 
 // readGraphFile reads a graph that graph -o json wrote.
