@@ -126,6 +126,17 @@ func allUnusable() []unusable {
 		{``, `command = ["true"], include = ["**"]`, []string{".flytestarignore -> nowhere"}, `.flytestarignore is a symbolic link to what isn't there`},
 		{``, `command = ["true"], include = ["d/x"]`, []string{"d/x -> nowhere"}, "d/x is a symbolic link to what isn't there"},
 		{``, `command = ["true"], include = ["d/*/*"]`, []string{"d/node_modules/y", "d/.#x -> z"}, "matches no file; d/node_modules is left out, unless a pattern names it"},
+		// Files and Dirs of the workspace.
+		{``, `command = ["true"], inputs = {"f": input(File, default = file("d/x.csv"))}`, []string{"d/y.csv"}, "there is no d/x.csv in the workspace"},
+		{``, `command = ["true"], inputs = {"f": input(File, default = file("d"))}`, []string{"d/"}, "d isn't a regular file"},
+		{``, `command = ["true"], inputs = {"f": input(File, default = file("x"))}`, []string{"x -> /etc/passwd"}, "x is a symbolic link"},
+		{``, `command = ["true"], inputs = {"f": input(File, default = file("d/passwd"))}`, []string{"d -> /etc"}, "d/passwd can't be read: "},
+		{``, `command = ["true"], inputs = {"f": input(File, default = file("x"))}`, []string{"x|"}, "x isn't a regular file"},
+		{``, `command = ["true"], inputs = {"r": record(f = input(list[File], default = [file("x")]))}`, nil, "there is no x in the workspace"},
+		{``, `command = ["true"], inputs = {"d": input(Dir, default = dir("x"))}`, []string{"x"}, "x isn't a directory"},
+		{``, `command = ["true"], inputs = {"d": input(Dir, default = dir("d"))}`, []string{"d/a/x -> ../../y", "y"}, "directory: d/a/x is a symbolic link out of d"},
+		{``, `command = ["true"], inputs = {"d": input(Dir, default = dir("d"))}`, []string{"d/x -> nowhere"}, "directory: d/x is a symbolic link to what isn't there"},
+		{``, `command = ["true"], inputs = {"d": input(Dir, default = dir("d"))}`, []string{"d/x|"}, "d/x is neither a file, a directory nor a symbolic link"},
 		// OCI layouts.
 		{`oci:l`, ``, nil, "there is no l in the workspace"},
 		{`oci:l`, ``, []string{"l/"}, "there is no l/index.json in the workspace"},
@@ -215,11 +226,14 @@ func TestOtherTasksFiles(t *testing.T) {
 env = task_environment(name = "e", image = image.from_scratch())
 main = task(env = env, command = ["true"])
 bad = task(env = env, command = ["true"], include = ["no/such/*.csv"])
+worse = task(env = env, command = ["true"], inputs = {"f": input(File, default = file("nowhere"))})
 `)
 	if _, err := w.Plan(t.Context(), "main"); err != nil {
 		t.Error(err)
 	}
-	if _, err := w.Plan(t.Context(), "bad"); err == nil {
-		t.Error("the file that is missing isn't found")
+	for _, task := range []string{"bad", "worse"} {
+		if _, err := w.Plan(t.Context(), task); err == nil {
+			t.Errorf("the file of %s that is missing isn't found", task)
+		}
 	}
 }

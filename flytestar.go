@@ -263,11 +263,17 @@ func (w *Workflow) Run(ctx context.Context, task string, inputs map[string]plan.
 	if err != nil {
 		return nil, err
 	}
+	artifacts, err := storeArtifacts(ctx, m.store, w.files(), resolve.Artifacts(w.graph, t))
+	if err != nil {
+		return nil, err
+	}
 	id, logs, err := w.home.NewRun()
 	if err != nil {
 		return nil, diag.Errorf(diag.Position{}, diag.System, "making the run's directory: %w", err)
 	}
-	return m.engine(p).Run(ctx, engine.Location{Run: id, Logs: logs}, w.graph.FullName(t), values)
+	e := m.engine(p)
+	e.Artifacts = artifacts
+	return e.Run(ctx, engine.Location{Run: id, Logs: logs}, w.graph.FullName(t), values)
 }
 
 // Path returns where a File or Dir of a run's result lies on this machine. The caller must not

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -146,7 +147,7 @@ func standIn(p Path) (plan.Value, error) {
 		return nil, err
 	}
 	defer root.Close()
-	_, wrong, err := tree(root, path)
+	_, wrong, err := tree(root.FS(), path)
 	if err == nil && len(wrong) > 0 {
 		more := ""
 		if n := len(wrong) - maxWrong; n > 0 {
@@ -218,7 +219,12 @@ func put(ctx context.Context, s exec.Store, p Path) (plan.Value, error) {
 		return nil, err
 	}
 	defer root.Close()
-	entries, wrong, err := tree(root, path)
+	return putDir(ctx, s, root.FS(), path)
+}
+
+// putDir keeps the directory of files, which lies at path, in the store.
+func putDir(ctx context.Context, s exec.Store, files fs.FS, path string) (plan.Value, error) {
+	entries, wrong, err := tree(files, path)
 	if err == nil && len(wrong) > 0 {
 		err = errors.New(wrong[0])
 	}
@@ -228,10 +234,40 @@ func put(ctx context.Context, s exec.Store, p Path) (plan.Value, error) {
 	return s.PutDir(ctx, filepath.Base(path), entries)
 }
 
+// storeArtifacts puts Files and Dirs of the workspace into the store, and returns what stands there
+// for them.
+func storeArtifacts(ctx context.Context, s exec.Store, files fs.FS, artifacts []plan.Artifact) (map[plan.Value]plan.Value, error) {
+	stored := make(map[plan.Value]plan.Value, len(artifacts))
+	for _, a := range artifacts {
+		v, err := storeArtifact(ctx, s, files, &a)
+		if err != nil {
+			return nil, diag.Errorf(a.Pos, diag.System, "keeping %s of the workspace: %w", a.Path, err)
+		}
+		stored[a.Value()] = v
+	}
+	return stored, nil
+}
+
+func storeArtifact(ctx context.Context, s exec.Store, files fs.FS, a *plan.Artifact) (plan.Value, error) {
+	if a.Dir {
+		dir, err := fs.Sub(files, a.Path)
+		if err != nil {
+			return nil, err
+		}
+		return putDir(ctx, s, dir, a.Path)
+	}
+	f, err := files.Open(a.Path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return s.PutFile(ctx, path.Base(a.Path), f)
+}
+
 // tree returns what is in a directory, which lies at path, and what of that can't be kept: links that
 // don't stay within it, what can't be read, and what is neither file, directory nor link.
-func tree(root *os.Root, path string) (entries []exec.Entry, wrong []string, err error) {
-	err = fs.WalkDir(root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
+func tree(files fs.FS, path string) (entries []exec.Entry, wrong []string, err error) {
+	err = fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
 		if name == "." {
 			return err
 		}
@@ -248,14 +284,14 @@ func tree(root *os.Root, path string) (entries []exec.Entry, wrong []string, err
 		switch {
 		case d.IsDir():
 		case d.Type() == fs.ModeSymlink:
-			e.Link, err = root.Readlink(name)
+			e.Link, err = fs.ReadLink(files, name)
 		case d.Type().IsRegular():
 			var info fs.FileInfo
 			if info, err = d.Info(); err == nil {
 				e.Executable = info.Mode()&0o111 != 0
-				err = readable(root.Open(name))
+				err = readable(files.Open(name))
 			}
-			e.Open = func() (io.ReadCloser, error) { return root.Open(name) }
+			e.Open = func() (io.ReadCloser, error) { return files.Open(name) }
 		default:
 			err = fmt.Errorf("it is %s", kind(d.Type()))
 		}

@@ -38,11 +38,13 @@ const ModuleLocal = "flytestar.module"
 type Registry struct {
 	Environments []*Environment // in the order of construction: each after those that it depends on
 	Tasks        []*Task        // in the order of construction
+	Artifacts    []*Artifact    // in the order of construction, each once
 	Sources      site.Sources   // of the modules that have finished
 
 	limits      Limits
 	byName      map[string]*Task
 	records     records
+	made        map[plan.Artifact]bool // the Artifacts, without positions
 	pythonFiles map[string]*pythonFile // by path
 }
 
@@ -61,7 +63,7 @@ const (
 
 // NewRegistry returns an empty registry.
 func NewRegistry(limits Limits) *Registry {
-	return &Registry{limits: limits, records: records{}}
+	return &Registry{limits: limits, records: records{}, made: map[plan.Artifact]bool{}}
 }
 
 // Predeclared returns the names that every module sees. Values that are constructed through them
@@ -74,6 +76,8 @@ func (r *Registry) Predeclared() starlark.StringDict {
 		"task":             starlark.NewBuiltin("task", r.newTask),
 		"input":            starlark.NewBuiltin("input", newInput),
 		"output":           starlark.NewBuiltin("output", newOutput),
+		"file":             starlark.NewBuiltin("file", r.newFile),
+		"dir":              starlark.NewBuiltin("dir", r.newDir),
 		"resources":        starlark.NewBuiltin("resources", newResources),
 		"record":           starlark.NewBuiltin("record", newRecord),
 		"enum":             starlark.NewBuiltin("enum", newEnum),

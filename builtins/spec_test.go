@@ -13,7 +13,7 @@ import (
 
 // headings has the section of spec.md for each predeclared name.
 var headings = map[string]string{
-	"image": "### image", "task_environment": "### task_environment", "task": "### task", "input": "### input", "output": "### output", "resources": "### resources",
+	"image": "### image", "task_environment": "### task_environment", "task": "### task", "input": "### input", "output": "### output", "file": "### file and dir", "dir": "### file and dir", "resources": "### resources",
 	"record": "### record and struct", "struct": "### record and struct", "enum": "### enum", "json": "### json and math", "math": "### json and math",
 	"gather": "## Bodies", "attempt": "## Bodies", "start": "### start", "group": "### Labels and groups",
 	"str": "## Types", "int": "## Types", "float": "## Types", "bool": "## Types", "list": "## Types", "dict": "## Types",

@@ -32,6 +32,11 @@ func graph(r *builtins.Registry, entry *interp.Module, all []*interp.Module) (*p
 	for _, e := range r.Environments {
 		m.environment(e)
 	}
+	for _, a := range r.Artifacts {
+		out := a.Decl
+		out.Pos = r.Sources.Start(a.Site)
+		m.graph.Artifacts = append(m.graph.Artifacts, out)
+	}
 	listed := listedIn(entry, all)
 	for _, t := range r.Tasks {
 		m.task(t, listed[t])

@@ -14,6 +14,7 @@ package plan
 import (
 	"encoding/json"
 	"fmt"
+	"path"
 	"time"
 
 	"github.com/flytestar/flytestar/diag"
@@ -33,6 +34,23 @@ type Graph struct {
 	Tasks        []Task        `json:"tasks"`
 	Calls        []Call        `json:"calls"`
 	Sites        []Site        `json:"sites,omitempty"`
+	Artifacts    []Artifact    `json:"artifacts,omitempty"` // each once
+}
+
+// Artifact is a File or Dir of the workspace, made by file(...) or dir(...).
+type Artifact struct {
+	Path string        `json:"path"`
+	Dir  bool          `json:"dir,omitempty"`
+	Pos  diag.Position `json:"pos"` // of the first call that made it
+}
+
+// Value returns the reference to a that values hold until a run has put it into the store.
+func (a *Artifact) Value() Value {
+	f := File{Name: path.Base(a.Path), Workspace: a.Path}
+	if a.Dir {
+		return Dir(f)
+	}
+	return f
 }
 
 // Module is one loaded file.

@@ -87,6 +87,9 @@ func TestValidate(t *testing.T) {
 		}, "nests deeper"},
 		"caller":            {func(g *plan.Graph) { g.Calls[0].Caller = 2 }, "call 0: no such task"},
 		"callee":            {func(g *plan.Graph) { g.Calls[0].Callee = -1 }, "call 0: no such task"},
+		"artifact":          {func(g *plan.Graph) { g.Artifacts = []plan.Artifact{{Path: "../x"}} }, "artifact 0: \"../x\" is no path"},
+		"workspace":         {func(g *plan.Graph) { g.Artifacts = []plan.Artifact{{Path: ".", Dir: true}} }, "is no path of a file"},
+		"artifact twice":    {func(g *plan.Graph) { g.Artifacts = []plan.Artifact{{Path: "x"}, {Path: "x", Dir: true}, {Path: "x"}} }, "artifact 2: x is there twice"},
 		"position":          {func(g *plan.Graph) { g.Calls[0].Pos.File = "/etc/shadow" }, "position"},
 		"negative position": {func(g *plan.Graph) { g.Environments[0].Pos.Line = -1 }, "position"},
 	}

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -118,7 +119,8 @@ func (p *Param) form() string {
 }
 
 // Literal returns an encoded value as the command line takes it: JSON, without the marks that tell
-// structs from dicts. A File or Dir is shown by its name.
+// structs from dicts. A File or Dir is shown by its path
+// in the workspace or its name.
 func Literal(encoded []byte) string {
 	v, err := UnmarshalValue(encoded)
 	if err != nil {
@@ -150,9 +152,9 @@ func literal(b *strings.Builder, v Value) {
 		}
 		b.WriteString("}")
 	case File:
-		b.WriteString(v.Name)
+		b.WriteString(cmp.Or(v.Workspace, v.Name))
 	case Dir:
-		b.WriteString(v.Name)
+		b.WriteString(cmp.Or(v.Workspace, v.Name))
 	default:
 		data, err := MarshalValue(v)
 		if err != nil {

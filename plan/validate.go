@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"io/fs"
+	"path"
 	"strings"
 	"unicode/utf8"
 
@@ -36,6 +37,10 @@ func (g *Graph) Validate() error {
 		return err
 	}
 	if err := each("call", g.Calls, g.validateCall); err != nil {
+		return err
+	}
+	seen := make(map[Value]bool, len(g.Artifacts))
+	if err := each("artifact", g.Artifacts, func(a *Artifact) error { return a.validate(seen) }); err != nil {
 		return err
 	}
 	return g.acyclic()
@@ -289,6 +294,17 @@ func (g *Graph) validateSite(s *Site) error {
 		}
 	}
 	return validPositions(s.Pos)
+}
+
+func (a *Artifact) validate(seen map[Value]bool) error {
+	if !fs.ValidPath(a.Path) || !ValidFileName(path.Base(a.Path)) {
+		return fmt.Errorf("%q is no path of a file in the workspace", a.Path)
+	}
+	if seen[a.Value()] {
+		return fmt.Errorf("%s is there twice", a.Path)
+	}
+	seen[a.Value()] = true
+	return validPositions(a.Pos)
 }
 
 // acyclic returns an error if depends_on has a cycle. It removes environments without remaining

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
+	"path"
 	"sort"
 	"strconv"
 	"strings"
@@ -26,18 +28,27 @@ type Value any
 // Struct is a struct or record: fields by name.
 type Struct map[string]Value
 
-// File is a reference to an immutable file in the artifact store.
+// File is a reference to an immutable file in the artifact store, or to a file of the workspace that
+// a run puts there before it starts. The latter has a name and a Workspace only.
 type File struct {
-	Name   string `json:"name"`   // base name that the task sees
-	Digest Digest `json:"digest"` // of the content
-	Size   int64  `json:"size"`   // bytes
+	Name      string `json:"name"`                // base name that the task sees
+	Digest    Digest `json:"digest"`              // of the content
+	Size      int64  `json:"size"`                // bytes
+	Workspace string `json:"workspace,omitempty"` // path in the workspace; Name is its last part
 }
 
-// Dir is a reference to an immutable directory in the artifact store.
+// Dir is a reference to an immutable directory, as File is to a file.
 type Dir struct {
-	Name   string `json:"name"`
-	Digest Digest `json:"digest"` // of its manifest
-	Size   int64  `json:"size"`   // bytes of all files in it
+	Name      string `json:"name"`
+	Digest    Digest `json:"digest"` // of its manifest
+	Size      int64  `json:"size"`   // bytes of all files in it
+	Workspace string `json:"workspace,omitempty"`
+}
+
+// inWorkspace is the encoded form of a File or Dir of the workspace.
+type inWorkspace struct {
+	Name      string `json:"name"`
+	Workspace string `json:"workspace"`
 }
 
 // The bounds of a value that passes between tasks.
@@ -45,6 +56,62 @@ const (
 	MaxValue = 10 << 20 // bytes of its encoded form, unless a limit says otherwise
 	MaxDepth = 64       // nesting: each list, dict and struct around a value is a level
 )
+
+// MapArtifacts returns v with each File and Dir in it replaced by f's value. The rest is shared.
+func MapArtifacts(v Value, f func(Value) (Value, error)) (Value, error) {
+	switch v := v.(type) {
+	case File, Dir:
+		return f(v)
+	case []Value:
+		list := make([]Value, len(v))
+		for i, x := range v {
+			var err error
+			if list[i], err = MapArtifacts(x, f); err != nil {
+				return nil, err
+			}
+		}
+		return list, nil
+	case map[string]Value:
+		out := make(map[string]Value, len(v))
+		for k, x := range v {
+			var err error
+			if out[k], err = MapArtifacts(x, f); err != nil {
+				return nil, err
+			}
+		}
+		return out, nil
+	case Struct:
+		m, err := MapArtifacts(map[string]Value(v), f)
+		if err != nil {
+			return nil, err
+		}
+		return Struct(m.(map[string]Value)), nil
+	}
+	return v, nil
+}
+
+// EachArtifact calls f for each File and Dir in v until one call fails.
+func EachArtifact(v Value, f func(Value) error) error {
+	switch v := v.(type) {
+	case File, Dir:
+		return f(v)
+	case []Value:
+		for _, x := range v {
+			if err := EachArtifact(x, f); err != nil {
+				return err
+			}
+		}
+	case map[string]Value:
+		for _, x := range v {
+			if err := EachArtifact(x, f); err != nil {
+				return err
+			}
+		}
+	case Struct:
+		return EachArtifact(map[string]Value(v), f)
+	}
+	return nil
+}
 
 // MarshalValue returns the canonical form of v, which is the same for equal values. It is JSON with
 // sorted keys, and a float always has a point or an exponent. What JSON can't express is an object
@@ -172,6 +239,9 @@ func (e *encoder) list(l []Value, depth int) error {
 func (e *encoder) artifact(tag string, f File) error {
 	if err := f.validate(); err != nil {
 		return err
+	}
+	if f.Workspace != "" {
+		return e.tagged(tag, func() error { return e.json(inWorkspace{f.Name, f.Workspace}) })
 	}
 	return e.tagged(tag, func() error { return e.json(f) })
 }
@@ -389,6 +459,10 @@ func members(d *json.Decoder, value func(key string) (Value, error)) (map[string
 // artifact makes a File from its members.
 func artifact(m map[string]Value) (File, error) {
 	name, ok1 := m["name"].(string)
+	if where, ok := m["workspace"].(string); ok && ok1 && where != "" && len(m) == 2 {
+		f := File{Name: name, Workspace: where}
+		return f, f.validate()
+	}
 	digest, ok2 := m["digest"].(string)
 	size, ok3 := m["size"].(int64)
 	if !ok1 || !ok2 || !ok3 || len(m) != 3 {
@@ -403,6 +477,10 @@ func (f File) validate() error {
 	switch {
 	case !ValidFileName(f.Name):
 		return fmt.Errorf("%q is no file name", f.Name)
+	case f.Workspace != "" && (!fs.ValidPath(f.Workspace) || path.Base(f.Workspace) != f.Name || f.Digest != "" || f.Size != 0):
+		return fmt.Errorf("%q isn't the path in the workspace of %q", f.Workspace, f.Name)
+	case f.Workspace != "":
+		return nil
 	case !f.Digest.Valid():
 		return fmt.Errorf("%q is no digest", f.Digest)
 	case f.Size < 0:

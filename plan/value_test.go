@@ -33,6 +33,8 @@ func TestMarshalValue(t *testing.T) {
 		{map[string]plan.Value{"$file": "no file"}, `{"$dict":{"$file":"no file"}}`},
 		{plan.Struct{"$x": map[string]plan.Value{}}, `{"$struct":{"$x":{}}}`},
 		{file, `{"$file":{"name":"a <b>","digest":"` + digest + `","size":3}}`},
+		{plan.File{Name: "x", Workspace: "d/x"}, `{"$file":{"name":"x","workspace":"d/x"}}`},
+		{plan.Dir{Name: "x", Workspace: "x"}, `{"$dir":{"name":"x","workspace":"x"}}`},
 		{plan.Dir(file), `{"$dir":{"name":"a <b>","digest":"` + digest + `","size":3}}`},
 	}
 	for _, tt := range tests {
@@ -69,6 +71,9 @@ func TestMarshalValueRefuses(t *testing.T) {
 		{plan.File{Name: "x", Digest: "sha256:00"}, "no digest"},
 		{plan.File{Name: "x", Digest: plan.Digest(strings.ToUpper(digest))}, "no digest"},
 		{plan.Dir{Name: "x", Digest: plan.Digest(digest), Size: -1}, "negative"},
+		{plan.File{Name: "x", Workspace: "../x"}, "isn't the path in the workspace"},
+		{plan.File{Name: "x", Workspace: "d/y"}, "isn't the path in the workspace"},
+		{plan.File{Name: "x", Workspace: "x", Digest: plan.Digest(digest)}, "isn't the path in the workspace"},
 	}
 	for _, tt := range tests {
 		if err := plan.CheckValue(tt.value, 0); err == nil || !strings.Contains(err.Error(), tt.want) {
@@ -105,6 +110,9 @@ func TestUnmarshalValueRefuses(t *testing.T) {
 		{`{"$file":{"name":"a/b","digest":"` + digest + `","size":0}}`, "no file name"},
 		{`{"$file":{"name":"..","digest":"` + digest + `","size":0}}`, "no file name"},
 		{`{"$dir":{"name":"x","digest":"sha256:../../etc/passwd","size":0}}`, "no digest"},
+		{`{"$file":{"name":"x","workspace":""}}`, "want a name"},
+		{`{"$file":{"name":"x","workspace":"/x"}}`, "isn't the path in the workspace"},
+		{`{"$file":{"name":"x","workspace":"x","size":0}}`, "want a name"},
 		{`{"$file":` + file + `,"$dir":` + file + `}`, "among other keys"},
 	}
 	for _, tt := range tests {

@@ -3,7 +3,7 @@
 //
 //   - [Check] returns all findings of a workflow file, [CheckTask] those within the reach of one
 //     task, [Lint] those of Check and warnings. The checks are small functions in a list: names.go,
-//     arguments.go, depends.go, inclusion.go, files.go, destinations.go, and for warnings calls.go,
+//     arguments.go, depends.go, inclusion.go, files.go, artifacts.go, destinations.go, and for warnings calls.go,
 //     images.go, tasks.go. [Rules] has their codes.
 //   - [CallCheck] checks a call at the moment when it is made, for calls that were only possible
 //     before.
@@ -59,6 +59,7 @@ var checks = []func(*checker){
 	(*checker).imageFiles,     // FS112
 	(*checker).destinations,   // FS112
 	(*checker).taskFiles,      // FS112
+	(*checker).artifactFiles,  // FS112
 }
 
 // warnings are the checks that [Lint] alone makes, after the others.

@@ -38,11 +38,19 @@ func (r *Reader) Folder(folder string, patterns []string) ([]Entry, error) {
 	})
 }
 
+// Tree returns everything that a directory of the workspace holds, as Folder returns it. Nothing is
+// left out.
+func (r *Reader) Tree(dir string) ([]Entry, error) {
+	w := folderWalk{files: r.files, folder: dir}
+	err := fs.WalkDir(r.files, dir, w.visit)
+	return w.list, err
+}
+
 // folderWalk is the state of one walk.
 type folderWalk struct {
 	files    fs.FS
 	folder   string
-	ignore   *ignore
+	ignore   *ignore            // nil: nothing is left out
 	verdicts map[string]verdict // of directories
 	list     []Entry
 }
@@ -58,22 +66,29 @@ func (w *folderWalk) visit(name string, d fs.DirEntry, err error) error {
 	if w.folder != "." {
 		rel = strings.TrimPrefix(name, w.folder+"/")
 	}
-	v, err := w.ignore.judge(rel, d.IsDir(), w.verdicts[path.Dir(rel)])
-	if err != nil {
-		return err
-	}
-	if d.IsDir() {
-		w.verdicts[rel] = v
-	}
-	if v.out {
-		if d.IsDir() && !w.ignore.keeps() {
-			return fs.SkipDir
+	if w.ignore != nil {
+		if out, err := w.leavesOut(rel, d); out || err != nil {
+			return err
 		}
-		return nil
 	}
 	e, err := w.entry(rel, d)
 	w.list = append(w.list, e)
 	return err
+}
+
+// leavesOut reports whether a member is left out. Its error is fs.SkipDir if all below it is too.
+func (w *folderWalk) leavesOut(rel string, d fs.DirEntry) (bool, error) {
+	v, err := w.ignore.judge(rel, d.IsDir(), w.verdicts[path.Dir(rel)])
+	if err != nil {
+		return false, err
+	}
+	if d.IsDir() {
+		w.verdicts[rel] = v
+	}
+	if v.out && d.IsDir() && !w.ignore.keeps() {
+		return true, fs.SkipDir
+	}
+	return v.out, nil
 }
 
 func (w *folderWalk) entry(rel string, d fs.DirEntry) (Entry, error) {

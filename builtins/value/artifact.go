@@ -34,10 +34,10 @@ func BodyOf(th *starlark.Thread, what string) (Body, error) {
 		WithHint("call it in the function of a task")
 }
 
-// File is a file in the artifact store. spec.md, "Bodies".
+// File is a file in the artifact store or of the workspace. spec.md, "Bodies".
 type File struct{ Ref plan.File }
 
-// Dir is a directory in the artifact store. spec.md, "Bodies".
+// Dir is a directory in the artifact store or of the workspace. spec.md, "Bodies".
 type Dir struct{ Ref plan.Dir }
 
 var (
@@ -47,8 +47,8 @@ var (
 	_ starlark.Comparable = Dir{}
 )
 
-// String returns the file's name and size.
-func (f File) String() string { return fmt.Sprintf("<File %q, %d bytes>", f.Ref.Name, f.Ref.Size) }
+// String returns the file's name and size, or its path in the workspace.
+func (f File) String() string { return artifactString("File", f.Ref) }
 
 // Type returns "File".
 func (f File) Type() string { return "File" }
@@ -59,12 +59,14 @@ func (f File) Freeze() {}
 // Truth returns true.
 func (f File) Truth() starlark.Bool { return true }
 
-// Hash returns a hash of the digest.
-func (f File) Hash() (uint32, error) { return starlark.String(f.Ref.Digest).Hash() }
+// Hash returns a hash of the digest or the path.
+func (f File) Hash() (uint32, error) {
+	return starlark.String(string(f.Ref.Digest) + f.Ref.Workspace).Hash()
+}
 
-// CompareSameType compares by name and content. There is no order.
+// CompareSameType compares by name and content, or by path in the workspace. There is no order.
 func (f File) CompareSameType(op syntax.Token, y starlark.Value, _ int) (bool, error) {
-	return compareArtifacts(op, f.Ref == y.(File).Ref, "File")
+	return compareArtifacts(op, f.Ref, y.(File).Ref, "File")
 }
 
 // Attr implements starlark.HasAttrs.
@@ -72,14 +74,14 @@ func (f File) Attr(name string) (starlark.Value, error) {
 	if name == "read" {
 		return starlark.NewBuiltin("read", readFile).BindReceiver(f), nil
 	}
-	return artifactAttr(name, f.Ref.Name, f.Ref.Digest, f.Ref.Size)
+	return artifactAttr(name, f.Ref)
 }
 
 // AttrNames implements starlark.HasAttrs.
 func (f File) AttrNames() []string { return []string{"digest", "name", "read", "size"} }
 
-// String returns the directory's name and size.
-func (d Dir) String() string { return fmt.Sprintf("<Dir %q, %d bytes>", d.Ref.Name, d.Ref.Size) }
+// String returns the directory's name and size, or its path in the workspace.
+func (d Dir) String() string { return artifactString("Dir", plan.File(d.Ref)) }
 
 // Type returns "Dir".
 func (d Dir) Type() string { return "Dir" }
@@ -90,12 +92,14 @@ func (d Dir) Freeze() {}
 // Truth returns true.
 func (d Dir) Truth() starlark.Bool { return true }
 
-// Hash returns a hash of the digest.
-func (d Dir) Hash() (uint32, error) { return starlark.String(d.Ref.Digest).Hash() }
+// Hash returns a hash of the digest or the path.
+func (d Dir) Hash() (uint32, error) {
+	return starlark.String(string(d.Ref.Digest) + d.Ref.Workspace).Hash()
+}
 
-// CompareSameType compares by name and content. There is no order.
+// CompareSameType compares by name and content, or by path in the workspace. There is no order.
 func (d Dir) CompareSameType(op syntax.Token, y starlark.Value, _ int) (bool, error) {
-	return compareArtifacts(op, d.Ref == y.(Dir).Ref, "Dir")
+	return compareArtifacts(op, plan.File(d.Ref), plan.File(y.(Dir).Ref), "Dir")
 }
 
 // Attr implements starlark.HasAttrs.
@@ -103,32 +107,52 @@ func (d Dir) Attr(name string) (starlark.Value, error) {
 	if name == "files" {
 		return starlark.NewBuiltin("files", filesOfDir).BindReceiver(d), nil
 	}
-	return artifactAttr(name, d.Ref.Name, d.Ref.Digest, d.Ref.Size)
+	return artifactAttr(name, plan.File(d.Ref))
 }
 
 // AttrNames implements starlark.HasAttrs.
 func (d Dir) AttrNames() []string { return []string{"digest", "files", "name", "size"} }
 
-func compareArtifacts(op syntax.Token, equal bool, what string) (bool, error) {
-	switch op {
-	case syntax.EQL:
-		return equal, nil
-	case syntax.NEQ:
-		return !equal, nil
+func artifactString(what string, f plan.File) string {
+	if f.Workspace != "" {
+		return fmt.Sprintf("<%s %q of the workspace>", what, f.Workspace)
+	}
+	return fmt.Sprintf("<%s %q, %d bytes>", what, f.Name, f.Size)
+}
+
+func compareArtifacts(op syntax.Token, x, y plan.File, what string) (bool, error) {
+	switch {
+	case op != syntax.EQL && op != syntax.NEQ:
+	case (x.Workspace == "") != (y.Workspace == ""):
+		return false, unread(plan.File{Workspace: x.Workspace + y.Workspace}, "content")
+	default:
+		return (x == y) == (op == syntax.EQL), nil
 	}
 	return false, errorf("a %s can't be ordered", what).WithHint("compare names or digests")
 }
 
-func artifactAttr(attr, name string, digest plan.Digest, size int64) (starlark.Value, error) {
+func artifactAttr(attr string, f plan.File) (starlark.Value, error) {
 	switch attr {
 	case "name":
-		return starlark.String(name), nil
+		return starlark.String(f.Name), nil
 	case "digest":
-		return starlark.String(digest), nil
+		if f.Workspace != "" {
+			return nil, unread(f, attr)
+		}
+		return starlark.String(f.Digest), nil
 	case "size":
-		return starlark.MakeInt64(size), nil
+		if f.Workspace != "" {
+			return nil, unread(f, attr)
+		}
+		return starlark.MakeInt64(f.Size), nil
 	}
 	return nil, nil
+}
+
+// unread is the error about what only the run knows of a File or Dir of the workspace.
+func unread(f plan.File, what string) error {
+	return errorf("the %s of %s isn't known here, since modules don't read files", what, f.Workspace).
+		WithHint("make it the default of an input: the task's function gets it with its content")
 }
 
 // maxRead is the default of max_bytes.

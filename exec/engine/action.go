@@ -225,6 +225,9 @@ func (a *action) body(ctx context.Context, n int) (plan.Value, error) {
 	}
 	v, err = plan.Conform(v, outputType(a.task))
 	if err == nil {
+		v, err = a.run.stored(v)
+	}
+	if err == nil {
 		err = plan.CheckValue(v, a.run.MaxValue)
 	}
 	if err != nil {

@@ -36,7 +36,10 @@ type Engine struct {
 	Source   fs.FS               // the workspace; it must refuse symbolic links that lead out of it, as os.Root does
 	Jobs     int                 // attempts in containers at a time; 0: as many as the Executor says
 	MaxValue int64               // bytes of a value that passes between tasks; 0: plan.MaxValue
-	Watch    exec.Watch
+	// Artifacts has what the Store keeps for Files and Dirs of the workspace, by their values in the
+	// Graph.
+	Artifacts map[plan.Value]plan.Value
+	Watch     exec.Watch
 
 	// Recorders are asked in order before an action runs: the first that knows its outcome answers.
 	// Those asked before it are told that outcome. All are told what an action that ran came to.
@@ -154,7 +157,7 @@ func (r *run) first(task string, inputs map[string]plan.Value) (*action, error) 
 		return nil, diag.Errorf(diag.Position{}, diag.Usage, "there is no task %q", task)
 	}
 	t := &r.Graph.Tasks[i]
-	bound, err := bind(t, inputs, r.MaxValue)
+	bound, err := r.bind(t, inputs)
 	if err != nil {
 		return nil, diag.Errorf(diag.Position{}, diag.Usage, "task %q: %w", task, err)
 	}
@@ -164,8 +167,9 @@ func (r *run) first(task string, inputs map[string]plan.Value) (*action, error) 
 	return &action{run: r, id: actionID(r.Location.Run, "0"), task: t, index: i, name: task, inputs: bound, pos: t.Pos}, nil
 }
 
-// bind returns the inputs as values of the task's types, defaults filled in.
-func bind(t *plan.Task, inputs map[string]plan.Value, limit int64) (map[string]plan.Value, error) {
+// bind returns the inputs as values of the task's types, defaults filled in. All their Files and Dirs
+// are in the store.
+func (r *run) bind(t *plan.Task, inputs map[string]plan.Value) (map[string]plan.Value, error) {
 	bound := make(map[string]plan.Value, len(t.Inputs))
 	for _, p := range t.Inputs {
 		v, given := inputs[p.Name]
@@ -179,6 +183,9 @@ func bind(t *plan.Task, inputs map[string]plan.Value, limit int64) (map[string]p
 			}
 		}
 		v, err := plan.Conform(v, p.Type)
+		if err == nil {
+			v, err = r.stored(v)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("input %q: %w", p.Name, err)
 		}
@@ -189,7 +196,7 @@ func bind(t *plan.Task, inputs map[string]plan.Value, limit int64) (map[string]p
 			return nil, fmt.Errorf("there is no input %q", name)
 		}
 	}
-	if err := plan.CheckValue(bound, limit); err != nil {
+	if err := plan.CheckValue(bound, r.MaxValue); err != nil {
 		return nil, fmt.Errorf("inputs: %w", err)
 	}
 	return bound, nil
@@ -222,10 +229,38 @@ func (r *run) reaches(from, to int) bool {
 func (r *run) admit(v plan.Value) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	_ = eachArtifact(v, func(a plan.Value) error { // returns the function's errors, and it has none
+	_ = plan.EachArtifact(v, func(a plan.Value) error { // returns the function's errors, and it has none
 		r.artifacts[a] = true
 		return nil
 	})
+}
+
+// stored returns v with what the store has for each File and Dir of the workspace. It is an error if
+// it has nothing: the graph doesn't name that one.
+func (r *run) stored(v plan.Value) (plan.Value, error) {
+	return plan.MapArtifacts(v, func(a plan.Value) (plan.Value, error) {
+		f, ok := a.(plan.File)
+		if !ok {
+			f = plan.File(a.(plan.Dir))
+		}
+		if f.Workspace == "" {
+			return a, nil
+		}
+		if s, ok := r.Artifacts[a]; ok {
+			r.admit(s)
+			return s, nil
+		}
+		return nil, fmt.Errorf("the %s %s of the workspace isn't one that the run needs", plan.TypeName(a), f.Workspace)
+	})
+}
+
+// own returns v as stored does. It is an error if v isn't known.
+func (r *run) own(v plan.Value) (plan.Value, error) {
+	v, err := r.stored(v)
+	if err != nil {
+		return nil, err
+	}
+	return v, r.known(v)
 }
 
 // known returns an error if v has a File or Dir that isn't of this run. Without this check, an
@@ -233,33 +268,10 @@ func (r *run) admit(v plan.Value) {
 func (r *run) known(v plan.Value) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return eachArtifact(v, func(a plan.Value) error {
+	return plan.EachArtifact(v, func(a plan.Value) error {
 		if !r.artifacts[a] {
 			return fmt.Errorf("a %s that isn't of this run: %+v", plan.TypeName(a), a)
 		}
 		return nil
 	})
-}
-
-// eachArtifact calls f for each File and Dir in v until one call fails.
-func eachArtifact(v plan.Value, f func(plan.Value) error) error {
-	switch v := v.(type) {
-	case plan.File, plan.Dir:
-		return f(v)
-	case []plan.Value:
-		for _, x := range v {
-			if err := eachArtifact(x, f); err != nil {
-				return err
-			}
-		}
-	case map[string]plan.Value:
-		for _, x := range v {
-			if err := eachArtifact(x, f); err != nil {
-				return err
-			}
-		}
-	case plan.Struct:
-		return eachArtifact(map[string]plan.Value(v), f)
-	}
-	return nil
 }

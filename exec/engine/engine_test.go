@@ -533,6 +533,10 @@ func TestHalts(t *testing.T) {
 			_, err := h.Files(ctx, plan.Dir(stolen), "*")
 			return nil, err
 		}, diag.System, "", "isn't of this run"},
+		{"unknown in the workspace", func(ctx context.Context, h plan.Host) (plan.Value, error) {
+			_, err := h.Read(ctx, plan.File{Name: "x", Workspace: "x"}, 10)
+			return nil, err
+		}, diag.System, "", "the File x of the workspace isn't one that the run needs"},
 		{"ordinal twice", func(ctx context.Context, h plan.Host) (plan.Value, error) {
 			for range 2 {
 				if _, err := h.Call(ctx, call("top.fine", 4, nil)); err != nil {
@@ -596,7 +600,6 @@ func TestBodyResult(t *testing.T) {
 	}
 }
 
-// TestArtifacts: files go from task to task, to a body and back.
 // TestFiles: a body lists a directory that it was given.
 func TestFiles(t *testing.T) {
 	r := newRig(t)
@@ -638,6 +641,55 @@ func TestFiles(t *testing.T) {
 	}
 }
 
+// TestWorkspaceArtifacts: what the store has stands for a File of the workspace: in defaults, in calls,
+// for a body that reads it, and in results.
+func TestWorkspaceArtifacts(t *testing.T) {
+	r := newRig(t)
+	f, err := r.store.PutFile(t.Context(), "x", strings.NewReader("hello"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref := plan.File{Name: "x", Workspace: "d/x"}
+	r.Artifacts = map[plan.Value]plan.Value{ref: f}
+	byDefault := param("f", file)
+	if byDefault.Default, err = plan.MarshalValue(ref); err != nil {
+		t.Fatal(err)
+	}
+	rec := plan.Type{Kind: plan.KindRecord, Fields: []plan.Field{{Name: "f", Type: file, Default: byDefault.Default}}}
+	var mounted []plan.Value
+	r.command("read", plan.Task{Inputs: []plan.Param{byDefault, param("r", rec)}}, func(_ context.Context, t *exectest.Task) exec.Exit {
+		for _, m := range t.Inputs {
+			mounted = append(mounted, m.Artifact)
+		}
+		return exec.Exit{}
+	})
+	r.orchestrator(0, "main", plan.Task{Inputs: []plan.Param{byDefault}, Outputs: output(plan.ListOf(rec))}, func(ctx context.Context, in map[string]plan.Value, h plan.Host) (plan.Value, error) {
+		if in["f"] != plan.Value(f) {
+			t.Errorf("the body has %v", in["f"])
+		}
+		if data, err := h.Read(ctx, ref, 10); err != nil || string(data) != "hello" {
+			t.Errorf("it reads %q, %v", data, err)
+		}
+		for i, inputs := range []map[string]plan.Value{{"r": plan.Struct{}}, {"f": ref, "r": plan.Struct{"f": ref}}} {
+			if _, err := h.Call(ctx, call("box.read", i, inputs)); err != nil {
+				return nil, err
+			}
+		}
+		return []plan.Value{plan.Struct{}, plan.Struct{"f": ref}}, nil
+	})
+	got, err := r.run(t, "top.main", nil)
+	if want := (plan.Value([]plan.Value{plan.Struct{"f": f}, plan.Struct{"f": f}})); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, %v", got, err)
+	}
+	if want := []plan.Value{f, f, f, f}; !reflect.DeepEqual(mounted, want) {
+		t.Errorf("the containers have %v", mounted)
+	}
+	if _, err := r.run(t, "top.main", map[string]plan.Value{"f": plan.File{Name: "y", Workspace: "y"}}); err == nil {
+		t.Error("a File of the workspace that the run doesn't have is taken")
+	}
+}
+
+// TestArtifacts: files go from task to task, to a body and back.
 func TestArtifacts(t *testing.T) {
 	r := newRig(t)
 	r.command("write", plan.Task{Outputs: output(file)}, func(_ context.Context, t *exectest.Task) exec.Exit {

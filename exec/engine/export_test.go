@@ -4,11 +4,10 @@ import "errors"
 
 // What tests in engine_test see of the package.
 var (
-	ActionID     = actionID
-	CheckShell   = checkShell
-	EachArtifact = eachArtifact
-	Expand       = expand
-	ReadResult   = readResult
+	ActionID   = actionID
+	CheckShell = checkShell
+	Expand     = expand
+	ReadResult = readResult
 )
 
 // Hint returns what an error of ReadResult says to return instead, or "".

@@ -118,7 +118,7 @@ func (h *host) callee(c plan.Invocation) (*action, error) {
 	if err := h.allowed(t, i, c.Pos); err != nil {
 		return nil, err
 	}
-	inputs, err := bind(t, c.Inputs, h.run.MaxValue)
+	inputs, err := h.run.bind(t, c.Inputs)
 	if err != nil {
 		return nil, finding.WrongArguments(c.Pos, c.Task, "%w", err)
 	}
@@ -179,9 +179,11 @@ func (h *host) Read(ctx context.Context, f plan.File, limit int64) ([]byte, erro
 		return nil, err
 	}
 	defer h.calls.Done()
-	if err := h.run.known(f); err != nil {
+	v, err := h.run.own(f)
+	if err != nil {
 		return nil, h.halt(diag.Errorf(h.pos, diag.System, "task %q reads %w", h.name, err))
 	}
+	f = v.(plan.File)
 	most := plan.ValueLimit(h.run.MaxValue)
 	limit = min(limit, most)
 	if f.Size > limit {
@@ -209,9 +211,11 @@ func (h *host) Files(ctx context.Context, d plan.Dir, pattern string) ([]plan.Fi
 		return nil, err
 	}
 	defer h.calls.Done()
-	if err := h.run.known(d); err != nil {
+	v, err := h.run.own(d)
+	if err != nil {
 		return nil, h.halt(diag.Errorf(h.pos, diag.System, "task %q lists %w", h.name, err))
 	}
+	d = v.(plan.Dir)
 	match, err := workspace.Pattern(pattern)
 	if err != nil {
 		return nil, diag.Errorf(diag.Position{}, diag.Task, "pattern %q: %w", pattern, err)

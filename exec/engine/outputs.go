@@ -22,6 +22,9 @@ import (
 func (a *action) result(ctx context.Context, res *exec.Result) (plan.Value, error) {
 	v, err := a.left(ctx, res)
 	if err == nil {
+		v, err = a.run.stored(v) // defaults of a record's fields
+	}
+	if err == nil {
 		err = plan.CheckValue(v, a.run.MaxValue)
 	}
 	var f *plan.Failure

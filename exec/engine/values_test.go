@@ -128,7 +128,7 @@ func FuzzReadResult(f *testing.F) {
 		if back, err := plan.UnmarshalValue(enc); err != nil || !reflect.DeepEqual(back, v) {
 			t.Fatalf("%q: %#v comes back as %#v, %v", data, v, back, err)
 		}
-		if err := engine.EachArtifact(v, known); err != nil {
+		if err := plan.EachArtifact(v, known); err != nil {
 			t.Fatalf("%q: %v", data, err)
 		}
 	})
