@@ -145,7 +145,9 @@ func (d document) command(t *testing.T, command string) string {
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		t.Logf("%s: %v\n%s", command, err, stderr.String())
+		if verb == "python" {
+			t.Errorf("%s: %v\n%s", command, err, stderr.String())
+		}
 		return stdout.String() + stderr.String()
 	}
 	return stdout.String()
