@@ -100,7 +100,7 @@ func TestWireMemory(t *testing.T) {
 			t.Errorf("list %d: %v, %d MiB allocated", list, err, took>>20)
 		}
 	}
-	deep := bytes.Repeat([]byte{1, 'l', 1}, 100_000) // a type within a type within …
+	deep := bytes.Repeat([]byte{1, 'l', 0, 1}, 100_000) // a type within a type within …
 	var typ plan.Type
 	if err := Read(deep, &typ, testLimit); err == nil || !strings.Contains(err.Error(), "too deep") {
 		t.Errorf("got %v", err)

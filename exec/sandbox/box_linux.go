@@ -151,6 +151,7 @@ func (b *box) live(ctx context.Context) (*exec.Exit, error) {
 	defer abort()
 	err = errors.Join(b.group.join(p.cmd.Process.Pid), yield(p.cmd.Process.Pid))
 	if err == nil {
+		abort() // with its config it starts what may be asked to end, and what may cancel ctx by what it writes
 		err = json.NewEncoder(p.config).Encode(config)
 	}
 	if err != nil {
@@ -158,7 +159,6 @@ func (b *box) live(ctx context.Context) (*exec.Exit, error) {
 		p.reap()
 		return nil, fmt.Errorf("starting a container: %w", err)
 	}
-	abort() // from here on the process may be asked to end
 	return b.follow(ctx, p)
 }
 
