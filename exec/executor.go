@@ -95,8 +95,8 @@ type Secrets interface {
 }
 
 // Digest covers the whole Spec but the name of its image, which the container doesn't see. An
-// artifact's name counts as a part of its path. Equal digests mean equal results, as far as the task itself allows; so the
-// digest is a part of the action's key.
+// artifact's name counts as a part of its path. Equal digests mean equal results, as far as the
+// task itself allows; so the digest is a part of the action's key.
 func (s *Spec) Digest() plan.Digest {
 	h := sha256.New()
 	// %q writes each string so that no two different ones, and no two different lists, look the same.

@@ -23,10 +23,11 @@ type Store interface {
 	// if plan.ValidFileName refuses name.
 	PutFile(ctx context.Context, name string, r io.Reader) (plan.File, error)
 	// PutDir keeps a tree of regular files, with their executable bit, directories, and symbolic
-	// links that stay within it. It opens each file once, one after the other, and closes it. Entries may come in any order, and a
-	// directory above another entry needn't be among them. [Arrange] says which trees are errors;
-	// they, and names that plan.ValidFileName refuses, are errors before any file is opened. After
-	// a later error, files of the tree may be kept, each complete, but the Dir isn't.
+	// links that stay within it. It opens each file once, one after the other, and closes it.
+	// Entries may come in any order, and a directory above another entry needn't be among them.
+	// [Arrange] says which trees are errors; they, and names that plan.ValidFileName refuses, are
+	// errors before any file is opened. After a later error, files of the tree may be kept, each
+	// complete, but the Dir isn't.
 	PutDir(ctx context.Context, name string, tree []Entry) (plan.Dir, error)
 	// Open reads a file's content: of a File that PutFile returned, or of a [Member] of a Dir. The
 	// caller closes the reader. Reading fails when ctx has ended, and when the content turns out

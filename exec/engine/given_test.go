@@ -2,11 +2,8 @@ package engine_test
 
 import (
 	osexec "os/exec"
-	"reflect"
 	"strings"
 	"testing"
-
-	"github.com/flytestar/flytestar/plan"
 )
 
 // given is what a function says of its input r, a record of x = 1 and what more is said.
@@ -30,13 +27,7 @@ func (tt *given) check(t *testing.T, p *python) {
 		}
 		return
 	}
-	want, bad := plan.UnmarshalValue([]byte(tt.want))
-	if bad != nil {
-		t.Fatal(bad)
-	}
-	if err != nil || !reflect.DeepEqual(v, want) {
-		t.Errorf("got %#v, %v; want %#v\n%s", v, err, want, log)
-	}
+	wantValue(t, v, err, tt.want, log)
 }
 
 // TestGivenClasses: an input arrives as the class that annotates its parameter.

@@ -50,7 +50,13 @@ func (tt *returned) check(t *testing.T, p *python) {
 		}
 		return
 	}
-	want, bad := plan.UnmarshalValue([]byte(tt.want))
+	wantValue(t, v, err, tt.want, log)
+}
+
+// wantValue compares what a function returned with an encoded value.
+func wantValue(t *testing.T, v plan.Value, err error, encoded, log string) {
+	t.Helper()
+	want, bad := plan.UnmarshalValue([]byte(encoded))
 	if bad != nil {
 		t.Fatal(bad)
 	}
